@@ -1,0 +1,93 @@
+//! The command line, in the order of the README. No behaviour.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::commands;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0 done                          12 repository refused the password
+   1 unexpected error              13 needs root
+   2 wrong usage                   14 Docker unreachable or too old
+   3 some units failed, or lossy   15 a program is missing, too old, or failed
+   4 no unit or point matched      16 configuration unreadable or invalid
+   5 declined at a prompt          17 storage unreachable
+  10 no repository                 18 containers are still stopped
+  11 another run holds the lock   130 SIGINT, 143 SIGTERM (containers are up)";
+
+/// Cold backups of whole Docker stacks into an encrypted, deduplicated Kopia repository.
+#[derive(Debug, Parser)]
+#[command(name = "kopi-docka", version, after_help = EXIT_CODES, propagate_version = true)]
+pub struct Cli {
+    /// Configuration file [default: /etc/kopi-docka.json, then ~/.config/kopi-docka/config.json]
+    #[arg(long, global = true, value_name = "FILE", env = "KOPI_DOCKA_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// What is logged: error, warn, info, debug or trace
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        env = "KOPI_DOCKA_LOG_LEVEL",
+        ignore_case = true
+    )]
+    pub log_level: Option<LogLevel>,
+
+    /// Say more about what happens
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+
+    /// Only say what is wrong
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Colours: when the output is a terminal, or as told
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    Error,
+    #[value(alias = "warning")]
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the configuration that is in force, secrets masked
+    ShowConfig(commands::show_config::Args),
+    /// Create the repository, or connect to the one that is there
+    Init(commands::init::Args),
+    /// Show the repository: where, whose, how much
+    RepoStatus(commands::repo_status::Args),
+    /// List backup units, or the restore points in the repository
+    List(commands::list::Args),
+    /// Back up every unit, or the named ones
+    Backup(commands::backup::Args),
+    /// Bring a restore point back
+    Restore(commands::restore::Args),
+    /// Start again what an interrupted run left stopped
+    Recover(commands::recover::Args),
+    /// Show the version
+    Version(commands::version::Args),
+}

@@ -1,0 +1,28 @@
+//! One file a command: its arguments and `run`. No logic that two commands would share.
+
+pub mod backup;
+pub mod init;
+pub mod list;
+pub mod recover;
+pub mod repo_status;
+pub mod restore;
+pub mod show_config;
+pub mod version;
+
+use crate::cli::Command;
+use crate::context::Context;
+use crate::error::Result;
+
+/// Runs `command`; `Ok` holds the exit code of a command that did its work (0, or 3 when some units failed).
+pub async fn run(command: Command, cx: &Context) -> Result<u8> {
+    match command {
+        Command::ShowConfig(args) => show_config::run(cx, args),
+        Command::Init(args) => init::run(cx, args).await,
+        Command::RepoStatus(args) => repo_status::run(cx, args).await,
+        Command::List(args) => list::run(cx, args).await,
+        Command::Backup(args) => backup::run(cx, args).await,
+        Command::Restore(args) => restore::run(cx, args).await,
+        Command::Recover(args) => recover::run(cx, args).await,
+        Command::Version(args) => version::run(cx, args),
+    }
+}

@@ -1,0 +1,86 @@
+//! What every command gets: built once in `main`.
+
+use std::path::PathBuf;
+
+use crate::cli::Cli;
+use crate::config::{self, Loaded};
+use crate::error::{Exit, Failure, Result};
+use crate::shutdown::Shutdown;
+use crate::ui::Ui;
+
+pub struct Context {
+    pub ui: Ui,
+    pub paths: Paths,
+    pub shutdown: Shutdown,
+    config_file: Option<PathBuf>,
+}
+
+/// Where our own things are on this host.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// Stop records, restore journals, repository identities: survives a reboot.
+    pub state: PathBuf,
+    /// The lock and work folders with secrets: gone after a reboot.
+    pub runtime: PathBuf,
+    /// Kopia's connection profiles are below it.
+    pub home: PathBuf,
+}
+
+impl Paths {
+    fn from_env() -> Self {
+        let dir = |variable: &str, default: &str| {
+            std::env::var_os(variable)
+                .filter(|value| !value.is_empty())
+                .map_or_else(|| PathBuf::from(default), PathBuf::from)
+        };
+        Self {
+            state: dir("KOPI_DOCKA_STATE_DIRECTORY", "/var/lib/kopi-docka"),
+            runtime: dir("KOPI_DOCKA_RUNTIME_DIRECTORY", "/run/kopi-docka"),
+            home: std::env::home_dir().unwrap_or_else(|| PathBuf::from("/root")),
+        }
+    }
+
+    pub fn stop_records(&self) -> PathBuf {
+        self.state.join("stopped")
+    }
+
+    pub fn restore_journals(&self) -> PathBuf {
+        self.state.join("restoring")
+    }
+
+    pub fn repositories(&self) -> PathBuf {
+        self.state.join("repositories")
+    }
+}
+
+impl Context {
+    pub fn new(cli: &Cli, ui: Ui, shutdown: Shutdown) -> Self {
+        Self {
+            ui,
+            paths: Paths::from_env(),
+            shutdown,
+            config_file: cli.config.clone(),
+        }
+    }
+
+    /// Reads the configuration and says what is odd about it.
+    pub fn config(&self) -> Result<Loaded> {
+        let loaded = config::load(&self.paths, self.config_file.as_deref())?;
+        for warning in &loaded.warnings {
+            self.ui.warn(warning);
+        }
+        Ok(loaded)
+    }
+
+    /// `what` names the command for the error.
+    pub fn require_root(&self, what: &str) -> Result<()> {
+        if rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        Err(
+            Failure::new(Exit::NeedsRoot, format!("`kopi-docka {what}` needs root"))
+                .hint(format!("run `sudo kopi-docka {what}`"))
+                .into(),
+        )
+    }
+}

@@ -1,0 +1,57 @@
+//! kopi-docka: cold backups of whole Docker stacks into a Kopia repository.
+//!
+//! `main` parses, builds the context, dispatches and reports; it is the only place that ends the process.
+
+#![allow(dead_code, unused_imports)]
+
+mod backup;
+mod cli;
+mod commands;
+mod config;
+mod context;
+mod discovery;
+mod docker;
+mod error;
+mod kopia;
+mod lock;
+mod logging;
+mod model;
+mod restore;
+mod shutdown;
+mod tool;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::context::Context;
+use crate::shutdown::Shutdown;
+use crate::ui::Ui;
+
+/// One thread runs everything that waits: a child that follows its parent's *thread* into death
+/// (`PR_SET_PDEATHSIG`) must be spawned from one that lives as long as the process. Bytes move on threads of their own.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui::new(&cli);
+    logging::init(&cli);
+    let shutdown = match Shutdown::listen() {
+        Ok(shutdown) => shutdown,
+        Err(error) => {
+            ui.error(&format!(
+                "error: signal handlers can't be installed: {error}"
+            ));
+            return ExitCode::from(error::Exit::Unexpected.code());
+        }
+    };
+    let context = Context::new(&cli, ui, shutdown);
+    match commands::run(cli.command, &context).await {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            context.ui.error(&error::render(&error));
+            ExitCode::from(error::exit_of(&error).code())
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Plain data that every layer shares: no I/O, no behaviour beyond parsing and ordering.
+//!
+//! Reading order: [`ids`] → [`unit`] (what is on the host) → [`source`] (what is read) →
+//! [`grade`] (how far it can be trusted) → [`point`] (what is in the repository) → [`report`] (what a run did).
+
+pub mod grade;
+pub mod ids;
+pub mod point;
+pub mod report;
+pub mod source;
+pub mod unit;
+
+pub use grade::Grade;
+pub use ids::{BackupId, ObjectId, SnapshotId, UnitName};
+pub use source::{Gap, Source, SourceKey};
+pub use unit::{Container, ContainerState, Unit, UnitKind};

@@ -1,0 +1,110 @@
+//! A restore point as it is written into the repository: `recipe.json`, the commit record.
+//!
+//! Fields are only ever added. A reader refuses a `format` that it doesn't know.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::grade::Grade;
+use super::ids::{BackupId, ObjectId, SnapshotId, UnitName};
+use super::source::{Gap, SourceKey};
+use super::unit::UnitKind;
+
+/// The newest format of [`PointRecord`] that this program writes and reads.
+pub const FORMAT: u32 = 1;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PointRecord {
+    pub format: u32,
+    pub kopi_docka_version: String,
+    pub backup_id: BackupId,
+    pub unit: UnitName,
+    pub kind: UnitKind,
+    /// The Kopia identity it was saved under, `kopi-docka@host`.
+    pub identity: String,
+    pub started_at: DateTime<Utc>,
+    pub grade: Grade,
+    pub sources: Vec<SourceRecord>,
+    /// Sources of the unit that could not be saved in this run, with the reason.
+    pub missing: Vec<MissingSource>,
+    /// What was never meant to be saved.
+    pub gaps: Vec<Gap>,
+    /// Seconds from the first stop to the last start.
+    pub downtime_seconds: f64,
+    pub project: Option<ProjectRecord>,
+    /// Files saved beside this record, below `files/`, each at its own absolute path.
+    pub files: Vec<FileRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceRecord {
+    #[serde(flatten)]
+    pub key: SourceKey,
+    pub path: PathBuf,
+    pub is_file: bool,
+    pub destinations: Vec<String>,
+    pub exclude_patterns: Vec<String>,
+    pub grade: Grade,
+    /// Why the grade isn't `ok`, one sentence each.
+    pub reasons: Vec<String>,
+    /// Extracted one over the other, in this order.
+    pub parts: Vec<Part>,
+}
+
+/// One snapshot that a source's data is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    pub kind: PartKind,
+    pub snapshot: SnapshotId,
+    /// The root directory object; it names the snapshot even after Kopia gave it another id (pin, move-history).
+    pub root: ObjectId,
+    /// The name of the stream inside the root directory.
+    pub file: String,
+    /// The stream itself: the same bytes have the same id.
+    pub object: ObjectId,
+    /// Length of the tar stream.
+    pub bytes: u64,
+    /// Paths to delete before this part is extracted, relative to the source.
+    pub delete: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartKind {
+    /// A tar of everything.
+    Full,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MissingSource {
+    #[serde(flatten)]
+    pub key: SourceKey,
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProjectRecord {
+    pub working_dir: Option<PathBuf>,
+    /// In override order.
+    pub compose_files: Vec<PathBuf>,
+    pub env_files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FileRecord {
+    pub path: PathBuf,
+    /// Why it was saved.
+    pub role: FileRole,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileRole {
+    Compose,
+    /// `.env` and what `--env-file` named.
+    Environment,
+    /// What the compose files name: `env_file`, `secrets`, `configs`, `include`, `extends`, a Dockerfile.
+    Referenced,
+}

@@ -1,0 +1,76 @@
+//! What a run did: written to `<backup.base_path>/metadata/<backup_id>.json`.
+//!
+//! Times are RFC 3339 in UTC, durations are seconds, sizes are bytes. Fields are only ever added.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::grade::Grade;
+use super::ids::{BackupId, UnitName};
+use super::source::{Gap, SourceKey};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunReport {
+    pub format: u32,
+    pub kopi_docka_version: String,
+    pub backup_id: BackupId,
+    pub started_at: DateTime<Utc>,
+    pub finished_at: DateTime<Utc>,
+    /// What the program exited with.
+    pub exit_code: u8,
+    pub units: Vec<UnitReport>,
+    /// Set when the run ended before every unit was tried.
+    pub interrupted: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UnitReport {
+    pub unit: UnitName,
+    pub outcome: Outcome,
+    /// `None` when nothing was saved.
+    pub grade: Option<Grade>,
+    /// From just before the first stop was asked until the last start was done; 0 when nothing was stopped.
+    pub downtime_seconds: f64,
+    /// Each step with its times, in order. `downtime_seconds` is made of those with `in_window`.
+    pub steps: Vec<StepTime>,
+    pub sources: Vec<SourceReport>,
+    pub gaps: Vec<Gap>,
+    pub warnings: Vec<String>,
+    /// The error chain, outermost first; empty when the outcome is `saved`.
+    pub errors: Vec<String>,
+    /// Names of containers that we stopped and that are not up again.
+    pub still_stopped: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A whole restore point.
+    Saved,
+    /// A restore point that lacks something; `errors` says what.
+    SavedWithLoss,
+    Failed,
+    /// Not tried, such as after a signal.
+    Skipped,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepTime {
+    pub step: String,
+    pub in_window: bool,
+    pub started_at: DateTime<Utc>,
+    pub seconds: f64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SourceReport {
+    #[serde(flatten)]
+    pub key: SourceKey,
+    pub grade: Option<Grade>,
+    pub reasons: Vec<String>,
+    /// Length of the tar stream.
+    pub bytes: u64,
+    /// How long `tar` read, within the window.
+    pub read_seconds: f64,
+    pub error: Option<String>,
+}

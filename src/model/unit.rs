@@ -1,0 +1,139 @@
+//! What is stopped, saved and restored together.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::UnitName;
+use super::source::{Gap, Source};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnitKind {
+    /// A compose project.
+    Stack,
+    /// One container without compose labels.
+    Standalone,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unit {
+    pub name: UnitName,
+    pub kind: UnitKind,
+    /// Every member, running or not, ordered by name.
+    pub containers: Vec<Container>,
+    /// Container ids by dependency level: members of level 0 depend on nothing, those of level n on some of
+    /// level n-1. Started in this order, stopped in the reverse one.
+    pub levels: Vec<Vec<String>>,
+    /// What is read, ordered by key.
+    pub sources: Vec<Source>,
+    /// Names of the networks that the containers are on, the engine's own (`bridge`, `host`, `none`) left out.
+    pub networks: Vec<String>,
+    /// Where the compose files are, as this process can open them. `None` for a standalone container.
+    pub compose: Option<ComposeProject>,
+    /// What a backup of this unit would not save, and why.
+    pub gaps: Vec<Gap>,
+    /// Set when the unit must not be stopped at all (Swarm task, pod of a kubelet): the reason.
+    pub not_coverable: Option<String>,
+    /// False when a label or the configuration says that the unit isn't to be backed up.
+    pub enabled: bool,
+    /// Things the operator should know, such as a dependency cycle.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ComposeProject {
+    /// The project's working directory, if this process sees it.
+    pub working_dir: Option<PathBuf>,
+    /// The compose files in override order, as paths on this host.
+    pub files: Vec<PathBuf>,
+    /// Files that the labels name but that could not be found: as the label has them.
+    pub missing: Vec<String>,
+    /// `--env-file` files that the labels name (`com.docker.compose.project.environment_file`), as paths on this host.
+    pub env_files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Container {
+    /// The full id, 64 hex digits.
+    pub id: String,
+    /// Without the leading slash.
+    pub name: String,
+    pub image: String,
+    pub image_id: String,
+    pub state: ContainerState,
+    pub project: Option<String>,
+    pub service: Option<String>,
+    /// The replica number of a compose service, from 1.
+    pub number: Option<u32>,
+    /// `--rm`: a stop would delete it.
+    pub auto_remove: bool,
+    /// The container's own stop timeout in seconds; -1 waits without end.
+    pub stop_timeout_seconds: Option<i64>,
+    pub has_healthcheck: bool,
+    pub dependencies: Vec<Dependency>,
+    pub mounts: Vec<Mount>,
+    /// `postgresql`, `mariadb`, … guessed from the image's name; informative only.
+    pub database: Option<&'static str>,
+    pub labels: BTreeMap<String, String>,
+    /// `State.StartedAt` as Docker gives it (RFC 3339, nanoseconds).
+    pub started_at: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerState {
+    Created,
+    Running,
+    Paused,
+    Restarting,
+    Removing,
+    Exited,
+    Dead,
+}
+
+impl ContainerState {
+    /// Whether its processes can run, now or without anybody's doing.
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Running | Self::Restarting)
+    }
+}
+
+/// One container needs another one of its unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// Id of the container that is needed.
+    pub on: String,
+    pub condition: Condition,
+}
+
+/// What state of the other container a start waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    ServiceStarted,
+    ServiceHealthy,
+    ServiceCompletedSuccessfully,
+}
+
+/// One mount of one container, as `docker inspect` has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mount {
+    pub kind: MountKind,
+    /// Volume name for a volume, else empty.
+    pub name: String,
+    /// Path on the host that the data is at, as Docker gives it. Empty for a tmpfs.
+    pub source: PathBuf,
+    pub destination: String,
+    pub read_write: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountKind {
+    Volume,
+    Bind,
+    Tmpfs,
+    Other,
+}

@@ -1,0 +1,101 @@
+//! The only place that prints. stdout is the answer, stderr the conversation.
+//!
+//! A reader that goes away (`| head`) is no error: what can't be written is dropped.
+
+pub mod table;
+pub mod text;
+
+use std::io::{IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+use crate::cli::{Cli, ColorChoice};
+
+#[derive(Clone, Debug)]
+pub struct Ui {
+    /// `--json`: answers are JSON documents, or one JSON event a line.
+    pub json: bool,
+    pub quiet: bool,
+    pub verbose: bool,
+    color: bool,
+}
+
+impl Ui {
+    pub fn new(cli: &Cli) -> Self {
+        let color = match cli.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => {
+                std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+            }
+        };
+        Self {
+            json: cli.json,
+            quiet: cli.quiet,
+            verbose: cli.verbose,
+            color,
+        }
+    }
+
+    /// Whether bars may be drawn on stderr.
+    pub fn is_live(&self) -> bool {
+        !self.json && !self.quiet && std::io::stderr().is_terminal()
+    }
+
+    /// A line of the answer, on stdout.
+    pub fn answer(&self, text: impl AsRef<str>) {
+        let _ = writeln!(std::io::stdout().lock(), "{}", text.as_ref());
+    }
+
+    /// The whole answer as one JSON document.
+    pub fn answer_json(&self, document: &impl Serialize) {
+        if let Ok(text) = serde_json::to_string_pretty(document) {
+            self.answer(text);
+        }
+    }
+
+    /// One event of a long command under `--json`: a single line.
+    pub fn event(&self, event: &impl Serialize) {
+        if self.json
+            && let Ok(text) = serde_json::to_string(event)
+        {
+            self.answer(text);
+        }
+    }
+
+    /// A line of the conversation; silent under `--quiet` and `--json`.
+    pub fn say(&self, text: impl AsRef<str>) {
+        if !self.quiet && !self.json {
+            self.write_error(text.as_ref());
+        }
+    }
+
+    pub fn warn(&self, text: impl AsRef<str>) {
+        self.write_error(&format!(
+            "{} {}",
+            self.paint("warning:", "33"),
+            text.as_ref()
+        ));
+    }
+
+    /// An error as rendered by [`crate::error::render`].
+    pub fn error(&self, text: &str) {
+        let text = match text.strip_prefix("error:") {
+            Some(rest) => format!("{}{rest}", self.paint("error:", "1;31")),
+            None => text.to_owned(),
+        };
+        self.write_error(text.trim_end());
+    }
+
+    fn paint(&self, text: &str, code: &str) -> String {
+        if self.color {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn write_error(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+}

@@ -1,1 +1,54 @@
-//! stub
+//! One run at a time per host.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use fs2::FileExt as _;
+
+use crate::error::{Exit, Failure, Result};
+
+/// Held until dropped; the kernel frees it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes `<runtime>/kopi-docka.lock` or says who has it. `what` is shown to those who come later.
+    pub fn take(runtime: &Path, what: &str) -> Result<Self> {
+        make_private_folder(runtime)?;
+        let path = runtime.join("kopi-docka.lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
+            .open(&path)
+            .with_context(|| format!("the lock `{}` can't be opened", path.display()))?;
+        if fs2::FileExt::try_lock_exclusive(&file).is_err() {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            return Err(Failure::new(Exit::Locked, format!("another run is at work: {}", holder.trim()))
+                .hint("wait until it is done; the lock goes with the process, there is nothing to clean up")
+                .into());
+        }
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "`kopi-docka {what}`, process {}", std::process::id())?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Makes `folder` and its parents; what is made is 0700.
+pub fn make_private_folder(folder: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("the folder `{}` can't be made", folder.display()))
+}

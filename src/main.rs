@@ -18,6 +18,7 @@ mod logging;
 mod model;
 mod restore;
 mod shutdown;
+mod state;
 mod tool;
 mod ui;
 

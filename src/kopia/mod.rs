@@ -1,1 +1,25 @@
-//! stub
+//! The `kopia` program: typed commands in, typed results out, stderr classified once.
+//!
+//! Reading order: [`client`] (how every call is made) → [`repository`] (status, create, connect) →
+//! [`identity`] (which repository it must be) → [`policy`] → [`stream`] (snapshots from stdin) →
+//! [`manifest`] (snapshots as Kopia lists them) → [`failure`] (what its words mean).
+//!
+//! Never here: what a unit or a restore point is.
+
+mod client;
+mod failure;
+mod identity;
+mod manifest;
+mod policy;
+mod repository;
+mod snapshot;
+mod stream;
+mod watch;
+
+pub use client::{Kopia, MINIMUM_VERSION, Settings};
+pub use identity::Identity;
+pub use manifest::Manifest;
+pub use repository::{Initialized, Status};
+pub use snapshot::{Accepted, NewSnapshot};
+pub use stream::Stream;
+pub use watch::Activity;

@@ -62,8 +62,6 @@ pub struct Part {
     pub root: ObjectId,
     /// The name of the stream inside the root directory.
     pub file: String,
-    /// The stream itself: the same bytes have the same id.
-    pub object: ObjectId,
     /// Length of the tar stream.
     pub bytes: u64,
     /// Paths to delete before this part is extracted, relative to the source.

@@ -1,1 +1,19 @@
-//! stub
+//! The only place that spawns. Every child has its own process group, an explicit environment, a drained and
+//! bounded stderr, and dies with its handle.
+//!
+//! Reading order: [`spec`] (what to run) → [`child`] (a running one) → [`stderr`] (what it says) →
+//! [`run`] (to the end, with a deadline) → [`pipe`] → [`find`].
+
+mod child;
+mod find;
+mod pipe;
+mod run;
+mod spec;
+mod stderr;
+
+pub use child::{Child, Ended};
+pub use find::find;
+pub use pipe::{Pipe, pipe};
+pub use run::{Finished, run};
+pub use spec::{Input, Output, Spec};
+pub use stderr::Said;

@@ -1,0 +1,526 @@
+//! The bounded buffer between `tar` and `kopia`: it lets the window end when the data is read, not when it is stored.
+//!
+//! A FIFO on a file without a name. The *filler* thread moves what tar writes into the file, the *drainer* thread
+//! moves it on into kopia's stdin; both use `splice`, so no byte passes through our heap, and what kopia has taken is
+//! punched out of the file. All spools of a run share one [`Budget`]. Where it is used up, or the disk is full,
+//! tar's bytes go straight to kopia as soon as everything before them has gone: slower, never wrong.
+//!
+//! The drainer closes kopia's stdin only after [`Spool::commit`]; [`Spool::abort`] is for when kopia is dead already.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::io::Errno;
+use rustix::pipe::{SpliceFlags, splice};
+use tokio::sync::oneshot;
+
+use crate::error::{Exit, Failure, Result};
+use crate::kopia::Activity;
+
+/// What moves at once: as much as a pipe holds.
+const CHUNK: u64 = 1024 * 1024;
+/// Holes need not be larger than this.
+const MAX_PUNCH: u64 = 8 * CHUNK;
+/// How often a filler without room looks whether other spools have given some back.
+const RECHECK: Duration = Duration::from_millis(20);
+
+/// Bytes that all spools of a run may hold together.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Mutex<Account>>);
+
+#[derive(Debug)]
+struct Account {
+    limit: u64,
+    used: u64,
+    peak: u64,
+}
+
+impl Budget {
+    pub fn new(limit: u64) -> Self {
+        Self(Arc::new(Mutex::new(Account {
+            limit,
+            used: 0,
+            peak: 0,
+        })))
+    }
+
+    /// The most that was ever held at once.
+    pub fn peak(&self) -> u64 {
+        lock(&self.0).peak
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let mut account = lock(&self.0);
+        let fits = account.used + bytes <= account.limit;
+        if fits {
+            account.used += bytes;
+            account.peak = account.peak.max(account.used);
+        }
+        fits
+    }
+
+    fn give_back(&self, bytes: u64) {
+        let mut account = lock(&self.0);
+        account.used = account.used.saturating_sub(bytes);
+    }
+}
+
+pub struct Spool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    file: Option<File>,
+    budget: Budget,
+    /// Freed in pieces of at least this: each hole costs a transaction of the file system.
+    punch: u64,
+    filled: Activity,
+    taken: Activity,
+}
+
+struct State {
+    /// Bytes that came out of tar, through the file or past it.
+    total: u64,
+    /// Offsets in the file, which holds only what went through it: put in up to `written`, sent on up to `sent`,
+    /// punched out up to `freed`. What lies between `freed` and `written` counts against the budget.
+    written: u64,
+    sent: u64,
+    freed: u64,
+    /// The disk was full when `freed` had this value.
+    full_at: Option<u64>,
+    verdict: Verdict,
+    sink: Option<Arc<OwnedFd>>,
+    /// The filler sends by itself; the drainer keeps out.
+    is_direct: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Open,
+    Commit,
+    Abort,
+}
+
+enum Room {
+    File,
+    Sink(Arc<OwnedFd>),
+    Aborted,
+}
+
+impl Spool {
+    /// A spool in `folder`, which must exist; without one every byte goes straight through.
+    pub fn new(folder: Option<&Path>, budget: Budget) -> Result<Self> {
+        let file = folder.map(nameless_file).transpose()?;
+        let punch = (lock(&budget.0).limit / 4).clamp(1, MAX_PUNCH);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                state: Mutex::new(State {
+                    total: 0,
+                    written: 0,
+                    sent: 0,
+                    freed: 0,
+                    full_at: None,
+                    verdict: Verdict::Open,
+                    sink: None,
+                    is_direct: false,
+                }),
+                changed: Condvar::new(),
+                file,
+                budget,
+                punch,
+                filled: Activity::default(),
+                taken: Activity::default(),
+            }),
+        })
+    }
+
+    /// Counts what came out of tar.
+    pub fn filled(&self) -> Activity {
+        self.shared.filled.clone()
+    }
+
+    /// Counts what kopia has taken.
+    pub fn taken(&self) -> Activity {
+        self.shared.taken.clone()
+    }
+
+    /// Whether tar has room now: when it moves nothing then, it is stuck.
+    pub fn has_room(&self) -> bool {
+        let state = lock(&self.shared.state);
+        let has_budget = self.shared.file.is_some() && state.full_at.is_none() && {
+            let account = lock(&self.shared.budget.0);
+            account.used + CHUNK <= account.limit
+        };
+        has_budget || (state.sink.is_some() && state.sent == state.written && !state.is_direct)
+    }
+
+    /// Moves everything out of `source` on a thread of its own; resolves to the number of bytes at its end.
+    pub fn fill(&self, source: OwnedFd) -> Result<oneshot::Receiver<Result<u64>>> {
+        let shared = Arc::clone(&self.shared);
+        on_thread("fill", move || shared.fill(&source))
+    }
+
+    /// Moves everything into `sink` on a thread of its own; resolves when the sink is closed after a commit.
+    pub fn drain(&self, sink: OwnedFd) -> Result<oneshot::Receiver<Result<()>>> {
+        let sink = Arc::new(sink);
+        let shared = Arc::clone(&self.shared);
+        lock(&shared.state).sink = Some(Arc::clone(&sink));
+        shared.changed.notify_all();
+        on_thread("drain", move || {
+            let result = shared.drain(&sink);
+            // The last two references: with them kopia sees the end of its input.
+            lock(&shared.state).sink = None;
+            drop(sink);
+            result
+        })
+    }
+
+    /// Everything that tar has to say is in the spool, and tar ended well: kopia may commit.
+    pub fn commit(&self) {
+        self.decide(Verdict::Commit);
+    }
+
+    /// Ends both threads. Kopia must be dead: its stdin is closed by this.
+    pub fn abort(&self) {
+        self.decide(Verdict::Abort);
+    }
+
+    fn decide(&self, verdict: Verdict) {
+        let mut state = lock(&self.shared.state);
+        if state.verdict == Verdict::Open || verdict == Verdict::Abort {
+            state.verdict = verdict;
+        }
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+impl Shared {
+    fn fill(&self, source: &OwnedFd) -> Result<u64> {
+        loop {
+            let moved = match self.room() {
+                Room::File => self.fill_file(source)?,
+                Room::Sink(sink) => Some(self.pass_through(source, &sink)?),
+                Room::Aborted => anyhow::bail!("the transfer was given up"),
+            };
+            match moved {
+                None => {}
+                Some(0) => return Ok(lock(&self.state).total),
+                Some(bytes) => self.filled.add(bytes),
+            }
+        }
+    }
+
+    /// Waits until there is somewhere to put a chunk.
+    fn room(&self) -> Room {
+        let mut state = lock(&self.state);
+        loop {
+            if state.verdict == Verdict::Abort {
+                return Room::Aborted;
+            }
+            let disk_has_room = state.full_at.is_none_or(|at| state.freed > at);
+            if self.file.is_some() && disk_has_room && self.budget.take(CHUNK) {
+                state.full_at = None;
+                return Room::File;
+            }
+            if state.sent == state.written
+                && let Some(sink) = state.sink.clone()
+            {
+                if state.freed < state.written && self.free(&mut state, &sink, 1) {
+                    continue;
+                }
+                state.is_direct = true;
+                return Room::Sink(sink);
+            }
+            state = self
+                .changed
+                .wait_timeout(state, RECHECK)
+                .map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
+        }
+    }
+
+    /// `None` when the disk is full.
+    fn fill_file(&self, source: &OwnedFd) -> Result<Option<u64>> {
+        let Some(file) = &self.file else {
+            return Ok(None);
+        };
+        let mut offset = lock(&self.state).written;
+        let result = splice_limited(source, None, file, Some(&mut offset), CHUNK);
+        let moved = *result.as_ref().unwrap_or(&0);
+        self.budget.give_back(CHUNK - moved.min(CHUNK));
+        let mut state = lock(&self.state);
+        state.total += moved;
+        state.written += moved;
+        self.changed.notify_all();
+        match result {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Errno::NOSPC | Errno::DQUOT) => {
+                state.full_at = Some(state.freed);
+                Ok(None)
+            }
+            Err(error) => Err(error).context("the spool file could not be written"),
+        }
+    }
+
+    fn pass_through(&self, source: &OwnedFd, sink: &OwnedFd) -> Result<u64> {
+        let result = splice_limited(source, None, sink, None, CHUNK);
+        let mut state = lock(&self.state);
+        state.is_direct = false;
+        let moved = *result.as_ref().unwrap_or(&0);
+        state.total += moved;
+        self.taken.add(moved);
+        self.changed.notify_all();
+        result.map_err(sink_error)
+    }
+
+    fn drain(&self, sink: &OwnedFd) -> Result<()> {
+        while let Some(from) = self.next_to_send() {
+            let Some(file) = &self.file else {
+                return Ok(());
+            };
+            let mut offset = from.start;
+            let bytes = splice_limited(file, Some(&mut offset), sink, None, from.end - from.start)
+                .map_err(sink_error)?;
+            if bytes == 0 {
+                anyhow::bail!("the spool file is shorter than it was written");
+            }
+            self.taken.add(bytes);
+            let mut state = lock(&self.state);
+            state.sent += bytes;
+            let is_all = state.sent == state.written;
+            self.free(&mut state, sink, if is_all { 1 } else { self.punch });
+            self.changed.notify_all();
+        }
+        let state = lock(&self.state);
+        if state.verdict == Verdict::Abort {
+            anyhow::bail!("the transfer was given up");
+        }
+        Ok(())
+    }
+
+    /// The bytes in the file that kopia has not been sent yet; `None` when there will be no more.
+    fn next_to_send(&self) -> Option<std::ops::Range<u64>> {
+        let mut state = lock(&self.state);
+        loop {
+            match state.verdict {
+                Verdict::Abort => return None,
+                Verdict::Commit if state.sent == state.written => return None,
+                _ if !state.is_direct && state.sent < state.written => {
+                    return Some(state.sent..state.written.min(state.sent + CHUNK));
+                }
+                _ => {}
+            }
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Punches out what kopia has read, once it is at least `threshold` bytes, and says whether it did.
+    ///
+    /// What is still in the pipe are references to the file's pages: a hole punched there would be seen by kopia as zeros.
+    fn free(&self, state: &mut State, sink: &OwnedFd, threshold: u64) -> bool {
+        let Some(file) = &self.file else {
+            return false;
+        };
+        let Ok(unread) = rustix::io::ioctl_fionread(sink) else {
+            return false;
+        };
+        let length = state
+            .sent
+            .saturating_sub(unread)
+            .saturating_sub(state.freed);
+        if length < threshold {
+            return false;
+        }
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        // A file system without holes keeps the bytes: then the budget stays used, and tar goes at kopia's pace.
+        let is_free = fallocate(file, flags, state.freed, length).is_ok();
+        if is_free {
+            state.freed += length;
+            self.budget.give_back(length);
+        }
+        is_free
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let state = lock(&self.state);
+        self.budget.give_back(state.written - state.freed);
+    }
+}
+
+fn splice_limited(
+    from: &impl AsFd,
+    mut from_offset: Option<&mut u64>,
+    to: &impl AsFd,
+    mut to_offset: Option<&mut u64>,
+    limit: u64,
+) -> Result<u64, Errno> {
+    loop {
+        let moved = splice(
+            from,
+            from_offset.as_deref_mut(),
+            to,
+            to_offset.as_deref_mut(),
+            limit as usize,
+            SpliceFlags::empty(),
+        );
+        match moved {
+            Err(Errno::INTR) => {}
+            moved => return moved.map(|bytes| bytes as u64),
+        }
+    }
+}
+
+fn sink_error(error: Errno) -> anyhow::Error {
+    anyhow::Error::from(error).context("kopia stopped reading its input")
+}
+
+/// A file that only we can see and that is gone with us.
+fn nameless_file(folder: &Path) -> Result<File> {
+    let tmpfile = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::TMPFILE.bits() as i32)
+        .mode(0o600)
+        .open(folder);
+    match tmpfile {
+        Ok(file) => Ok(file),
+        // Not every file system has nameless files.
+        Err(_) => tempfile::tempfile_in(folder).map_err(|error| {
+            Failure::new(
+                Exit::Config,
+                format!("no spool file can be made in `{}`", folder.display()),
+            )
+            .hint("`backup.spool.directory` must be a folder on a writable disk; `backup.spool.size` 0 does without")
+            .caused_by(error)
+            .into()
+        }),
+    }
+}
+
+fn on_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<oneshot::Receiver<Result<T>>> {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        // Enough for a loop around two system calls.
+        .stack_size(128 * 1024)
+        .spawn(move || {
+            // Whoever asked may have gone; then nobody needs the answer.
+            let _ = sender.send(work());
+        })
+        .context("no thread can be started")?;
+    Ok(receiver)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+    use crate::tool::pipe;
+
+    /// Numbers that differ at every position, so that a lost, doubled or zeroed byte shows.
+    fn data(bytes: usize) -> Vec<u8> {
+        (0..bytes as u64 / 8)
+            .flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes())
+            .collect()
+    }
+
+    /// Sends `data` through a spool with `limit`, to a reader that is slow in the way that `pace` tells.
+    fn through(
+        folder: Option<&Path>,
+        limit: u64,
+        data: Vec<u8>,
+        pace: fn(usize),
+    ) -> (Vec<u8>, u64) {
+        let budget = Budget::new(limit);
+        let spool = Spool::new(folder, budget.clone()).unwrap();
+        let (source, sink) = (pipe().unwrap(), pipe().unwrap());
+        let writer =
+            std::thread::spawn(move || File::from(source.writer).write_all(&data).unwrap());
+        let filled = spool.fill(source.reader).unwrap();
+        let drained = spool.drain(sink.writer).unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut file = File::from(sink.reader);
+            let (mut all, mut buffer) = (Vec::new(), vec![0; 100_000]);
+            while let count @ 1.. = file.read(&mut buffer).unwrap() {
+                pace(all.len());
+                all.extend_from_slice(&buffer[..count]);
+            }
+            all
+        });
+        let bytes = filled.blocking_recv().unwrap().unwrap();
+        writer.join().unwrap();
+        spool.commit();
+        drained.blocking_recv().unwrap().unwrap();
+        let all = reader.join().unwrap();
+        assert_eq!(bytes, all.len() as u64);
+        drop(spool);
+        assert_eq!(lock(&budget.0).used, 0, "the budget is given back");
+        (all, budget.peak())
+    }
+
+    fn stumbling(at: usize) {
+        if at % 700_000 < 100_000 {
+            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(3));
+        }
+    }
+
+    #[test]
+    fn every_byte_arrives_in_order_whatever_the_budget_and_never_beyond_it() {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let data = data(60 << 20);
+        for limit in [0, 1, CHUNK, 3 * CHUNK + 5, 20 * CHUNK, 1000 * CHUNK] {
+            let (all, peak) = through(Some(folder.path()), limit, data.clone(), stumbling);
+            assert!(all == data, "limit {limit}");
+            assert!(peak <= limit, "limit {limit}, peak {peak}");
+        }
+        let (all, _) = through(None, 1000 * CHUNK, data.clone(), stumbling);
+        assert!(all == data, "no folder");
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_is_an_error() {
+        let spool = Spool::new(None, Budget::new(0)).unwrap();
+        let (source, sink) = (pipe().unwrap(), pipe().unwrap());
+        drop(sink.reader);
+        let _drained = spool.drain(sink.writer).unwrap();
+        let filled = spool.fill(source.reader).unwrap();
+        File::from(source.writer).write_all(b"x").unwrap();
+        assert!(filled.blocking_recv().unwrap().is_err());
+    }
+
+    #[test]
+    fn an_aborted_spool_does_not_hold_its_threads() {
+        let spool = Spool::new(None, Budget::new(0)).unwrap();
+        let sink = pipe().unwrap();
+        let drained = spool.drain(sink.writer).unwrap();
+        spool.abort();
+        assert!(drained.blocking_recv().unwrap().is_err());
+    }
+}

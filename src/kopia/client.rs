@@ -1,0 +1,218 @@
+//! One context that builds every call.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use super::failure;
+use crate::config::Secret;
+use crate::error::{Exit, Failure, Result};
+use crate::tool::{self, Finished, Spec};
+
+/// The oldest version that this driver was tested with.
+pub const MINIMUM_VERSION: (u32, u32) = (0, 23);
+
+/// How long a command that only asks may take.
+pub(super) const ASK_DEADLINE: Duration = Duration::from_secs(60);
+
+const REMEDY: &str = "install Kopia 0.23 or newer (https://kopia.io/docs/installation/) so that `kopia` is on the PATH";
+
+/// Where the storage is and how data is kept there, from our configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What follows `kopia repository create|connect`, without secrets.
+    pub storage_args: Vec<String>,
+    /// Secrets of the storage, as environment variables that Kopia knows.
+    pub storage_env: Vec<(String, Secret)>,
+    pub compression: String,
+    pub encryption: String,
+    pub hash: String,
+    pub cache_size_mb: u64,
+    /// `<user>@<host>` of this host's snapshots.
+    pub host: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Kopia {
+    pub(super) program: PathBuf,
+    /// Kopia's connection profile.
+    pub(super) profile: PathBuf,
+    pub(super) cache: PathBuf,
+    pub(super) password: Secret,
+    pub(super) settings: Settings,
+    home: PathBuf,
+}
+
+impl Kopia {
+    /// Finds the program and checks its version; touches no repository.
+    pub async fn new(
+        profile_name: &str,
+        cache: PathBuf,
+        home: PathBuf,
+        password: Secret,
+        settings: Settings,
+    ) -> Result<Self> {
+        let program = tool::find("kopia", REMEDY)?;
+        let kopia = Self {
+            program,
+            profile: home
+                .join(".config/kopia")
+                .join(format!("repository-{profile_name}.config")),
+            cache,
+            password,
+            settings,
+            home,
+        };
+        kopia.check_version().await?;
+        Ok(kopia)
+    }
+
+    pub fn profile(&self) -> &std::path::Path {
+        &self.profile
+    }
+
+    async fn check_version(&self) -> Result<()> {
+        let answer = tool::run(Spec::new(&self.program).arg("--version"), ASK_DEADLINE).await?;
+        let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+        match parse_version(&text) {
+            Some(version) if version >= MINIMUM_VERSION => Ok(()),
+            Some((major, minor)) => Err(Failure::new(
+                Exit::Program,
+                format!(
+                    "Kopia {major}.{minor} at `{}` is too old",
+                    self.program.display()
+                ),
+            )
+            .hint(REMEDY)
+            .into()),
+            None => Err(Failure::new(
+                Exit::Program,
+                format!(
+                    "`{} --version` did not tell a version: {}",
+                    self.program.display(),
+                    text.trim()
+                ),
+            )
+            .hint(REMEDY)
+            .into()),
+        }
+    }
+
+    /// A call on the live profile.
+    pub(super) fn command(&self) -> Spec {
+        self.command_on(&self.profile, &self.cache)
+    }
+
+    /// A call on another profile: a failed `connect` deletes the profile and the cache it was given.
+    pub(super) fn command_on(&self, profile: &std::path::Path, cache: &std::path::Path) -> Spec {
+        let mut logs = self.cache.clone().into_os_string();
+        logs.push(".logs");
+        let mut spec = Spec::new(&self.program)
+            .args(["--config-file".as_ref(), profile.as_os_str()])
+            .args(["--log-dir".as_ref(), logs.as_os_str()])
+            // Debug logs of Kopia name every blob and grow without being read.
+            .args(["--file-log-level", "info", "--disable-content-log"])
+            // Else a good snapshot exits 1 when maintenance fails, and maintenance runs when a backup should end.
+            .arg("--no-auto-maintenance")
+            .env("HOME", &self.home)
+            .env("KOPIA_CACHE_DIRECTORY", cache)
+            .env("KOPIA_PASSWORD", self.password.expose())
+            .env("KOPIA_PERSIST_CREDENTIALS_ON_CONNECT", "false")
+            .env("KOPIA_CHECK_FOR_UPDATES", "false")
+            .env("KOPIA_DISABLE_COLOR", "1");
+        for (name, value) in std::env::vars_os() {
+            if name.to_str().is_some_and(is_passed_on) {
+                spec = spec.env(name, value);
+            }
+        }
+        for (name, value) in &self.settings.storage_env {
+            spec = spec.env(name, value.expose());
+        }
+        spec
+    }
+
+    /// Runs a command that only asks; an exit status other than 0 is a classified error.
+    pub(super) async fn ask(&self, spec: Spec) -> Result<Finished> {
+        let finished = tool::run(spec, ASK_DEADLINE).await?;
+        if finished.ended.status.success() {
+            Ok(finished)
+        } else {
+            Err(failure::of(&finished.ended))
+        }
+    }
+}
+
+/// What the backends read from the environment.
+fn is_passed_on(name: &str) -> bool {
+    const PREFIXES: [&str; 6] = [
+        "AWS_",
+        "AZURE_",
+        "B2_",
+        "GOOGLE_",
+        "KOPIA_WEBDAV_",
+        "RCLONE_",
+    ];
+    const NAMES: [&str; 10] = [
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "ROOT_CA_PEM_BASE64",
+        "STORAGE_EMULATOR_HOST",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+    ];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
+}
+
+/// The JSON document in `finished`'s stdout.
+pub(super) fn parse_json<T: DeserializeOwned>(finished: &Finished) -> Result<T> {
+    serde_json::from_slice(&finished.stdout).map_err(|error| {
+        Failure::new(
+            Exit::Program,
+            format!(
+                "the answer of `{}` is not what this version knows",
+                finished.ended.display
+            ),
+        )
+        .caused_by(error)
+        .into()
+    })
+}
+
+/// Major and minor of `0.23.1 build: …` and `v0.23.1 build: …`.
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let token = text.split_whitespace().next()?;
+    let mut numbers = token.trim_start_matches('v').split(['.', '-']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_releases_and_of_go_builds_are_read() {
+        assert_eq!(
+            parse_version("0.23.1 build: 0a1b from: kopia/kopia\n"),
+            Some((0, 23))
+        );
+        assert_eq!(
+            parse_version("v0.23.1 build: -(unknown_revision) from: \n"),
+            Some((0, 23))
+        );
+        assert_eq!(parse_version("v0-unofficial build: x from: y"), None);
+        assert_eq!(parse_version(""), None);
+    }
+
+    #[test]
+    fn only_what_a_backend_reads_is_passed_on() {
+        assert!(is_passed_on("AWS_ACCESS_KEY_ID"));
+        assert!(is_passed_on("SSL_CERT_FILE"));
+        assert!(!is_passed_on("KOPIA_PASSWORD"));
+        assert!(!is_passed_on("LD_PRELOAD"));
+    }
+}

@@ -1,0 +1,100 @@
+//! Snapshots as Kopia lists them.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::client::{Kopia, parse_json};
+use crate::error::Result;
+
+/// One snapshot manifest, of any tool and host. Optional where another writer may have left it out.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    pub id: String,
+    pub source: ManifestSource,
+    pub start_time: DateTime<Utc>,
+    /// Why it isn't whole: `canceled`, `checkpoint`, …; empty when it is.
+    #[serde(default)]
+    pub incomplete: String,
+    #[serde(default)]
+    pub root_entry: Option<RootEntry>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManifestSource {
+    pub host: String,
+    pub user_name: String,
+    pub path: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct RootEntry {
+    pub obj: String,
+    #[serde(default)]
+    pub summ: Summary,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Summary {
+    pub size: u64,
+    pub files: u64,
+    pub num_failed: u64,
+    pub num_ignored_errors: u64,
+}
+
+impl Manifest {
+    /// A tag of ours; Kopia stores them with a prefix.
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        self.tags.get(&format!("tag:{name}")).map(String::as_str)
+    }
+
+    pub fn identity(&self) -> String {
+        format!("{}@{}", self.source.user_name, self.source.host)
+    }
+
+    /// Nothing in it is cancelled, failed or ignored.
+    pub fn is_complete(&self) -> bool {
+        self.incomplete.is_empty()
+            && self
+                .root_entry
+                .as_ref()
+                .is_some_and(|root| root.summ.num_failed == 0 && root.summ.num_ignored_errors == 0)
+    }
+}
+
+impl Kopia {
+    /// Every snapshot of every host in the repository, grouped by source, oldest first.
+    pub async fn list(&self) -> Result<Vec<Manifest>> {
+        // With --json Kopia lists all hosts whether told to or not; --all says that we know.
+        let spec = self
+            .command()
+            .args(["snapshot", "list", "--all", "--json", "--no-retention"]);
+        parse_json(&self.ask(spec).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `kopia snapshot list --all --json` of 0.23.1 prints them.
+    const RECORDED: &str = r#"[
+ {"id":"e33c088e6052ba6634a3edae2544b00c","source":{"host":"h1","userName":"kopi-docka","path":"/kd/u/volumes/v"},"description":"","startTime":"2026-11-22T06:02:46.03089077Z","endTime":"2026-11-22T06:02:49.866796518Z","stats":{"totalSize":100000000,"excludedTotalSize":0,"fileCount":1,"cachedFiles":0,"nonCachedFiles":1,"dirCount":1,"excludedFileCount":0,"excludedDirCount":0,"ignoredErrorCount":0,"errorCount":0},"rootEntry":{"name":"/kd/u/volumes/v","type":"d","mode":"0777","mtime":"1754-08-30T22:43:41.128654848Z","obj":"kc8ed3394893affada12a98428915bdc7","summ":{"size":100000000,"files":1,"symlinks":0,"dirs":1,"maxTime":"2026-11-22T06:02:46.030386458Z","numFailed":0}},"tags":{"tag:size_bytes":"5","tag:type":"volume"}},
+ {"id":"aa","source":{"host":"h1","userName":"u","path":"/p"},"description":"","startTime":"2026-11-22T06:02:46Z","endTime":"2026-11-22T06:02:49Z","incomplete":"canceled","rootEntry":{"name":"p","type":"d","mode":"0777","mtime":"1754-08-30T22:43:41Z","obj":"k1","summ":{"size":0,"files":0,"symlinks":0,"dirs":1,"maxTime":"0001-01-01T00:00:00Z","numFailed":0}}}
+]"#;
+
+    #[test]
+    fn a_recorded_list_is_read_and_a_cancelled_one_is_not_complete() {
+        let list: Vec<Manifest> = serde_json::from_str(RECORDED).unwrap();
+        assert_eq!(list[0].tag("type"), Some("volume"));
+        assert_eq!(list[0].identity(), "kopi-docka@h1");
+        assert!(list[0].is_complete());
+        assert!(!list[1].is_complete());
+    }
+}

@@ -1,0 +1,102 @@
+//! A snapshot from stdin. Kopia commits at the end of its input, whatever the reason for it: whoever holds the
+//! sink decides, and kills kopia before closing it when the data isn't whole.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::client::Kopia;
+use super::failure;
+use super::snapshot::{Accepted, NewSnapshot, accept};
+use super::watch::{self, Activity};
+use crate::error::{Exit, Failure, Result};
+use crate::tool::{Child, Input, Output, pipe};
+
+/// The name of the stream inside the snapshot. Without an extension: no rule of Kopia's skips it, and
+/// restoring it to a file doesn't turn it into something else.
+pub const STREAM_FILE: &str = "data";
+
+/// While services are down they come first; the window is over before kopia is.
+const NICENESS: i32 = 10;
+
+/// A kopia that has opened its repository and waits for its input. Killed when dropped.
+pub struct Stream {
+    child: Child,
+    stdout: JoinHandle<Vec<u8>>,
+}
+
+impl Stream {
+    /// Starts kopia and waits until it is ready to read, so that a repository that refuses us refuses before anything
+    /// stops. The returned sink is the only write end of its stdin.
+    pub async fn open(
+        kopia: &Kopia,
+        new: &NewSnapshot,
+        deadline: Duration,
+    ) -> Result<(Self, OwnedFd)> {
+        let stdin = pipe()?;
+        let spec = kopia
+            .command()
+            .args(["snapshot", "create", &new.path])
+            .arg(format!("--stdin-file={STREAM_FILE}"));
+        let spec = new
+            .flags(spec, &kopia.identity())
+            .input(Input::Pipe(stdin.reader))
+            .output(Output::Captured)
+            .niceness(NICENESS);
+        let mut child = Child::spawn(spec)?;
+        let stdout = watch::collect(child.take_stdout());
+        let mut said = child.said();
+        let ready = said.wait_for(|said| {
+            said.is_closed || said.has_line(|line| line.starts_with("Snapshotting "))
+        });
+        let is_ready = match tokio::time::timeout(deadline, ready).await {
+            Ok(said) => {
+                said.is_ok_and(|said| said.has_line(|line| line.starts_with("Snapshotting ")))
+            }
+            Err(_) => {
+                return Err(Failure::new(
+                    Exit::Storage,
+                    format!(
+                        "kopia could not open the repository within {} s",
+                        deadline.as_secs()
+                    ),
+                )
+                .hint("check that the storage answers: `kopi-docka repo-status`")
+                .into());
+            }
+        };
+        if !is_ready {
+            child.kill_if_running_after(Duration::from_secs(5)).await;
+            return Err(failure::of(&child.wait().await?));
+        }
+        Ok((Self { child, stdout }, stdin.writer))
+    }
+
+    /// Waits for the commit and accepts it. The sink must have been closed or be about to be, after `size` bytes.
+    /// `activity` counts what kopia takes.
+    pub async fn finish(
+        &mut self,
+        size: u64,
+        activity: &Activity,
+        stall_timeout: Duration,
+    ) -> Result<Accepted> {
+        let ended = watch::until_end(&mut self.child, activity, stall_timeout).await?;
+        let stdout = (&mut self.stdout).await?;
+        accept(&ended, &stdout, Some(size))
+    }
+
+    /// Waits for an end that nobody asked for, such as a full repository. Cancel safe.
+    pub async fn ended_early(&mut self) -> anyhow::Error {
+        match self.child.wait().await {
+            Ok(ended) => failure::of(&ended),
+            Err(error) => error,
+        }
+    }
+
+    /// SIGKILL, and gone when this returns: closing the sink afterwards commits nothing.
+    pub async fn kill(&mut self) {
+        self.child.kill();
+        let _ = self.child.wait().await;
+    }
+}

@@ -1,0 +1,79 @@
+//! Signs of life: a kopia that is stuck in a storage call ignores SIGTERM and can hang for hours.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::process::ChildStdout;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::error::{Exit, Failure, Result};
+use crate::tool::{Child, Ended};
+
+/// Bytes that somebody else moved for a child. Any change is a sign of life.
+#[derive(Clone, Debug, Default)]
+pub struct Activity(Arc<AtomicU64>);
+
+impl Activity {
+    pub fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn total(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Waits for the end of `child`; kills it after `stall_timeout` in which neither `activity` nor its progress line changed.
+pub(super) async fn until_end(
+    child: &mut Child,
+    activity: &Activity,
+    stall_timeout: Duration,
+) -> Result<Ended> {
+    let said = child.said();
+    let mut last = (activity.total(), figures(&said.borrow().progress));
+    let mut since = Instant::now();
+    let poll = (stall_timeout / 10).clamp(Duration::from_millis(50), Duration::from_secs(1));
+    loop {
+        if let Ok(ended) = tokio::time::timeout(poll, child.wait()).await {
+            return ended;
+        }
+        let now = (activity.total(), figures(&said.borrow().progress));
+        if now != last {
+            last = now;
+            since = Instant::now();
+        } else if since.elapsed() >= stall_timeout {
+            child.kill();
+            let ended = child.wait().await?;
+            return Err(Failure::new(
+                Exit::Storage,
+                format!(
+                    "kopia gave no sign of life for {} s and was killed",
+                    stall_timeout.as_secs()
+                ),
+            )
+            .hint("check that the storage answers; `backup.stall_timeout` says how long to wait")
+            .caused_by(anyhow::anyhow!("{}: {}", ended.describe(), ended.stderr))
+            .into());
+        }
+    }
+}
+
+/// The digits of a progress line: its spinner turns without any progress.
+fn figures(progress: &str) -> String {
+    progress.chars().filter(char::is_ascii_digit).collect()
+}
+
+/// Reads the small answer of a child in the background, so that it never waits for us.
+pub(super) fn collect(stdout: Option<ChildStdout>) -> JoinHandle<Vec<u8>> {
+    tokio::spawn(async move {
+        let mut bytes = Vec::new();
+        if let Some(stdout) = stdout {
+            // What can't be read is missing, and the JSON won't parse.
+            let _ = stdout.take(1 << 20).read_to_end(&mut bytes).await;
+        }
+        bytes
+    })
+}

@@ -1,0 +1,42 @@
+//! Files that must be there, whole, after a power cut.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::error::Result;
+use crate::lock::make_private_folder;
+
+/// Replaces `path` by `content` (mode 0600): after this returns the new content is on the disk, and at no moment was
+/// there neither the old nor the new one.
+pub fn write(path: &Path, content: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    make_private_folder(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempfile_in(folder)
+        .with_context(|| format!("nothing can be written in `{}`", folder.display()))?;
+    file.write_all(content)
+        .and_then(|()| file.as_file().sync_all())
+        .with_context(|| format!("`{}` can't be written", path.display()))?;
+    file.persist(path)
+        .with_context(|| format!("`{}` can't be put in place", path.display()))?;
+    sync_folder(folder)
+}
+
+/// Removes `path`, for good after a power cut too. No error when it isn't there.
+pub fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Ok(()) => sync_folder(path.parent().unwrap_or(Path::new("/"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("`{}` can't be removed", path.display())),
+    }
+}
+
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .with_context(|| format!("`{}` can't be synced", folder.display()))
+}

@@ -1,0 +1,61 @@
+# shellcheck shell=bash
+# Shared by the scripts of the test bed: where things are, and how they speak. Sourced, never run.
+
+bed=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2034 # used by the scripts that source this file
+project=$(cd "$bed/../.." && pwd)
+
+# Everything that setup.sh makes and that costs time to make again. `env` in it is what the other scripts source.
+cache=${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/kopi-docka-testbed
+
+# The image that every test and the demo run; image.sh makes it.
+# shellcheck disable=SC2034 # used by the scripts that source this file
+test_image=kopi-docka-test:1
+
+say() { printf '%s\n' "test bed: $*" >&2; }
+
+die() {
+  printf '%s\n' "error: $1" >&2
+  [ $# -lt 2 ] || printf 'hint: %s\n' "${@:2}" >&2
+  exit 1
+}
+
+need_root() { [ "$(id -u)" = 0 ] || die "$1 needs root" "the engine and the files of volumes belong to root; run it with sudo"; }
+
+# version_at_least HAVE WANTED
+version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+engine_answers() { timeout 10 docker -H "unix://$1" version >/dev/null 2>&1; }
+
+# Puts what setup.sh made on PATH. Call it after setup.sh.
+load_env() {
+  # shellcheck source=/dev/null
+  . "$cache/env"
+}
+
+# choose_engine DIR    Sets `socket`: the engine that KOPI_DOCKA_TEST_DOCKER names, else the one of this machine, else one of our own
+#                      in DIR. Sets `image_is_ours` if the test image had to be loaded into it.
+choose_engine() {
+  local system=/var/run/docker.sock
+  if [ -n "${KOPI_DOCKA_TEST_DOCKER:-}" ]; then
+    socket=$KOPI_DOCKA_TEST_DOCKER
+    engine_answers "$socket" || die "no Docker engine answers at $socket" "unset KOPI_DOCKA_TEST_DOCKER, or start the engine it names"
+  elif engine_answers "$system"; then
+    socket=$system
+  else
+    "$bed/engine.sh" start "$1"
+    socket=$1/docker.sock
+  fi
+  image_is_ours=false
+  docker -H "unix://$socket" image inspect "$test_image" >/dev/null 2>&1 || image_is_ours=true
+  "$bed/image.sh" "$socket"
+}
+
+# Undoes choose_engine, and ends every engine that was started below the folder $1.
+leave_engine() {
+  if [ "${image_is_ours:-false}" = true ]; then docker -H "unix://$socket" image rm "$test_image" >/dev/null 2>&1 || true; fi
+  local namespace
+  find "$1" -maxdepth 5 -name netns -type f 2>/dev/null | while IFS= read -r namespace; do
+    "$bed/engine.sh" stop "$(dirname "$namespace")" || true
+  done || true
+}

@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# setup.sh    Gets everything that the tests and the demo need on a Debian machine with a Rust toolchain: a Docker engine, Docker
+#             Compose v2, Kopia and a few small tools. Installs only what is missing; when nothing is, it touches no network
+#             and is done in a moment. Starts no service: the tests bring up an engine of their own (engine.sh).
+#             Writes $cache/env, which the other scripts source.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/lib.sh"
+
+kopia_minimum=0.23.0
+compose_minimum=2.20.0
+# Where a Compose v2 comes from on a Debian whose own package is still v1 (bookworm).
+mirror=${KOPI_DOCKA_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+newer_suite=trixie
+
+# dockerd and iptables live in sbin, which is not on everyone's PATH.
+export PATH="$cache/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+# A client configuration of our own: no credentials, no contexts, and a place for the Compose plugin.
+export DOCKER_CONFIG="$cache/docker"
+
+# command:package, for what is looked up by name.
+tools=(
+  dockerd:docker.io docker:docker.io iptables:iptables tar:tar getfattr:attr setfacl:acl setcap:libcap2-bin jq:jq
+  ps:procps ip:iproute2 unshare:util-linux tmux:tmux openssl:openssl make:make cc:gcc
+)
+
+missing_packages() {
+  local tool
+  for tool in "${tools[@]}"; do
+    command -v "${tool%%:*}" >/dev/null || echo "${tool#*:}"
+  done
+  command -v cc >/dev/null || echo libc6-dev
+  static_busybox >/dev/null || echo busybox-static
+}
+
+# The image holds nothing but busybox, so it has to be a static one.
+static_busybox() {
+  local path
+  path=$(command -v busybox) && ! ldd "$path" >/dev/null 2>&1 && echo "$path"
+}
+
+install_packages() {
+  local packages
+  mapfile -t packages < <(missing_packages | sort -u)
+  [ ${#packages[@]} -gt 0 ] || return 0
+  need_root "installing ${packages[*]}"
+  command -v apt-get >/dev/null || die "missing: ${packages[*]} (Debian's names)" "this is not a Debian; install them and run it again"
+  say "installing ${packages[*]}"
+  apt_get update || die "apt-get update failed"
+  without_services apt_get install --no-install-recommends "${packages[@]}" || die "could not install ${packages[*]}"
+  mapfile -t packages < <(missing_packages | sort -u)
+  [ ${#packages[@]} -eq 0 ] || die "still missing after the installation: ${packages[*]}"
+}
+
+# Its chatter is shown only when it fails.
+apt_get() {
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 "$@" </dev/null >"$cache/apt.log" 2>&1 || {
+    cat "$cache/apt.log" >&2
+    return 1
+  }
+}
+
+# Runs "$@" with starting of services forbidden in the way that Debian provides for: where there is no init the start would fail,
+# and where there is one, nobody asked us for a service.
+without_services() {
+  local policy=/usr/sbin/policy-rc.d status=0
+  if [ -e "$policy" ]; then
+    "$@"
+    return
+  fi
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+  trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+  "$@" || status=$?
+  rm -f "$policy"
+  trap - EXIT
+  return "$status"
+}
+
+compose_version() { docker compose version --short 2>/dev/null | sed 's/^v//'; }
+
+compose_is_there() {
+  local version
+  version=$(compose_version) && version_at_least "$version" "$compose_minimum"
+}
+
+install_compose() {
+  local plugins=$DOCKER_CONFIG/cli-plugins own=$HOME/.docker/cli-plugins/docker-compose
+  mkdir -p "$plugins"
+  compose_is_there && return
+  if [ -x "$own" ]; then
+    ln -sf "$own" "$plugins/docker-compose"
+    compose_is_there && return
+    rm -f "$plugins/docker-compose"
+  fi
+  say "fetching Docker Compose v2 from Debian $newer_suite"
+  fetch_compose "$plugins/docker-compose"
+  compose_is_there || die "the Compose plugin in $plugins does not work" "see what 'DOCKER_CONFIG=$DOCKER_CONFIG docker compose version' says"
+}
+
+# The package is never installed: its one file is taken out of it, and APT gets sources, lists and a cache of its own, so that
+# nothing of the newer suite can ever slip into this system.
+fetch_compose() {
+  local apt
+  apt=$(mktemp -d)
+  mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/deb"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $newer_suite main" >"$apt/sources.list"
+  cat >"$apt/apt.conf" <<X
+Dir::Etc::SourceList "$apt/sources.list";
+Dir::Etc::SourceParts "/dev/null";
+Dir::State::Lists "$apt/lists";
+Dir::Cache "$apt/cache";
+APT::Sandbox::User "root";
+X
+  local status=0
+  # An `&&` chain: `set -e` is off in a command whose status is looked at.
+  (
+    cd "$apt/deb" && export APT_CONFIG=$apt/apt.conf && apt_get update && apt_get download docker-compose &&
+      dpkg-deb --extract docker-compose_*.deb . && install -m 755 usr/libexec/docker/cli-plugins/docker-compose "$1"
+  ) || status=$?
+  rm -rf "$apt"
+  [ "$status" = 0 ] || die "Docker Compose v2 could not be fetched from $mirror" \
+    "or put a docker-compose plugin >= $compose_minimum into /usr/local/lib/docker/cli-plugins"
+}
+
+# `kopia --version` says `0.23.1 build: …`, and `v0.23.1 build: …` when it was built as a Go module.
+kopia_is_there() {
+  local version
+  version=$(kopia --version 2>/dev/null | sed -n '1s/^v\{0,1\}\([0-9.]*\).*/\1/p')
+  [ -n "$version" ] && version_at_least "$version" "$kopia_minimum"
+}
+
+install_kopia() {
+  kopia_is_there && return
+  local module=$bed/kopia wanted have
+  wanted=$(sed -n 's/^go //p' "$module/go.mod")
+  local remedy=("install Go >= $wanted (https://go.dev/doc/install; Debian's golang-go may be too old)" "or put kopia >= $kopia_minimum on PATH (https://kopia.io/docs/installation)")
+  command -v go >/dev/null || die "kopia is missing, and there is no Go to build it" "${remedy[@]}"
+  # Run in the module's folder, so that a Go which fetches newer toolchains by itself answers with the one it would use.
+  have=$(cd "$module" && go env GOVERSION 2>&1) || die "Go refuses to build kopia: $have" "${remedy[@]}"
+  version_at_least "${have#go}" "$wanted" || die "kopia is missing, and $have is too old to build it" "${remedy[@]}"
+  say "building kopia $(sed -n 's/^.*github.com\/kopia\/kopia v\([^ ]*\).*/\1/p' "$module/go.mod") once (a minute or two)"
+  mkdir -p "$cache/bin"
+  # Pinned by go.sum: without it, or with other bytes than it knows, Go refuses. The result appears whole or not at all.
+  (cd "$module" && CGO_ENABLED=0 go build -mod=readonly -buildvcs=false -trimpath -ldflags='-s -w' -o "$cache/bin/.kopia.$$" github.com/kopia/kopia) ||
+    die "kopia could not be built" "${remedy[1]}"
+  mv "$cache/bin/.kopia.$$" "$cache/bin/kopia"
+  kopia_is_there || die "the kopia just built does not say a version >= $kopia_minimum: $(kopia --version 2>&1)"
+}
+
+write_env() {
+  cat >"$cache/.env.$$" <<X
+# Written by tests/bed/setup.sh; source it.
+export PATH="$cache/bin:\$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+export DOCKER_CONFIG="$cache/docker"
+X
+  mv "$cache/.env.$$" "$cache/env"
+}
+
+mkdir -p "$cache"
+install_packages
+install_compose
+install_kopia
+write_env
+say "ready: $(docker --version), Compose $(compose_version), kopia $(kopia --version | cut -d' ' -f1). To use it by hand: . $cache/env"

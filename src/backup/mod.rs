@@ -1,2 +1,20 @@
-//! stub
+//! Cold backup. [`run`] reads as the run goes; [`unit`] is what happens to one unit, with the window in its middle.
+//!
+//! Reading order: [`run`] → [`plan`] → [`unit`] ([`step`], [`recipe`], [`read`] with [`tar`] and [`spool`], [`store`]) →
+//! [`commit`] → [`reporter`] ([`events`]); [`tags`] says how it is filed.
+
+mod commit;
+mod events;
+mod plan;
+mod read;
+mod recipe;
+mod reporter;
+mod run;
 mod spool;
+mod step;
+mod store;
+mod tags;
+mod tar;
+mod unit;
+
+pub use run::{bring_up_what_is_down, remove_stale_work, run};

@@ -3,6 +3,8 @@
 pub mod backup;
 pub mod init;
 pub mod list;
+mod list_snapshots;
+mod list_units;
 pub mod recover;
 pub mod repo_status;
 pub mod restore;

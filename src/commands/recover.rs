@@ -1,9 +1,40 @@
+//! `recover`: starts again what an interrupted run left stopped. Doing it twice is harmless.
+
+use serde_json::json;
+
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Exit, Failure, Result};
+use crate::lock::Lock;
+use crate::quiesce::replay;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-pub async fn run(_cx: &Context, _args: Args) -> Result<u8> {
-    Ok(0)
+pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
+    cx.require_root("recover")?;
+    let _lock = Lock::take(&cx.paths.runtime, "recover")?;
+    let replayed = replay::replay(&cx.paths.stop_records(), &cx.ui).await?;
+    for warning in &replayed.started.warnings {
+        cx.ui.warn(warning);
+    }
+    let still_stopped = &replayed.started.still_stopped;
+    if cx.ui.json {
+        let names: Vec<&String> = still_stopped.iter().map(|(name, _)| name).collect();
+        cx.ui.answer_json(&json!({
+            "records": replayed.records, "up": replayed.up, "still_stopped": names,
+        }));
+    } else if replayed.records == 0 {
+        cx.ui.answer("Nothing to recover: no run was interrupted.");
+    } else {
+        cx.ui.answer(format!("Running again: {}", replayed.up.join(", ")));
+    }
+    let Some((name, reason)) = still_stopped.first() else {
+        return Ok(0);
+    };
+    let mut failure = Failure::new(Exit::StillStopped, format!("container `{name}` does not start: {reason}"))
+        .hint(format!("see `docker logs {name}`, mend it, then run `kopi-docka recover` again"));
+    for (name, reason) in still_stopped.iter().skip(1) {
+        failure = failure.note(format!("container `{name}` does not start either: {reason}"));
+    }
+    Err(failure.into())
 }

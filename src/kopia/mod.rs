@@ -21,5 +21,5 @@ pub use identity::Identity;
 pub use manifest::Manifest;
 pub use repository::{Initialized, Status};
 pub use snapshot::{Accepted, NewSnapshot};
-pub use stream::Stream;
+pub use stream::{STREAM_FILE, Stream};
 pub use watch::Activity;

@@ -15,6 +15,9 @@ use super::unit::UnitKind;
 /// The newest format of [`PointRecord`] that this program writes and reads.
 pub const FORMAT: u32 = 1;
 
+/// The name of the record inside the recipe's snapshot.
+pub const RECORD_FILE: &str = "recipe.json";
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PointRecord {
     pub format: u32,

@@ -19,6 +19,9 @@ pub struct RunReport {
     /// What the program exited with.
     pub exit_code: u8,
     pub units: Vec<UnitReport>,
+    /// The most that the spools held at once.
+    #[serde(default)]
+    pub spool_peak_bytes: u64,
     /// Set when the run ended before every unit was tried.
     pub interrupted: Option<String>,
 }
@@ -40,6 +43,13 @@ pub struct UnitReport {
     pub errors: Vec<String>,
     /// Names of containers that we stopped and that are not up again.
     pub still_stopped: Vec<String>,
+}
+
+impl UnitReport {
+    /// A whole point, everything up and healthy, and nothing wrote while it was read without the operator's leave.
+    pub fn is_good(&self) -> bool {
+        self.outcome == Outcome::Saved && self.errors.is_empty()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,1 +1,3 @@
-//! stub
+//! Bringing restore points back.
+
+pub mod points;

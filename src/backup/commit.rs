@@ -1,0 +1,105 @@
+//! The recipe is saved last: it is the commit record. Snapshots without one are no restore point.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+
+use super::run::Run;
+use super::tags::Filing;
+use super::unit::Saved;
+use crate::error::Result;
+use crate::kopia::STREAM_FILE;
+use crate::model::point::{
+    FORMAT, FileRecord, MissingSource, Part, PartKind, PointRecord, ProjectRecord, RECORD_FILE, SourceRecord,
+};
+use crate::model::source::Gap;
+use crate::model::{Grade, ObjectId, Unit};
+
+/// What a point is made of, before it is known whether it is whole.
+pub struct Draft<'a> {
+    pub unit: &'a Unit,
+    pub sources: &'a [Saved],
+    pub gaps: &'a [Gap],
+    pub downtime_seconds: f64,
+    pub started_at: DateTime<Utc>,
+    pub project: Option<ProjectRecord>,
+    pub files: Vec<FileRecord>,
+}
+
+impl Draft<'_> {
+    pub fn record(self, run: &Run<'_>) -> PointRecord {
+        let sources: Vec<SourceRecord> = self.sources.iter().filter_map(source_record).collect();
+        let missing: Vec<MissingSource> = self
+            .sources
+            .iter()
+            .filter(|saved| saved.accepted.is_none())
+            .map(|saved| MissingSource {
+                key: saved.source.key.clone(),
+                reason: saved
+                    .error
+                    .as_ref()
+                    .map_or_else(|| "it was not stored".to_owned(), |error| format!("{error:#}")),
+            })
+            .collect();
+        let grade = if missing.is_empty() {
+            sources.iter().map(|source| source.grade).max().unwrap_or(Grade::Ok)
+        } else {
+            Grade::Partial
+        };
+        PointRecord {
+            format: FORMAT,
+            kopi_docka_version: env!("CARGO_PKG_VERSION").to_owned(),
+            backup_id: run.backup_id,
+            unit: self.unit.name.clone(),
+            kind: self.unit.kind,
+            identity: run.store.kopia.identity(),
+            started_at: self.started_at,
+            grade,
+            sources,
+            missing,
+            gaps: self.gaps.to_vec(),
+            downtime_seconds: self.downtime_seconds,
+            project: self.project,
+            files: self.files,
+        }
+    }
+}
+
+fn source_record(saved: &Saved) -> Option<SourceRecord> {
+    let (accepted, read) = (saved.accepted.as_ref()?, saved.read.as_ref()?);
+    Some(SourceRecord {
+        key: saved.source.key.clone(),
+        path: saved.source.path.clone(),
+        is_file: saved.source.is_file,
+        destinations: saved.source.destinations.clone(),
+        exclude_patterns: saved.source.exclude_patterns.clone(),
+        grade: saved.grade,
+        reasons: saved.reasons.clone(),
+        parts: vec![Part {
+            kind: PartKind::Full,
+            snapshot: accepted.snapshot.clone(),
+            root: accepted.root.clone(),
+            file: STREAM_FILE.to_owned(),
+            bytes: read.bytes,
+            delete: Vec::new(),
+        }],
+    })
+}
+
+/// Adds `record` to what was captured in `work` and saves it all. After this the point exists.
+pub async fn write(run: &Run<'_>, filing: &Filing, work: &Path, record: &PointRecord) -> Result<()> {
+    std::fs::write(work.join(RECORD_FILE), serde_json::to_vec_pretty(record)?)
+        .context("the recipe can't be written")?;
+    let parts = || record.sources.iter().flat_map(|source| &source.parts);
+    let roots: Vec<ObjectId> = parts().map(|part| part.root.clone()).collect();
+    let bytes = parts().map(|part| part.bytes).sum();
+    let new = filing.recipe(record.grade, &roots, bytes);
+    let stall = run.config.backup.stall_timeout;
+    run.store
+        .kopia
+        .snapshot_folder(work, &new, stall)
+        .await
+        .context("the recipe could not be saved, so there is no restore point")?;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The one thing that happens while services are down: `tar` reads a source into its spool.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::spool::Spool;
+use super::tar::{self, Read, Tar};
+use crate::error::{Exit, Failure, Result};
+use crate::model::Source;
+use crate::shutdown::Shutdown;
+use crate::tool::{Child, Output, pipe};
+
+/// How long reading may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For one source as a whole.
+    pub task: Option<Duration>,
+    /// Without a byte although there is room for one.
+    pub stall: Duration,
+}
+
+/// Reads `source` to its end. When this is an error, what is in the spool must not be committed.
+pub async fn read(tar: &Tar, source: &Source, spool: &Spool, limits: Limits, shutdown: &Shutdown) -> Result<Read> {
+    let stdout = pipe()?;
+    let mut child = Child::spawn(tar.create(source).output(Output::Pipe(stdout.writer)))?;
+    let filled = spool.fill(stdout.reader)?;
+    let given_up = tokio::select! {
+        biased;
+        () = shutdown.asked() => Some(Failure::new(shutdown.exit(), "a signal ended the reading")),
+        () = timed_out(limits.task) => Some(
+            Failure::new(Exit::Program, "reading took longer than `backup.task_timeout` allows"),
+        ),
+        () = stuck(spool, limits.stall) => Some(
+            Failure::new(Exit::Program, format!("tar moved nothing for {} s and was killed", limits.stall.as_secs()))
+                .hint("check the disk that the data is on (`dmesg`)"),
+        ),
+        _ = child.wait() => None,
+    };
+    if let Some(failure) = given_up {
+        child.kill();
+        child.wait().await?;
+        return Err(failure.into());
+    }
+    // Without tar the filler comes to the end of the pipe.
+    let filled = filled.await?;
+    let ended = child.wait().await?;
+    let bytes = match filled {
+        Ok(bytes) => bytes,
+        // Tar died of it; its own words would only say so.
+        Err(error) => return Err(error),
+    };
+    let read = tar::judge(&ended)?;
+    if read.bytes != bytes {
+        anyhow::bail!("tar wrote {} bytes but {bytes} arrived", read.bytes);
+    }
+    Ok(read)
+}
+
+async fn timed_out(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when nothing came out of tar for `limit` while the spool had room for it.
+async fn stuck(spool: &Spool, limit: Duration) {
+    let filled = spool.filled();
+    let mut last = filled.total();
+    let mut since = Instant::now();
+    loop {
+        sleep((limit / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
+        let now = filled.total();
+        if now != last || !spool.has_room() {
+            last = now;
+            since = Instant::now();
+        } else if since.elapsed() >= limit {
+            return;
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Turns the events of a run into what people or programs read.
+
+use std::cell::RefCell;
+
+use super::events::Event;
+use super::spool::Spool;
+use super::unit::Saved;
+use crate::model::report::{Outcome, RunReport, UnitReport};
+use crate::model::source::Gap;
+use crate::ui::progress::{Progress, Track};
+use crate::ui::{Ui, table, text};
+
+pub struct Reporter {
+    ui: Ui,
+    /// Gone when the run is over.
+    progress: RefCell<Option<Progress>>,
+}
+
+impl Reporter {
+    pub fn new(ui: &Ui) -> Self {
+        Self {
+            ui: ui.clone(),
+            progress: RefCell::new(Some(Progress::new(ui))),
+        }
+    }
+
+    pub fn report(&self, event: &Event<'_>) {
+        self.ui.event(event);
+        if self.ui.json {
+            return;
+        }
+        match event {
+            Event::RunStarted { orphan_volumes, .. } if !orphan_volumes.is_empty() => self.with(|progress| {
+                progress.say(&format!(
+                    "Not saved, since no container uses them: {}",
+                    list(orphan_volumes.iter().map(|name| format!("volume `{name}`")))
+                ));
+            }),
+            Event::RunStarted { .. } => {}
+            Event::UnitStarted { unit, number, of } => {
+                self.with(|progress| progress.headline(format!("{unit} ({number}/{of})"), false));
+            }
+            Event::Step { unit, step, in_window } => {
+                self.with(|progress| progress.headline(format!("{unit}: {}", step.replace('_', " ")), *in_window));
+            }
+            Event::UnitFinished { report } => self.with(|progress| unit_finished(progress, report)),
+            Event::RunFinished { report } => {
+                self.progress.take();
+                if !self.ui.quiet {
+                    self.ui.answer(summary(report));
+                }
+            }
+        }
+    }
+
+    /// Shows the bytes of `saved` until [`Reporter::finished`].
+    pub fn track(&self, saved: &Saved, spool: &Spool) {
+        self.with(|progress| {
+            progress.track(Track {
+                label: saved.source.key.to_string(),
+                estimated_bytes: saved.estimated_bytes,
+                read: spool.filled(),
+                stored: spool.taken(),
+            });
+        });
+    }
+
+    pub fn finished(&self, saved: &Saved) {
+        self.with(|progress| progress.finished(&saved.source.key.to_string()));
+    }
+
+    fn with(&self, show: impl FnOnce(&Progress)) {
+        if let Some(progress) = &*self.progress.borrow() {
+            show(progress);
+        }
+    }
+}
+
+fn unit_finished(progress: &Progress, report: &UnitReport) {
+    for warning in &report.warnings {
+        progress.warn(&format!("`{}`: {warning}", report.unit));
+    }
+    for gap in report.gaps.iter().filter(|gap| gap.is_loss) {
+        progress.warn(&format!("`{}`: not saved: {}", report.unit, gap_text(gap)));
+    }
+    for source in &report.sources {
+        for reason in &source.reasons {
+            let grade = source.grade.map_or("lost", |grade| grade.as_str());
+            progress.warn(&format!("`{}`: {} is {grade}: {reason}", report.unit, source.key));
+        }
+    }
+    if let [first, causes @ ..] = report.errors.as_slice() {
+        let what = match report.outcome {
+            Outcome::Saved => "was backed up, but",
+            Outcome::SavedWithLoss => "was backed up in part",
+            Outcome::Failed | Outcome::Skipped => "was not backed up",
+        };
+        let mut lines = format!("error: unit `{}` {what}: {first}\n", report.unit);
+        for cause in causes {
+            lines.push_str(&format!("  caused by: {}\n", cause.replace('\n', "\n    ")));
+        }
+        if report.still_stopped.is_empty() {
+            lines.push_str(&format!("note: every container of `{}` that ran is running again\n", report.unit));
+        } else {
+            lines.push_str(&format!("note: still stopped: {}\n", report.still_stopped.join(", ")));
+            lines.push_str("hint: see `docker logs` of them, mend it, then run `kopi-docka recover`\n");
+        }
+        progress.error(&lines);
+    }
+}
+
+pub fn gap_text(gap: &Gap) -> String {
+    format!("{}: {}", gap.what, gap.detail)
+}
+
+fn summary(report: &RunReport) -> String {
+    let rows = report.units.iter().map(|unit| {
+        let outcome = match unit.outcome {
+            Outcome::Saved => "saved",
+            Outcome::SavedWithLoss => "saved in part",
+            Outcome::Failed => "FAILED",
+            Outcome::Skipped => "skipped",
+        };
+        [
+            unit.unit.to_string(),
+            outcome.to_owned(),
+            unit.grade.map_or("-", |grade| grade.as_str()).to_owned(),
+            text::count(unit.sources.len(), "source"),
+            text::bytes(unit.sources.iter().map(|source| source.bytes).sum()),
+            text::seconds(unit.downtime_seconds),
+        ]
+    });
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
+        return format!("Nothing to back up. Run {}", report.backup_id);
+    }
+    let table = table::table(["UNIT", "RESULT", "GRADE", "DATA", "SIZE", "DOWNTIME"], &[4, 5], rows);
+    format!("{table}\n\nBackup id: {}", report.backup_id)
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,171 @@
+//! What goes on after the window: kopia drains a spool and commits, if and only if the reading ended well.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::spool::Spool;
+use crate::error::{Exit, Failure, Result};
+use crate::kopia::{Accepted, Kopia, NewSnapshot, Stream};
+use crate::shutdown::Shutdown;
+
+/// A source that is on its way into the repository, in a task of its own.
+pub struct Storing {
+    verdict: Option<oneshot::Sender<u64>>,
+    task: JoinHandle<Result<Accepted>>,
+}
+
+/// Why nothing was stored: the reading failed, and its own error tells more.
+#[derive(Debug, thiserror::Error)]
+#[error("it could not be read to its end")]
+pub struct NotRead;
+
+/// What every task that stores gets.
+#[derive(Clone)]
+pub struct Store {
+    pub kopia: Kopia,
+    /// How many kopia processes there may be.
+    pub slots: Arc<Semaphore>,
+    pub stall: Duration,
+    pub shutdown: Shutdown,
+}
+
+/// A kopia that waits for its input, and the place that it has among the workers.
+pub struct Opened {
+    stream: Stream,
+    sink: OwnedFd,
+    slot: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Store {
+    /// Waits for a place, then for a kopia that is ready to read.
+    pub async fn open(&self, new: &NewSnapshot) -> Result<Opened> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await?;
+        let (stream, sink) = Stream::open(&self.kopia, new, self.stall).await?;
+        Ok(Opened { stream, sink, slot })
+    }
+
+    /// Starts to store what comes into `spool`: with `opened`, or with a kopia of its own when there is a place.
+    pub fn start(&self, new: NewSnapshot, opened: Option<Opened>, spool: Arc<Spool>) -> Storing {
+        let (verdict, is_read) = oneshot::channel();
+        let store = self.clone();
+        let task = tokio::spawn(async move {
+            let result = store.run(&new, opened, &spool, is_read).await;
+            // Kopia is gone by now, whatever the result.
+            spool.abort();
+            result
+        });
+        Storing {
+            verdict: Some(verdict),
+            task,
+        }
+    }
+
+    async fn run(
+        &self,
+        new: &NewSnapshot,
+        opened: Option<Opened>,
+        spool: &Spool,
+        mut is_read: oneshot::Receiver<u64>,
+    ) -> Result<Accepted> {
+        let opened = match opened {
+            Some(opened) => opened,
+            None => tokio::select! {
+                biased;
+                () = self.shutdown.asked() => return Err(self.interrupted()),
+                opened = self.open(new) => opened?,
+            },
+        };
+        let Opened {
+            mut stream,
+            sink,
+            slot: _slot,
+        } = opened;
+        let drained = spool.drain(sink)?;
+        let size = tokio::select! {
+            biased;
+            () = self.shutdown.asked() => Err(self.interrupted()),
+            size = &mut is_read => size.map_err(|_| NotRead.into()),
+            error = stream.ended_early() => return Err(error),
+            () = self.stalled(spool) => Err(self.stuck()),
+        };
+        let size = match size {
+            Ok(size) => size,
+            Err(error) => {
+                stream.kill().await;
+                return Err(error);
+            }
+        };
+        spool.commit();
+        let taken = spool.taken();
+        let accepted = tokio::select! {
+            biased;
+            () = self.shutdown.asked() => Err(self.interrupted()),
+            accepted = stream.finish(size, &taken, self.stall) => accepted,
+        };
+        match accepted {
+            Ok(accepted) => {
+                drained.await??;
+                Ok(accepted)
+            }
+            Err(error) => {
+                stream.kill().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Resolves when kopia has taken nothing for too long although something was there for it.
+    async fn stalled(&self, spool: &Spool) {
+        let (filled, taken) = (spool.filled(), spool.taken());
+        let mut last = taken.total();
+        let mut since = Instant::now();
+        loop {
+            sleep((self.stall / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
+            let now = taken.total();
+            if now != last || filled.total() == now {
+                last = now;
+                since = Instant::now();
+            } else if since.elapsed() >= self.stall {
+                return;
+            }
+        }
+    }
+
+    fn stuck(&self) -> anyhow::Error {
+        Failure::new(
+            Exit::Storage,
+            format!("kopia took nothing for {} s and was killed", self.stall.as_secs()),
+        )
+        .hint("check that the storage answers; `backup.stall_timeout` says how long to wait")
+        .into()
+    }
+
+    fn interrupted(&self) -> anyhow::Error {
+        Failure::new(self.shutdown.exit(), "a signal ended the run").into()
+    }
+}
+
+impl Storing {
+    /// The reading ended well, after `bytes`. Without this kopia is killed.
+    pub fn commit(&mut self, bytes: u64) {
+        if let Some(verdict) = self.verdict.take() {
+            // A task that has ended has its own error to tell.
+            let _ = verdict.send(bytes);
+        }
+    }
+
+    /// The reading failed: kopia is killed before it can see an end of its input.
+    pub fn reject(&mut self) {
+        self.verdict = None;
+    }
+
+    pub async fn finish(self) -> Result<Accepted> {
+        drop(self.verdict);
+        self.task.await?
+    }
+}

@@ -1,0 +1,439 @@
+//! Saves one unit: BEFORE while services run, the WINDOW in which they are down, AFTER when they run again.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::commit::{self, Draft};
+use super::events::Event;
+use super::plan::UnitPlan;
+use super::read::{Limits, read};
+use super::recipe;
+use super::run::Run;
+use super::spool::Spool;
+use super::step::{Step, Timeline};
+use super::store::{NotRead, Opened, Storing};
+use super::tags::Filing;
+use super::tar::Read;
+use crate::discovery::measure;
+use crate::error::{Exit, Failure, Result};
+use crate::kopia::Accepted;
+use crate::model::point::MissingSource;
+use crate::model::report::{Outcome, SourceReport, UnitReport};
+use crate::model::source::{Gap, GapReason};
+use crate::model::{Grade, Source, SourceKey};
+use crate::quiesce::{self, Quiesced, RecordFile, cold};
+
+/// A source on its way: what is known of it grows from step to step.
+#[derive(Debug)]
+pub struct Saved {
+    pub source: Source,
+    pub estimated_bytes: u64,
+    pub read: Option<Read>,
+    pub read_seconds: f64,
+    pub accepted: Option<Accepted>,
+    pub error: Option<anyhow::Error>,
+    pub grade: Grade,
+    pub reasons: Vec<String>,
+}
+
+impl Saved {
+    fn new(source: Source) -> Self {
+        Self {
+            source,
+            estimated_bytes: 0,
+            read: None,
+            read_seconds: 0.0,
+            accepted: None,
+            error: None,
+            grade: Grade::Ok,
+            reasons: Vec::new(),
+        }
+    }
+
+    fn doubt(&mut self, grade: Grade, reason: String) {
+        self.grade = self.grade.max(grade);
+        self.reasons.push(reason);
+    }
+}
+
+/// One unit being saved.
+struct Saving<'a> {
+    run: &'a Run<'a>,
+    plan: UnitPlan,
+    sources: Vec<Saved>,
+    timeline: Timeline,
+    downtime_seconds: f64,
+    still_stopped: Vec<(String, String)>,
+    warnings: Vec<String>,
+    grade: Option<Grade>,
+    /// Something that isn't about a single source, after which the point is good all the same.
+    trouble: Vec<String>,
+}
+
+/// Saves the unit of `plan`. Every outcome, good or bad, is in the report.
+pub async fn save(run: &Run<'_>, plan: UnitPlan) -> UnitReport {
+    let sources = plan.sources.iter().cloned().map(Saved::new).collect();
+    let warnings = plan.warnings.clone();
+    let mut saving = Saving {
+        run,
+        plan,
+        sources,
+        timeline: Timeline::default(),
+        downtime_seconds: 0.0,
+        still_stopped: Vec::new(),
+        warnings,
+        grade: None,
+        trouble: Vec::new(),
+    };
+    let result = saving.save().await;
+    saving.into_report(result)
+}
+
+impl Saving<'_> {
+    async fn save(&mut self) -> Result<()> {
+        if let Some(reason) = self.plan.refusal.take() {
+            return Err(Failure::new(Exit::UnitsFailed, reason)
+                .hint("label the container `kopi-docka.enable=false` to leave it out on purpose")
+                .into());
+        }
+        let started_at = Utc::now();
+        let work = self.run.work_folder()?;
+        let captured = self.prepare(work.path()).await?;
+        self.enter(Step::Open).await;
+        let opened = self.open().await?;
+        let storing = self.window(opened).await?;
+        self.after(storing).await?;
+        self.commit(work.path(), started_at, captured).await
+    }
+
+    async fn enter(&mut self, step: Step) {
+        self.run.reporter.report(&Event::Step {
+            unit: &self.plan.unit.name,
+            step: step.name(),
+            in_window: step.is_in_window(),
+        });
+        self.timeline.enter(step).await;
+    }
+
+    /// Captures the recipe and measures the sources; too large binds are left out.
+    async fn prepare(&mut self, work: &Path) -> Result<recipe::Captured> {
+        self.enter(Step::Prepare).await;
+        let include_secrets = self.run.config.backup.include_secrets;
+        let captured = recipe::capture(&self.run.engine, &self.plan.unit, work, include_secrets).await?;
+        let sizes = join_all(self.sources.iter().map(|saved| measure(saved.source.path.clone()))).await;
+        for (saved, size) in self.sources.iter_mut().zip(sizes) {
+            saved.estimated_bytes = size?.bytes;
+        }
+        let limit = self.run.config.unit(self.plan.unit.name.as_str()).bind_mounts.max_size.unwrap_or(u64::MAX);
+        let gaps = &mut self.plan.gaps;
+        self.sources.retain(|saved| {
+            let is_kept = matches!(saved.source.key, SourceKey::Volume { .. }) || saved.estimated_bytes <= limit;
+            if !is_kept {
+                gaps.push(Gap {
+                    what: saved.source.key.to_string(),
+                    reason: GapReason::TooLarge,
+                    detail: format!(
+                        "it holds {}, `backup.bind_mounts.max_size` is {}",
+                        crate::ui::text::bytes(saved.estimated_bytes),
+                        crate::ui::text::bytes(limit)
+                    ),
+                    is_loss: true,
+                });
+            }
+            is_kept
+        });
+        Ok(captured)
+    }
+
+    /// As many kopia processes as there are workers, each ready to read.
+    async fn open(&self) -> Result<Vec<Opened>> {
+        let store = &self.run.store;
+        let opens = self
+            .sources
+            .iter()
+            .take(self.run.workers)
+            .map(|saved| async { store.open(&self.filing().stream(&saved.source, saved.estimated_bytes)).await });
+        tokio::select! {
+            biased;
+            () = self.run.shutdown.asked() => Err(self.interrupted()),
+            opened = join_all(opens) => opened.into_iter().collect(),
+        }
+    }
+
+    fn filing(&self) -> Filing {
+        self.run.filing(&self.plan.unit.name)
+    }
+
+    /// Stops, reads, starts. The containers are up again when this returns, whatever it returns.
+    async fn window(&mut self, opened: Vec<Opened>) -> Result<Vec<Option<Storing>>> {
+        if self.plan.entries.is_empty() {
+            return self.read_all(opened, Ok(()), None).await;
+        }
+        self.enter(Step::Record).await;
+        let file = RecordFile::create(
+            &self.run.paths.stop_records(),
+            &self.run.backup_id.to_string(),
+            &self.plan.unit.name,
+            self.run.engine.socket(),
+            self.run.config.backup.start_timeout.as_secs(),
+            self.plan.entries.clone(),
+        )?;
+        self.enter(Step::Stop).await;
+        let since = Instant::now();
+        let (quiesced, stopped) = quiesce::stop_all(&self.run.engine, file, &self.run.shutdown).await;
+        // A bug of ours must not leave containers down: a panic is held until they are up.
+        let result = AssertUnwindSafe(self.read_all(opened, stopped, Some(&quiesced)))
+            .catch_unwind()
+            .await;
+        self.enter(Step::Start).await;
+        let started = quiesced.start(&self.run.engine).await;
+        self.timeline.end();
+        self.downtime_seconds = since.elapsed().as_secs_f64();
+        self.still_stopped = started.still_stopped;
+        self.warnings.extend(started.warnings);
+        match result {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// Everything that happens while services are down. What is read goes on being stored in the returned tasks.
+    async fn read_all(
+        &mut self,
+        opened: Vec<Opened>,
+        stopped: Result<()>,
+        quiesced: Option<&Quiesced>,
+    ) -> Result<Vec<Option<Storing>>> {
+        stopped?;
+        let cold_since = Utc::now();
+        self.enter(Step::ProveCold).await;
+        let entries = quiesced.map_or(&[][..], Quiesced::entries);
+        let tolerated: Vec<String> = self.plan.tolerated.iter().map(|container| container.id.clone()).collect();
+        let unclean = cold::prove(&self.run.engine, entries, &self.plan.sources, &tolerated).await?;
+        if self.run.shutdown.is_asked() {
+            return Err(self.interrupted());
+        }
+        self.enter(Step::Read).await;
+        let storing = self.read_sources(opened).await;
+        self.enter(Step::ProveStillCold).await;
+        self.grade(&unclean, cold_since, &tolerated).await;
+        Ok(storing)
+    }
+
+    /// Reads as many at once as there are workers; returns when the last tar has ended. One result for each source.
+    async fn read_sources(&mut self, opened: Vec<Opened>) -> Vec<Option<Storing>> {
+        let filing = self.filing();
+        let run = self.run;
+        let slots = Arc::new(Semaphore::new(run.workers));
+        let limits = Limits {
+            task: run.config.backup.task_timeout,
+            stall: run.config.backup.stall_timeout,
+        };
+        let mut opened = opened.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+        let reads = self.sources.iter_mut().map(|saved| {
+            let opened = opened.next().flatten();
+            let new = filing.stream(&saved.source, saved.estimated_bytes);
+            let slots = Arc::clone(&slots);
+            async move {
+                let spool = Arc::new(run.spool()?);
+                let mut storing = run.store.start(new, opened, Arc::clone(&spool));
+                let _slot = slots.acquire().await?;
+                let since = Instant::now();
+                run.reporter.track(saved, &spool);
+                let result = read(&run.tar, &saved.source, &spool, limits, &run.shutdown).await;
+                saved.read_seconds = since.elapsed().as_secs_f64();
+                match result {
+                    Ok(read) => {
+                        storing.commit(read.bytes);
+                        saved.read = Some(read);
+                    }
+                    Err(error) => {
+                        storing.reject();
+                        saved.error = Some(error);
+                    }
+                }
+                Ok::<_, anyhow::Error>(storing)
+            }
+        });
+        let results = join_all(reads).await;
+        self.sources
+            .iter_mut()
+            .zip(results)
+            .map(|(saved, result)| result.map_err(|error| saved.error = Some(error)).ok())
+            .collect()
+    }
+
+    /// How far each source can be trusted, as far as it is known at the end of the window.
+    async fn grade(&mut self, unclean: &cold::Unclean, cold_since: DateTime<Utc>, tolerated: &[String]) {
+        let since = cold::writers_since(&self.run.engine, cold_since, &self.plan.sources, tolerated).await;
+        let written: BTreeMap<String, Vec<String>> = match since {
+            Ok(found) => {
+                let mut by_source: BTreeMap<String, Vec<String>> = BTreeMap::new();
+                for (sentence, keys) in found {
+                    for key in keys {
+                        by_source.entry(key).or_default().push(sentence.clone());
+                    }
+                }
+                by_source
+            }
+            Err(error) => {
+                let sentence = format!("it could not be proven that nobody wrote to it: {error:#}");
+                let keys = self.plan.sources.iter().map(|source| source.key.to_string());
+                keys.map(|key| (key, vec![sentence.clone()])).collect()
+            }
+        };
+        for saved in &mut self.sources {
+            for sentence in written.get(&saved.source.key.to_string()).into_iter().flatten() {
+                self.trouble.push(format!("{} is not cold: {sentence}", saved.source.key));
+                saved.doubt(Grade::Hot, sentence.clone());
+            }
+            for container in &self.plan.tolerated {
+                if saved.source.writers.contains(&container.id) {
+                    let reason = format!("container `{}` went on running: {}", container.name, container.reason);
+                    saved.doubt(Grade::Hot, reason);
+                }
+            }
+            for (id, reason) in unclean {
+                if saved.source.writers.contains(id) {
+                    saved.doubt(Grade::Crash, reason.clone());
+                }
+            }
+            for sentence in self.plan.doubts.get(&saved.source.key).into_iter().flatten() {
+                saved.doubt(Grade::Crash, sentence.clone());
+            }
+            if let Some(read) = &saved.read
+                && !read.complaints.is_empty()
+            {
+                let complaints = read.complaints.join("; ");
+                self.trouble.push(format!("{} could not be read as it was: {complaints}", saved.source.key));
+                saved.doubt(Grade::Hot, format!("tar said: {complaints}"));
+            }
+        }
+    }
+
+    /// Services get healthy while kopia stores the rest and commits.
+    async fn after(&mut self, storing: Vec<Option<Storing>>) -> Result<()> {
+        self.enter(Step::Store).await;
+        let patience = self.run.config.backup.start_timeout;
+        let settling = quiesce::start::settle(&self.run.engine, &self.plan.entries, patience);
+        let run = self.run;
+        let finishing = self.sources.iter_mut().zip(storing).map(|(saved, storing)| async move {
+            if let Some(storing) = storing {
+                match storing.finish().await {
+                    Ok(accepted) => saved.accepted = Some(accepted),
+                    // The reading has told why already.
+                    Err(error) if error.is::<NotRead>() && saved.error.is_some() => {}
+                    // A kopia that dies takes tar with it: its words tell more.
+                    Err(error) => saved.error = Some(error),
+                }
+            }
+            run.reporter.finished(saved);
+        });
+        let (unhealthy, _) = tokio::join!(settling, join_all(finishing));
+        self.trouble.extend(unhealthy);
+        if self.run.shutdown.is_asked() {
+            return Err(self.interrupted());
+        }
+        Ok(())
+    }
+
+    /// Writes the commit record, as the last thing.
+    async fn commit(&mut self, work: &Path, started_at: DateTime<Utc>, captured: recipe::Captured) -> Result<()> {
+        self.enter(Step::Commit).await;
+        self.warnings.extend(captured.warnings);
+        self.plan.gaps.extend(captured.gaps);
+        let draft = Draft {
+            unit: &self.plan.unit,
+            sources: &self.sources,
+            gaps: &self.plan.gaps,
+            downtime_seconds: self.downtime_seconds,
+            started_at,
+            project: captured.project,
+            files: captured.files,
+        };
+        let record = draft.record(self.run);
+        if record.sources.is_empty() && !record.missing.is_empty() {
+            let first = self.first_error();
+            return Err(first.unwrap_or_else(|| anyhow::anyhow!("no source could be saved")));
+        }
+        tokio::select! {
+            biased;
+            () = self.run.shutdown.asked() => return Err(self.interrupted()),
+            committed = commit::write(self.run, &self.filing(), work, &record) => committed?,
+        }
+        self.grade = Some(record.grade);
+        missing_error(&record.missing)
+    }
+
+    fn first_error(&mut self) -> Option<anyhow::Error> {
+        self.sources.iter_mut().find_map(|saved| {
+            let key = saved.source.key.to_string();
+            saved.error.take().map(|error| error.context(format!("{key} could not be saved")))
+        })
+    }
+
+    fn interrupted(&self) -> anyhow::Error {
+        Failure::new(self.run.shutdown.exit(), "a signal ended the run").into()
+    }
+
+    fn into_report(mut self, result: Result<()>) -> UnitReport {
+        let mut errors: Vec<String> = match &result {
+            Ok(()) => Vec::new(),
+            Err(error) => error.chain().map(ToString::to_string).collect(),
+        };
+        errors.append(&mut self.trouble);
+        for (name, reason) in &self.still_stopped {
+            errors.push(format!("container `{name}` is still stopped: {reason}"));
+        }
+        let outcome = match (self.grade, &result) {
+            (Some(Grade::Ok | Grade::Crash | Grade::Hot), _) => Outcome::Saved,
+            (Some(Grade::Partial), _) => Outcome::SavedWithLoss,
+            (None, _) => Outcome::Failed,
+        };
+        UnitReport {
+            unit: self.plan.unit.name.clone(),
+            outcome,
+            grade: self.grade,
+            downtime_seconds: self.downtime_seconds,
+            steps: self.timeline.into_steps(),
+            sources: self.sources.iter().map(Saved::report).collect(),
+            gaps: self.plan.gaps,
+            warnings: self.warnings,
+            errors,
+            still_stopped: self.still_stopped.into_iter().map(|(name, _)| name).collect(),
+        }
+    }
+}
+
+impl Saved {
+    fn report(&self) -> SourceReport {
+        SourceReport {
+            key: self.source.key.clone(),
+            grade: self.accepted.as_ref().map(|_| self.grade),
+            reasons: self.reasons.clone(),
+            bytes: self.read.as_ref().map_or(0, |read| read.bytes),
+            read_seconds: self.read_seconds,
+            error: self.error.as_ref().map(|error| format!("{error:#}")),
+        }
+    }
+}
+
+/// A partial point is written and is an error all the same.
+fn missing_error(missing: &[MissingSource]) -> Result<()> {
+    match missing {
+        [] => Ok(()),
+        [first, ..] => Err(Failure::new(
+            Exit::UnitsFailed,
+            format!("{} could not be saved: {}", first.key, first.reason),
+        )
+        .into()),
+    }
+}

@@ -1,0 +1,46 @@
+//! Points where a test can end or hold the program, in debug builds only.
+//!
+//! `KOPI_DOCKA_FAULT` is `kill@STEP`, `kill@STEP+MILLISECONDS` (SIGKILL to ourselves at or after the step begins) or
+//! `hold@STEP=FILE` (makes FILE and goes on when it is removed).
+
+#[cfg(debug_assertions)]
+pub async fn reached(step: &str) {
+    use std::time::Duration;
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    let Ok(fault) = std::env::var("KOPI_DOCKA_FAULT") else {
+        return;
+    };
+    let die = || {
+        let _ = kill_process(getpid(), Signal::KILL);
+    };
+    match fault.split_once('@') {
+        Some(("kill", at)) => match at.split_once('+') {
+            None if at == step => die(),
+            Some((name, delay)) if name == step => {
+                let delay = Duration::from_millis(delay.parse().unwrap_or(0));
+                std::thread::spawn(move || {
+                    std::thread::sleep(delay);
+                    let _ = kill_process(getpid(), Signal::KILL);
+                });
+            }
+            _ => {}
+        },
+        Some(("hold", at)) => {
+            if let Some((name, file)) = at.split_once('=')
+                && name == step
+                && std::fs::write(file, step).is_ok()
+            {
+                while std::path::Path::new(file).exists() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(not(debug_assertions))]
+#[expect(clippy::unused_async, reason = "the debug build waits here")]
+pub async fn reached(_step: &str) {}

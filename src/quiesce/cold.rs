@@ -1,0 +1,104 @@
+//! The proof that nobody can write to what is read.
+//!
+//! Never assumed from a stop that Docker called good: the state is asked for, of every container on the host.
+
+use chrono::{DateTime, Utc};
+
+use super::record::Entry;
+use crate::discovery::can_write;
+use crate::docker::Engine;
+use crate::error::Result;
+use crate::model::Source;
+
+/// Containers that did not stop cleanly, by id, each with the reason.
+pub type Unclean = Vec<(String, String)>;
+
+/// Fails unless every container of `entries` is down and no running container that isn't in `tolerated` can write to one of
+/// `sources`. Returns those whose end was not clean: their data is as after a power cut.
+pub async fn prove(engine: &Engine, entries: &[Entry], sources: &[Source], tolerated: &[String]) -> Result<Unclean> {
+    let mut unclean = Unclean::new();
+    for entry in entries {
+        let Some(container) = engine.inspect(&entry.id).await? else {
+            continue;
+        };
+        let state = container.state.unwrap_or_default();
+        if state.running.unwrap_or_default() {
+            anyhow::bail!("container `{}` still runs after its stop", entry.name);
+        }
+        if state.oom_killed.unwrap_or_default() {
+            unclean.push((entry.id.clone(), format!("container `{}` ran out of memory", entry.name)));
+        } else if state.exit_code == Some(137) {
+            unclean.push((
+                entry.id.clone(),
+                format!("container `{}` did not end within {} s and was killed", entry.name, entry.grace_seconds),
+            ));
+        }
+    }
+    let writers = writers(engine, sources, tolerated).await?;
+    if let Some((name, source)) = writers.first() {
+        anyhow::bail!("container `{name}` runs and can write to {source}");
+    }
+    Ok(unclean)
+}
+
+/// What may have written to `sources` since `since`, when all were proven cold: one sentence each, with the sources.
+pub async fn writers_since(
+    engine: &Engine,
+    since: DateTime<Utc>,
+    sources: &[Source],
+    tolerated: &[String],
+) -> Result<Vec<(String, Vec<String>)>> {
+    let mut found = Vec::new();
+    let mut note = |name: &str, what: &str, source: &Source| {
+        let sentence = format!("container `{name}` {what} while it was read");
+        let key = source.key.to_string();
+        match found.iter_mut().find(|(text, _): &&mut (String, Vec<String>)| *text == sentence) {
+            Some((_, keys)) if keys.contains(&key) => {}
+            Some((_, keys)) => keys.push(key),
+            None => found.push((sentence, vec![key])),
+        }
+    };
+    let starts = engine.starts_between(since, Utc::now()).await?;
+    for event in starts.events {
+        // One that is gone again can't be asked what it had mounted: any source may have been written to.
+        let mounts = engine.inspect(&event.id).await?.map(|container| {
+            container
+                .mounts
+                .unwrap_or_default()
+                .iter()
+                .map(crate::docker::mount)
+                .collect::<Vec<_>>()
+        });
+        for source in sources {
+            if tolerated.contains(&event.id) {
+                continue;
+            }
+            if mounts.as_deref().is_none_or(|mounts| can_write(mounts, source)) {
+                note(&event.name, "was started", source);
+            }
+        }
+    }
+    // Docker remembers the last 256 events only; whoever runs now is seen all the same.
+    for running in engine.running().await? {
+        for source in sources {
+            if !tolerated.contains(&running.id) && !running.is_paused && can_write(&running.mounts, source) {
+                note(&running.name, "was started", source);
+            }
+        }
+    }
+    Ok(found)
+}
+
+async fn writers(engine: &Engine, sources: &[Source], tolerated: &[String]) -> Result<Vec<(String, String)>> {
+    let running = engine.running().await?;
+    Ok(running
+        .iter()
+        .filter(|container| !container.is_paused && !tolerated.contains(&container.id))
+        .flat_map(|container| {
+            sources
+                .iter()
+                .filter(|source| can_write(&container.mounts, source))
+                .map(|source| (container.name.clone(), source.key.to_string()))
+        })
+        .collect())
+}

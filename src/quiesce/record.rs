@@ -1,0 +1,189 @@
+//! The stop record: written before the first stop, removed when everything that it names runs again.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::model::unit::Dependency;
+use crate::model::{Container, UnitName};
+use crate::state;
+
+const FORMAT: u32 = 1;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StopRecord {
+    pub format: u32,
+    /// The run's backup id, or the restore's.
+    pub run: String,
+    pub unit: UnitName,
+    /// Where the engine is that the containers belong to.
+    pub socket: PathBuf,
+    pub written_at: DateTime<Utc>,
+    /// How long a start may take to get healthy.
+    pub start_timeout_seconds: u64,
+    /// In any order; [`Entry::level`] says which come first.
+    pub entries: Vec<Entry>,
+}
+
+/// A container that runs and that we are about to stop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    pub id: String,
+    pub name: String,
+    pub project: Option<String>,
+    pub service: Option<String>,
+    pub number: Option<u32>,
+    /// Started from level 0 up, stopped from the highest down.
+    pub level: usize,
+    pub dependencies: Vec<Dependency>,
+    pub has_healthcheck: bool,
+    /// What Docker is told to wait before it kills.
+    pub grace_seconds: i64,
+    /// When the stop was asked. Docker goes on with an accepted stop without us.
+    pub asked_at: Option<DateTime<Utc>>,
+}
+
+impl Entry {
+    /// Longest patience with a container that wants to be waited for without end.
+    const UNLIMITED_GRACE_SECONDS: i64 = 3600;
+
+    pub fn new(container: &Container, level: usize, stop_timeout_seconds: i64) -> Self {
+        let grace_seconds = match container.stop_timeout_seconds {
+            Some(own) if own < 0 => Self::UNLIMITED_GRACE_SECONDS,
+            Some(own) => own.max(stop_timeout_seconds),
+            None => stop_timeout_seconds,
+        };
+        Self {
+            id: container.id.clone(),
+            name: container.name.clone(),
+            project: container.project.clone(),
+            service: container.service.clone(),
+            number: container.number,
+            level,
+            dependencies: container.dependencies.clone(),
+            has_healthcheck: container.has_healthcheck,
+            grace_seconds,
+            asked_at: None,
+        }
+    }
+}
+
+/// A record on the disk.
+#[derive(Debug)]
+pub struct RecordFile {
+    path: PathBuf,
+    pub record: StopRecord,
+}
+
+impl RecordFile {
+    /// Writes the record; after this it survives a power cut.
+    pub fn create(
+        folder: &Path,
+        run: &str,
+        unit: &UnitName,
+        socket: &Path,
+        start_timeout_seconds: u64,
+        entries: Vec<Entry>,
+    ) -> Result<Self> {
+        let file = Self {
+            path: folder.join(format!("{run}-{unit}.json")),
+            record: StopRecord {
+                format: FORMAT,
+                run: run.to_owned(),
+                unit: unit.clone(),
+                socket: socket.to_owned(),
+                written_at: Utc::now(),
+                start_timeout_seconds,
+                entries,
+            },
+        };
+        file.save()?;
+        Ok(file)
+    }
+
+    /// Notes that the stops of `level` are asked now.
+    pub fn asked(&mut self, level: usize) -> Result<()> {
+        let now = Utc::now();
+        for entry in self.record.entries.iter_mut().filter(|entry| entry.level == level) {
+            entry.asked_at = Some(now);
+        }
+        self.save()
+    }
+
+    fn save(&self) -> Result<()> {
+        state::write(&self.path, &serde_json::to_vec_pretty(&self.record)?)
+            .context("the record of what is about to be stopped can't be written, so nothing is stopped")
+    }
+
+    /// Everything that it names runs again.
+    pub fn clear(self) -> Result<()> {
+        state::remove(&self.path)
+    }
+
+    /// The records that earlier runs left, the oldest first, and the files that are none.
+    pub fn pending(folder: &Path) -> Result<(Vec<Self>, Vec<PathBuf>)> {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
+            Err(error) => return Err(error).with_context(|| format!("`{}` can't be read", folder.display())),
+        };
+        let (mut records, mut damaged) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let parsed = std::fs::read(&path)
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<StopRecord>(&bytes).ok())
+                .filter(|record| record.format == FORMAT);
+            match parsed {
+                Some(record) => records.push(Self { path, record }),
+                None => damaged.push(path),
+            }
+        }
+        records.sort_by_key(|file| file.record.written_at);
+        Ok((records, damaged))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_found_again_and_a_damaged_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = Entry {
+            id: "a".repeat(64),
+            name: "db".to_owned(),
+            project: None,
+            service: None,
+            number: None,
+            level: 0,
+            dependencies: Vec::new(),
+            has_healthcheck: false,
+            grace_seconds: 30,
+            asked_at: None,
+        };
+        let unit = UnitName::parse("u").unwrap();
+        let mut file =
+            RecordFile::create(folder.path(), "r1", &unit, Path::new("/s"), 60, vec![entry]).unwrap();
+        file.asked(0).unwrap();
+        std::fs::write(folder.path().join("broken.json"), "{").unwrap();
+        let (records, damaged) = RecordFile::pending(folder.path()).unwrap();
+        assert_eq!(records.len(), 1);
+        assert!(records[0].record.entries[0].asked_at.is_some());
+        assert_eq!(damaged, [folder.path().join("broken.json")]);
+        file.clear().unwrap();
+        assert!(RecordFile::pending(folder.path()).unwrap().0.is_empty());
+        assert!(RecordFile::pending(Path::new("/nonexistent")).unwrap().0.is_empty());
+    }
+}

@@ -1,0 +1,51 @@
+//! Brings up what an earlier run left down. Doing it twice is harmless.
+
+use std::path::Path;
+
+use super::record::RecordFile;
+use super::start::{Started, start_recorded};
+use crate::docker::Engine;
+use crate::error::Result;
+use crate::ui::Ui;
+
+/// What a replay found and did.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// How many records were there.
+    pub records: usize,
+    /// Names of the containers that run again.
+    pub up: Vec<String>,
+    pub started: Started,
+}
+
+/// Replays every record in `folder` against the engine that it belongs to.
+pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
+    let (files, damaged) = RecordFile::pending(folder)?;
+    let mut replayed = Replayed {
+        records: files.len(),
+        ..Replayed::default()
+    };
+    for path in damaged {
+        replayed.started.warnings.push(format!(
+            "`{}` is no stop record that this version can read: look for stopped containers yourself, then remove it",
+            path.display()
+        ));
+    }
+    for file in files {
+        let names: Vec<String> = file.record.entries.iter().map(|entry| entry.name.clone()).collect();
+        ui.say(format!(
+            "Starting what the interrupted run {} of `{}` left stopped: {}",
+            file.record.run,
+            file.record.unit,
+            names.join(", ")
+        ));
+        let socket = file.record.socket.clone();
+        let engine = Engine::connect(&socket).await?;
+        let started = start_recorded(&engine, file).await;
+        let is_down = |name: &String| started.still_stopped.iter().any(|(down, _)| down == name);
+        replayed.up.extend(names.into_iter().filter(|name| !is_down(name)));
+        replayed.started.still_stopped.extend(started.still_stopped);
+        replayed.started.warnings.extend(started.warnings);
+    }
+    Ok(replayed)
+}

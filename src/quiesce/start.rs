@@ -1,0 +1,230 @@
+//! Starts containers by level, dependencies first, and retries: an engine that restarts, a port that is still held.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::record::{Entry, RecordFile, StopRecord};
+use crate::docker::{ContainerInspectResponse, Engine};
+use crate::error::Result;
+use crate::model::unit::Condition;
+
+/// How often a container is looked at while something is waited for.
+const POLL: Duration = Duration::from_millis(50);
+/// Between two tries to start, doubled up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// What a stop that Docker has accepted may take beyond its grace.
+const STOP_SLACK: chrono::Duration = chrono::Duration::seconds(10);
+
+/// What became of the containers.
+#[derive(Debug, Default)]
+pub struct Started {
+    /// Names of those that are not up, each with the reason.
+    pub still_stopped: Vec<(String, String)>,
+    /// Things to tell, such as a container that is gone.
+    pub warnings: Vec<String>,
+}
+
+/// Starts what `file` names and removes it when all of it runs.
+pub(super) async fn start_recorded(engine: &Engine, file: RecordFile) -> Started {
+    let mut started = start_all(engine, &file.record).await;
+    if started.still_stopped.is_empty()
+        && let Err(error) = file.clear()
+    {
+        started.warnings.push(format!("{error:#}"));
+    }
+    started
+}
+
+/// Starts what `record` names.
+pub async fn start_all(engine: &Engine, record: &StopRecord) -> Started {
+    let patience = Duration::from_secs(record.start_timeout_seconds);
+    let mut started = Started::default();
+    let highest = record.entries.iter().map(|entry| entry.level).max();
+    for level in 0..=highest.unwrap_or(0) {
+        let starts = record
+            .entries
+            .iter()
+            .filter(|entry| entry.level == level)
+            .map(|entry| async move { (entry, bring_up(engine, entry, patience).await) });
+        for (entry, outcome) in join_all(starts).await {
+            match outcome {
+                Ok(warnings) => started.warnings.extend(warnings),
+                Err(error) => started.still_stopped.push((entry.name.clone(), format!("{error:#}"))),
+            }
+        }
+    }
+    started
+}
+
+/// Ends when the container runs, or is gone for good, or could not be started within `patience`.
+async fn bring_up(engine: &Engine, entry: &Entry, patience: Duration) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    for dependency in &entry.dependencies {
+        if !wait_for(engine, &dependency.on, dependency.condition, patience).await {
+            warnings.push(format!(
+                "container `{}` was started although what it depends on was not ready within {} s",
+                entry.name,
+                patience.as_secs()
+            ));
+        }
+    }
+    let deadline = Instant::now() + patience;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match try_start(engine, entry).await {
+            Ok(Attempt::Up) => return Ok(warnings),
+            Ok(Attempt::Gone) => {
+                warnings.push(format!(
+                    "container `{}` was removed while it was stopped, so it can't be started",
+                    entry.name
+                ));
+                return Ok(warnings);
+            }
+            Ok(Attempt::Fell(code)) => anyhow::anyhow!("it ended right after its start, with status {code}"),
+            Err(error) => error,
+        };
+        if Instant::now() + pause > deadline {
+            return Err(error);
+        }
+        warn!("container `{}` does not start yet: {error:#}", entry.name);
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+enum Attempt {
+    Up,
+    Gone,
+    /// It ran and ended with this status.
+    Fell(i64),
+}
+
+async fn try_start(engine: &Engine, entry: &Entry) -> Result<Attempt> {
+    let Some(container) = find(engine, entry).await? else {
+        return Ok(Attempt::Gone);
+    };
+    let id = container.id.clone().unwrap_or_else(|| entry.id.clone());
+    wait_for_accepted_stop(engine, entry, &id).await?;
+    engine.start(&id).await?;
+    let Some(container) = engine.inspect(&id).await? else {
+        return Ok(Attempt::Gone);
+    };
+    let state = container.state.unwrap_or_default();
+    if state.running.unwrap_or_default() || state.restarting.unwrap_or_default() {
+        info!("container `{}` is up", entry.name);
+        return Ok(Attempt::Up);
+    }
+    Ok(Attempt::Fell(state.exit_code.unwrap_or_default()))
+}
+
+/// By id, or by project, service and number: it may have been re-created meanwhile.
+async fn find(engine: &Engine, entry: &Entry) -> Result<Option<ContainerInspectResponse>> {
+    if let Some(container) = engine.inspect(&entry.id).await? {
+        return Ok(Some(container));
+    }
+    let by_labels = match (&entry.project, &entry.service) {
+        (Some(project), Some(service)) => {
+            engine
+                .compose_container(project, service, entry.number)
+                .await?
+        }
+        _ => None,
+    };
+    match by_labels {
+        Some(id) => engine.inspect(&id).await,
+        // A standalone container that was re-created has its old name.
+        None => engine.inspect(&entry.name).await,
+    }
+}
+
+/// A container that was asked to stop and still runs is not up: it will be down in a moment.
+async fn wait_for_accepted_stop(engine: &Engine, entry: &Entry, id: &str) -> Result<()> {
+    let Some(asked_at) = entry.asked_at else {
+        return Ok(());
+    };
+    let until = asked_at + chrono::Duration::seconds(entry.grace_seconds) + STOP_SLACK;
+    while chrono::Utc::now() < until {
+        let Some(container) = engine.inspect(id).await? else {
+            return Ok(());
+        };
+        let state = container.state.unwrap_or_default();
+        let was_started_since = state
+            .started_at
+            .as_deref()
+            .and_then(|time| chrono::DateTime::parse_from_rfc3339(time).ok())
+            .is_some_and(|time| time > asked_at);
+        if !state.running.unwrap_or_default() || was_started_since {
+            return Ok(());
+        }
+        sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// Whether container `id` came to `condition` within `patience`. One that is gone will not come to anything.
+pub async fn wait_for(engine: &Engine, id: &str, condition: Condition, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    loop {
+        match engine.inspect(id).await {
+            Ok(Some(container)) if fulfils(&container, condition) => return true,
+            Ok(None) => return false,
+            _ => {}
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(POLL).await;
+    }
+}
+
+fn fulfils(container: &ContainerInspectResponse, condition: Condition) -> bool {
+    use crate::docker::HealthStatus;
+    let Some(state) = &container.state else {
+        return false;
+    };
+    let is_running = state.running.unwrap_or_default();
+    match condition {
+        Condition::ServiceStarted => is_running,
+        Condition::ServiceHealthy => {
+            is_running
+                && state
+                    .health
+                    .as_ref()
+                    .and_then(|health| health.status)
+                    .is_none_or(|status| {
+                        matches!(status, HealthStatus::HEALTHY | HealthStatus::NONE | HealthStatus::EMPTY)
+                    })
+        }
+        // It ended well before, or it runs again as it did before.
+        Condition::ServiceCompletedSuccessfully => is_running || state.exit_code == Some(0),
+    }
+}
+
+/// Waits for `entries` with a health check to get healthy, all at once, and says which did not, or have ended since.
+pub async fn settle(engine: &Engine, entries: &[Entry], patience: Duration) -> Vec<String> {
+    let waits = entries.iter().map(|entry| async move {
+        let condition = if entry.has_healthcheck {
+            Condition::ServiceHealthy
+        } else {
+            Condition::ServiceStarted
+        };
+        let id = match find(engine, entry).await {
+            Ok(Some(container)) => container.id.unwrap_or_else(|| entry.id.clone()),
+            // Gone: the start has said so.
+            Ok(None) => return None,
+            Err(error) => return Some(format!("container `{}` can't be looked at: {error:#}", entry.name)),
+        };
+        let is_settled = wait_for(engine, &id, condition, patience).await;
+        (!is_settled).then(|| match condition {
+            Condition::ServiceHealthy => {
+                format!("container `{}` is up but not healthy after {} s", entry.name, patience.as_secs())
+            }
+            _ => format!("container `{}` ended after its start", entry.name),
+        })
+    });
+    join_all(waits).await.into_iter().flatten().collect()
+}

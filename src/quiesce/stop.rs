@@ -1,0 +1,65 @@
+//! Stops containers by level, dependents first, each level at once.
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::record::{Entry, RecordFile};
+use super::start::{self, Started};
+use crate::docker::Engine;
+use crate::error::Result;
+use crate::shutdown::Shutdown;
+
+/// Containers that are stopped, or were asked to. Made only by stopping, consumed only by starting.
+#[must_use = "the containers stay down until they are started"]
+#[derive(Debug)]
+pub struct Quiesced {
+    file: RecordFile,
+    since: Instant,
+}
+
+/// Stops what `file` names. Whatever goes wrong, the first value is there to start everything again.
+pub async fn stop_all(engine: &Engine, file: RecordFile, shutdown: &Shutdown) -> (Quiesced, Result<()>) {
+    let mut quiesced = Quiesced {
+        file,
+        since: Instant::now(),
+    };
+    let result = quiesced.stop_levels(engine, shutdown).await;
+    (quiesced, result)
+}
+
+impl Quiesced {
+    async fn stop_levels(&mut self, engine: &Engine, shutdown: &Shutdown) -> Result<()> {
+        let highest = self.entries().iter().map(|entry| entry.level).max();
+        for level in (0..=highest.unwrap_or(0)).rev() {
+            if shutdown.is_asked() {
+                anyhow::bail!("a signal came before everything was stopped");
+            }
+            self.file.asked(level)?;
+            let stops = self
+                .entries()
+                .iter()
+                .filter(|entry| entry.level == level)
+                .map(|entry| engine.stop(&entry.id, entry.grace_seconds));
+            // All of a level are waited for, also when one fails: what Docker has accepted goes on.
+            let results = join_all(stops).await;
+            for result in results {
+                result?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.file.record.entries
+    }
+
+    /// Seconds since just before the first stop was asked.
+    pub fn seconds(&self) -> f64 {
+        self.since.elapsed().as_secs_f64()
+    }
+
+    /// Starts everything again and forgets the record when all of it runs. Never gives up early, no signal stops it.
+    pub async fn start(self, engine: &Engine) -> Started {
+        start::start_recorded(engine, self.file).await
+    }
+}

@@ -1,0 +1,50 @@
+//! The repository of a configuration: the driver with the settings of the operator.
+
+use crate::config::Config;
+use crate::context::Context;
+use crate::error::Result;
+use crate::kopia::{Identity, Kopia, Settings, Status};
+
+pub struct Repository {
+    pub kopia: Kopia,
+    pub identity: Identity,
+}
+
+impl Repository {
+    /// Finds kopia and reads the password; touches no repository.
+    pub async fn of(cx: &Context, config: &Config) -> Result<Self> {
+        let (storage_args, storage_env) = config.kopia.kopia_params.split_secrets()?;
+        let settings = Settings {
+            storage_args,
+            storage_env,
+            compression: config.kopia.compression.clone(),
+            encryption: config.kopia.encryption.clone(),
+            hash: config.kopia.hash.clone(),
+            cache_size_mb: config.kopia.cache_size_mb,
+            host: host_name(),
+        };
+        let kopia = Kopia::new(
+            config.profile(),
+            config.kopia_cache(),
+            cx.paths.home.clone(),
+            config.password()?,
+            settings,
+        )
+        .await?;
+        Ok(Self {
+            kopia,
+            identity: Identity::of_profile(&cx.paths.repositories(), config.profile()),
+        })
+    }
+
+    /// The repository answers, takes the password, and is the one of `init`.
+    pub async fn open(&self) -> Result<Status> {
+        self.kopia.open(&self.identity).await
+    }
+}
+
+/// This host in identities: as Kopia would take it, in lower case and without a domain.
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+    name.split('.').next().unwrap_or(&name).to_owned()
+}

@@ -1,0 +1,183 @@
+//! Restore points, from one listing of all snapshots: which are whole, and which say what they lack.
+
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::kopia::Manifest;
+use crate::model::{BackupId, Grade, ObjectId, UnitName};
+
+/// The snapshots of one host, unit and run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Point {
+    pub unit: UnitName,
+    pub backup_id: BackupId,
+    /// `user@host` that made it.
+    pub identity: String,
+    pub time: DateTime<Utc>,
+    pub state: PointState,
+    /// `None` without a recipe.
+    pub grade: Option<Grade>,
+    /// Length of all its streams.
+    pub bytes: u64,
+    /// What makes it less than whole, one sentence each.
+    pub problems: Vec<String>,
+    /// The root object of the recipe.
+    pub recipe: Option<ObjectId>,
+    /// Ids of every snapshot with its tags, the recipe's too.
+    pub snapshots: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PointState {
+    /// Everything that the recipe names is there and complete.
+    Whole,
+    /// It has a recipe, and something is missing.
+    Partial,
+    /// No recipe: the run was interrupted. Never restored; retention removes it.
+    Unfinished,
+}
+
+/// Groups what Kopia lists into points, the newest first. Snapshots of others are left alone.
+pub fn points(manifests: &[Manifest]) -> Vec<Point> {
+    let complete: HashSet<&str> = manifests
+        .iter()
+        .filter(|manifest| manifest.is_complete())
+        .filter_map(|manifest| manifest.root_entry.as_ref())
+        .map(|root| root.obj.as_str())
+        .collect();
+    let mut groups: BTreeMap<(BackupId, UnitName, String), Vec<&Manifest>> = BTreeMap::new();
+    for manifest in manifests {
+        let (Some(unit), Some(id)) = (manifest.tag("unit"), manifest.tag("backup_id")) else {
+            continue;
+        };
+        if let (Ok(unit), Ok(id)) = (UnitName::parse(unit), BackupId::parse(id)) {
+            groups.entry((id, unit, manifest.identity())).or_default().push(manifest);
+        }
+    }
+    groups
+        .into_iter()
+        .rev()
+        .map(|((backup_id, unit, identity), group)| {
+            let mut point = Point {
+                unit,
+                backup_id,
+                identity,
+                time: backup_id.time(),
+                state: PointState::Unfinished,
+                grade: None,
+                bytes: 0,
+                problems: Vec::new(),
+                recipe: None,
+                snapshots: group.iter().map(|manifest| manifest.id.clone()).collect(),
+            };
+            match group.iter().find(|manifest| is_recipe(manifest)) {
+                Some(recipe) => point.judge(recipe, &complete),
+                None => point.problems.push("the run that made it did not finish".to_owned()),
+            }
+            point
+        })
+        .collect()
+}
+
+fn is_recipe(manifest: &Manifest) -> bool {
+    manifest.tag("type") == Some("recipe") && manifest.is_complete()
+}
+
+impl Point {
+    fn judge(&mut self, recipe: &Manifest, complete: &HashSet<&str>) {
+        self.grade = recipe.tag("grade").and_then(Grade::parse);
+        self.bytes = recipe
+            .tag("size_bytes")
+            .and_then(|bytes| bytes.parse().ok())
+            .unwrap_or(0);
+        self.recipe = recipe
+            .root_entry
+            .as_ref()
+            .and_then(|root| ObjectId::parse(&root.obj).ok());
+        let roots = recipe.tag("roots").unwrap_or_default();
+        let lost = roots
+            .split(',')
+            .filter(|root| !root.is_empty() && !complete.contains(root))
+            .count();
+        if lost > 0 {
+            self.problems
+                .push(format!("{lost} of its snapshots are gone or not complete"));
+        }
+        match self.grade {
+            Some(Grade::Partial) => self.problems.push("some sources could not be saved".to_owned()),
+            None => self.problems.push("its recipe has no grade that this version knows".to_owned()),
+            Some(_) => {}
+        }
+        if recipe.tag("roots").is_none() {
+            self.problems.push("its recipe does not name its snapshots".to_owned());
+        }
+        self.state = if self.problems.is_empty() {
+            PointState::Whole
+        } else {
+            PointState::Partial
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn snapshot(kind: &str, root: &str, extra: &[(&str, &str)]) -> Value {
+        let mut tags = json!({"tag:type": kind, "tag:unit": "web", "tag:backup_id": "2026-01-02T03-04-05Z"});
+        for (name, value) in extra {
+            tags[format!("tag:{name}")] = json!(value);
+        }
+        json!({
+            "id": "ab", "source": {"host": "h", "userName": "kopi-docka", "path": "/p"},
+            "startTime": "2026-01-02T03:04:05Z",
+            "rootEntry": {"obj": root, "summ": {"size": 5, "files": 1, "numFailed": 0}},
+            "tags": tags
+        })
+    }
+
+    fn state(list: Vec<Value>) -> PointState {
+        let manifests: Vec<Manifest> = serde_json::from_value(Value::Array(list)).unwrap();
+        points(&manifests)[0].state
+    }
+
+    #[test]
+    fn only_a_point_with_its_recipe_and_all_that_it_names_is_whole() {
+        let recipe = || snapshot("recipe", "k9", &[("grade", "ok"), ("roots", "k1,k2")]);
+        let one = || snapshot("volume", "k1", &[]);
+        let two = || snapshot("volume", "k2", &[]);
+        assert_eq!(state(vec![one(), two(), recipe()]), PointState::Whole);
+        assert_eq!(state(vec![one(), two()]), PointState::Unfinished);
+        assert_eq!(state(vec![one(), recipe()]), PointState::Partial);
+        let mut cancelled = two();
+        cancelled["incomplete"] = json!("canceled");
+        assert_eq!(state(vec![one(), cancelled, recipe()]), PointState::Partial);
+        let mut failed = two();
+        failed["rootEntry"]["summ"]["numFailed"] = json!(1);
+        assert_eq!(state(vec![one(), failed, recipe()]), PointState::Partial);
+        let mut cancelled = recipe();
+        cancelled["incomplete"] = json!("checkpoint");
+        assert_eq!(state(vec![one(), two(), cancelled]), PointState::Unfinished);
+        let partial = snapshot("recipe", "k9", &[("grade", "partial"), ("roots", "k1")]);
+        assert_eq!(state(vec![one(), partial]), PointState::Partial);
+        let silent = snapshot("recipe", "k9", &[("grade", "ok")]);
+        assert_eq!(state(vec![silent]), PointState::Partial);
+    }
+
+    #[test]
+    fn hosts_do_not_mix_and_snapshots_of_others_are_left_alone() {
+        let mine = snapshot("volume", "k1", &[]);
+        let mut theirs = snapshot("volume", "k2", &[]);
+        theirs["source"]["host"] = json!("other");
+        let foreign = json!({"id": "cd", "source": {"host": "h", "userName": "u", "path": "/p"}, "startTime": "2026-01-02T03:04:05Z"});
+        let manifests: Vec<Manifest> = serde_json::from_value(json!([mine, theirs, foreign])).unwrap();
+        let points = points(&manifests);
+        assert_eq!(points.len(), 2);
+        assert_ne!(points[0].identity, points[1].identity);
+    }
+}

@@ -49,7 +49,7 @@ pub async fn start_all(engine: &Engine, record: &StopRecord) -> Started {
             .entries
             .iter()
             .filter(|entry| entry.level == level)
-            .map(|entry| async move { (entry, bring_up(engine, entry, patience).await) });
+            .map(|entry| async move { (entry, bring_up(engine, record, entry, patience).await) });
         for (entry, outcome) in join_all(starts).await {
             match outcome {
                 Ok(warnings) => started.warnings.extend(warnings),
@@ -61,9 +61,16 @@ pub async fn start_all(engine: &Engine, record: &StopRecord) -> Started {
 }
 
 /// Ends when the container runs, or is gone for good, or could not be started within `patience`.
-async fn bring_up(engine: &Engine, entry: &Entry, patience: Duration) -> Result<Vec<String>> {
+async fn bring_up(
+    engine: &Engine,
+    record: &StopRecord,
+    entry: &Entry,
+    patience: Duration,
+) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
-    for dependency in &entry.dependencies {
+    // What we did not stop is as the operator wants it: nobody waits for that.
+    let ours = |id: &str| record.entries.iter().any(|other| other.id == id);
+    for dependency in entry.dependencies.iter().filter(|dependency| ours(&dependency.on)) {
         if !wait_for(engine, &dependency.on, dependency.condition, patience).await {
             warnings.push(format!(
                 "container `{}` was started although what it depends on was not ready within {} s",
@@ -186,7 +193,7 @@ fn fulfils(container: &ContainerInspectResponse, condition: Condition) -> bool {
     let Some(state) = &container.state else {
         return false;
     };
-    let is_running = state.running.unwrap_or_default();
+    let is_running = state.running.unwrap_or_default() || state.restarting.unwrap_or_default();
     match condition {
         Condition::ServiceStarted => is_running,
         Condition::ServiceHealthy => {
@@ -204,26 +211,23 @@ fn fulfils(container: &ContainerInspectResponse, condition: Condition) -> bool {
     }
 }
 
-/// Waits for `entries` with a health check to get healthy, all at once, and says which did not, or have ended since.
+/// Waits for those of `entries` with a health check to get healthy, all at once; says which did not, and which have ended.
 pub async fn settle(engine: &Engine, entries: &[Entry], patience: Duration) -> Vec<String> {
     let waits = entries.iter().map(|entry| async move {
-        let condition = if entry.has_healthcheck {
-            Condition::ServiceHealthy
-        } else {
-            Condition::ServiceStarted
-        };
-        let id = match find(engine, entry).await {
-            Ok(Some(container)) => container.id.unwrap_or_else(|| entry.id.clone()),
+        let container = match find(engine, entry).await {
+            Ok(Some(container)) => container,
             // Gone: the start has said so.
             Ok(None) => return None,
             Err(error) => return Some(format!("container `{}` can't be looked at: {error:#}", entry.name)),
         };
-        let is_settled = wait_for(engine, &id, condition, patience).await;
-        (!is_settled).then(|| match condition {
-            Condition::ServiceHealthy => {
-                format!("container `{}` is up but not healthy after {} s", entry.name, patience.as_secs())
-            }
-            _ => format!("container `{}` ended after its start", entry.name),
+        let id = container.id.as_deref().unwrap_or(&entry.id);
+        if !fulfils(&container, Condition::ServiceStarted) {
+            return Some(format!("container `{}` ended after its start", entry.name));
+        }
+        let is_healthy =
+            !entry.has_healthcheck || wait_for(engine, id, Condition::ServiceHealthy, patience).await;
+        (!is_healthy).then(|| {
+            format!("container `{}` is up but not healthy after {} s", entry.name, patience.as_secs())
         })
     });
     join_all(waits).await.into_iter().flatten().collect()

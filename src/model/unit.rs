@@ -111,6 +111,7 @@ pub struct Dependency {
 /// What state of the other container a start waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[allow(clippy::enum_variant_names)] // compose's own words
 pub enum Condition {
     ServiceStarted,
     ServiceHealthy,

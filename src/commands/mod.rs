@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod init;
 pub mod list;
+pub mod list_units;
 pub mod recover;
 pub mod repo_status;
 pub mod restore;

@@ -2,17 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::SharedVolumes;
 use crate::discovery::Discovery;
 use crate::model::source::{Gap, GapReason};
 use crate::model::{Container, ContainerState, Source, SourceKey, Unit};
 use crate::quiesce::Entry;
-
-/// Writers of other units: stopped with ours, or tolerated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SharedVolumes {
-    Stop,
-    Warn,
-}
 
 #[derive(Debug)]
 pub struct UnitPlan {
@@ -46,7 +40,7 @@ pub fn plan(unit: &Unit, host: &Discovery, shared: SharedVolumes, stop_timeout_s
         doubts: BTreeMap::new(),
         gaps: unit.gaps.clone(),
         warnings: unit.warnings.clone(),
-        refusal: unit.not_coverable.clone(),
+        refusal: unit.not_coverable.clone().or_else(|| unit.blocker.clone()),
         unit: unit.clone(),
     };
     // Without data there is nothing to stop for: the recipe is saved while everything runs.

@@ -10,7 +10,8 @@ use crate::repository::Repository;
 use crate::restore::points::{Point, PointState, points};
 use crate::ui::{table, text};
 
-pub async fn run(cx: &Context, unit: Option<&UnitName>, all_hosts: bool) -> Result<u8> {
+pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8> {
+    cx.require_root("list --snapshots")?;
     let loaded = cx.config()?;
     let repository = Repository::of(cx, &loaded.config).await?;
     repository.open().await?;
@@ -18,7 +19,7 @@ pub async fn run(cx: &Context, unit: Option<&UnitName>, all_hosts: bool) -> Resu
     let points: Vec<Point> = points(&repository.kopia.list().await?)
         .into_iter()
         .filter(|point| all_hosts || point.identity == identity)
-        .filter(|point| unit.is_none_or(|unit| point.unit == *unit))
+        .filter(|point| units.is_empty() || units.contains(&point.unit))
         .collect();
     if cx.ui.json {
         cx.ui.answer_json(&json!({ "points": points }));

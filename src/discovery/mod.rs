@@ -1,1 +1,99 @@
-//! stub
+//! What is on the host, sorted into units: what is stopped, what is read, and what is not, with the reason.
+//!
+//! Nothing here changes anything. Questions come first ([`docker`](crate::docker) and [`host`]), decisions after:
+//! they are pure, so an odd host is a recording in a test.
+//!
+//! Reading order: [`rules`] (what the operator wants) → [`host`], [`mount_table`] (what paths really are) →
+//! [`scene`] (all that decisions look at) → [`group`]: [`members`] (who belongs together), [`names`],
+//! [`depends`], [`levels`] (in which order) → [`sources`]: [`place`] (where data is), [`judge`] (whether it is saved),
+//! [`system_paths`], [`policy`], [`globs`], [`writers`], [`nested`] → [`compose`] (where its files are) →
+//! [`select`], [`measure`], [`limit`] (used by commands).
+
+pub mod compose;
+pub mod container;
+mod database;
+mod depends;
+pub mod globs;
+mod group;
+pub mod host;
+mod judge;
+pub mod labels;
+mod levels;
+mod limit;
+pub mod measure;
+mod members;
+pub mod mount_table;
+mod names;
+mod nested;
+pub mod place;
+mod policy;
+pub mod rules;
+mod scene;
+mod select;
+mod sources;
+pub mod system_paths;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod writers;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+pub use limit::leave_out_too_large;
+pub use measure::{Size, measure};
+pub use rules::Rules;
+pub use select::select;
+pub use writers::can_write;
+
+use crate::docker::Engine;
+use crate::error::Result;
+use crate::model::Unit;
+use crate::model::unit::Container;
+
+#[derive(Clone, Debug)]
+pub struct Discovery {
+    /// Every unit, also those that are disabled or can't be covered; by name.
+    pub units: Vec<Unit>,
+    /// Volumes that no container uses: nobody's data until somebody says so.
+    pub orphan_volumes: Vec<OrphanVolume>,
+    /// Every container of the host, one-offs and tasks among them: what the ids in `Source::writers` mean.
+    pub containers: Vec<Container>,
+}
+
+impl Discovery {
+    pub fn container(&self, id: &str) -> Option<&Container> {
+        self.containers.iter().find(|container| container.id == id)
+    }
+
+    /// Something else would replace it at once if it were stopped.
+    pub fn is_orchestrated(&self, id: &str) -> bool {
+        self.units
+            .iter()
+            .filter(|unit| unit.not_coverable.is_some())
+            .any(|unit| unit.containers.iter().any(|container| container.id == id))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OrphanVolume {
+    pub name: String,
+    pub driver: String,
+    pub is_anonymous: bool,
+    /// `None` when it isn't on this host's disks.
+    pub path: Option<PathBuf>,
+}
+
+/// Looks at the engine and the host, and decides.
+pub async fn discover(engine: &Engine, rules: &Rules) -> Result<Discovery> {
+    let inventory = engine.inventory().await?;
+    let host = host::Host::look(scene::paths_of_interest(&inventory, rules)).await;
+    let scene = scene::Scene::new(&inventory, &host, rules);
+    Ok(Discovery {
+        units: group::group(&scene),
+        orphan_volumes: group::orphans(&scene),
+        containers: scene.containers,
+    })
+}

@@ -1,1 +1,29 @@
-//! stub
+//! The only place that talks to Docker's API.
+//!
+//! Reading order: [`engine`] (the connection) → [`inventory`] (everything on the host, fast) → [`inspect`] (one
+//! thing at a time) → [`lifecycle`] (stop, start) → [`events`] (what was started meanwhile) → [`volume`] →
+//! [`image`]; beside them [`raw`] (what the typed client can't do) and [`errors`] (what a caller can tell apart).
+//!
+//! No policy here: what is stopped, read or left out is decided elsewhere.
+
+pub mod engine;
+pub mod errors;
+pub mod events;
+pub mod image;
+pub mod inspect;
+pub mod inventory;
+pub mod lifecycle;
+mod raw;
+#[cfg(test)]
+pub mod testing;
+pub mod volume;
+
+pub use bollard::models::{ContainerInspectResponse, HealthStatusEnum as HealthStatus, Network, Volume};
+
+pub use engine::Engine;
+pub use errors::{EngineError, is_lost};
+pub use events::{StartEvent, Starts};
+pub use image::ImageRecord;
+pub use inspect::Running;
+pub use inventory::Inventory;
+pub use lifecycle::{Started, Stopped};

@@ -30,7 +30,8 @@ impl fmt::Display for SourceKey {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Source {
     pub key: SourceKey,
-    /// Where the data is read: the volume's mountpoint, its device path for `type=none,o=bind`, or the bind's path.
+    /// Where the data is read: the volume's mountpoint, its device path for `type=none,o=bind`, or the bind's path;
+    /// links resolved.
     pub path: PathBuf,
     /// A bind of a single file instead of a directory.
     pub is_file: bool,
@@ -43,6 +44,9 @@ pub struct Source {
     /// Ids of every container on the host, of this unit or another, that has it (or a directory above or below)
     /// mounted for writing.
     pub writers: Vec<String>,
+    /// Binds of the unit that lie inside this one and so need no reading of their own. Were this source left
+    /// out, they would be sources themselves.
+    pub covers: Vec<Source>,
 }
 
 /// Something that a backup would not save.

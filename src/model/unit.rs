@@ -36,6 +36,8 @@ pub struct Unit {
     pub gaps: Vec<Gap>,
     /// Set when the unit must not be stopped at all (Swarm task, pod of a kubelet): the reason.
     pub not_coverable: Option<String>,
+    /// Set when a backup would fail for certain, so that nothing is stopped for it: data that this process can't see.
+    pub blocker: Option<String>,
     /// False when a label or the configuration says that the unit isn't to be backed up.
     pub enabled: bool,
     /// Things the operator should know, such as a dependency cycle.
@@ -111,6 +113,7 @@ pub struct Dependency {
 /// What state of the other container a start waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[allow(clippy::enum_variant_names)] // compose's own words
 pub enum Condition {
     ServiceStarted,
     ServiceHealthy,

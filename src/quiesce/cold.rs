@@ -9,6 +9,7 @@ use crate::discovery::can_write;
 use crate::docker::Engine;
 use crate::error::Result;
 use crate::model::Source;
+use crate::model::unit::Mount;
 
 /// Containers that did not stop cleanly, by id, each with the reason.
 pub type Unclean = Vec<(String, String)>;
@@ -66,14 +67,14 @@ pub async fn writers_since(
                 .mounts
                 .unwrap_or_default()
                 .iter()
-                .map(crate::docker::mount)
+                .map(crate::docker::inspect::mount)
                 .collect::<Vec<_>>()
         });
         for source in sources {
             if tolerated.contains(&event.id) {
                 continue;
             }
-            if mounts.as_deref().is_none_or(|mounts| can_write(mounts, source)) {
+            if mounts.as_deref().is_none_or(|mounts| writes(mounts, source)) {
                 note(&event.name, "was started", source);
             }
         }
@@ -81,12 +82,16 @@ pub async fn writers_since(
     // Docker remembers the last 256 events only; whoever runs now is seen all the same.
     for running in engine.running().await? {
         for source in sources {
-            if !tolerated.contains(&running.id) && !running.is_paused && can_write(&running.mounts, source) {
+            if !tolerated.contains(&running.id) && !running.is_paused && writes(&running.mounts, source) {
                 note(&running.name, "was started", source);
             }
         }
     }
     Ok(found)
+}
+
+fn writes(mounts: &[Mount], source: &Source) -> bool {
+    mounts.iter().any(|mount| can_write(source, mount))
 }
 
 async fn writers(engine: &Engine, sources: &[Source], tolerated: &[String]) -> Result<Vec<(String, String)>> {
@@ -97,7 +102,7 @@ async fn writers(engine: &Engine, sources: &[Source], tolerated: &[String]) -> R
         .flat_map(|container| {
             sources
                 .iter()
-                .filter(|source| can_write(&container.mounts, source))
+                .filter(|source| writes(&container.mounts, source))
                 .map(|source| (container.name.clone(), source.key.to_string()))
         })
         .collect())

@@ -1,0 +1,236 @@
+//! What paths on this host really are, looked up once and for all before anything is decided.
+//!
+//! Asking about a path on a network file system whose server is gone never returns, so the questions are asked on
+//! a thread of their own. When one is not answered in time, the file system that it is on is given up.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::mount_table::MountTable;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    Directory,
+    File,
+    Socket,
+    Fifo,
+    Device,
+    /// Nothing there, or a link to nothing.
+    Missing,
+    /// This process may not look.
+    Denied,
+    /// The file system does not answer.
+    Silent,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The path with every link resolved, as far as it exists.
+    pub real: PathBuf,
+    pub kind: PathKind,
+    /// `st_dev`: two paths with the same are on one file system, as `tar --one-file-system` sees it.
+    pub device: u64,
+}
+
+/// What was found. A path that was never asked for is `Missing`.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    pub facts: BTreeMap<PathBuf, Facts>,
+    pub mounts: MountTable,
+}
+
+impl Host {
+    /// Looks at `paths` and at what is mounted below them.
+    pub async fn look(paths: BTreeSet<PathBuf>) -> Self {
+        let mut host = Self {
+            facts: BTreeMap::new(),
+            mounts: MountTable::read(),
+        };
+        host.ask(paths.into_iter().collect()).await;
+        // Looking at a path can have mounted it (autofs).
+        host.mounts = MountTable::read();
+        let below: BTreeSet<PathBuf> = host
+            .facts
+            .values()
+            .filter(|facts| facts.kind == PathKind::Directory && facts.real != Path::new("/"))
+            .flat_map(|facts| host.mounts.below(&facts.real))
+            .map(|entry| entry.point.clone())
+            .filter(|point| !host.facts.contains_key(point))
+            .collect();
+        host.ask(below.into_iter().collect()).await;
+        host
+    }
+
+    pub fn facts(&self, path: &Path) -> Facts {
+        self.facts.get(path).cloned().unwrap_or_else(|| Facts {
+            real: path.to_owned(),
+            kind: PathKind::Missing,
+            device: 0,
+        })
+    }
+
+    pub fn real(&self, path: &Path) -> PathBuf {
+        self.facts(path).real
+    }
+
+    pub fn is_file(&self, path: &Path) -> bool {
+        self.facts(path).kind == PathKind::File
+    }
+
+    pub fn is_directory(&self, path: &Path) -> bool {
+        self.facts(path).kind == PathKind::Directory
+    }
+
+    async fn ask(&mut self, mut pending: VecDeque<PathBuf>) {
+        while !pending.is_empty() {
+            let (sender, mut answers) = mpsc::unbounded_channel();
+            let questions: Vec<PathBuf> = pending.iter().cloned().collect();
+            std::thread::spawn(move || {
+                for path in questions {
+                    if sender.send(look_at(&path)).is_err() {
+                        break;
+                    }
+                }
+            });
+            loop {
+                match tokio::time::timeout(PATIENCE, answers.recv()).await {
+                    Ok(Some(facts)) => {
+                        if let Some(path) = pending.pop_front() {
+                            self.facts.insert(path, facts);
+                        }
+                    }
+                    Ok(None) => return,
+                    Err(_) => {
+                        self.give_up(&mut pending);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Marks the first of `pending`, and all others on the same file system.
+    fn give_up(&mut self, pending: &mut VecDeque<PathBuf>) {
+        let Some(stuck) = pending.pop_front() else {
+            return;
+        };
+        let point = self.mounts.of(&stuck).map(|entry| entry.point.clone());
+        let (silent, rest): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(pending).into_iter().partition(|path| {
+                point.as_deref() != Some(Path::new("/"))
+                    && self.mounts.of(path).map(|entry| &entry.point) == point.as_ref()
+            });
+        *pending = rest;
+        for path in silent.into_iter().chain([stuck]) {
+            let facts = Facts {
+                real: path.clone(),
+                kind: PathKind::Silent,
+                device: 0,
+            };
+            self.facts.insert(path, facts);
+        }
+    }
+}
+
+fn look_at(path: &Path) -> Facts {
+    let found = std::fs::canonicalize(path)
+        .and_then(|real| std::fs::metadata(&real).map(|metadata| (real, metadata)));
+    match found {
+        Ok((real, metadata)) => Facts {
+            real,
+            kind: kind_of(&metadata),
+            device: metadata.dev(),
+        },
+        Err(error) => Facts {
+            real: resolve_existing(path),
+            kind: if error.kind() == ErrorKind::PermissionDenied {
+                PathKind::Denied
+            } else {
+                PathKind::Missing
+            },
+            device: 0,
+        },
+    }
+}
+
+fn kind_of(metadata: &Metadata) -> PathKind {
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        PathKind::Directory
+    } else if kind.is_file() {
+        PathKind::File
+    } else if kind.is_socket() {
+        PathKind::Socket
+    } else if kind.is_fifo() {
+        PathKind::Fifo
+    } else {
+        PathKind::Device
+    }
+}
+
+/// Links resolved in the part of `path` that exists: a repository that isn't made yet may still be behind one.
+fn resolve_existing(path: &Path) -> PathBuf {
+    path.ancestors()
+        .skip(1)
+        .find_map(|ancestor| {
+            let real = std::fs::canonicalize(ancestor).ok()?;
+            Some(real.join(path.strip_prefix(ancestor).ok()?))
+        })
+        .unwrap_or_else(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn links_are_resolved_and_kinds_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("real")).unwrap();
+        std::fs::write(root.join("real/a file\n"), "x").unwrap();
+        std::os::unix::fs::symlink("real", root.join("link")).unwrap();
+        std::os::unix::fs::symlink("nowhere", root.join("dangling")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+        let names = [
+            "real",
+            "link/a file\n",
+            "dangling",
+            "socket",
+            "link/not/yet",
+        ];
+        let host = Host::look(names.iter().map(|name| root.join(name)).collect()).await;
+
+        let facts = |name: &str| host.facts(&root.join(name));
+        assert_eq!(facts("real").kind, PathKind::Directory);
+        assert_eq!(facts("link/a file\n").real, root.join("real/a file\n"));
+        assert_eq!(facts("link/a file\n").kind, PathKind::File);
+        assert_eq!(facts("dangling").kind, PathKind::Missing);
+        assert_eq!(facts("socket").kind, PathKind::Socket);
+        assert_eq!(facts("link/not/yet").kind, PathKind::Missing);
+        assert_eq!(facts("link/not/yet").real, root.join("real/not/yet"));
+    }
+
+    #[test]
+    fn a_dead_file_system_is_given_up_as_a_whole_but_no_other_one() {
+        let mut host = Host {
+            mounts: MountTable::parse(
+                b"1 0 8:1 / / rw - ext4 a rw\n2 1 0:9 / /nas rw - nfs4 b rw\n",
+            ),
+            ..Host::default()
+        };
+        let mut pending = VecDeque::from(["/nas/a", "/nas/b", "/srv"].map(PathBuf::from));
+        host.give_up(&mut pending);
+        assert_eq!(pending, [PathBuf::from("/srv")]);
+        assert_eq!(host.facts(Path::new("/nas/a")).kind, PathKind::Silent);
+        assert_eq!(host.facts(Path::new("/nas/b")).kind, PathKind::Silent);
+    }
+}

@@ -1,0 +1,135 @@
+//! Which file systems are mounted where, from `/proc/self/mountinfo`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Debug, Default)]
+pub struct MountTable {
+    /// In the order they were mounted; a later one at the same place hides an earlier one.
+    entries: Vec<MountEntry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountEntry {
+    pub point: PathBuf,
+    /// Such as `ext4` or `nfs4`.
+    pub fs_type: String,
+}
+
+impl MountTable {
+    /// This process's table; empty where there is no `/proc`.
+    pub fn read() -> Self {
+        Self::parse(&std::fs::read("/proc/self/mountinfo").unwrap_or_default())
+    }
+
+    /// The format is in `man 5 proc_pid_mountinfo`: fields by blanks, a variable number of them before ` - `.
+    pub fn parse(text: &[u8]) -> Self {
+        let entries = text.split(|byte| *byte == b'\n').filter_map(|line| {
+            let mut fields = line.split(|byte| *byte == b' ');
+            let point = unescape(fields.nth(4)?);
+            let fs_type = fields.skip_while(|field| *field != b"-").nth(1)?;
+            Some(MountEntry {
+                point,
+                fs_type: String::from_utf8_lossy(fs_type).into_owned(),
+            })
+        });
+        Self {
+            entries: entries.collect(),
+        }
+    }
+
+    /// The file system that `path` is on, going by its name alone: resolve links first.
+    pub fn of(&self, path: &Path) -> Option<&MountEntry> {
+        self.entries
+            .iter()
+            .filter(|entry| path.starts_with(&entry.point))
+            // `max_by_key` takes the last of equals: the one on top.
+            .max_by_key(|entry| entry.point.components().count())
+    }
+
+    /// What is mounted below `path`, `path` itself left out, one entry a place.
+    pub fn below<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a MountEntry> {
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(move |(index, entry)| {
+                entry.point != path
+                    && entry.point.starts_with(path)
+                    && !self
+                        .entries
+                        .iter()
+                        .skip(index + 1)
+                        .any(|later| later.point == entry.point)
+            })
+            .map(|(_, entry)| entry)
+    }
+}
+
+/// The kernel writes blank, tab, newline and backslash as `\040` and the like.
+fn unescape(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        if *first == b'\\'
+            && let Some((digits, after)) = after.split_at_checked(3)
+            && let Some(value) = octal(digits)
+        {
+            bytes.push(value);
+            rest = after;
+        } else {
+            bytes.push(*first);
+            rest = after;
+        }
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+fn octal(digits: &[u8]) -> Option<u8> {
+    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[u8] = b"\
+22 27 0:21 / /proc rw,relatime - proc proc rw\n\
+27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard\n\
+40 27 8:1 / /mnt/my\\040disk rw shared:1 master:2 - xfs /dev/sda1 rw\n\
+41 40 0:50 / /mnt/my\\040disk/new\\012line\\134 rw - nfs4 nas:/x rw\n\
+42 27 8:2 / /srv rw - ext4 /dev/sdb1 rw\n\
+43 27 8:3 / /srv rw - btrfs /dev/sdc1 rw\n\
+nonsense\n";
+
+    #[test]
+    fn escaped_names_and_optional_fields_are_read() {
+        let table = MountTable::parse(TABLE);
+        let below: Vec<_> = table.below(Path::new("/mnt")).collect();
+        assert_eq!(below[0].point, Path::new("/mnt/my disk"));
+        assert_eq!(below[0].fs_type, "xfs");
+        assert_eq!(below[1].point, Path::new("/mnt/my disk/new\nline\\"));
+        assert_eq!(below[1].fs_type, "nfs4");
+        assert_eq!(below.len(), 2);
+    }
+
+    #[test]
+    fn the_innermost_and_latest_mount_is_what_a_path_is_on() {
+        let table = MountTable::parse(TABLE);
+        assert_eq!(
+            table.of(Path::new("/mnt/my disk/a")).unwrap().fs_type,
+            "xfs"
+        );
+        assert_eq!(
+            table.of(Path::new("/mnt/my diskette")).unwrap().fs_type,
+            "ext4"
+        );
+        assert_eq!(table.of(Path::new("/srv/a")).unwrap().fs_type, "btrfs");
+        assert_eq!(
+            table.below(Path::new("/")).count(),
+            4,
+            "a hidden mount is not listed"
+        );
+        assert_eq!(table.below(Path::new("/srv")).count(), 0);
+    }
+}

@@ -1,0 +1,180 @@
+//! What the operator says about a unit: configuration and labels together.
+//!
+//! A container with the label `kopi-docka.enable=false` keeps what only it has mounted out of the backup; it is
+//! still stopped with its unit. When every container of a unit says so, the unit isn't backed up at all. The
+//! configuration's `enabled` wins over the labels. Any other label holds for the whole unit.
+
+use std::path::Path;
+
+use super::globs::Globs;
+use super::labels;
+use super::rules::{BindMode, Rules};
+use crate::model::unit::Container;
+
+pub struct Policy {
+    pub enabled: bool,
+    /// Patterns for `tar --exclude`: global ones, the unit's, its labels'.
+    pub exclude_patterns: Vec<String>,
+    pub max_bind_bytes: Option<u64>,
+    mode: BindMode,
+    unit_exclude: Globs,
+    unit_include: Globs,
+    exclude: Globs,
+    include: Globs,
+    /// About patterns that can't be used.
+    pub warnings: Vec<String>,
+}
+
+/// What the operator wants with a bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Named to be saved: also when it is large or looks like the system's.
+    Include,
+    Exclude,
+    /// Not mentioned.
+    Default,
+}
+
+impl Policy {
+    pub fn new(rules: &Rules, unit: &str, containers: &[Container]) -> Self {
+        let own = rules.units.get(unit).cloned().unwrap_or_default();
+        let all_say_no =
+            !containers.is_empty() && containers.iter().all(|c| labels::says_no(&c.labels));
+        let mut warnings = Vec::new();
+        let mut globs = |patterns: Vec<&str>| {
+            let (globs, wrong) = Globs::new(patterns);
+            warnings.extend(
+                wrong
+                    .into_iter()
+                    .map(|wrong| format!("bind mounts: {wrong}")),
+            );
+            globs
+        };
+        let texts = |list: &'_ [String]| -> Vec<String> { list.to_vec() };
+        let unit_exclude: Vec<&str> = own
+            .bind_exclude
+            .iter()
+            .map(String::as_str)
+            .chain(
+                containers
+                    .iter()
+                    .flat_map(|c| labels::bind_excludes(&c.labels)),
+            )
+            .collect();
+        let unit_include: Vec<&str> = own
+            .bind_include
+            .iter()
+            .map(String::as_str)
+            .chain(
+                containers
+                    .iter()
+                    .flat_map(|c| labels::bind_includes(&c.labels)),
+            )
+            .collect();
+        let mut exclude_patterns = texts(&rules.exclude_patterns);
+        exclude_patterns.extend(texts(&own.exclude_patterns));
+        for pattern in containers.iter().flat_map(|c| labels::excludes(&c.labels)) {
+            if !exclude_patterns.iter().any(|known| known == pattern) {
+                exclude_patterns.push(pattern.to_owned());
+            }
+        }
+        Self {
+            enabled: own.enabled.unwrap_or(!all_say_no),
+            exclude_patterns,
+            max_bind_bytes: own.max_bind_bytes.or(rules.binds.max_bytes),
+            mode: own.bind_mode.unwrap_or(rules.binds.mode),
+            unit_exclude: globs(unit_exclude),
+            unit_include: globs(unit_include),
+            exclude: globs(rules.binds.exclude.iter().map(String::as_str).collect()),
+            include: globs(rules.binds.include.iter().map(String::as_str).collect()),
+            warnings,
+        }
+    }
+
+    /// The unit's own words come before those for all units, and a no before a yes of the same rank.
+    pub fn wish(&self, bind: &Path) -> Wish {
+        let spoken = [
+            (&self.unit_exclude, Wish::Exclude),
+            (&self.unit_include, Wish::Include),
+            (&self.exclude, Wish::Exclude),
+            (&self.include, Wish::Include),
+        ]
+        .into_iter()
+        .find(|(globs, _)| globs.matches(bind))
+        .map(|(_, wish)| wish);
+        match (self.mode, spoken) {
+            (BindMode::None, _) | (BindMode::Include, None) => Wish::Exclude,
+            (_, Some(wish)) => wish,
+            (BindMode::All, None) => Wish::Default,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::rules::{BindRules, UnitRules};
+    use crate::discovery::testing;
+
+    fn wish(rules: &Rules, labels: &[(&str, &str)], bind: &str) -> Wish {
+        let container = testing::labelled("a", labels);
+        Policy::new(rules, "unit", &[container]).wish(Path::new(bind))
+    }
+
+    fn texts(list: &[&str]) -> Vec<String> {
+        list.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_unit_can_take_back_what_holds_for_all() {
+        let rules = Rules {
+            binds: BindRules {
+                exclude: texts(&["/mnt"]),
+                ..BindRules::default()
+            },
+            ..Rules::default()
+        };
+        assert_eq!(wish(&rules, &[], "/mnt/a"), Wish::Exclude);
+        assert_eq!(wish(&rules, &[], "/srv"), Wish::Default);
+        let label = [("kopi-docka.bind.include", "/mnt/a,/mnt/b")];
+        assert_eq!(wish(&rules, &label, "/mnt/b"), Wish::Include);
+        let both = [label[0], ("kopi-docka.bind.exclude", "/mnt/a/cache")];
+        assert_eq!(wish(&rules, &both, "/mnt/a/cache"), Wish::Exclude);
+    }
+
+    #[test]
+    fn the_mode_says_what_happens_to_what_nobody_mentions() {
+        let mut rules = Rules::default();
+        rules.binds.mode = BindMode::Include;
+        rules.binds.include = texts(&["/srv"]);
+        assert_eq!(wish(&rules, &[], "/srv/a"), Wish::Include);
+        assert_eq!(wish(&rules, &[], "/opt"), Wish::Exclude);
+        let own = UnitRules {
+            bind_mode: Some(BindMode::None),
+            ..UnitRules::default()
+        };
+        rules.units.insert("unit".into(), own);
+        assert_eq!(wish(&rules, &[], "/srv/a"), Wish::Exclude);
+    }
+
+    #[test]
+    fn a_unit_is_disabled_when_all_its_containers_say_so_and_the_configuration_wins() {
+        let no = testing::labelled("a", &[("kopi-docka.enable", "false")]);
+        let silent = testing::labelled("b", &[]);
+        let mut rules = Rules::default();
+        let enabled =
+            |rules: &Rules, members: &[Container]| Policy::new(rules, "unit", members).enabled;
+        assert!(!enabled(&rules, std::slice::from_ref(&no)));
+        assert!(enabled(&rules, &[no.clone(), silent.clone()]));
+        assert!(enabled(&rules, &[]));
+        for word in [true, false] {
+            let own = UnitRules {
+                enabled: Some(word),
+                ..UnitRules::default()
+            };
+            rules.units.insert("unit".into(), own);
+            assert_eq!(enabled(&rules, std::slice::from_ref(&no)), word);
+            assert_eq!(enabled(&rules, std::slice::from_ref(&silent)), word);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What the configuration has to say about discovery, freed of the configuration's own shape.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// `Rules::default()` saves everything that can be saved.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Patterns for `tar --exclude`, for every source of every unit.
+    pub exclude_patterns: Vec<String>,
+    pub binds: BindRules,
+    /// Where the repository is, when it is on this host.
+    pub repository: Option<PathBuf>,
+    /// Other folders of ours: cache, spool, state, reports, recovery bundles.
+    pub own_paths: Vec<PathBuf>,
+    /// By the unit's name.
+    pub units: BTreeMap<String, UnitRules>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct UnitRules {
+    /// Wins over the label `kopi-docka.enable`.
+    pub enabled: Option<bool>,
+    /// Added to the global ones.
+    pub exclude_patterns: Vec<String>,
+    /// `None`: as the global rules say.
+    pub bind_mode: Option<BindMode>,
+    /// Looked at before the global ones, so that a unit can take back what holds for all.
+    pub bind_include: Vec<String>,
+    pub bind_exclude: Vec<String>,
+    /// `None`: as the global rules say.
+    pub max_bind_bytes: Option<u64>,
+}
+
+/// Globs are matched against the bind's absolute path on the host and everything above it: see
+/// [`globs`](super::globs).
+#[derive(Clone, Debug, Default)]
+pub struct BindRules {
+    pub mode: BindMode,
+    /// With [`BindMode::All`]: what is saved although it looks like the operating system's, or is too large.
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
+    /// Larger binds are left out; `None` is no limit.
+    pub max_bytes: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BindMode {
+    /// Every bind that isn't excluded.
+    #[default]
+    All,
+    /// Only what an `include` names.
+    Include,
+    None,
+}

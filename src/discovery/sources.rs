@@ -1,0 +1,280 @@
+//! What is read for a unit, and what of its mounts is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::host::PathKind;
+use super::judge::{self, Verdict};
+use super::place::{self, Place};
+use super::policy::Policy;
+use super::scene::Scene;
+use super::writers::Writes;
+use super::{labels, nested};
+use crate::model::source::{Gap, GapReason, Source, SourceKey};
+use crate::model::unit::{Container, Mount, MountKind};
+
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Ordered by key.
+    pub sources: Vec<Source>,
+    pub gaps: Vec<Gap>,
+    pub warnings: Vec<String>,
+    /// Why nothing should be tried, if so.
+    pub blocker: Option<String>,
+}
+
+/// A source and what is known about the place that it is read at.
+#[derive(Clone, Debug)]
+pub struct Located {
+    pub source: Source,
+    pub device: u64,
+}
+
+/// What the containers of one unit (one-offs among them) have mounted at one place.
+struct Mounted {
+    path: PathBuf,
+    destinations: BTreeSet<String>,
+    /// Some container that has it wants it saved.
+    is_wanted: bool,
+}
+
+/// Sorts every mount of `containers` into what is saved and what is not: none is forgotten.
+pub fn find(scene: &Scene, policy: &Policy, writes: &Writes, containers: &[Container]) -> Found {
+    let mut found = Found::default();
+    let mounted = gather(scene, containers, &mut found.gaps);
+    let mut located = Vec::new();
+    let mut excluded = Vec::new();
+    for (key, mounted) in mounted {
+        if !mounted.is_wanted {
+            found.gaps.push(gap(
+                &key,
+                GapReason::ExcludedByOperator,
+                false,
+                "only containers with the label `kopi-docka.enable=false` use it",
+            ));
+            excluded.push(key);
+            continue;
+        }
+        match judge(scene, policy, &key, &mounted.path, &mut found.blocker) {
+            Verdict::Save => located.push(locate(scene, policy, writes, key, mounted)),
+            Verdict::Leave {
+                reason,
+                detail,
+                is_loss,
+            } => {
+                found.gaps.push(gap(&key, reason, is_loss, detail));
+                if reason == GapReason::ExcludedByOperator {
+                    excluded.push(key);
+                }
+            }
+        }
+    }
+    let located = cover(located);
+    found.warnings = read_all_the_same(scene, &located, &excluded);
+    found.gaps.extend(nested::gaps(scene, &located));
+    found.sources = located.into_iter().map(|located| located.source).collect();
+    found
+}
+
+fn gather(
+    scene: &Scene,
+    containers: &[Container],
+    gaps: &mut Vec<Gap>,
+) -> BTreeMap<SourceKey, Mounted> {
+    // When all say no it is the unit that is switched off, and then its sources are listed as they are.
+    let all_say_no = containers.iter().all(|c| labels::says_no(&c.labels));
+    let mut mounted: BTreeMap<SourceKey, Mounted> = BTreeMap::new();
+    for container in containers {
+        let is_wanted = all_say_no || !labels::says_no(&container.labels);
+        for mount in &container.mounts {
+            let path = match place::of_mount(mount, &scene.volumes) {
+                Place::Path(path) => path,
+                Place::Nothing => continue,
+                Place::Memory(why) => {
+                    add(
+                        gaps,
+                        what(container, mount),
+                        GapReason::Ephemeral,
+                        false,
+                        why,
+                    );
+                    continue;
+                }
+                Place::Elsewhere(why) => {
+                    add(gaps, what(container, mount), GapReason::NotLocal, true, why);
+                    continue;
+                }
+            };
+            let entry = mounted.entry(key(mount, &path)).or_insert_with(|| Mounted {
+                path,
+                destinations: BTreeSet::new(),
+                is_wanted: false,
+            });
+            entry.destinations.insert(mount.destination.clone());
+            entry.is_wanted |= is_wanted;
+        }
+    }
+    mounted
+}
+
+fn key(mount: &Mount, path: &Path) -> SourceKey {
+    match mount.kind {
+        MountKind::Volume => SourceKey::Volume {
+            name: mount.name.clone(),
+        },
+        _ => SourceKey::Bind {
+            path: path.to_owned(),
+        },
+    }
+}
+
+fn judge(
+    scene: &Scene,
+    policy: &Policy,
+    key: &SourceKey,
+    path: &Path,
+    blocker: &mut Option<String>,
+) -> Verdict {
+    let SourceKey::Volume { name } = key else {
+        return judge::host_path(scene, policy, path);
+    };
+    let own = scene
+        .volumes
+        .get(name.as_str())
+        .is_none_or(|volume| place::clean(Path::new(&volume.mountpoint)) == path);
+    if !own {
+        return judge::host_path(scene, policy, path);
+    }
+    let facts = scene.host.facts(path);
+    if let Some(verdict) = judge::own_state(scene, &facts.real) {
+        return verdict;
+    }
+    if facts.kind == PathKind::Directory {
+        return Verdict::Save;
+    }
+    // Docker made this folder, so it is there: just not for us.
+    let detail = format!(
+        "its data at `{}` can't be seen from here: kopi-docka has to run as root on the host that Docker runs on",
+        path.display()
+    );
+    blocker.get_or_insert_with(|| format!("{key}: {detail}"));
+    Verdict::Leave {
+        reason: GapReason::Missing,
+        detail,
+        is_loss: true,
+    }
+}
+
+fn locate(
+    scene: &Scene,
+    policy: &Policy,
+    writes: &Writes,
+    key: SourceKey,
+    mounted: Mounted,
+) -> Located {
+    let facts = scene.host.facts(&mounted.path);
+    Located {
+        device: facts.device,
+        source: Source {
+            writers: writes.of(&key, &facts.real),
+            is_anonymous: matches!(&key, SourceKey::Volume { name } if place::is_anonymous(name, &scene.volumes)),
+            key,
+            is_file: facts.kind == PathKind::File,
+            path: facts.real,
+            destinations: mounted.destinations.into_iter().collect(),
+            exclude_patterns: policy.exclude_patterns.clone(),
+            covers: Vec::new(),
+        },
+    }
+}
+
+/// A bind inside another source on the same file system is read with that one. A volume never is: it has to be
+/// found by its name again.
+fn cover(located: Vec<Located>) -> Vec<Located> {
+    let mut kept: Vec<Located> = Vec::new();
+    let (mut volumes, mut binds): (Vec<_>, Vec<_>) = located
+        .into_iter()
+        .partition(|located| matches!(located.source.key, SourceKey::Volume { .. }));
+    // The outermost first; of two names for one place the first by name.
+    binds.sort_by_key(|bind| bind.source.path.components().count());
+    kept.append(&mut volumes);
+    for bind in binds {
+        let outer = kept.iter_mut().find(|outer| {
+            bind.source.path.starts_with(&outer.source.path) && bind.device == outer.device
+        });
+        match outer {
+            Some(outer) => outer.source.covers.push(bind.source),
+            None => kept.push(bind),
+        }
+    }
+    kept.sort_by(|a, b| a.source.key.cmp(&b.source.key));
+    kept
+}
+
+/// The same for binds that a source had covered: they are all on one file system.
+pub fn cover_again(sources: Vec<Source>) -> Vec<Source> {
+    let located = sources
+        .into_iter()
+        .map(|source| Located { source, device: 0 });
+    cover(located.collect())
+        .into_iter()
+        .map(|located| located.source)
+        .collect()
+}
+
+/// Binds that the operator left out, but that lie in what is saved: a pattern is needed to keep them out.
+fn read_all_the_same(scene: &Scene, located: &[Located], excluded: &[SourceKey]) -> Vec<String> {
+    excluded
+        .iter()
+        .filter_map(|key| {
+            let SourceKey::Bind { path } = key else {
+                return None;
+            };
+            let facts = scene.host.facts(path);
+            let outer = located.iter().find(|outer| {
+                facts.real.starts_with(&outer.source.path) && facts.device == outer.device
+            })?;
+            Some(format!(
+                "{key} is left out, but lies in {} and is read with it: use `exclude_patterns` or the label `kopi-docka.exclude`",
+                outer.source.key
+            ))
+        })
+        .collect()
+}
+
+/// A mount that is no source, as the operator knows it.
+fn what(container: &Container, mount: &Mount) -> String {
+    match mount.kind {
+        MountKind::Volume => format!("volume `{}`", mount.name),
+        MountKind::Tmpfs => format!(
+            "tmpfs `{}` of container `{}`",
+            mount.destination, container.name
+        ),
+        _ => format!(
+            "mount `{}` of container `{}`",
+            mount.destination, container.name
+        ),
+    }
+}
+
+fn gap(key: &SourceKey, reason: GapReason, is_loss: bool, detail: impl Into<String>) -> Gap {
+    Gap {
+        what: key.to_string(),
+        reason,
+        detail: detail.into(),
+        is_loss,
+    }
+}
+
+/// Once, however many containers have it.
+fn add(gaps: &mut Vec<Gap>, what: String, reason: GapReason, is_loss: bool, detail: String) {
+    let gap = Gap {
+        what,
+        reason,
+        detail,
+        is_loss,
+    };
+    if !gaps.contains(&gap) {
+        gaps.push(gap);
+    }
+}

@@ -1,0 +1,85 @@
+//! Requests that the typed client can't make: answers as Docker wrote them, and the status of an answer.
+//!
+//! The typed client drops every field that it doesn't know, which a record of the engine's state must not, and it
+//! takes 304 (nothing to do) for 204 (done).
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+use super::engine::{Engine, PATIENCE, bounded};
+use super::errors::EngineError;
+
+impl Engine {
+    /// The JSON at `path`, such as `/containers/<id>/json`; `None` when Docker knows nothing of that name.
+    pub(super) async fn get_json(&self, path: &str) -> Result<Option<Value>, EngineError> {
+        let (status, body) = self.request("GET", path, Some(PATIENCE)).await?;
+        match status {
+            200..300 => serde_json::from_slice(&body)
+                .map(Some)
+                .map_err(|error| EngineError::Garbled(error.to_string())),
+            404 => Ok(None),
+            _ => Err(refused(status, &body)),
+        }
+    }
+
+    /// Posts nothing to `path`; the status, if it is one of `expected`. No limit: waits as long as it takes.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        limit: Option<Duration>,
+        expected: &[u16],
+    ) -> Result<u16, EngineError> {
+        let (status, body) = self.request("POST", path, limit).await?;
+        if expected.contains(&status) {
+            Ok(status)
+        } else {
+            Err(refused(status, &body))
+        }
+    }
+
+    async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        limit: Option<Duration>,
+    ) -> Result<(u16, Bytes), EngineError> {
+        let exchange = self.exchange(method, path);
+        match limit {
+            Some(limit) => bounded(limit, exchange).await,
+            None => exchange.await,
+        }
+    }
+
+    async fn exchange(&self, method: &str, path: &str) -> Result<(u16, Bytes), EngineError> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| EngineError::Lost(error.to_string()))?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // It ends when `sender` is dropped; what it says then is said by the request as well.
+        tokio::spawn(connection);
+        let request = hyper::Request::builder()
+            .method(method)
+            .uri(format!("/v{}{path}", self.api))
+            .header("host", "docker")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| EngineError::Garbled(error.to_string()))?;
+        let answer = sender.send_request(request).await?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await?.to_bytes();
+        Ok((status, body))
+    }
+}
+
+fn refused(status: u16, body: &[u8]) -> EngineError {
+    let message = serde_json::from_slice::<Value>(body)
+        .ok()
+        .and_then(|value| Some(value.get("message")?.as_str()?.to_owned()))
+        .unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned());
+    EngineError::Refused { status, message }
+}

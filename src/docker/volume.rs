@@ -1,0 +1,93 @@
+//! Volumes one at a time: to look at one, and to make one again with all that it had.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::models::{Volume, VolumeCreateRequest};
+use serde_json::Value;
+
+use super::engine::{Engine, PATIENCE, bounded};
+use super::errors::EngineError;
+use crate::error::Result;
+
+impl Engine {
+    /// `None` when there is no such volume.
+    pub async fn volume(&self, name: &str) -> Result<Option<Volume>> {
+        let Some(mut raw) = self.raw_volume(name).await? else {
+            return Ok(None);
+        };
+        // What a volume plugin says about itself may have any shape, which the typed volume does not take.
+        if let Value::Object(fields) = &mut raw {
+            fields.remove("Status");
+        }
+        serde_json::from_value(raw)
+            .map(Some)
+            .map_err(|error| EngineError::Garbled(error.to_string()))
+            .map_err(|error| error.doing(format!("volume `{name}` can't be inspected")))
+    }
+
+    /// What `docker volume inspect` prints for the volume, every field of it.
+    pub async fn raw_volume(&self, name: &str) -> Result<Option<Value>> {
+        self.get_json(&format!("/volumes/{name}"))
+            .await
+            .map_err(|error| error.doing(format!("volume `{name}` can't be inspected")))
+    }
+
+    /// Makes a volume, or does nothing when one with that name and driver exists: Docker does not compare the
+    /// options and labels of one that is there.
+    pub async fn create_volume(
+        &self,
+        name: &str,
+        driver: &str,
+        options: &BTreeMap<String, String>,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<Volume> {
+        let owned = |map: &BTreeMap<String, String>| -> HashMap<String, String> {
+            map.iter()
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect()
+        };
+        let request = VolumeCreateRequest {
+            name: Some(name.to_owned()),
+            driver: Some(driver.to_owned()),
+            driver_opts: Some(owned(options)),
+            labels: Some(owned(labels)),
+            ..Default::default()
+        };
+        bounded(PATIENCE, self.docker.create_volume(request))
+            .await
+            .map_err(|error| error.doing(format!("volume `{name}` can't be created")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docker::testing;
+
+    #[tokio::test]
+    async fn a_volume_is_made_with_its_options_and_labels() {
+        let Some(engine) = testing::engine().await else {
+            return;
+        };
+        let pairs = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect()
+        };
+        let options = pairs(&[("type", "none"), ("o", "bind"), ("device", "/srv")]);
+        let labels = pairs(&[("com.docker.compose.volume", "data")]);
+        engine
+            .create_volume("kdd-made", "local", &options, &labels)
+            .await
+            .unwrap();
+        let made = engine.volume("kdd-made").await.unwrap().unwrap();
+        assert_eq!(
+            made.options.into_iter().collect::<BTreeMap<_, _>>(),
+            options
+        );
+        assert_eq!(made.labels.into_iter().collect::<BTreeMap<_, _>>(), labels);
+        testing::remove_volume(&engine, "kdd-made").await;
+        assert!(engine.volume("kdd-made").await.unwrap().is_none());
+    }
+}

@@ -351,28 +351,24 @@ impl World {
 
     /// By name or label: a restored or re-created one may have lost the one or the other.
     fn remove_from_docker(&self) {
-        for (what, list, remove, format) in [
+        for (what, list, remove) in [
             (
                 "container",
-                "--all",
+                &["ls", "--all", "--format", "{{.ID}} {{.Names}} {{.Labels}}"][..],
                 &["rm", "--force", "--volumes"][..],
-                "{{.ID}} {{.Names}} {{.Labels}}",
             ),
             (
                 "network",
-                "--no-trunc",
+                &["ls", "--format", "{{.ID}} {{.Name}} {{.Labels}}"],
                 &["rm"],
-                "{{.ID}} {{.Name}} {{.Labels}}",
             ),
-            // `--all` and `--no-trunc` say nothing new, but `volume ls` has neither.
             (
                 "volume",
-                "--filter=dangling=true",
+                &["ls", "--format", "{{.Name}} {{.Name}} {{.Labels}}"],
                 &["rm", "--force"],
-                "{{.Name}} {{.Name}} {{.Labels}}",
             ),
         ] {
-            let list = self.docker(&[what, "ls", list, "--format", format]).run();
+            let list = self.docker(&[what]).args(list).run();
             let text = list.stdout();
             let ids: Vec<&str> = text
                 .lines()

@@ -1,0 +1,224 @@
+//! Where the real engine and the real Kopia are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::poll;
+use super::run::Run;
+
+/// A static busybox, so that `sh`, `stat`, `nc` and the like are there; its command waits and ends at once on SIGTERM.
+pub const IMAGE: &str = "kopi-docka-test:1";
+
+const SOCKET: &str = "KOPI_DOCKA_TEST_DOCKER";
+const SCRIPTS: &str = "KOPI_DOCKA_TEST_BED";
+/// An engine that is being started beside a build on a small machine.
+const ENGINE_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// An engine that answers and has the test image.
+#[derive(Clone, Debug)]
+pub struct Bed {
+    pub socket: PathBuf,
+    /// Other tests have their containers on it.
+    pub is_shared: bool,
+}
+
+impl Bed {
+    /// The engine that all tests share: `$KOPI_DOCKA_TEST_DOCKER`, else the system's. Panics when there is none.
+    pub fn shared() -> Self {
+        static BED: OnceLock<Bed> = OnceLock::new();
+        BED.get_or_init(|| {
+            let socket = std::env::var_os(SOCKET)
+                .map_or_else(|| PathBuf::from("/var/run/docker.sock"), PathBuf::from);
+            Self::at(socket, true)
+        })
+        .clone()
+    }
+
+    /// An engine of the test's own, for tests that kill it, restart it, or back up everything that runs on it.
+    pub fn own_engine() -> OwnEngine {
+        Self::own_engine_with(&serde_json::json!({}))
+    }
+
+    /// As [`own_engine`](Self::own_engine), with a `daemon.json`.
+    pub fn own_engine_with(daemon: &Value) -> OwnEngine {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        // Not below the test's own directory: the paths of an engine's sockets have to be short.
+        let dir = PathBuf::from(format!("/tmp/kdt-engine-{}-{number}", std::process::id()));
+        fs::create_dir(&dir)
+            .unwrap_or_else(|error| panic!("can't make {}: {error}", dir.display()));
+        fs::write(dir.join("daemon.json"), daemon.to_string()).unwrap();
+        // Made first, so that a start that fails is cleaned up too.
+        let mut engine = OwnEngine {
+            bed: Self {
+                socket: dir.join("docker.sock"),
+                is_shared: false,
+            },
+            dir,
+        };
+        engine.start();
+        engine.bed = Self::at(engine.bed.socket.clone(), false);
+        engine
+    }
+
+    fn at(socket: PathBuf, is_shared: bool) -> Self {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "the integration tests need root: they read the files of Docker's volumes"
+        );
+        for program in ["kopia", "docker", "tar"] {
+            assert!(
+                is_on_path(program),
+                "there is no `{program}` on PATH: run tests/bed/setup.sh and source the file that it names"
+            );
+        }
+        let bed = Self { socket, is_shared };
+        assert!(
+            bed.docker(&["version"]).run().code == Some(0),
+            "no Docker engine answers at {}: start one with `tests/bed/engine.sh start DIR` and set {SOCKET}=DIR/docker.sock",
+            bed.socket.display()
+        );
+        if bed.docker(&["image", "inspect", IMAGE]).run().code != Some(0) {
+            script("image.sh")
+                .arg(&bed.socket)
+                .stdout_any()
+                .stderr_any()
+                .ok();
+        }
+        bed
+    }
+
+    /// `docker` for this engine.
+    pub fn docker(&self, args: &[&str]) -> Run {
+        let mut run = Run::new("docker")
+            .arg("-H")
+            .arg(self.host())
+            .args(args)
+            .env("PATH", path())
+            .env("LC_ALL", "C")
+            .env("HOME", "/root");
+        // Where the Compose plugin is.
+        if let Some(config) = std::env::var_os("DOCKER_CONFIG") {
+            run = run.env("DOCKER_CONFIG", config);
+        }
+        run
+    }
+
+    /// What `DOCKER_HOST` would be.
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+}
+
+/// Stopped and wiped when dropped.
+pub struct OwnEngine {
+    bed: Bed,
+    dir: PathBuf,
+}
+
+impl OwnEngine {
+    /// Starts it, or starts it again with the same data after it was killed or stopped.
+    pub fn start(&mut self) {
+        script("engine.sh")
+            .arg("start")
+            .arg(&self.dir)
+            .timeout(ENGINE_TIMEOUT)
+            .stdout_any()
+            .stderr_any()
+            .ok();
+    }
+
+    /// SIGKILL to dockerd: the containers go on running.
+    pub fn kill9(&self) {
+        self.end(Signal::KILL);
+    }
+
+    /// SIGTERM to dockerd, which stops its containers unless `live-restore` is set; returns when it has ended.
+    pub fn shut_down(&self) {
+        self.end(Signal::TERM);
+    }
+
+    pub fn restart(&mut self) {
+        self.shut_down();
+        self.start();
+    }
+
+    /// What a container publishes is reached in here: `nsenter --net=…`.
+    pub fn network_namespace(&self) -> PathBuf {
+        self.dir.join("netns")
+    }
+
+    fn end(&self, signal: Signal) {
+        let file = self.dir.join("docker.pid");
+        let text = fs::read_to_string(&file)
+            .unwrap_or_else(|error| panic!("can't read {}: {error}", file.display()));
+        let pid = Pid::from_raw(text.trim().parse().unwrap()).unwrap();
+        kill_process(pid, signal)
+            .unwrap_or_else(|error| panic!("can't signal the engine {}: {error}", text.trim()));
+        // Nobody may have collected it yet; a zombie has no command line.
+        let gone = || {
+            fs::read(format!("/proc/{}/cmdline", text.trim()))
+                .map_or(true, |line| line.is_empty())
+                .then_some(())
+        };
+        poll::until("the engine to end", ENGINE_TIMEOUT, gone);
+    }
+}
+
+impl std::ops::Deref for OwnEngine {
+    type Target = Bed;
+
+    fn deref(&self) -> &Bed {
+        &self.bed
+    }
+}
+
+impl Drop for OwnEngine {
+    fn drop(&mut self) {
+        if super::world::keep() {
+            eprintln!("kept the engine in {}", self.dir.display());
+            return;
+        }
+        let done = script("engine.sh")
+            .arg("stop")
+            .arg(&self.dir)
+            .timeout(ENGINE_TIMEOUT)
+            .run();
+        if done.code != Some(0) {
+            eprintln!(
+                "the engine in {} could not be removed:\n{done}",
+                self.dir.display()
+            );
+        }
+    }
+}
+
+fn script(name: &str) -> Run {
+    let dir = std::env::var_os(SCRIPTS).map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bed"),
+        PathBuf::from,
+    );
+    let script = dir.join(name);
+    assert!(
+        script.exists(),
+        "there is no {} (set {SCRIPTS} to the directory of the test bed)",
+        script.display()
+    );
+    Run::new(script)
+        .env("PATH", path())
+        .env("HOME", std::env::var_os("HOME").unwrap_or("/root".into()))
+}
+
+pub fn path() -> std::ffi::OsString {
+    std::env::var_os("PATH").unwrap_or_default()
+}
+
+fn is_on_path(program: &str) -> bool {
+    std::env::split_paths(&path()).any(|dir| dir.join(program).is_file())
+}

@@ -1,0 +1,47 @@
+//! The kit of the integration tests: a real engine, a real Kopia, the real binary.
+//!
+//! - [`World`]: one per test, with directories, configuration, repository and Docker objects of its own, gone when it drops.
+//!   Tests run in parallel on one engine; whatever a test makes there carries its world's id.
+//! - [`World::kd`], [`World::kopia`], [`World::docker`]: run a program; **every stream that isn't mentioned must be empty**.
+//! - [`World::stack`]: containers like those of a compose project, without the plugin's start-up time.
+//! - [`World::watch`]: what Docker did meanwhile, to the nanosecond.
+//! - [`writer`]: a service whose data shows whether it was copied cold.
+//! - [`torture`]: a tree with everything that a copy can lose; [`oracle`]: finds what it lost.
+//!
+//! What is missing is a panic, never a skipped test. `KOPI_DOCKA_TEST_KEEP=1` leaves everything behind to be looked at.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test file uses its part of the kit"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stderr
+)]
+
+mod bed;
+mod events;
+mod poll;
+mod run;
+mod service;
+mod stack;
+mod world;
+
+pub mod oracle;
+pub mod torture;
+pub mod writer;
+
+pub use bed::{Bed, IMAGE, OwnEngine};
+pub use events::{Event, Events, Watch};
+pub use oracle::Manifest;
+pub use poll::until;
+pub use run::{Done, Run, Running};
+pub use rustix::process::Signal;
+pub use service::{Service, Volume};
+pub use stack::{Stack, StackBuilder};
+pub use world::World;

@@ -13,7 +13,11 @@ pub struct Repository {
 impl Repository {
     /// Finds kopia and reads the password; touches no repository.
     pub async fn of(cx: &Context, config: &Config) -> Result<Self> {
-        let (storage_args, storage_env) = config.kopia.kopia_params.split_secrets()?;
+        let params = &config.kopia.kopia_params;
+        let (flags, storage_env) = params.split_secrets()?;
+        let storage_args = std::iter::once(params.backend.to_string())
+            .chain(flags)
+            .collect();
         let settings = Settings {
             storage_args,
             storage_env,
@@ -45,6 +49,9 @@ impl Repository {
 
 /// This host in identities: as Kopia would take it, in lower case and without a domain.
 fn host_name() -> String {
-    let name = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .to_lowercase();
     name.split('.').next().unwrap_or(&name).to_owned()
 }

@@ -11,7 +11,8 @@ use super::unit::Saved;
 use crate::error::Result;
 use crate::kopia::STREAM_FILE;
 use crate::model::point::{
-    FORMAT, FileRecord, MissingSource, Part, PartKind, PointRecord, ProjectRecord, RECORD_FILE, SourceRecord,
+    FORMAT, FileRecord, MissingSource, Part, PartKind, PointRecord, ProjectRecord, RECORD_FILE,
+    SourceRecord,
 };
 use crate::model::source::Gap;
 use crate::model::{Grade, ObjectId, Unit};
@@ -36,14 +37,18 @@ impl Draft<'_> {
             .filter(|saved| saved.accepted.is_none())
             .map(|saved| MissingSource {
                 key: saved.source.key.clone(),
-                reason: saved
-                    .error
-                    .as_ref()
-                    .map_or_else(|| "it was not stored".to_owned(), |error| format!("{error:#}")),
+                reason: saved.error.as_ref().map_or_else(
+                    || "it was not stored".to_owned(),
+                    |error| format!("{error:#}"),
+                ),
             })
             .collect();
         let grade = if missing.is_empty() {
-            sources.iter().map(|source| source.grade).max().unwrap_or(Grade::Ok)
+            sources
+                .iter()
+                .map(|source| source.grade)
+                .max()
+                .unwrap_or(Grade::Ok)
         } else {
             Grade::Partial
         };
@@ -88,7 +93,12 @@ fn source_record(saved: &Saved) -> Option<SourceRecord> {
 }
 
 /// Adds `record` to what was captured in `work` and saves it all. After this the point exists.
-pub async fn write(run: &Run<'_>, filing: &Filing, work: &Path, record: &PointRecord) -> Result<()> {
+pub async fn write(
+    run: &Run<'_>,
+    filing: &Filing,
+    work: &Path,
+    record: &PointRecord,
+) -> Result<()> {
     std::fs::write(work.join(RECORD_FILE), serde_json::to_vec_pretty(record)?)
         .context("the recipe can't be written")?;
     let parts = || record.sources.iter().flat_map(|source| &source.parts);

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::discovery::OrphanVolume;
 use crate::model::report::{RunReport, UnitReport};
 use crate::model::{BackupId, UnitName};
 
@@ -10,9 +11,9 @@ use crate::model::{BackupId, UnitName};
 pub enum Event<'a> {
     RunStarted {
         backup_id: BackupId,
-        units: Vec<&'a UnitName>,
+        units: &'a [UnitName],
         /// Volumes that no container uses: nobody saves them.
-        orphan_volumes: &'a [String],
+        orphan_volumes: &'a [OrphanVolume],
     },
     UnitStarted {
         unit: &'a UnitName,

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use crate::config::SharedVolumes;
 use crate::discovery::Discovery;
 use crate::model::source::{Gap, GapReason};
-use crate::model::{Container, ContainerState, Source, SourceKey, Unit};
+use crate::model::{Container, ContainerState, SourceKey, Unit};
 use crate::quiesce::Entry;
 
 #[derive(Debug)]
 pub struct UnitPlan {
     pub unit: Unit,
-    pub sources: Vec<Source>,
+    /// What the sources held when they were measured; one that was not measured is missing.
+    pub sizes: BTreeMap<SourceKey, u64>,
     /// What is stopped, with its level.
     pub entries: Vec<Entry>,
     /// Writers that go on, with the reason: their sources can't be cold.
@@ -31,24 +32,30 @@ pub struct Tolerated {
     pub reason: String,
 }
 
-/// Plans `unit`; `stop_timeout_seconds` is the configured one for it.
-pub fn plan(unit: &Unit, host: &Discovery, shared: SharedVolumes, stop_timeout_seconds: i64) -> UnitPlan {
+/// Plans `unit`; `stop_timeout_seconds` is the configured one for it, `sizes` are bytes.
+pub fn plan(
+    unit: Unit,
+    host: &Discovery,
+    shared: SharedVolumes,
+    stop_timeout_seconds: i64,
+    sizes: BTreeMap<SourceKey, u64>,
+) -> UnitPlan {
     let mut plan = UnitPlan {
-        sources: unit.sources.clone(),
+        sizes,
         entries: Vec::new(),
         tolerated: Vec::new(),
         doubts: BTreeMap::new(),
         gaps: unit.gaps.clone(),
         warnings: unit.warnings.clone(),
         refusal: unit.not_coverable.clone().or_else(|| unit.blocker.clone()),
-        unit: unit.clone(),
+        unit,
     };
     // Without data there is nothing to stop for: the recipe is saved while everything runs.
-    if plan.refusal.is_some() || plan.sources.is_empty() {
+    if plan.refusal.is_some() || plan.unit.sources.is_empty() {
         return plan;
     }
-    for container in &unit.containers {
-        plan.add_member(container, stop_timeout_seconds);
+    for container in plan.unit.containers.clone() {
+        plan.add_member(&container, stop_timeout_seconds);
     }
     plan.add_foreign_writers(host, shared, stop_timeout_seconds);
     plan
@@ -59,9 +66,15 @@ impl UnitPlan {
         let writes_to = self.written_by(container);
         match container.state {
             ContainerState::Paused => {
-                let sentence = format!("container `{}` was paused: what it had in memory isn't there", container.name);
+                let sentence = format!(
+                    "container `{}` was paused: what it had in memory isn't there",
+                    container.name
+                );
                 self.doubt(&writes_to, &sentence);
-                self.warnings.push(format!("container `{}` is paused and was left so", container.name));
+                self.warnings.push(format!(
+                    "container `{}` is paused and was left so",
+                    container.name
+                ));
             }
             state if !state.is_up() => {}
             _ if container.auto_remove && writes_to.is_empty() => self.gaps.push(Gap {
@@ -77,10 +90,20 @@ impl UnitPlan {
         }
     }
 
-    fn add_foreign_writers(&mut self, host: &Discovery, shared: SharedVolumes, stop_timeout_seconds: i64) {
+    fn add_foreign_writers(
+        &mut self,
+        host: &Discovery,
+        shared: SharedVolumes,
+        stop_timeout_seconds: i64,
+    ) {
         // Stopped before ours and started after them: whoever shares our data is no dependency of ours.
         let level = self.unit.levels.len();
-        let mut ids: Vec<&String> = self.unit.sources.iter().flat_map(|source| &source.writers).collect();
+        let mut ids: Vec<&String> = self
+            .unit
+            .sources
+            .iter()
+            .flat_map(|source| &source.writers)
+            .collect();
         ids.sort_unstable();
         ids.dedup();
         let ids: Vec<String> = ids.into_iter().cloned().collect();
@@ -93,7 +116,10 @@ impl UnitPlan {
             };
             let writes_to = self.written_by(container);
             if container.state == ContainerState::Paused {
-                let sentence = format!("container `{}` was paused: what it had in memory isn't there", container.name);
+                let sentence = format!(
+                    "container `{}` was paused: what it had in memory isn't there",
+                    container.name
+                );
                 self.doubt(&writes_to, &sentence);
             }
             if !container.state.is_up() {
@@ -123,7 +149,8 @@ impl UnitPlan {
                 container.name
             ));
         }
-        self.entries.push(Entry::new(container, level, stop_timeout_seconds));
+        self.entries
+            .push(Entry::new(container, level, stop_timeout_seconds));
     }
 
     fn tolerate(&mut self, container: &Container, reason: &str) {
@@ -136,7 +163,10 @@ impl UnitPlan {
 
     fn doubt(&mut self, sources: &[SourceKey], sentence: &str) {
         for key in sources {
-            self.doubts.entry(key.clone()).or_default().push(sentence.to_owned());
+            self.doubts
+                .entry(key.clone())
+                .or_default()
+                .push(sentence.to_owned());
         }
     }
 
@@ -167,5 +197,8 @@ fn auto_remove_refusal(container: &Container, writes_to: &[SourceKey]) -> String
 }
 
 fn join(keys: &[SourceKey]) -> String {
-    keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    keys.iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

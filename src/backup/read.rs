@@ -21,7 +21,13 @@ pub struct Limits {
 }
 
 /// Reads `source` to its end. When this is an error, what is in the spool must not be committed.
-pub async fn read(tar: &Tar, source: &Source, spool: &Spool, limits: Limits, shutdown: &Shutdown) -> Result<Read> {
+pub async fn read(
+    tar: &Tar,
+    source: &Source,
+    spool: &Spool,
+    limits: Limits,
+    shutdown: &Shutdown,
+) -> Result<Read> {
     let stdout = pipe()?;
     let mut child = Child::spawn(tar.create(source).output(Output::Pipe(stdout.writer)))?;
     let filled = spool.fill(stdout.reader)?;

@@ -30,18 +30,30 @@ impl Reporter {
             return;
         }
         match event {
-            Event::RunStarted { orphan_volumes, .. } if !orphan_volumes.is_empty() => self.with(|progress| {
-                progress.say(&format!(
-                    "Not saved, since no container uses them: {}",
-                    list(orphan_volumes.iter().map(|name| format!("volume `{name}`")))
-                ));
-            }),
+            Event::RunStarted { orphan_volumes, .. } if !orphan_volumes.is_empty() => {
+                self.with(|progress| {
+                    progress.say(&format!(
+                        "Not saved, since no container uses them: {}",
+                        list(
+                            orphan_volumes
+                                .iter()
+                                .map(|volume| format!("volume `{}`", volume.name))
+                        )
+                    ));
+                })
+            }
             Event::RunStarted { .. } => {}
             Event::UnitStarted { unit, number, of } => {
                 self.with(|progress| progress.headline(format!("{unit} ({number}/{of})"), false));
             }
-            Event::Step { unit, step, in_window } => {
-                self.with(|progress| progress.headline(format!("{unit}: {}", step.replace('_', " ")), *in_window));
+            Event::Step {
+                unit,
+                step,
+                in_window,
+            } => {
+                self.with(|progress| {
+                    progress.headline(format!("{unit}: {}", step.replace('_', " ")), *in_window)
+                });
             }
             Event::UnitFinished { report } => self.with(|progress| unit_finished(progress, report)),
             Event::RunFinished { report } => {
@@ -86,7 +98,10 @@ fn unit_finished(progress: &Progress, report: &UnitReport) {
     for source in &report.sources {
         for reason in &source.reasons {
             let grade = source.grade.map_or("lost", |grade| grade.as_str());
-            progress.warn(&format!("`{}`: {} is {grade}: {reason}", report.unit, source.key));
+            progress.warn(&format!(
+                "`{}`: {} is {grade}: {reason}",
+                report.unit, source.key
+            ));
         }
     }
     if let [first, causes @ ..] = report.errors.as_slice() {
@@ -100,10 +115,18 @@ fn unit_finished(progress: &Progress, report: &UnitReport) {
             lines.push_str(&format!("  caused by: {}\n", cause.replace('\n', "\n    ")));
         }
         if report.still_stopped.is_empty() {
-            lines.push_str(&format!("note: every container of `{}` that ran is running again\n", report.unit));
+            lines.push_str(&format!(
+                "note: every container of `{}` that ran is running again\n",
+                report.unit
+            ));
         } else {
-            lines.push_str(&format!("note: still stopped: {}\n", report.still_stopped.join(", ")));
-            lines.push_str("hint: see `docker logs` of them, mend it, then run `kopi-docka recover`\n");
+            lines.push_str(&format!(
+                "note: still stopped: {}\n",
+                report.still_stopped.join(", ")
+            ));
+            lines.push_str(
+                "hint: see `docker logs` of them, mend it, then run `kopi-docka recover`\n",
+            );
         }
         progress.error(&lines);
     }
@@ -134,7 +157,11 @@ fn summary(report: &RunReport) -> String {
     if rows.is_empty() {
         return format!("Nothing to back up. Run {}", report.backup_id);
     }
-    let table = table::table(["UNIT", "RESULT", "GRADE", "DATA", "SIZE", "DOWNTIME"], &[4, 5], rows);
+    let table = table::table(
+        ["UNIT", "RESULT", "GRADE", "DATA", "SIZE", "DOWNTIME"],
+        &[4, 5],
+        rows,
+    );
     format!("{table}\n\nBackup id: {}", report.backup_id)
 }
 

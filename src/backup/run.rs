@@ -1,5 +1,6 @@
 //! A run, in order: lock, recover, open the repository, discover, plan; then unit after unit; then the report.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,8 +8,9 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
 
-use super::events::{Event, Reporter};
-use super::plan::{self, UnitPlan};
+use super::events::Event;
+use super::plan;
+use super::reporter::Reporter;
 use super::spool::{Budget, Spool};
 use super::store::Store;
 use super::tags::Filing;
@@ -16,20 +18,21 @@ use super::tar::Tar;
 use super::unit;
 use crate::config::{Config, SpoolSize};
 use crate::context::{Context, Paths};
-use crate::discovery::{self, Discovery};
+use crate::discovery::{self, Discovery, Rules};
 use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Kopia, Status};
 use crate::lock::{Lock, make_private_folder};
 use crate::model::report::{Outcome, RunReport, UnitReport};
-use crate::model::{BackupId, UnitName};
+use crate::model::{BackupId, SourceKey, Unit, UnitName};
 use crate::quiesce::replay;
-use crate::repository::{self, Repository};
+use crate::repository::Repository;
 use crate::shutdown::Shutdown;
 
 /// What all units of a run share.
 pub struct Run<'a> {
     pub config: &'a Config,
+    pub rules: Rules,
     pub paths: &'a Paths,
     pub shutdown: &'a Shutdown,
     pub reporter: Reporter,
@@ -62,7 +65,12 @@ impl Run<'_> {
         tempfile::Builder::new()
             .prefix(WORK_PREFIX)
             .tempdir_in(&self.paths.runtime)
-            .with_context(|| format!("no work folder can be made in `{}`", self.paths.runtime.display()))
+            .with_context(|| {
+                format!(
+                    "no work folder can be made in `{}`",
+                    self.paths.runtime.display()
+                )
+            })
     }
 }
 
@@ -79,44 +87,58 @@ pub async fn run(cx: &Context, units: &[UnitName]) -> Result<RunReport> {
     let tar = Tar::find().await?;
     let repository = Repository::of(cx, config).await?;
     let engine = Engine::connect(&config.docker.socket).await?;
+    let rules = Rules::of(config, &cx.paths);
     // Both only ask, and neither needs the other.
-    let (status, host) = tokio::try_join!(
-        repository.open(),
-        discovery::discover(&engine, repository::rules(cx, config))
-    )?;
-    let chosen = discovery::select(&host, units)?;
-    repository.kopia.refresh_policy(&repository.identity).await?;
+    let (status, host) = tokio::try_join!(repository.open(), discovery::discover(&engine, &rules))?;
+    let chosen = choose(cx, &host, units)?;
+    repository
+        .kopia
+        .refresh_policy(&repository.identity)
+        .await?;
 
-    let mut run = start(cx, config, engine, tar, &repository.kopia, &status)?;
-    let plans = chosen
-        .iter()
-        .map(|unit| {
-            let settings = config.unit(unit.name.as_str());
-            let stop_timeout = settings.stop_timeout.as_secs().cast_signed();
-            plan::plan(unit, &host, config.backup.shared_volumes, stop_timeout)
-        })
-        .collect();
-    let reports = save_all(&mut run, plans, &host).await;
+    let run = start(cx, config, rules, engine, tar, &repository.kopia, &status).await?;
+    let reports = save_all(&run, &chosen, host).await;
     let report = finish(&run, reports);
     write_report(&run, &report)?;
     run.reporter.report(&Event::RunFinished { report: &report });
     Ok(report)
 }
 
-fn start<'a>(
+/// The named units, or all that are meant to be backed up.
+fn choose(cx: &Context, host: &Discovery, names: &[UnitName]) -> Result<Vec<UnitName>> {
+    let selected = discovery::select(host.units.clone(), names)?;
+    let mut chosen = Vec::new();
+    for unit in selected {
+        match &unit.not_coverable {
+            Some(reason) if names.is_empty() => cx
+                .ui
+                .warn(format!("unit `{}` is not backed up: {reason}", unit.name)),
+            _ if names.is_empty() && !unit.enabled => {}
+            _ => chosen.push(unit.name),
+        }
+    }
+    Ok(chosen)
+}
+
+async fn start<'a>(
     cx: &'a Context,
     config: &'a Config,
+    rules: Rules,
     engine: Engine,
     tar: Tar,
     kopia: &Kopia,
     status: &Status,
 ) -> Result<Run<'a>> {
-    let started_at = Utc::now();
+    let started_at = free_second(config).await;
     let system = sysinfo::System::new_with_specifics(
-        sysinfo::RefreshKind::nothing().with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram()),
+        sysinfo::RefreshKind::nothing()
+            .with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram()),
     );
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = config.backup.parallel_workers.resolve(system.total_memory(), cpus);
+    let workers = config
+        .backup
+        .parallel_workers
+        .resolve(system.total_memory(), cpus);
     let spool = &config.backup.spool;
     let limit = match spool.size {
         SpoolSize::Bytes(bytes) => bytes,
@@ -130,6 +152,7 @@ fn start<'a>(
     }
     Ok(Run {
         config,
+        rules,
         paths: &cx.paths,
         shutdown: &cx.shutdown,
         reporter: Reporter::new(&cx.ui),
@@ -151,8 +174,13 @@ fn start<'a>(
 
 /// For a repository on a local disk half of the memory that is free: on a slow disk a bigger spool would compete with
 /// the reading. For any other what the disk of the spool has free, less a tenth.
-fn automatic_limit(status: &Status, folder: &std::path::Path, available_memory: u64) -> Result<u64> {
-    let disk = rustix::fs::statvfs(folder).with_context(|| format!("`{}` can't be looked at", folder.display()))?;
+fn automatic_limit(
+    status: &Status,
+    folder: &std::path::Path,
+    available_memory: u64,
+) -> Result<u64> {
+    let disk = rustix::fs::statvfs(folder)
+        .with_context(|| format!("`{}` can't be looked at", folder.display()))?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize) / 10 * 9;
     Ok(if status.storage.kind == "filesystem" {
         free.min(available_memory / 2)
@@ -161,42 +189,104 @@ fn automatic_limit(status: &Status, folder: &std::path::Path, available_memory: 
     })
 }
 
-async fn save_all(run: &mut Run<'_>, plans: Vec<UnitPlan>, host: &Discovery) -> Vec<UnitReport> {
+/// The start of the run; in a second that no other run has its id from.
+async fn free_second(config: &Config) -> DateTime<Utc> {
+    loop {
+        let now = Utc::now();
+        if !report_path(config, BackupId::at(now)).exists() {
+            return now;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+/// Unit after unit; one that fails does not keep the next from being saved.
+async fn save_all(run: &Run<'_>, chosen: &[UnitName], host: Discovery) -> Vec<UnitReport> {
     run.reporter.report(&Event::RunStarted {
         backup_id: run.backup_id,
-        units: plans.iter().map(|plan| &plan.unit.name).collect(),
+        units: chosen,
         orphan_volumes: &host.orphan_volumes,
     });
-    let of = plans.len();
+    let mut host = Some(host);
     let mut reports = Vec::new();
-    for (index, plan) in plans.into_iter().enumerate() {
+    for (index, name) in chosen.iter().enumerate() {
         if run.shutdown.is_asked() {
-            reports.push(skipped(plan.unit.name));
+            reports.push(not_tried(name, Outcome::Skipped, Vec::new()));
             continue;
         }
         run.reporter.report(&Event::UnitStarted {
-            unit: &plan.unit.name,
+            unit: name,
             number: index + 1,
-            of,
+            of: chosen.len(),
         });
-        let report = unit::save(run, plan).await;
-        run.reporter.report(&Event::UnitFinished { report: &report });
+        let report = match plan_unit(run, name, host.take()).await {
+            Ok(plan) => unit::save(run, plan).await,
+            Err(error) => {
+                let errors = error.chain().map(ToString::to_string).collect();
+                not_tried(name, Outcome::Failed, errors)
+            }
+        };
+        run.reporter
+            .report(&Event::UnitFinished { report: &report });
         reports.push(report);
     }
     reports
 }
 
-fn skipped(unit: UnitName) -> UnitReport {
-    UnitReport {
+/// Plans with what is on the host now: the unit before may have taken hours.
+async fn plan_unit(
+    run: &Run<'_>,
+    name: &UnitName,
+    fresh: Option<Discovery>,
+) -> Result<plan::UnitPlan> {
+    let host = match fresh {
+        Some(host) => host,
+        None => discovery::discover(&run.engine, &run.rules).await?,
+    };
+    let mut unit = host
+        .units
+        .iter()
+        .find(|unit| unit.name == *name)
+        .cloned()
+        .ok_or_else(|| anyhow::anyhow!("it is gone from this host since the run began"))?;
+    let sizes = measure_all(&unit).await?;
+    discovery::leave_out_too_large(&mut unit, &run.rules, &sizes);
+    let stop_timeout = run
+        .config
+        .unit(name.as_str())
+        .stop_timeout
+        .as_secs()
+        .cast_signed();
+    Ok(plan::plan(
         unit,
-        outcome: Outcome::Skipped,
+        &host,
+        run.config.backup.shared_volumes,
+        stop_timeout,
+        sizes,
+    ))
+}
+
+/// In bytes; also warms the kernel's caches for the window. File systems below a source that are not read become gaps.
+async fn measure_all(unit: &Unit) -> Result<BTreeMap<SourceKey, u64>> {
+    let mut sizes = BTreeMap::new();
+    for source in &unit.sources {
+        let size = discovery::measure(&source.path, &source.exclude_patterns).await?;
+        sizes.insert(source.key.clone(), size.bytes);
+    }
+    Ok(sizes)
+}
+
+fn not_tried(unit: &UnitName, outcome: Outcome, errors: Vec<String>) -> UnitReport {
+    UnitReport {
+        unit: unit.clone(),
+        outcome,
         grade: None,
         downtime_seconds: 0.0,
         steps: Vec::new(),
         sources: Vec::new(),
         gaps: Vec::new(),
         warnings: Vec::new(),
-        errors: Vec::new(),
+        errors,
         still_stopped: Vec::new(),
     }
 }
@@ -226,13 +316,17 @@ fn finish(run: &Run<'_>, units: Vec<UnitReport>) -> RunReport {
 }
 
 fn write_report(run: &Run<'_>, report: &RunReport) -> Result<()> {
-    let path = run
-        .config
+    let path = report_path(run.config, report.backup_id);
+    crate::state::write(&path, &serde_json::to_vec_pretty(report)?)
+        .context("the report of the run can't be written")
+}
+
+fn report_path(config: &Config, id: BackupId) -> PathBuf {
+    config
         .backup
         .base_path
         .join("metadata")
-        .join(format!("{}.json", report.backup_id));
-    crate::state::write(&path, &serde_json::to_vec_pretty(report)?).context("the report of the run can't be written")
+        .join(format!("{id}.json"))
 }
 
 /// What an earlier run left stopped comes up before anything else; what can't be started is the operator's to see first.
@@ -246,7 +340,9 @@ pub async fn bring_up_what_is_down(cx: &Context) -> Result<()> {
             Exit::StillStopped,
             format!("container `{name}`, which an earlier run stopped, does not start: {reason}"),
         )
-        .hint(format!("see `docker logs {name}`, mend it, then run `kopi-docka recover`"))
+        .hint(format!(
+            "see `docker logs {name}`, mend it, then run `kopi-docka recover`"
+        ))
         .into());
     }
     Ok(())

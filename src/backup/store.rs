@@ -139,7 +139,10 @@ impl Store {
     fn stuck(&self) -> anyhow::Error {
         Failure::new(
             Exit::Storage,
-            format!("kopia took nothing for {} s and was killed", self.stall.as_secs()),
+            format!(
+                "kopia took nothing for {} s and was killed",
+                self.stall.as_secs()
+            ),
         )
         .hint("check that the storage answers; `backup.stall_timeout` says how long to wait")
         .into()

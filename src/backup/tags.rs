@@ -42,7 +42,11 @@ impl Filing {
     /// The recipe. `roots` are the objects that the point is made of: with them a listing sees at once, without
     /// opening a single recipe, whether a point is whole.
     pub fn recipe(&self, grade: Grade, roots: &[ObjectId], bytes: u64) -> NewSnapshot {
-        let roots = roots.iter().map(ObjectId::as_str).collect::<Vec<_>>().join(",");
+        let roots = roots
+            .iter()
+            .map(ObjectId::as_str)
+            .collect::<Vec<_>>()
+            .join(",");
         self.file(
             "recipe",
             vec![
@@ -57,7 +61,12 @@ impl Filing {
     fn file(&self, place: &str, mut tags: Vec<(String, String)>) -> NewSnapshot {
         tags.push(tag("unit", self.unit.as_str()));
         tags.push(tag("backup_id", &self.backup_id.to_string()));
-        tags.push(tag("timestamp", &self.timestamp.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)));
+        tags.push(tag(
+            "timestamp",
+            &self
+                .timestamp
+                .to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        ));
         NewSnapshot {
             path: format!("/{}/{}/{place}", self.profile, encode(self.unit.as_str())),
             tags,

@@ -28,11 +28,18 @@ pub struct Read {
 impl Tar {
     pub async fn find() -> Result<Self> {
         let program = tool::find("tar", REMEDY)?;
-        let answer = tool::run(Spec::new(&program).arg("--version"), Duration::from_secs(60)).await?;
+        let answer = tool::run(
+            Spec::new(&program).arg("--version"),
+            Duration::from_secs(60),
+        )
+        .await?;
         if !String::from_utf8_lossy(&answer.stdout).contains("GNU tar") {
             return Err(Failure::new(
                 Exit::Program,
-                format!("`{}` is not GNU tar: another one would lose attributes", program.display()),
+                format!(
+                    "`{}` is not GNU tar: another one would lose attributes",
+                    program.display()
+                ),
             )
             .hint(REMEDY)
             .into());
@@ -54,7 +61,12 @@ impl Tar {
             .arg("--sort=name")
             // ACLs travel as the extended attributes that they are. With --acls GNU tar 1.34 writes their users by name in
             // spite of --numeric-owner, and another host gives them to whoever has that name there.
-            .args(["--numeric-owner", "--xattrs", "--xattrs-include=*", "--no-acls"])
+            .args([
+                "--numeric-owner",
+                "--xattrs",
+                "--xattrs-include=*",
+                "--no-acls",
+            ])
             // Versions 0.1 and 1.0 put tar's process id into the names of sparse members.
             .args(["--sparse", "--sparse-version=0.0"])
             .arg("--one-file-system")
@@ -62,7 +74,12 @@ impl Tar {
             .arg("--warning=no-file-ignored")
             // atime and ctime change without the data; the default name of the extended header holds the process id.
             .arg("--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f")
-            .args(source.exclude_patterns.iter().map(|pattern| format!("--exclude={pattern}")))
+            .args(
+                source
+                    .exclude_patterns
+                    .iter()
+                    .map(|pattern| format!("--exclude={pattern}")),
+            )
             .args(["--directory".as_ref(), folder.as_os_str()])
             .arg("--")
             .arg(member)
@@ -71,9 +88,7 @@ impl Tar {
 
 /// The folder that tar changes to and what it takes there.
 fn place(path: &Path, is_file: bool) -> (&Path, OsString) {
-    if is_file
-        && let (Some(folder), Some(name)) = (path.parent(), path.file_name())
-    {
+    if is_file && let (Some(folder), Some(name)) = (path.parent(), path.file_name()) {
         // The prefix keeps a name that begins with a dash from being read as a flag.
         let mut member = OsString::from("./");
         member.push(name);
@@ -103,7 +118,11 @@ fn complaints(stderr: &str) -> Vec<String> {
     stderr
         .lines()
         .filter(|line| !line.starts_with("Total bytes written"))
-        .map(|line| line.split_once("tar: ").map_or(line, |(_, text)| text).to_owned())
+        .map(|line| {
+            line.split_once("tar: ")
+                .map_or(line, |(_, text)| text)
+                .to_owned()
+        })
         .collect()
 }
 
@@ -133,7 +152,10 @@ mod tests {
             }
         );
         let changed = format!("/usr/bin/tar: ./log: file changed as we read it\n{totals}");
-        assert_eq!(judge(&ended(1 << 8, &changed)).unwrap().complaints, ["./log: file changed as we read it"]);
+        assert_eq!(
+            judge(&ended(1 << 8, &changed)).unwrap().complaints,
+            ["./log: file changed as we read it"]
+        );
         assert!(judge(&ended(2 << 8, totals)).is_err());
         assert!(judge(&ended(9, totals)).is_err(), "killed");
         assert!(judge(&ended(0, "")).is_err(), "no totals");
@@ -142,8 +164,14 @@ mod tests {
     #[test]
     fn a_file_is_read_from_its_folder_under_a_name_that_is_no_flag() {
         let (folder, member) = place(Path::new("/srv/-conf"), true);
-        assert_eq!((folder, member.as_os_str()), (Path::new("/srv"), OsStr::new("./-conf")));
+        assert_eq!(
+            (folder, member.as_os_str()),
+            (Path::new("/srv"), OsStr::new("./-conf"))
+        );
         let (folder, member) = place(Path::new("/srv/data"), false);
-        assert_eq!((folder, member.as_os_str()), (Path::new("/srv/data"), OsStr::new(".")));
+        assert_eq!(
+            (folder, member.as_os_str()),
+            (Path::new("/srv/data"), OsStr::new("."))
+        );
     }
 }

@@ -22,13 +22,11 @@ use super::step::{Step, Timeline};
 use super::store::{NotRead, Opened, Storing};
 use super::tags::Filing;
 use super::tar::Read;
-use crate::discovery::measure;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::Accepted;
 use crate::model::point::MissingSource;
 use crate::model::report::{Outcome, SourceReport, UnitReport};
-use crate::model::source::{Gap, GapReason};
-use crate::model::{Grade, Source, SourceKey};
+use crate::model::{Grade, Source};
 use crate::quiesce::{self, Quiesced, RecordFile, cold};
 
 /// A source on its way: what is known of it grows from step to step.
@@ -45,10 +43,10 @@ pub struct Saved {
 }
 
 impl Saved {
-    fn new(source: Source) -> Self {
+    fn new(source: Source, estimated_bytes: u64) -> Self {
         Self {
             source,
-            estimated_bytes: 0,
+            estimated_bytes,
             read: None,
             read_seconds: 0.0,
             accepted: None,
@@ -80,7 +78,17 @@ struct Saving<'a> {
 
 /// Saves the unit of `plan`. Every outcome, good or bad, is in the report.
 pub async fn save(run: &Run<'_>, plan: UnitPlan) -> UnitReport {
-    let sources = plan.sources.iter().cloned().map(Saved::new).collect();
+    let sources = plan
+        .unit
+        .sources
+        .iter()
+        .map(|source| {
+            Saved::new(
+                source.clone(),
+                plan.sizes.get(&source.key).copied().unwrap_or(0),
+            )
+        })
+        .collect();
     let warnings = plan.warnings.clone();
     let mut saving = Saving {
         run,
@@ -123,34 +131,11 @@ impl Saving<'_> {
         self.timeline.enter(step).await;
     }
 
-    /// Captures the recipe and measures the sources; too large binds are left out.
+    /// Captures the recipe.
     async fn prepare(&mut self, work: &Path) -> Result<recipe::Captured> {
         self.enter(Step::Prepare).await;
         let include_secrets = self.run.config.backup.include_secrets;
-        let captured = recipe::capture(&self.run.engine, &self.plan.unit, work, include_secrets).await?;
-        let sizes = join_all(self.sources.iter().map(|saved| measure(saved.source.path.clone()))).await;
-        for (saved, size) in self.sources.iter_mut().zip(sizes) {
-            saved.estimated_bytes = size?.bytes;
-        }
-        let limit = self.run.config.unit(self.plan.unit.name.as_str()).bind_mounts.max_size.unwrap_or(u64::MAX);
-        let gaps = &mut self.plan.gaps;
-        self.sources.retain(|saved| {
-            let is_kept = matches!(saved.source.key, SourceKey::Volume { .. }) || saved.estimated_bytes <= limit;
-            if !is_kept {
-                gaps.push(Gap {
-                    what: saved.source.key.to_string(),
-                    reason: GapReason::TooLarge,
-                    detail: format!(
-                        "it holds {}, `backup.bind_mounts.max_size` is {}",
-                        crate::ui::text::bytes(saved.estimated_bytes),
-                        crate::ui::text::bytes(limit)
-                    ),
-                    is_loss: true,
-                });
-            }
-            is_kept
-        });
-        Ok(captured)
+        recipe::capture(&self.run.engine, &self.plan.unit, work, include_secrets).await
     }
 
     /// As many kopia processes as there are workers, each ready to read.
@@ -160,7 +145,11 @@ impl Saving<'_> {
             .sources
             .iter()
             .take(self.run.workers)
-            .map(|saved| async { store.open(&self.filing().stream(&saved.source, saved.estimated_bytes)).await });
+            .map(|saved| async {
+                store
+                    .open(&self.filing().stream(&saved.source, saved.estimated_bytes))
+                    .await
+            });
         tokio::select! {
             biased;
             () = self.run.shutdown.asked() => Err(self.interrupted()),
@@ -188,7 +177,8 @@ impl Saving<'_> {
         )?;
         self.enter(Step::Stop).await;
         let since = Instant::now();
-        let (quiesced, stopped) = quiesce::stop_all(&self.run.engine, file, &self.run.shutdown).await;
+        let (quiesced, stopped) =
+            quiesce::stop_all(&self.run.engine, file, &self.run.shutdown).await;
         // A bug of ours must not leave containers down: a panic is held until they are up.
         let result = AssertUnwindSafe(self.read_all(opened, stopped, Some(&quiesced)))
             .catch_unwind()
@@ -216,8 +206,19 @@ impl Saving<'_> {
         let cold_since = Utc::now();
         self.enter(Step::ProveCold).await;
         let entries = quiesced.map_or(&[][..], Quiesced::entries);
-        let tolerated: Vec<String> = self.plan.tolerated.iter().map(|container| container.id.clone()).collect();
-        let unclean = cold::prove(&self.run.engine, entries, &self.plan.sources, &tolerated).await?;
+        let tolerated: Vec<String> = self
+            .plan
+            .tolerated
+            .iter()
+            .map(|container| container.id.clone())
+            .collect();
+        let unclean = cold::prove(
+            &self.run.engine,
+            entries,
+            &self.plan.unit.sources,
+            &tolerated,
+        )
+        .await?;
         if self.run.shutdown.is_asked() {
             return Err(self.interrupted());
         }
@@ -237,7 +238,10 @@ impl Saving<'_> {
             task: run.config.backup.task_timeout,
             stall: run.config.backup.stall_timeout,
         };
-        let mut opened = opened.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+        let mut opened = opened
+            .into_iter()
+            .map(Some)
+            .chain(std::iter::repeat_with(|| None));
         let reads = self.sources.iter_mut().map(|saved| {
             let opened = opened.next().flatten();
             let new = filing.stream(&saved.source, saved.estimated_bytes);
@@ -272,8 +276,19 @@ impl Saving<'_> {
     }
 
     /// How far each source can be trusted, as far as it is known at the end of the window.
-    async fn grade(&mut self, unclean: &cold::Unclean, cold_since: DateTime<Utc>, tolerated: &[String]) {
-        let since = cold::writers_since(&self.run.engine, cold_since, &self.plan.sources, tolerated).await;
+    async fn grade(
+        &mut self,
+        unclean: &cold::Unclean,
+        cold_since: DateTime<Utc>,
+        tolerated: &[String],
+    ) {
+        let since = cold::writers_since(
+            &self.run.engine,
+            cold_since,
+            &self.plan.unit.sources,
+            tolerated,
+        )
+        .await;
         let written: BTreeMap<String, Vec<String>> = match since {
             Ok(found) => {
                 let mut by_source: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -286,18 +301,31 @@ impl Saving<'_> {
             }
             Err(error) => {
                 let sentence = format!("it could not be proven that nobody wrote to it: {error:#}");
-                let keys = self.plan.sources.iter().map(|source| source.key.to_string());
+                let keys = self
+                    .plan
+                    .unit
+                    .sources
+                    .iter()
+                    .map(|source| source.key.to_string());
                 keys.map(|key| (key, vec![sentence.clone()])).collect()
             }
         };
         for saved in &mut self.sources {
-            for sentence in written.get(&saved.source.key.to_string()).into_iter().flatten() {
-                self.trouble.push(format!("{} is not cold: {sentence}", saved.source.key));
+            for sentence in written
+                .get(&saved.source.key.to_string())
+                .into_iter()
+                .flatten()
+            {
+                self.trouble
+                    .push(format!("{} is not cold: {sentence}", saved.source.key));
                 saved.doubt(Grade::Hot, sentence.clone());
             }
             for container in &self.plan.tolerated {
                 if saved.source.writers.contains(&container.id) {
-                    let reason = format!("container `{}` went on running: {}", container.name, container.reason);
+                    let reason = format!(
+                        "container `{}` went on running: {}",
+                        container.name, container.reason
+                    );
                     saved.doubt(Grade::Hot, reason);
                 }
             }
@@ -306,14 +334,23 @@ impl Saving<'_> {
                     saved.doubt(Grade::Crash, reason.clone());
                 }
             }
-            for sentence in self.plan.doubts.get(&saved.source.key).into_iter().flatten() {
+            for sentence in self
+                .plan
+                .doubts
+                .get(&saved.source.key)
+                .into_iter()
+                .flatten()
+            {
                 saved.doubt(Grade::Crash, sentence.clone());
             }
             if let Some(read) = &saved.read
                 && !read.complaints.is_empty()
             {
                 let complaints = read.complaints.join("; ");
-                self.trouble.push(format!("{} could not be read as it was: {complaints}", saved.source.key));
+                self.trouble.push(format!(
+                    "{} could not be read as it was: {complaints}",
+                    saved.source.key
+                ));
                 saved.doubt(Grade::Hot, format!("tar said: {complaints}"));
             }
         }
@@ -325,18 +362,22 @@ impl Saving<'_> {
         let patience = self.run.config.backup.start_timeout;
         let settling = quiesce::start::settle(&self.run.engine, &self.plan.entries, patience);
         let run = self.run;
-        let finishing = self.sources.iter_mut().zip(storing).map(|(saved, storing)| async move {
-            if let Some(storing) = storing {
-                match storing.finish().await {
-                    Ok(accepted) => saved.accepted = Some(accepted),
-                    // The reading has told why already.
-                    Err(error) if error.is::<NotRead>() && saved.error.is_some() => {}
-                    // A kopia that dies takes tar with it: its words tell more.
-                    Err(error) => saved.error = Some(error),
+        let finishing = self
+            .sources
+            .iter_mut()
+            .zip(storing)
+            .map(|(saved, storing)| async move {
+                if let Some(storing) = storing {
+                    match storing.finish().await {
+                        Ok(accepted) => saved.accepted = Some(accepted),
+                        // The reading has told why already.
+                        Err(error) if error.is::<NotRead>() && saved.error.is_some() => {}
+                        // A kopia that dies takes tar with it: its words tell more.
+                        Err(error) => saved.error = Some(error),
+                    }
                 }
-            }
-            run.reporter.finished(saved);
-        });
+                run.reporter.finished(saved);
+            });
         let (unhealthy, _) = tokio::join!(settling, join_all(finishing));
         self.trouble.extend(unhealthy);
         if self.run.shutdown.is_asked() {
@@ -346,7 +387,12 @@ impl Saving<'_> {
     }
 
     /// Writes the commit record, as the last thing.
-    async fn commit(&mut self, work: &Path, started_at: DateTime<Utc>, captured: recipe::Captured) -> Result<()> {
+    async fn commit(
+        &mut self,
+        work: &Path,
+        started_at: DateTime<Utc>,
+        captured: recipe::Captured,
+    ) -> Result<()> {
         self.enter(Step::Commit).await;
         self.warnings.extend(captured.warnings);
         self.plan.gaps.extend(captured.gaps);
@@ -364,10 +410,11 @@ impl Saving<'_> {
             let first = self.first_error();
             return Err(first.unwrap_or_else(|| anyhow::anyhow!("no source could be saved")));
         }
+        let filing = self.filing();
         tokio::select! {
             biased;
             () = self.run.shutdown.asked() => return Err(self.interrupted()),
-            committed = commit::write(self.run, &self.filing(), work, &record) => committed?,
+            committed = commit::write(self.run, &filing, work, &record) => committed?,
         }
         self.grade = Some(record.grade);
         missing_error(&record.missing)
@@ -376,7 +423,10 @@ impl Saving<'_> {
     fn first_error(&mut self) -> Option<anyhow::Error> {
         self.sources.iter_mut().find_map(|saved| {
             let key = saved.source.key.to_string();
-            saved.error.take().map(|error| error.context(format!("{key} could not be saved")))
+            saved
+                .error
+                .take()
+                .map(|error| error.context(format!("{key} could not be saved")))
         })
     }
 
@@ -408,7 +458,11 @@ impl Saving<'_> {
             gaps: self.plan.gaps,
             warnings: self.warnings,
             errors,
-            still_stopped: self.still_stopped.into_iter().map(|(name, _)| name).collect(),
+            still_stopped: self
+                .still_stopped
+                .into_iter()
+                .map(|(name, _)| name)
+                .collect(),
         }
     }
 }

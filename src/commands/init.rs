@@ -27,7 +27,10 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     let (word, sentence) = match what {
         Initialized::Created => ("created", "Created a new repository in"),
         Initialized::Connected => ("connected", "Connected to the repository in"),
-        Initialized::AlreadyConnected => ("already_connected", "Already connected to the repository in"),
+        Initialized::AlreadyConnected => (
+            "already_connected",
+            "Already connected to the repository in",
+        ),
     };
     if cx.ui.json {
         cx.ui.answer_json(&json!({
@@ -37,7 +40,11 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
             "identity": repository.kopia.identity(),
         }));
     } else {
-        cx.ui.answer(format!("{sentence} {} as {}", status.location(), repository.kopia.identity()));
+        cx.ui.answer(format!(
+            "{sentence} {} as {}",
+            status.location(),
+            repository.kopia.identity()
+        ));
     }
     Ok(0)
 }

@@ -26,7 +26,8 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
         return Ok(0);
     }
     if points.is_empty() {
-        cx.ui.answer("No restore points. `kopi-docka backup` makes one.");
+        cx.ui
+            .answer("No restore points. `kopi-docka backup` makes one.");
         return Ok(0);
     }
     let now = Utc::now();

@@ -26,15 +26,23 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
     } else if replayed.records == 0 {
         cx.ui.answer("Nothing to recover: no run was interrupted.");
     } else {
-        cx.ui.answer(format!("Running again: {}", replayed.up.join(", ")));
+        cx.ui
+            .answer(format!("Running again: {}", replayed.up.join(", ")));
     }
     let Some((name, reason)) = still_stopped.first() else {
         return Ok(0);
     };
-    let mut failure = Failure::new(Exit::StillStopped, format!("container `{name}` does not start: {reason}"))
-        .hint(format!("see `docker logs {name}`, mend it, then run `kopi-docka recover` again"));
+    let mut failure = Failure::new(
+        Exit::StillStopped,
+        format!("container `{name}` does not start: {reason}"),
+    )
+    .hint(format!(
+        "see `docker logs {name}`, mend it, then run `kopi-docka recover` again"
+    ));
     for (name, reason) in still_stopped.iter().skip(1) {
-        failure = failure.note(format!("container `{name}` does not start either: {reason}"));
+        failure = failure.note(format!(
+            "container `{name}` does not start either: {reason}"
+        ));
     }
     Err(failure.into())
 }

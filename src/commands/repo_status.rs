@@ -31,19 +31,31 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
     }
     let room = status.volume.map_or_else(
         || "the storage does not tell".to_owned(),
-        |volume| format!("{} of {} free", text::bytes(volume.available), text::bytes(volume.capacity)),
+        |volume| {
+            format!(
+                "{} of {} free",
+                text::bytes(volume.available),
+                text::bytes(volume.capacity)
+            )
+        },
     );
     for (what, value) in [
         ("Repository", status.location()),
         ("Unique id", status.unique_id.clone()),
         (
             "Identity",
-            format!("{}@{}", status.client_options.username, status.client_options.hostname),
+            format!(
+                "{}@{}",
+                status.client_options.username, status.client_options.hostname
+            ),
         ),
         ("Profile", repository.kopia.profile().display().to_string()),
         (
             "Format",
-            format!("{}, {}", status.content_format.encryption, status.content_format.hash),
+            format!(
+                "{}, {}",
+                status.content_format.encryption, status.content_format.hash
+            ),
         ),
         ("Room", room),
     ] {

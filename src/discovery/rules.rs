@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::config::{BindMode as ConfiguredMode, Config, Pattern};
+use crate::context::Paths;
+
 /// `Rules::default()` saves everything that can be saved.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
@@ -52,4 +55,57 @@ pub enum BindMode {
     /// Only what an `include` names.
     Include,
     None,
+}
+
+impl Rules {
+    /// What `config` says, with everything of ours that must not end in a backup of itself.
+    pub fn of(config: &Config, paths: &Paths) -> Self {
+        let backup = &config.backup;
+        Self {
+            exclude_patterns: texts(&backup.exclude_patterns),
+            binds: BindRules {
+                mode: mode(backup.bind_mounts.mode),
+                include: texts(&backup.bind_mounts.include),
+                exclude: texts(&backup.bind_mounts.exclude),
+                max_bytes: backup.bind_mounts.max_size,
+            },
+            repository: config.kopia.kopia_params.local_path(),
+            own_paths: vec![
+                config.kopia.cache_directory.clone(),
+                backup.spool.directory.clone(),
+                backup.base_path.clone(),
+                backup.recovery_bundle_path.clone(),
+                paths.state.clone(),
+                paths.runtime.clone(),
+            ],
+            units: backup
+                .units
+                .iter()
+                .map(|(name, unit)| {
+                    let binds = unit.bind_mounts.clone().unwrap_or_default();
+                    let rules = UnitRules {
+                        enabled: unit.enabled,
+                        exclude_patterns: texts(&unit.exclude_patterns),
+                        bind_mode: binds.mode.map(mode),
+                        bind_include: texts(&binds.include),
+                        bind_exclude: texts(&binds.exclude),
+                        max_bind_bytes: binds.max_size.map(|limit| limit.unwrap_or(u64::MAX)),
+                    };
+                    (name.clone(), rules)
+                })
+                .collect(),
+        }
+    }
+}
+
+fn mode(configured: ConfiguredMode) -> BindMode {
+    match configured {
+        ConfiguredMode::All => BindMode::All,
+        ConfiguredMode::Include => BindMode::Include,
+        ConfiguredMode::None => BindMode::None,
+    }
+}
+
+fn texts(patterns: &[Pattern]) -> Vec<String> {
+    patterns.iter().map(ToString::to_string).collect()
 }

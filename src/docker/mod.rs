@@ -18,7 +18,9 @@ mod raw;
 pub mod testing;
 pub mod volume;
 
-pub use bollard::models::{ContainerInspectResponse, HealthStatusEnum as HealthStatus, Network, Volume};
+pub use bollard::models::{
+    ContainerInspectResponse, HealthStatusEnum as HealthStatus, Network, Volume,
+};
 
 pub use engine::Engine;
 pub use errors::{EngineError, is_lost};

@@ -1,5 +1,6 @@
 //! One context that builds every call.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub struct Settings {
     /// What follows `kopia repository create|connect`, without secrets.
     pub storage_args: Vec<String>,
     /// Secrets of the storage, as environment variables that Kopia knows.
-    pub storage_env: Vec<(String, Secret)>,
+    pub storage_env: Vec<(&'static str, Secret)>,
     pub compression: String,
     pub encryption: String,
     pub hash: String,
@@ -109,10 +110,10 @@ impl Kopia {
         let mut logs = self.cache.clone().into_os_string();
         logs.push(".logs");
         let mut spec = Spec::new(&self.program)
-            .args(["--config-file".as_ref(), profile.as_os_str()])
-            .args(["--log-dir".as_ref(), logs.as_os_str()])
+            .arg(joined("--config-file=", profile.as_os_str()))
+            .arg(joined("--log-dir=", &logs))
             // Debug logs of Kopia name every blob and grow without being read.
-            .args(["--file-log-level", "info", "--disable-content-log"])
+            .args(["--file-log-level=info", "--disable-content-log"])
             // Else a good snapshot exits 1 when maintenance fails, and maintenance runs when a backup should end.
             .arg("--no-auto-maintenance")
             .env("HOME", &self.home)
@@ -141,6 +142,12 @@ impl Kopia {
             Err(failure::of(&finished.ended))
         }
     }
+}
+
+fn joined(flag: &str, value: &OsStr) -> OsString {
+    let mut joined = OsString::from(flag);
+    joined.push(value);
+    joined
 }
 
 /// What the backends read from the environment.

@@ -16,7 +16,12 @@ pub type Unclean = Vec<(String, String)>;
 
 /// Fails unless every container of `entries` is down and no running container that isn't in `tolerated` can write to one of
 /// `sources`. Returns those whose end was not clean: their data is as after a power cut.
-pub async fn prove(engine: &Engine, entries: &[Entry], sources: &[Source], tolerated: &[String]) -> Result<Unclean> {
+pub async fn prove(
+    engine: &Engine,
+    entries: &[Entry],
+    sources: &[Source],
+    tolerated: &[String],
+) -> Result<Unclean> {
     let mut unclean = Unclean::new();
     for entry in entries {
         let Some(container) = engine.inspect(&entry.id).await? else {
@@ -27,11 +32,17 @@ pub async fn prove(engine: &Engine, entries: &[Entry], sources: &[Source], toler
             anyhow::bail!("container `{}` still runs after its stop", entry.name);
         }
         if state.oom_killed.unwrap_or_default() {
-            unclean.push((entry.id.clone(), format!("container `{}` ran out of memory", entry.name)));
+            unclean.push((
+                entry.id.clone(),
+                format!("container `{}` ran out of memory", entry.name),
+            ));
         } else if state.exit_code == Some(137) {
             unclean.push((
                 entry.id.clone(),
-                format!("container `{}` did not end within {} s and was killed", entry.name, entry.grace_seconds),
+                format!(
+                    "container `{}` did not end within {} s and was killed",
+                    entry.name, entry.grace_seconds
+                ),
             ));
         }
     }
@@ -53,7 +64,10 @@ pub async fn writers_since(
     let mut note = |name: &str, what: &str, source: &Source| {
         let sentence = format!("container `{name}` {what} while it was read");
         let key = source.key.to_string();
-        match found.iter_mut().find(|(text, _): &&mut (String, Vec<String>)| *text == sentence) {
+        match found
+            .iter_mut()
+            .find(|(text, _): &&mut (String, Vec<String>)| *text == sentence)
+        {
             Some((_, keys)) if keys.contains(&key) => {}
             Some((_, keys)) => keys.push(key),
             None => found.push((sentence, vec![key])),
@@ -74,7 +88,10 @@ pub async fn writers_since(
             if tolerated.contains(&event.id) {
                 continue;
             }
-            if mounts.as_deref().is_none_or(|mounts| writes(mounts, source)) {
+            if mounts
+                .as_deref()
+                .is_none_or(|mounts| writes(mounts, source))
+            {
                 note(&event.name, "was started", source);
             }
         }
@@ -82,7 +99,10 @@ pub async fn writers_since(
     // Docker remembers the last 256 events only; whoever runs now is seen all the same.
     for running in engine.running().await? {
         for source in sources {
-            if !tolerated.contains(&running.id) && !running.is_paused && writes(&running.mounts, source) {
+            if !tolerated.contains(&running.id)
+                && !running.is_paused
+                && writes(&running.mounts, source)
+            {
                 note(&running.name, "was started", source);
             }
         }
@@ -94,7 +114,11 @@ fn writes(mounts: &[Mount], source: &Source) -> bool {
     mounts.iter().any(|mount| can_write(source, mount))
 }
 
-async fn writers(engine: &Engine, sources: &[Source], tolerated: &[String]) -> Result<Vec<(String, String)>> {
+async fn writers(
+    engine: &Engine,
+    sources: &[Source],
+    tolerated: &[String],
+) -> Result<Vec<(String, String)>> {
     let running = engine.running().await?;
     Ok(running
         .iter()

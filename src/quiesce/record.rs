@@ -107,15 +107,21 @@ impl RecordFile {
     /// Notes that the stops of `level` are asked now.
     pub fn asked(&mut self, level: usize) -> Result<()> {
         let now = Utc::now();
-        for entry in self.record.entries.iter_mut().filter(|entry| entry.level == level) {
+        for entry in self
+            .record
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.level == level)
+        {
             entry.asked_at = Some(now);
         }
         self.save()
     }
 
     fn save(&self) -> Result<()> {
-        state::write(&self.path, &serde_json::to_vec_pretty(&self.record)?)
-            .context("the record of what is about to be stopped can't be written, so nothing is stopped")
+        state::write(&self.path, &serde_json::to_vec_pretty(&self.record)?).context(
+            "the record of what is about to be stopped can't be written, so nothing is stopped",
+        )
     }
 
     /// Everything that it names runs again.
@@ -127,8 +133,12 @@ impl RecordFile {
     pub fn pending(folder: &Path) -> Result<(Vec<Self>, Vec<PathBuf>)> {
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
-            Err(error) => return Err(error).with_context(|| format!("`{}` can't be read", folder.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok((Vec::new(), Vec::new()));
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("`{}` can't be read", folder.display()));
+            }
         };
         let (mut records, mut damaged) = (Vec::new(), Vec::new());
         for entry in entries {
@@ -175,7 +185,8 @@ mod tests {
         };
         let unit = UnitName::parse("u").unwrap();
         let mut file =
-            RecordFile::create(folder.path(), "r1", &unit, Path::new("/s"), 60, vec![entry]).unwrap();
+            RecordFile::create(folder.path(), "r1", &unit, Path::new("/s"), 60, vec![entry])
+                .unwrap();
         file.asked(0).unwrap();
         std::fs::write(folder.path().join("broken.json"), "{").unwrap();
         let (records, damaged) = RecordFile::pending(folder.path()).unwrap();
@@ -184,6 +195,11 @@ mod tests {
         assert_eq!(damaged, [folder.path().join("broken.json")]);
         file.clear().unwrap();
         assert!(RecordFile::pending(folder.path()).unwrap().0.is_empty());
-        assert!(RecordFile::pending(Path::new("/nonexistent")).unwrap().0.is_empty());
+        assert!(
+            RecordFile::pending(Path::new("/nonexistent"))
+                .unwrap()
+                .0
+                .is_empty()
+        );
     }
 }

@@ -32,7 +32,12 @@ pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
         ));
     }
     for file in files {
-        let names: Vec<String> = file.record.entries.iter().map(|entry| entry.name.clone()).collect();
+        let names: Vec<String> = file
+            .record
+            .entries
+            .iter()
+            .map(|entry| entry.name.clone())
+            .collect();
         ui.say(format!(
             "Starting what the interrupted run {} of `{}` left stopped: {}",
             file.record.run,
@@ -43,7 +48,9 @@ pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
         let engine = Engine::connect(&socket).await?;
         let started = start_recorded(&engine, file).await;
         let is_down = |name: &String| started.still_stopped.iter().any(|(down, _)| down == name);
-        replayed.up.extend(names.into_iter().filter(|name| !is_down(name)));
+        replayed
+            .up
+            .extend(names.into_iter().filter(|name| !is_down(name)));
         replayed.started.still_stopped.extend(started.still_stopped);
         replayed.started.warnings.extend(started.warnings);
     }

@@ -53,7 +53,9 @@ pub async fn start_all(engine: &Engine, record: &StopRecord) -> Started {
         for (entry, outcome) in join_all(starts).await {
             match outcome {
                 Ok(warnings) => started.warnings.extend(warnings),
-                Err(error) => started.still_stopped.push((entry.name.clone(), format!("{error:#}"))),
+                Err(error) => started
+                    .still_stopped
+                    .push((entry.name.clone(), format!("{error:#}"))),
             }
         }
     }
@@ -70,7 +72,11 @@ async fn bring_up(
     let mut warnings = Vec::new();
     // What we did not stop is as the operator wants it: nobody waits for that.
     let ours = |id: &str| record.entries.iter().any(|other| other.id == id);
-    for dependency in entry.dependencies.iter().filter(|dependency| ours(&dependency.on)) {
+    for dependency in entry
+        .dependencies
+        .iter()
+        .filter(|dependency| ours(&dependency.on))
+    {
         if !wait_for(engine, &dependency.on, dependency.condition, patience).await {
             warnings.push(format!(
                 "container `{}` was started although what it depends on was not ready within {} s",
@@ -91,7 +97,9 @@ async fn bring_up(
                 ));
                 return Ok(warnings);
             }
-            Ok(Attempt::Fell(code)) => anyhow::anyhow!("it ended right after its start, with status {code}"),
+            Ok(Attempt::Fell(code)) => {
+                anyhow::anyhow!("it ended right after its start, with status {code}")
+            }
             Err(error) => error,
         };
         if Instant::now() + pause > deadline {
@@ -203,7 +211,10 @@ fn fulfils(container: &ContainerInspectResponse, condition: Condition) -> bool {
                     .as_ref()
                     .and_then(|health| health.status)
                     .is_none_or(|status| {
-                        matches!(status, HealthStatus::HEALTHY | HealthStatus::NONE | HealthStatus::EMPTY)
+                        matches!(
+                            status,
+                            HealthStatus::HEALTHY | HealthStatus::NONE | HealthStatus::EMPTY
+                        )
                     })
         }
         // It ended well before, or it runs again as it did before.
@@ -218,16 +229,25 @@ pub async fn settle(engine: &Engine, entries: &[Entry], patience: Duration) -> V
             Ok(Some(container)) => container,
             // Gone: the start has said so.
             Ok(None) => return None,
-            Err(error) => return Some(format!("container `{}` can't be looked at: {error:#}", entry.name)),
+            Err(error) => {
+                return Some(format!(
+                    "container `{}` can't be looked at: {error:#}",
+                    entry.name
+                ));
+            }
         };
         let id = container.id.as_deref().unwrap_or(&entry.id);
         if !fulfils(&container, Condition::ServiceStarted) {
             return Some(format!("container `{}` ended after its start", entry.name));
         }
-        let is_healthy =
-            !entry.has_healthcheck || wait_for(engine, id, Condition::ServiceHealthy, patience).await;
+        let is_healthy = !entry.has_healthcheck
+            || wait_for(engine, id, Condition::ServiceHealthy, patience).await;
         (!is_healthy).then(|| {
-            format!("container `{}` is up but not healthy after {} s", entry.name, patience.as_secs())
+            format!(
+                "container `{}` is up but not healthy after {} s",
+                entry.name,
+                patience.as_secs()
+            )
         })
     });
     join_all(waits).await.into_iter().flatten().collect()

@@ -18,7 +18,11 @@ pub struct Quiesced {
 }
 
 /// Stops what `file` names. Whatever goes wrong, the first value is there to start everything again.
-pub async fn stop_all(engine: &Engine, file: RecordFile, shutdown: &Shutdown) -> (Quiesced, Result<()>) {
+pub async fn stop_all(
+    engine: &Engine,
+    file: RecordFile,
+    shutdown: &Shutdown,
+) -> (Quiesced, Result<()>) {
     let mut quiesced = Quiesced {
         file,
         since: Instant::now(),

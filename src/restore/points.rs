@@ -54,7 +54,10 @@ pub fn points(manifests: &[Manifest]) -> Vec<Point> {
             continue;
         };
         if let (Ok(unit), Ok(id)) = (UnitName::parse(unit), BackupId::parse(id)) {
-            groups.entry((id, unit, manifest.identity())).or_default().push(manifest);
+            groups
+                .entry((id, unit, manifest.identity()))
+                .or_default()
+                .push(manifest);
         }
     }
     groups
@@ -75,7 +78,9 @@ pub fn points(manifests: &[Manifest]) -> Vec<Point> {
             };
             match group.iter().find(|manifest| is_recipe(manifest)) {
                 Some(recipe) => point.judge(recipe, &complete),
-                None => point.problems.push("the run that made it did not finish".to_owned()),
+                None => point
+                    .problems
+                    .push("the run that made it did not finish".to_owned()),
             }
             point
         })
@@ -107,12 +112,17 @@ impl Point {
                 .push(format!("{lost} of its snapshots are gone or not complete"));
         }
         match self.grade {
-            Some(Grade::Partial) => self.problems.push("some sources could not be saved".to_owned()),
-            None => self.problems.push("its recipe has no grade that this version knows".to_owned()),
+            Some(Grade::Partial) => self
+                .problems
+                .push("some sources could not be saved".to_owned()),
+            None => self
+                .problems
+                .push("its recipe has no grade that this version knows".to_owned()),
             Some(_) => {}
         }
         if recipe.tag("roots").is_none() {
-            self.problems.push("its recipe does not name its snapshots".to_owned());
+            self.problems
+                .push("its recipe does not name its snapshots".to_owned());
         }
         self.state = if self.problems.is_empty() {
             PointState::Whole
@@ -129,7 +139,8 @@ mod tests {
     use super::*;
 
     fn snapshot(kind: &str, root: &str, extra: &[(&str, &str)]) -> Value {
-        let mut tags = json!({"tag:type": kind, "tag:unit": "web", "tag:backup_id": "2026-01-02T03-04-05Z"});
+        let mut tags =
+            json!({"tag:type": kind, "tag:unit": "web", "tag:backup_id": "2026-01-02T03-04-05Z"});
         for (name, value) in extra {
             tags[format!("tag:{name}")] = json!(value);
         }
@@ -175,7 +186,8 @@ mod tests {
         let mut theirs = snapshot("volume", "k2", &[]);
         theirs["source"]["host"] = json!("other");
         let foreign = json!({"id": "cd", "source": {"host": "h", "userName": "u", "path": "/p"}, "startTime": "2026-01-02T03:04:05Z"});
-        let manifests: Vec<Manifest> = serde_json::from_value(json!([mine, theirs, foreign])).unwrap();
+        let manifests: Vec<Manifest> =
+            serde_json::from_value(json!([mine, theirs, foreign])).unwrap();
         let points = points(&manifests);
         assert_eq!(points.len(), 2);
         assert_ne!(points[0].identity, points[1].identity);

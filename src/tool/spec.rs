@@ -75,7 +75,7 @@ impl Spec {
         self
     }
 
-    /// The command as an error names it: program and the words up to the first flag.
+    /// The command as an error names it: program and the first words that are no flags.
     pub fn display(&self) -> String {
         let name = Path::new(&self.program)
             .file_name()
@@ -86,8 +86,8 @@ impl Spec {
             .args
             .iter()
             .map(|arg| arg.to_string_lossy())
-            .take_while(|arg| !arg.starts_with('-'))
-            .take(3);
+            .filter(|arg| !arg.starts_with('-'))
+            .take(2);
         let mut text = std::iter::once(name.into())
             .chain(words)
             .collect::<Vec<_>>()

@@ -139,9 +139,12 @@ impl Shown {
         if self.headline.is_empty() {
             return;
         }
-        let down = self
-            .down_since
-            .map(|since| format!(", down for {}", text::seconds(since.elapsed().as_secs_f64())));
+        let down = self.down_since.map(|since| {
+            format!(
+                ", down for {}",
+                text::seconds(since.elapsed().as_secs_f64())
+            )
+        });
         let headline = format!("{}{}", self.headline, down.unwrap_or_default());
         if let Some(bars) = &self.bars {
             bars.headline.set_message(headline);

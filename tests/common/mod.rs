@@ -36,7 +36,7 @@ pub mod oracle;
 pub mod torture;
 pub mod writer;
 
-pub use bed::{Bed, IMAGE, OwnEngine};
+pub use bed::{Bed, IMAGE, OwnEngine, path};
 pub use events::{Event, Events, Watch};
 pub use oracle::Manifest;
 pub use poll::until;
@@ -44,4 +44,4 @@ pub use run::{Done, Run, Running};
 pub use rustix::process::Signal;
 pub use service::{Service, Volume};
 pub use stack::{Stack, StackBuilder};
-pub use world::World;
+pub use world::{PASSWORD, World};

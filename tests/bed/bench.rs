@@ -1,0 +1,228 @@
+//! `make bench`: each figure is a ratio of medians against the same work done with bare tools, alternating, in one run.
+//!
+//! `cargo bench -- NAME…` runs the named ones: `backup`, `window`, `list`, `restore`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "it measures, it does not serve"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::World;
+
+const ROUNDS: usize = 5;
+const VOLUME_BYTES: usize = 1 << 30;
+const CONTAINERS: usize = 50;
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    for (name, bench) in [
+        ("backup", backup as fn()),
+        ("window", window),
+        ("list", list),
+        ("restore", restore),
+    ] {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            bench();
+        }
+    }
+}
+
+/// A world with a repository and a container on a volume of 1 GiB that can't be compressed.
+fn with_volume() -> (World, String, PathBuf) {
+    let world = World::new();
+    let container = world.container("app", |service| service.volume("data", "/data"));
+    let path = world.volume_path(&format!("{}_data", world.id()));
+    fill(&path);
+    world.init();
+    world.kd(&["backup", "--unit", &container]).stdout_any().stderr_any().ok();
+    (world, container, path)
+}
+
+fn fill(folder: &Path) {
+    let mut random = File::open("/dev/urandom").unwrap();
+    for number in 0..64 {
+        let mut file = File::create(folder.join(format!("file{number}"))).unwrap();
+        std::io::copy(&mut std::io::Read::take(&mut random, (VOLUME_BYTES / 64) as u64), &mut file).unwrap();
+    }
+}
+
+fn backup() {
+    let (world, container, path) = with_volume();
+    world.docker(&["stop", &container]).stdout_any().ok();
+    let mut memory = 0;
+    let (ours, bare) = alternate(
+        || {
+            let since = Instant::now();
+            let mut run = world.kd(&["backup", "--unit", &container]).stdout_any().stderr_any().spawn();
+            while run.is_running() {
+                memory = memory.max(peak_kib(run.pid()).unwrap_or(0));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            run.ok();
+            since.elapsed()
+        },
+        || time(&format!("tar -cf - -C '{}' . | {}", path.display(), kopia_stdin(&world))),
+    );
+    verdict("backup of 1 GiB / tar | kopia", ours, bare, 1.03);
+    println!("{:52} {:.1} MB (wanted at most 25)", "peak memory of our own process", memory as f64 / 1000.0);
+}
+
+fn window() {
+    let (world, container, path) = with_volume();
+    let docker = docker(&world);
+    let tar = format!("tar -cf - -C '{}' .", path.display());
+    let stop = format!("{docker} stop {container} >/dev/null");
+    let start = format!("{docker} start {container} >/dev/null");
+    let ours = || {
+        world.kd(&["backup", "--unit", &container]).stdout_any().stderr_any().ok();
+        Duration::from_secs_f64(world.report()["units"][0]["downtime_seconds"].as_f64().unwrap())
+    };
+    // GNU tar does not read at all when it writes to /dev/null itself.
+    let (first, bare) = alternate(ours, || time(&format!("{stop}; {tar} | cat >/dev/null; {start}")));
+    verdict("window / stop + tar | cat + start", first, bare, 1.15);
+    let (second, bare) = alternate(ours, || time(&format!("{stop}; {tar} | {}; {start}", kopia_stdin(&world))));
+    verdict("window / stop + tar | kopia + start", second, bare, 0.4);
+}
+
+fn list() {
+    let world = World::new();
+    let names: Vec<String> = (0..CONTAINERS)
+        .map(|number| world.container(&format!("c{number}"), |service| service.volume("data", "/data")))
+        .collect();
+    world.init();
+    let docker = docker(&world);
+    let (ours, bare) = alternate(
+        || {
+            let since = Instant::now();
+            world.kd(&["list", "--units"]).stdout_any().stderr_any().ok();
+            since.elapsed()
+        },
+        || time(&format!("{docker} inspect {} >/dev/null", names.join(" "))),
+    );
+    verdict("list --units of 50 / docker inspect", ours, bare, 1.5);
+}
+
+fn restore() {
+    let (world, container, path) = with_volume();
+    let docker = docker(&world);
+    let points = world.points();
+    let recipe = points["points"][0]["recipe"].as_str().unwrap().to_owned();
+    let record = world.kopia(&["show", &format!("{recipe}/recipe.json")]).json();
+    let root = record["sources"][0]["parts"][0]["root"].as_str().unwrap().to_owned();
+    let target = path.parent().unwrap().join("bare");
+    let mut windows = Vec::new();
+    let (ours, bare) = alternate(
+        || {
+            let since = Instant::now();
+            let done = world
+                .kd(&["--json", "restore", "--unit", &container, "--backup-id", "latest", "--yes"])
+                .stdout_any()
+                .stderr_any()
+                .ok();
+            let took = since.elapsed();
+            let downtime = done.json()["downtime_seconds"].as_f64().unwrap();
+            windows.push(Duration::from_secs_f64(downtime));
+            remove_safety_copies(&path);
+            took
+        },
+        || {
+            let show = format!("{} show {root}/data", kopia(&world));
+            let took = time(&format!("mkdir '{0}'; {show} | tar -xpf - -C '{0}'", target.display()));
+            std::fs::remove_dir_all(&target).unwrap();
+            took
+        },
+    );
+    verdict("restore of 1 GiB / kopia show | tar -x", ours, bare, 1.05);
+    let bare: Vec<Duration> = (0..ROUNDS)
+        .map(|_| time(&format!("{docker} stop {container} >/dev/null; {docker} start {container} >/dev/null")))
+        .collect();
+    verdict("window of a restore / stop + start", median(windows), median(bare), 1.2);
+}
+
+fn remove_safety_copies(path: &Path) {
+    for entry in std::fs::read_dir(path.parent().unwrap()).unwrap().flatten() {
+        if entry.path() != path && entry.path().is_dir() {
+            std::fs::remove_dir_all(entry.path()).unwrap();
+        }
+    }
+}
+
+fn docker(world: &World) -> String {
+    format!("docker -H {}", world.bed.host())
+}
+
+/// The bare kopia on the world's profile.
+fn kopia(world: &World) -> String {
+    format!(
+        "KOPIA_PASSWORD='{}' KOPIA_CACHE_DIRECTORY='{}' kopia --config-file='{}' --log-dir='{}' --no-auto-maintenance --no-progress",
+        common::PASSWORD,
+        world.path("cache/kopi-docka").display(),
+        world.path("home/.config/kopia/repository-kopi-docka.config").display(),
+        world.path("kopia-logs").display(),
+    )
+}
+
+fn kopia_stdin(world: &World) -> String {
+    format!("{} snapshot create /bare --stdin-file=data >/dev/null 2>&1", kopia(world))
+}
+
+fn time(script: &str) -> Duration {
+    let since = Instant::now();
+    let status = Command::new("sh")
+        .args(["-c", script])
+        .env("PATH", common::path())
+        .stderr(Stdio::inherit())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{script}");
+    since.elapsed()
+}
+
+/// Medians of both, run in turn so that a machine that gets slower slows both; one round of each is not counted.
+fn alternate(mut a: impl FnMut() -> Duration, mut b: impl FnMut() -> Duration) -> (Duration, Duration) {
+    let (mut all_a, mut all_b) = (Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        let (time_a, time_b) = (a(), b());
+        if round > 0 {
+            all_a.push(time_a);
+            all_b.push(time_b);
+        }
+    }
+    (median(all_a), median(all_b))
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn verdict(what: &str, ours: Duration, bare: Duration, wanted: f64) {
+    let ratio = ours.as_secs_f64() / bare.as_secs_f64();
+    println!(
+        "{what:52} {ratio:.2} (wanted at most {wanted}; {:.3} s / {:.3} s)",
+        ours.as_secs_f64(),
+        bare.as_secs_f64()
+    );
+    let _ = std::io::stdout().flush();
+}
+
+/// `VmHWM` of a process: its own memory, without that of its children.
+fn peak_kib(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}

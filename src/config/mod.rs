@@ -1,3 +1,7 @@
+mod key_path;
+mod secret;
+mod value;
+
 use std::path::{Path, PathBuf};
 
 use crate::context::Paths;

@@ -1,4 +1,5 @@
 mod key_path;
+mod params;
 mod secret;
 mod value;
 

@@ -1,5 +1,9 @@
 mod key_path;
 mod params;
+mod password;
+mod permissions;
+mod profile;
+mod schema;
 mod secret;
 mod value;
 
@@ -8,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::context::Paths;
 use crate::error::Result;
 
-pub struct Config {}
+pub use schema::Config;
 
 pub struct Loaded {
     pub config: Config,

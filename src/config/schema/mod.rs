@@ -1,0 +1,103 @@
+//! What the configuration can hold. Every default of the program is in this folder, and nowhere else: in the
+//! `Default` of each section, next to the range of each value.
+//!
+//! A section serializes as it is shown, with secrets masked; it can't be written back from here.
+
+mod backup;
+mod docker;
+mod kopia;
+mod logging;
+mod retention;
+mod unit;
+
+pub use backup::{Backup, BindMounts, Spool};
+pub use docker::Docker;
+pub use kopia::Kopia;
+pub use logging::Logging;
+pub use retention::Retention;
+pub use unit::{BindMountsOverride, RetentionOverride, UnitConfig, UnitSettings};
+
+use serde::{Deserialize, Serialize};
+
+/// The version that this program writes; any `3.x` is read alike.
+pub const VERSION: &str = "3.0";
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    pub version: String,
+    pub kopia: Kopia,
+    pub backup: Backup,
+    pub docker: Docker,
+    pub retention: Retention,
+    pub logging: Logging,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            version: VERSION.to_owned(),
+            kopia: Kopia::default(),
+            backup: Backup::default(),
+            docker: Docker::default(),
+            retention: Retention::default(),
+            logging: Logging::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Every key that a file can hold, with some value: what is not in here is unknown. The units are left out,
+    /// see [`UnitConfig::filled`].
+    pub(super) fn keys() -> serde_json::Value {
+        serde_json::to_value(Self::default()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let documented = json!({
+            "version": "3.0",
+            "kopia": {
+                "kopia_params": "filesystem --path /backup/kopia-repository",
+                "password": "CHANGE_ME_TO_A_SECURE_PASSWORD", "password_file": null,
+                "profile": "kopi-docka",
+                "compression": "zstd", "encryption": "AES256-GCM-HMAC-SHA256", "hash": "BLAKE2B-256-128",
+                "cache_directory": "/var/cache/kopi-docka", "cache_size_mb": 500
+            },
+            "backup": {
+                "base_path": "/backup/kopi-docka", "parallel_workers": "auto",
+                "stop_timeout": 30, "start_timeout": 60, "task_timeout": 0, "stall_timeout": 600,
+                "update_recovery_bundle": false, "recovery_bundle_path": "/backup/recovery",
+                "recovery_bundle_retention": 3,
+                "exclude_patterns": [], "include_secrets": true, "shared_volumes": "stop",
+                "spool": { "size": "auto", "directory": "/var/cache/kopi-docka/spool" },
+                "bind_mounts": { "mode": "all", "exclude": [], "include": [], "max_size": "50GiB" },
+                "units": {}
+            },
+            "docker": { "socket": "/var/run/docker.sock", "compose_timeout": 300 },
+            "retention": {
+                "latest": 3, "hourly": 0, "daily": 7, "weekly": 4, "monthly": 12, "yearly": 5
+            },
+            "logging": {
+                "level": "INFO", "file": "/var/log/kopi-docka.log", "max_size_mb": 100, "backup_count": 5
+            }
+        });
+        let shown = serde_json::to_value(Config::default()).unwrap();
+        assert_eq!(shown, documented);
+        assert_eq!(
+            serde_json::from_value::<Config>(shown).unwrap(),
+            Config::default()
+        );
+        assert_eq!(
+            serde_json::from_value::<Config>(json!({})).unwrap(),
+            Config::default()
+        );
+    }
+}

@@ -1,0 +1,222 @@
+//! What one unit does differently, and how that lies over the general settings.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{BindMounts, Config, Retention};
+use crate::config::value::{BindMode, Pattern, optional_seconds, optional_size, whole};
+
+/// `None` and missing: as the general setting says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnitConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude_patterns: Vec<Pattern>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionOverride>,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "optional_seconds::serialize_null",
+        deserialize_with = "optional_seconds::deserialize_null::<1, 3600, _>"
+    )]
+    pub stop_timeout: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bind_mounts: Option<BindMountsOverride>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetentionOverride {
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "count")]
+    pub latest: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "count")]
+    pub hourly: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "count")]
+    pub daily: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "count")]
+    pub weekly: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "count")]
+    pub monthly: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "count")]
+    pub yearly: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BindMountsOverride {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<BindMode>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<Pattern>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<Pattern>,
+    /// Inner `None`: no limit for this unit.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "limit::serialize",
+        deserialize_with = "limit::deserialize"
+    )]
+    pub max_size: Option<Option<u64>>,
+}
+
+/// What is in force for one unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnitSettings {
+    /// What the configuration says about it; `None` leaves it to a label, and without one to the default (yes).
+    pub enabled: Option<bool>,
+    /// The general patterns, then the unit's own.
+    pub exclude_patterns: Vec<Pattern>,
+    pub retention: Retention,
+    pub stop_timeout: Duration,
+    /// Lists are the general ones and the unit's own; the rest is the unit's, where it says something.
+    pub bind_mounts: BindMounts,
+}
+
+impl UnitConfig {
+    /// One with every key set, to know the keys by. No `..`, so that a new field can't be forgotten.
+    pub(in crate::config) fn filled() -> Self {
+        let pattern = || Pattern::parse("*").into_iter().collect();
+        Self {
+            enabled: Some(true),
+            exclude_patterns: pattern(),
+            retention: Some(RetentionOverride {
+                latest: Some(1),
+                hourly: Some(1),
+                daily: Some(1),
+                weekly: Some(1),
+                monthly: Some(1),
+                yearly: Some(1),
+            }),
+            stop_timeout: Some(Duration::from_secs(1)),
+            bind_mounts: Some(BindMountsOverride {
+                mode: Some(BindMode::All),
+                exclude: pattern(),
+                include: pattern(),
+                max_size: Some(None),
+            }),
+        }
+    }
+}
+
+impl Config {
+    /// What is in force for the unit called `name`.
+    pub fn unit(&self, name: &str) -> UnitSettings {
+        let nothing = UnitConfig::default();
+        let unit = self.backup.units.get(name).unwrap_or(&nothing);
+        UnitSettings {
+            enabled: unit.enabled,
+            exclude_patterns: both(&self.backup.exclude_patterns, &unit.exclude_patterns),
+            retention: unit
+                .retention
+                .as_ref()
+                .map_or(self.retention, |own| own.over(&self.retention)),
+            stop_timeout: unit.stop_timeout.unwrap_or(self.backup.stop_timeout),
+            bind_mounts: unit.bind_mounts.as_ref().map_or_else(
+                || self.backup.bind_mounts.clone(),
+                |own| own.over(&self.backup.bind_mounts),
+            ),
+        }
+    }
+}
+
+impl RetentionOverride {
+    fn over(&self, general: &Retention) -> Retention {
+        Retention {
+            latest: self.latest.unwrap_or(general.latest),
+            hourly: self.hourly.unwrap_or(general.hourly),
+            daily: self.daily.unwrap_or(general.daily),
+            weekly: self.weekly.unwrap_or(general.weekly),
+            monthly: self.monthly.unwrap_or(general.monthly),
+            yearly: self.yearly.unwrap_or(general.yearly),
+        }
+    }
+}
+
+impl BindMountsOverride {
+    fn over(&self, general: &BindMounts) -> BindMounts {
+        BindMounts {
+            mode: self.mode.unwrap_or(general.mode),
+            exclude: both(&general.exclude, &self.exclude),
+            include: both(&general.include, &self.include),
+            max_size: self.max_size.unwrap_or(general.max_size),
+        }
+    }
+}
+
+fn both(general: &[Pattern], own: &[Pattern]) -> Vec<Pattern> {
+    [general, own].concat()
+}
+
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    whole::<0, 100_000, u32, _>(deserializer).map(Some)
+}
+
+/// A key that is missing (as the general setting) isn't one that is `null` (no limit).
+mod limit {
+    use serde::Serializer;
+
+    use super::*;
+
+    pub fn serialize<S: Serializer>(
+        limit: &Option<Option<u64>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        optional_size::serialize(&limit.flatten(), serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<u64>>, D::Error> {
+        optional_size::deserialize(deserializer).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn config(value: serde_json::Value) -> Config {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_unit_without_settings_of_its_own_has_the_general_ones() {
+        let config = config(json!({"backup": {"stop_timeout": 45, "exclude_patterns": ["*.tmp"]}}));
+        let unit = config.unit("web");
+        assert_eq!(unit.enabled, None);
+        assert_eq!(unit.stop_timeout, Duration::from_secs(45));
+        assert_eq!(unit.exclude_patterns, config.backup.exclude_patterns);
+        assert_eq!(unit.retention, config.retention);
+        assert_eq!(unit.bind_mounts, config.backup.bind_mounts);
+    }
+
+    #[test]
+    fn a_unit_adds_to_lists_and_replaces_the_rest_key_by_key() {
+        let config = config(json!({
+            "backup": {
+                "exclude_patterns": ["*.tmp"],
+                "bind_mounts": {"exclude": ["/mnt/**"], "max_size": "1GiB"},
+                "units": {"web": {
+                    "enabled": false, "exclude_patterns": ["*.log"], "stop_timeout": 5,
+                    "retention": {"daily": 30},
+                    "bind_mounts": {"mode": "none", "exclude": ["/srv"], "max_size": null}
+                }}
+            },
+            "retention": {"daily": 2, "yearly": 9}
+        }));
+        let unit = config.unit("web");
+        assert_eq!(unit.enabled, Some(false));
+        assert_eq!(unit.stop_timeout, Duration::from_secs(5));
+        assert_eq!((unit.retention.daily, unit.retention.yearly), (30, 9));
+        assert_eq!(unit.bind_mounts.mode, BindMode::None);
+        assert_eq!(unit.bind_mounts.max_size, None);
+        let texts = |list: &[Pattern]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(texts(&unit.exclude_patterns), ["*.tmp", "*.log"]);
+        assert_eq!(texts(&unit.bind_mounts.exclude), ["/mnt/**", "/srv"]);
+    }
+}

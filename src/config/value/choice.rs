@@ -1,0 +1,67 @@
+//! One of a few words.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::read;
+
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident, $expected:literal { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $text)] $variant),+
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                read(deserializer, $expected, |value| match value.as_str()? {
+                    $($text => Some(Self::$variant),)+
+                    _ => None,
+                })
+            }
+        }
+    };
+}
+
+choice!(
+    /// Which bind mounts are saved.
+    BindMode, "\"all\", \"include\" or \"none\"" {
+        All = "all",
+        /// Only what an include names.
+        Include = "include",
+        None = "none",
+    }
+);
+
+choice!(
+    /// What happens with running containers of other units that can write to what is read.
+    SharedVolumes, "\"stop\" or \"warn\"" {
+        /// They are stopped as well.
+        Stop = "stop",
+        /// They go on, and the source is graded accordingly.
+        Warn = "warn",
+    }
+);
+
+/// The level of the log file, in any case, with the words of the command line.
+pub mod level {
+    use clap::ValueEnum as _;
+    use serde::Serializer;
+
+    use super::*;
+    use crate::cli::LogLevel;
+
+    pub fn serialize<S: Serializer>(level: &LogLevel, serializer: S) -> Result<S::Ok, S::Error> {
+        match level.to_possible_value() {
+            Some(value) => serializer.serialize_str(&value.get_name().to_ascii_uppercase()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LogLevel, D::Error> {
+        let expected = "\"ERROR\", \"WARN\", \"INFO\", \"DEBUG\" or \"TRACE\"";
+        read(deserializer, expected, |value| {
+            LogLevel::from_str(value.as_str()?, true).ok()
+        })
+    }
+}

@@ -178,7 +178,7 @@ impl Saving<'_> {
         self.enter(Step::Stop).await;
         let since = Instant::now();
         let (quiesced, stopped) =
-            quiesce::stop_all(&self.run.engine, file, &self.run.shutdown).await;
+            quiesce::stop_all(&self.run.engine, file, self.run.shutdown).await;
         // A bug of ours must not leave containers down: a panic is held until they are up.
         let result = AssertUnwindSafe(self.read_all(opened, stopped, Some(&quiesced)))
             .catch_unwind()
@@ -252,7 +252,7 @@ impl Saving<'_> {
                 let _slot = slots.acquire().await?;
                 let since = Instant::now();
                 run.reporter.track(saved, &spool);
-                let result = read(&run.tar, &saved.source, &spool, limits, &run.shutdown).await;
+                let result = read(&run.tar, &saved.source, &spool, limits, run.shutdown).await;
                 saved.read_seconds = since.elapsed().as_secs_f64();
                 match result {
                     Ok(read) => {

@@ -50,11 +50,3 @@ impl Config {
         &self.kopia.kopia_params
     }
 }
-
-#[derive(Clone, Debug)]
-pub struct Secret(String);
-impl Secret {
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}

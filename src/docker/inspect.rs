@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::engine::{Engine, PATIENCE, bounded};
 use super::errors::EngineError;
+use super::raw::encoded;
 use crate::error::Result;
 use crate::model::unit::{Mount, MountKind};
 
@@ -84,14 +85,14 @@ impl Engine {
 
     /// What `docker inspect` prints for the container, every field of it.
     pub async fn raw_container(&self, id: &str) -> Result<Option<Value>> {
-        self.get_json(&format!("/containers/{id}/json"))
+        self.get_json(&format!("/containers/{}/json", encoded(id)))
             .await
             .map_err(|error| error.doing(format!("container `{id}` can't be inspected")))
     }
 
-    /// What `docker network inspect` prints for the network with this id or (plain) name.
+    /// What `docker network inspect` prints for the network with this id or name.
     pub async fn raw_network(&self, id: &str) -> Result<Option<Value>> {
-        self.get_json(&format!("/networks/{id}"))
+        self.get_json(&format!("/networks/{}", encoded(id)))
             .await
             .map_err(|error| error.doing(format!("network `{id}` can't be inspected")))
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::engine::{Engine, PATIENCE};
+use super::raw::encoded;
 use crate::error::Result;
 
 /// How much longer than the grace a stop may take: Docker kills when the grace is over, and then the kernel has
@@ -35,7 +36,7 @@ impl Engine {
         let limit = u64::try_from(grace_seconds)
             .ok()
             .map(|grace| Duration::from_secs(grace).saturating_add(KILLING));
-        let path = format!("/containers/{id}/stop?t={grace_seconds}");
+        let path = format!("/containers/{}/stop?t={grace_seconds}", encoded(id));
         match self.post(&path, limit, &[204, 304, 404]).await {
             Ok(204) => Ok(Stopped::Now),
             Ok(304) => Ok(Stopped::Already),
@@ -45,7 +46,7 @@ impl Engine {
     }
 
     pub async fn start(&self, id: &str) -> Result<Started> {
-        let path = format!("/containers/{id}/start");
+        let path = format!("/containers/{}/start", encoded(id));
         match self.post(&path, Some(PATIENCE), &[204, 304, 404]).await {
             Ok(204) => Ok(Started::Now),
             Ok(304) => Ok(Started::Already),

@@ -27,7 +27,7 @@ impl Engine {
         }
     }
 
-    /// Posts nothing to `path`; the status, if it is one of `expected`. No limit: waits as long as it takes.
+    /// Posts nothing to `path`; the status, if it is one of `expected`. Without a `limit` it waits as long as it takes.
     pub(super) async fn post(
         &self,
         path: &str,
@@ -76,10 +76,33 @@ impl Engine {
     }
 }
 
+/// A name as a part of a path: networks may have blanks and more in theirs.
+pub(super) fn encoded(name: &str) -> String {
+    name.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
 fn refused(status: u16, body: &[u8]) -> EngineError {
     let message = serde_json::from_slice::<Value>(body)
         .ok()
         .and_then(|value| Some(value.get("message")?.as_str()?.to_owned()))
         .unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned());
     EngineError::Refused { status, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_names_stay_one_part_of_the_path() {
+        assert_eq!(encoded("my_net.1-a"), "my_net.1-a");
+        assert_eq!(encoded("a b/ü"), "a%20b%2F%C3%BC");
+    }
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
-    StartContainerOptions,
 };
+
+use serde_json::json;
 
 use super::Engine;
 
@@ -26,28 +27,23 @@ pub async fn engine() -> Option<Engine> {
 
 /// Runs a container that idles; `binds` as in `docker run -v`. One of that name that an earlier run left is removed.
 pub async fn run(engine: &Engine, name: &str, binds: &[&str]) -> String {
+    let id = create(engine, name, json!({"HostConfig": {"Binds": binds}})).await;
+    engine.start(&id).await.unwrap();
+    id
+}
+
+/// Creates a container; `body` as the API takes it, the image may be left out.
+pub async fn create(engine: &Engine, name: &str, body: serde_json::Value) -> String {
     remove(engine, name).await;
     let options = CreateContainerOptionsBuilder::new().name(name).build();
-    let body = ContainerCreateBody {
-        image: Some(IMAGE.to_owned()),
-        host_config: Some(HostConfig {
-            binds: Some(binds.iter().map(|bind| (*bind).to_owned()).collect()),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let id = engine
+    let mut body: ContainerCreateBody = serde_json::from_value(body).unwrap();
+    body.image = Some(IMAGE.to_owned());
+    engine
         .docker
         .create_container(Some(options), body)
         .await
         .unwrap()
-        .id;
-    engine
-        .docker
-        .start_container(&id, None::<StartContainerOptions>)
-        .await
-        .unwrap();
-    id
+        .id
 }
 
 pub async fn remove(engine: &Engine, id: &str) {

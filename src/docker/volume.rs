@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::engine::{Engine, PATIENCE, bounded};
 use super::errors::EngineError;
+use super::raw::encoded;
 use crate::error::Result;
 
 impl Engine {
@@ -27,7 +28,7 @@ impl Engine {
 
     /// What `docker volume inspect` prints for the volume, every field of it.
     pub async fn raw_volume(&self, name: &str) -> Result<Option<Value>> {
-        self.get_json(&format!("/volumes/{name}"))
+        self.get_json(&format!("/volumes/{}", encoded(name)))
             .await
             .map_err(|error| error.doing(format!("volume `{name}` can't be inspected")))
     }

@@ -28,7 +28,10 @@ const VOLUME_BYTES: usize = 1 << 30;
 const CONTAINERS: usize = 50;
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
     for (name, bench) in [
         ("backup", backup as fn()),
         ("window", window),
@@ -48,7 +51,11 @@ fn with_volume() -> (World, String, PathBuf) {
     let path = world.volume_path(&format!("{}_data", world.id()));
     fill(&path);
     world.init();
-    world.kd(&["backup", "--unit", &container]).stdout_any().stderr_any().ok();
+    world
+        .kd(&["backup", "--unit", &container])
+        .stdout_any()
+        .stderr_any()
+        .ok();
     (world, container, path)
 }
 
@@ -56,7 +63,11 @@ fn fill(folder: &Path) {
     let mut random = File::open("/dev/urandom").unwrap();
     for number in 0..64 {
         let mut file = File::create(folder.join(format!("file{number}"))).unwrap();
-        std::io::copy(&mut std::io::Read::take(&mut random, (VOLUME_BYTES / 64) as u64), &mut file).unwrap();
+        std::io::copy(
+            &mut std::io::Read::take(&mut random, (VOLUME_BYTES / 64) as u64),
+            &mut file,
+        )
+        .unwrap();
     }
 }
 
@@ -67,7 +78,11 @@ fn backup() {
     let (ours, bare) = alternate(
         || {
             let since = Instant::now();
-            let mut run = world.kd(&["backup", "--unit", &container]).stdout_any().stderr_any().spawn();
+            let mut run = world
+                .kd(&["backup", "--unit", &container])
+                .stdout_any()
+                .stderr_any()
+                .spawn();
             while run.is_running() {
                 memory = memory.max(peak_kib(run.pid()).unwrap_or(0));
                 std::thread::sleep(Duration::from_millis(5));
@@ -75,10 +90,20 @@ fn backup() {
             run.ok();
             since.elapsed()
         },
-        || time(&format!("tar -cf - -C '{}' . | {}", path.display(), kopia_stdin(&world))),
+        || {
+            time(&format!(
+                "tar -cf - -C '{}' . | {}",
+                path.display(),
+                kopia_stdin(&world)
+            ))
+        },
     );
     verdict("backup of 1 GiB / tar | kopia", ours, bare, 1.03);
-    println!("{:52} {:.1} MB (wanted at most 25)", "peak memory of our own process", memory as f64 / 1000.0);
+    println!(
+        "{:52} {:.1} MB (wanted at most 25)",
+        "peak memory of our own process",
+        memory as f64 / 1000.0
+    );
 }
 
 fn window() {
@@ -88,27 +113,47 @@ fn window() {
     let stop = format!("{docker} stop {container} >/dev/null");
     let start = format!("{docker} start {container} >/dev/null");
     let ours = || {
-        world.kd(&["backup", "--unit", &container]).stdout_any().stderr_any().ok();
-        Duration::from_secs_f64(world.report()["units"][0]["downtime_seconds"].as_f64().unwrap())
+        world
+            .kd(&["backup", "--unit", &container])
+            .stdout_any()
+            .stderr_any()
+            .ok();
+        Duration::from_secs_f64(
+            world.report()["units"][0]["downtime_seconds"]
+                .as_f64()
+                .unwrap(),
+        )
     };
     // GNU tar does not read at all when it writes to /dev/null itself.
-    let (first, bare) = alternate(ours, || time(&format!("{stop}; {tar} | cat >/dev/null; {start}")));
+    let (first, bare) = alternate(ours, || {
+        time(&format!("{stop}; {tar} | cat >/dev/null; {start}"))
+    });
     verdict("window / stop + tar | cat + start", first, bare, 1.15);
-    let (second, bare) = alternate(ours, || time(&format!("{stop}; {tar} | {}; {start}", kopia_stdin(&world))));
+    let (second, bare) = alternate(ours, || {
+        time(&format!("{stop}; {tar} | {}; {start}", kopia_stdin(&world)))
+    });
     verdict("window / stop + tar | kopia + start", second, bare, 0.4);
 }
 
 fn list() {
     let world = World::new();
     let names: Vec<String> = (0..CONTAINERS)
-        .map(|number| world.container(&format!("c{number}"), |service| service.volume("data", "/data")))
+        .map(|number| {
+            world.container(&format!("c{number}"), |service| {
+                service.volume("data", "/data")
+            })
+        })
         .collect();
     world.init();
     let docker = docker(&world);
     let (ours, bare) = alternate(
         || {
             let since = Instant::now();
-            world.kd(&["list", "--units"]).stdout_any().stderr_any().ok();
+            world
+                .kd(&["list", "--units"])
+                .stdout_any()
+                .stderr_any()
+                .ok();
             since.elapsed()
         },
         || time(&format!("{docker} inspect {} >/dev/null", names.join(" "))),
@@ -121,15 +166,28 @@ fn restore() {
     let docker = docker(&world);
     let points = world.points();
     let recipe = points["points"][0]["recipe"].as_str().unwrap().to_owned();
-    let record = world.kopia(&["show", &format!("{recipe}/recipe.json")]).json();
-    let root = record["sources"][0]["parts"][0]["root"].as_str().unwrap().to_owned();
+    let record = world
+        .kopia(&["show", &format!("{recipe}/recipe.json")])
+        .json();
+    let root = record["sources"][0]["parts"][0]["root"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let target = path.parent().unwrap().join("bare");
     let mut windows = Vec::new();
     let (ours, bare) = alternate(
         || {
             let since = Instant::now();
             let done = world
-                .kd(&["--json", "restore", "--unit", &container, "--backup-id", "latest", "--yes"])
+                .kd(&[
+                    "--json",
+                    "restore",
+                    "--unit",
+                    &container,
+                    "--backup-id",
+                    "latest",
+                    "--yes",
+                ])
                 .stdout_any()
                 .stderr_any()
                 .ok();
@@ -141,16 +199,28 @@ fn restore() {
         },
         || {
             let show = format!("{} show {root}/data", kopia(&world));
-            let took = time(&format!("mkdir '{0}'; {show} | tar -xpf - -C '{0}'", target.display()));
+            let took = time(&format!(
+                "mkdir '{0}'; {show} | tar -xpf - -C '{0}'",
+                target.display()
+            ));
             std::fs::remove_dir_all(&target).unwrap();
             took
         },
     );
     verdict("restore of 1 GiB / kopia show | tar -x", ours, bare, 1.05);
     let bare: Vec<Duration> = (0..ROUNDS)
-        .map(|_| time(&format!("{docker} stop {container} >/dev/null; {docker} start {container} >/dev/null")))
+        .map(|_| {
+            time(&format!(
+                "{docker} stop {container} >/dev/null; {docker} start {container} >/dev/null"
+            ))
+        })
         .collect();
-    verdict("window of a restore / stop + start", median(windows), median(bare), 1.2);
+    verdict(
+        "window of a restore / stop + start",
+        median(windows),
+        median(bare),
+        1.2,
+    );
 }
 
 fn remove_safety_copies(path: &Path) {
@@ -171,13 +241,18 @@ fn kopia(world: &World) -> String {
         "KOPIA_PASSWORD='{}' KOPIA_CACHE_DIRECTORY='{}' kopia --config-file='{}' --log-dir='{}' --no-auto-maintenance --no-progress",
         common::PASSWORD,
         world.path("cache/kopi-docka").display(),
-        world.path("home/.config/kopia/repository-kopi-docka.config").display(),
+        world
+            .path("home/.config/kopia/repository-kopi-docka.config")
+            .display(),
         world.path("kopia-logs").display(),
     )
 }
 
 fn kopia_stdin(world: &World) -> String {
-    format!("{} snapshot create /bare --stdin-file=data >/dev/null 2>&1", kopia(world))
+    format!(
+        "{} snapshot create /bare --stdin-file=data >/dev/null 2>&1",
+        kopia(world)
+    )
 }
 
 fn time(script: &str) -> Duration {
@@ -193,7 +268,10 @@ fn time(script: &str) -> Duration {
 }
 
 /// Medians of both, run in turn so that a machine that gets slower slows both; one round of each is not counted.
-fn alternate(mut a: impl FnMut() -> Duration, mut b: impl FnMut() -> Duration) -> (Duration, Duration) {
+fn alternate(
+    mut a: impl FnMut() -> Duration,
+    mut b: impl FnMut() -> Duration,
+) -> (Duration, Duration) {
     let (mut all_a, mut all_b) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let (time_a, time_b) = (a(), b());

@@ -75,7 +75,7 @@ fn source_record(saved: &Saved) -> Option<SourceRecord> {
     let (accepted, read) = (saved.accepted.as_ref()?, saved.read.as_ref()?);
     Some(SourceRecord {
         key: saved.source.key.clone(),
-        path: saved.source.path.clone(),
+        read_from: saved.source.path.clone(),
         is_file: saved.source.is_file,
         destinations: saved.source.destinations.clone(),
         exclude_patterns: saved.source.exclude_patterns.clone(),

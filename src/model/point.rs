@@ -45,7 +45,8 @@ pub struct PointRecord {
 pub struct SourceRecord {
     #[serde(flatten)]
     pub key: SourceKey,
-    pub path: PathBuf,
+    /// Where it was read on the host that made it; links resolved.
+    pub read_from: PathBuf,
     pub is_file: bool,
     pub destinations: Vec<String>,
     pub exclude_patterns: Vec<String>,

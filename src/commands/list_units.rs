@@ -10,7 +10,8 @@ use crate::context::Context;
 use crate::discovery::{self, OrphanVolume, Rules, Size};
 use crate::docker::Engine;
 use crate::error::Result;
-use crate::model::{Source, Unit, UnitName};
+use crate::model::source::GapReason;
+use crate::model::{Source, Unit, UnitKind, UnitName};
 use crate::ui::table::table;
 use crate::ui::text::{bytes, count};
 
@@ -158,13 +159,15 @@ fn overview(units: &[Unit], sizes: Option<&Sizes>) -> String {
 
 fn kind(unit: &Unit) -> String {
     let kind = match unit.kind {
-        crate::model::UnitKind::Stack => "stack",
-        crate::model::UnitKind::Standalone => "standalone",
+        UnitKind::Stack => "stack",
+        UnitKind::Standalone => "standalone",
     };
-    if unit.enabled {
-        kind.to_owned()
-    } else {
+    if unit.not_coverable.is_some() {
+        format!("{kind}, not coverable")
+    } else if !unit.enabled {
         format!("{kind}, disabled")
+    } else {
+        kind.to_owned()
     }
 }
 
@@ -182,8 +185,15 @@ fn remarks(units: &[Unit]) -> Vec<String> {
     let mut lines = Vec::new();
     for unit in units {
         let losses = unit.gaps.iter().filter(|gap| gap.is_loss);
-        let problems: Vec<String> = losses
-            .map(|gap| format!("  not saved: {}: {}", gap.what, gap.detail))
+        let problems: Vec<String> = unit
+            .not_coverable
+            .iter()
+            .map(|reason| format!("  not coverable: {reason}"))
+            .chain(
+                losses
+                    .filter(|gap| gap.reason != GapReason::NotCoverable)
+                    .map(|gap| format!("  not saved: {}: {}", gap.what, gap.detail)),
+            )
             .chain(
                 unit.warnings
                     .iter()

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::host::PathKind;
-use super::policy::{Policy, Wish};
+use super::policy::Wish;
 use super::scene::Scene;
 use super::system_paths::{self, Ownership};
 use crate::model::source::GapReason;
@@ -25,8 +25,9 @@ fn leave(reason: GapReason, is_loss: bool, detail: impl Into<String>) -> Verdict
     }
 }
 
-/// A path of the host that a container has mounted: a bind, or a volume that is one by its options.
-pub fn host_path(scene: &Scene, policy: &Policy, path: &Path) -> Verdict {
+/// A path of the host that a container has mounted: a bind, or a volume that is one by its options. What the
+/// operator says about binds is not about volumes.
+pub fn host_path(scene: &Scene, wish: Wish, path: &Path) -> Verdict {
     use GapReason::{Ephemeral, ExcludedByOperator, Missing, OperatingSystem};
     let facts = scene.host.facts(path);
     match facts.kind {
@@ -46,7 +47,6 @@ pub fn host_path(scene: &Scene, policy: &Policy, path: &Path) -> Verdict {
         let detail = format!("it is on a {} file system, which keeps nothing", on.fs_type);
         return leave(Ephemeral, false, detail);
     }
-    let wish = policy.wish(path);
     if wish == Wish::Exclude {
         return leave(
             ExcludedByOperator,

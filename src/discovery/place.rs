@@ -28,8 +28,9 @@ pub fn of_mount(mount: &Mount, volumes: &Volumes) -> Place {
         MountKind::Tmpfs => Place::Memory("a tmpfs is empty after every stop".to_owned()),
         MountKind::Volume => match volumes.get(mount.name.as_str()) {
             Some(volume) => of_volume(volume),
-            // Made after the list was taken, or by a plugin that doesn't list it: go by what the container says.
-            None => Place::Path(clean(&mount.source)),
+            // Made after the list was taken: then it has the shape of a local one.
+            None if is_local_shape(&mount.source, &mount.name) => Place::Path(clean(&mount.source)),
+            None => Place::Elsewhere("Docker doesn't list it: is its plugin running?".to_owned()),
         },
         // A read-only image, or a named pipe of Windows. A cluster volume is writable and not ours to find.
         MountKind::Other if mount.read_write => {
@@ -37,6 +38,11 @@ pub fn of_mount(mount: &Mount, volumes: &Volumes) -> Place {
         }
         MountKind::Other => Place::Nothing,
     }
+}
+
+/// `…/volumes/<name>/_data`
+fn is_local_shape(path: &Path, name: &str) -> bool {
+    path.ends_with(Path::new("volumes").join(name).join("_data"))
 }
 
 /// The `local` driver takes the options of mount(8): `type`, `o`, `device`.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::host::PathKind;
 use super::judge::{self, Verdict};
 use super::place::{self, Place};
-use super::policy::Policy;
+use super::policy::{Policy, Wish};
 use super::scene::Scene;
 use super::writers::Writes;
 use super::{labels, nested};
@@ -28,6 +28,20 @@ pub struct Found {
 pub struct Located {
     pub source: Source,
     pub device: u64,
+    /// Where the file system that it is on is mounted.
+    pub mount_point: PathBuf,
+}
+
+impl Located {
+    /// Whether whoever reads this one as a whole, without leaving its file system, reads `inner` as well. One that
+    /// is a mount of its own inside is not counted on: what lies between may be another file system.
+    fn reads(&self, inner: &Self) -> bool {
+        let is_mounted_inside = inner.mount_point != self.mount_point
+            && inner.mount_point.starts_with(&self.source.path);
+        inner.source.path.starts_with(&self.source.path)
+            && inner.device == self.device
+            && !is_mounted_inside
+    }
 }
 
 /// What the containers of one unit (one-offs among them) have mounted at one place.
@@ -136,14 +150,14 @@ fn judge(
     blocker: &mut Option<String>,
 ) -> Verdict {
     let SourceKey::Volume { name } = key else {
-        return judge::host_path(scene, policy, path);
+        return judge::host_path(scene, policy.wish(path), path);
     };
     let own = scene
         .volumes
         .get(name.as_str())
         .is_none_or(|volume| place::clean(Path::new(&volume.mountpoint)) == path);
     if !own {
-        return judge::host_path(scene, policy, path);
+        return judge::host_path(scene, Wish::Default, path);
     }
     let facts = scene.host.facts(path);
     if let Some(verdict) = judge::own_state(scene, &facts.real) {
@@ -175,6 +189,12 @@ fn locate(
     let facts = scene.host.facts(&mounted.path);
     Located {
         device: facts.device,
+        mount_point: scene
+            .host
+            .mounts
+            .of(&facts.real)
+            .map(|mount| mount.point.clone())
+            .unwrap_or_default(),
         source: Source {
             writers: writes.of(&key, &facts.real),
             is_anonymous: matches!(&key, SourceKey::Volume { name } if place::is_anonymous(name, &scene.volumes)),
@@ -199,9 +219,7 @@ fn cover(located: Vec<Located>) -> Vec<Located> {
     binds.sort_by_key(|bind| bind.source.path.components().count());
     kept.append(&mut volumes);
     for bind in binds {
-        let outer = kept.iter_mut().find(|outer| {
-            bind.source.path.starts_with(&outer.source.path) && bind.device == outer.device
-        });
+        let outer = kept.iter_mut().find(|outer| outer.reads(&bind));
         match outer {
             Some(outer) => outer.source.covers.push(bind.source),
             None => kept.push(bind),
@@ -213,9 +231,11 @@ fn cover(located: Vec<Located>) -> Vec<Located> {
 
 /// The same for binds that a source had covered: they are all on one file system.
 pub fn cover_again(sources: Vec<Source>) -> Vec<Source> {
-    let located = sources
-        .into_iter()
-        .map(|source| Located { source, device: 0 });
+    let located = sources.into_iter().map(|source| Located {
+        source,
+        device: 0,
+        mount_point: PathBuf::new(),
+    });
     cover(located.collect())
         .into_iter()
         .map(|located| located.source)

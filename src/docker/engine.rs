@@ -195,4 +195,73 @@ mod tests {
         assert!(parse_api(engine.api()).unwrap() >= OLDEST_API);
         assert!(!engine.version().is_empty());
     }
+
+    /// Says who it is, and hangs up on every other question.
+    fn hangs_up(listener: std::os::unix::net::UnixListener, about: &str) {
+        use std::io::{Read as _, Write as _};
+        let length = about.len();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nContent-Type: application/json\r\n\r\n{about}"
+        );
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).unwrap();
+            if String::from_utf8_lossy(&request[..length]).contains("/version") {
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_is_told_from_a_refusal() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("docker.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        std::thread::spawn(|| hangs_up(listener, r#"{"Version": "27.0", "ApiVersion": "1.45"}"#));
+        let engine = Engine::connect(&path).await.unwrap();
+        assert_eq!(engine.api(), "1.45");
+        let errors = [
+            engine.stop("a", 1).await.unwrap_err(),
+            engine.start("a").await.unwrap_err(),
+            engine.inspect("a").await.unwrap_err(),
+            engine.running().await.unwrap_err(),
+            engine.inventory().await.unwrap_err(),
+            engine.raw_volume("a").await.unwrap_err(),
+            engine
+                .starts_between(chrono::Utc::now(), chrono::Utc::now())
+                .await
+                .unwrap_err(),
+        ];
+        for error in errors {
+            assert!(crate::docker::is_lost(&error), "{error:?}");
+            assert_eq!(exit_of(&error), Exit::Docker);
+        }
+        std::fs::remove_file(&path).unwrap();
+        let error = engine.inspect("a").await.unwrap_err();
+        assert!(crate::docker::is_lost(&error), "{error:?}");
+        let Some(engine) = testing::engine().await else {
+            return;
+        };
+        let refused = engine.volume("a name that can't be!").await;
+        assert!(refused.is_ok_and(|volume| volume.is_none()));
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_too_old_is_refused_with_its_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("docker.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        std::thread::spawn(|| {
+            hangs_up(listener, r#"{"Version": "19.03.15", "ApiVersion": "1.40"}"#)
+        });
+        let error = Engine::connect(&path).await.unwrap_err();
+        assert_eq!(exit_of(&error), Exit::Docker);
+        assert!(
+            error
+                .to_string()
+                .contains("Docker 19.03.15 (API 1.40) is too old"),
+            "{error}"
+        );
+    }
 }

@@ -270,6 +270,22 @@ fn other_file_systems_inside_a_source_are_told_unless_they_are_sources() {
 }
 
 #[test]
+fn a_place_behind_another_file_system_is_read_for_itself() {
+    let host = TestHost::new()
+        .with(
+            container("a")
+                .bind("/srv", "/srv")
+                .bind("/srv/disk/back/x", "/x"),
+        )
+        .with_mount("/srv/disk", "xfs", 11)
+        .with_mount("/srv/disk/back", "ext4", 1);
+    assert_eq!(
+        keys(&host.only()),
+        ["bind mount `/srv`", "bind mount `/srv/disk/back/x`"]
+    );
+}
+
+#[test]
 fn every_container_that_could_write_counts_wherever_it_belongs() {
     let host = TestHost::new()
         .with(
@@ -369,9 +385,21 @@ fn an_operator_can_leave_out_and_take_in() {
         unit.warnings
     );
 
-    let mut none = TestHost::new().with(container("a").bind("/srv", "/srv").volume("v", "/v"));
+    let mut none = TestHost::new()
+        .with(
+            container("a")
+                .bind("/srv", "/srv")
+                .volume("v", "/v")
+                .volume("bound", "/b"),
+        )
+        .with_path("/opt/bound", PathKind::Directory)
+        .with_volume(
+            "bound",
+            "local",
+            json!({"type": "none", "o": "bind", "device": "/opt/bound"}),
+        );
     none.rules.binds.mode = BindMode::None;
-    assert_eq!(keys(&none.only()), ["volume `v`"]);
+    assert_eq!(keys(&none.only()), ["volume `bound`", "volume `v`"]);
 }
 
 #[test]

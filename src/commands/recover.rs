@@ -21,13 +21,13 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
     if cx.ui.json {
         let names: Vec<&String> = still_stopped.iter().map(|(name, _)| name).collect();
         cx.ui.answer_json(&json!({
-            "records": replayed.records, "up": replayed.up, "still_stopped": names,
+            "records": replayed.records, "up": replayed.started.up, "still_stopped": names,
         }));
     } else if replayed.records == 0 {
         cx.ui.answer("Nothing to recover: no run was interrupted.");
-    } else {
+    } else if !replayed.started.up.is_empty() {
         cx.ui
-            .answer(format!("Running again: {}", replayed.up.join(", ")));
+            .answer(format!("Running again: {}", replayed.started.up.join(", ")));
     }
     let Some((name, reason)) = still_stopped.first() else {
         return Ok(0);

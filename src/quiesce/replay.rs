@@ -13,8 +13,6 @@ use crate::ui::Ui;
 pub struct Replayed {
     /// How many records were there.
     pub records: usize,
-    /// Names of the containers that run again.
-    pub up: Vec<String>,
     pub started: Started,
 }
 
@@ -47,10 +45,7 @@ pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
         let socket = file.record.socket.clone();
         let engine = Engine::connect(&socket).await?;
         let started = start_recorded(&engine, file).await;
-        let is_down = |name: &String| started.still_stopped.iter().any(|(down, _)| down == name);
-        replayed
-            .up
-            .extend(names.into_iter().filter(|name| !is_down(name)));
+        replayed.started.up.extend(started.up);
         replayed.started.still_stopped.extend(started.still_stopped);
         replayed.started.warnings.extend(started.warnings);
     }

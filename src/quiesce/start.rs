@@ -19,9 +19,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What a stop that Docker has accepted may take beyond its grace.
 const STOP_SLACK: chrono::Duration = chrono::Duration::seconds(10);
 
-/// What became of the containers.
+/// What became of the containers. One that is gone is neither up nor stopped, but has a warning.
 #[derive(Debug, Default)]
 pub struct Started {
+    /// Names of those that run.
+    pub up: Vec<String>,
     /// Names of those that are not up, each with the reason.
     pub still_stopped: Vec<(String, String)>,
     /// Things to tell, such as a container that is gone.
@@ -52,7 +54,12 @@ pub async fn start_all(engine: &Engine, record: &StopRecord) -> Started {
             .map(|entry| async move { (entry, bring_up(engine, record, entry, patience).await) });
         for (entry, outcome) in join_all(starts).await {
             match outcome {
-                Ok(warnings) => started.warnings.extend(warnings),
+                Ok(brought) => {
+                    started.warnings.extend(brought.warnings);
+                    if !brought.is_gone {
+                        started.up.push(entry.name.clone());
+                    }
+                }
                 Err(error) => started
                     .still_stopped
                     .push((entry.name.clone(), format!("{error:#}"))),
@@ -62,14 +69,20 @@ pub async fn start_all(engine: &Engine, record: &StopRecord) -> Started {
     started
 }
 
+#[derive(Default)]
+struct Brought {
+    warnings: Vec<String>,
+    is_gone: bool,
+}
+
 /// Ends when the container runs, or is gone for good, or could not be started within `patience`.
 async fn bring_up(
     engine: &Engine,
     record: &StopRecord,
     entry: &Entry,
     patience: Duration,
-) -> Result<Vec<String>> {
-    let mut warnings = Vec::new();
+) -> Result<Brought> {
+    let mut brought = Brought::default();
     // What we did not stop is as the operator wants it: nobody waits for that.
     let ours = |id: &str| record.entries.iter().any(|other| other.id == id);
     for dependency in entry
@@ -78,7 +91,7 @@ async fn bring_up(
         .filter(|dependency| ours(&dependency.on))
     {
         if !wait_for(engine, &dependency.on, dependency.condition, patience).await {
-            warnings.push(format!(
+            brought.warnings.push(format!(
                 "container `{}` was started although what it depends on was not ready within {} s",
                 entry.name,
                 patience.as_secs()
@@ -89,13 +102,14 @@ async fn bring_up(
     let mut pause = FIRST_PAUSE;
     loop {
         let error = match try_start(engine, entry).await {
-            Ok(Attempt::Up) => return Ok(warnings),
+            Ok(Attempt::Up) => return Ok(brought),
             Ok(Attempt::Gone) => {
-                warnings.push(format!(
+                brought.warnings.push(format!(
                     "container `{}` was removed while it was stopped, so it can't be started",
                     entry.name
                 ));
-                return Ok(warnings);
+                brought.is_gone = true;
+                return Ok(brought);
             }
             Ok(Attempt::Fell(code)) => {
                 anyhow::anyhow!("it ended right after its start, with status {code}")

@@ -83,14 +83,12 @@ async fn bring_up(
     patience: Duration,
 ) -> Result<Brought> {
     let mut brought = Brought::default();
-    // What we did not stop is as the operator wants it: nobody waits for that.
-    let ours = |id: &str| record.entries.iter().any(|other| other.id == id);
-    for dependency in entry
-        .dependencies
-        .iter()
-        .filter(|dependency| ours(&dependency.on))
-    {
-        if !wait_for(engine, &dependency.on, dependency.condition, patience).await {
+    for dependency in &entry.dependencies {
+        // What we did not stop is as the operator wants it: nobody waits for that.
+        let other = record.entries.iter().find(|it| it.id == dependency.on);
+        if let Some(other) = other
+            && !is_ready(engine, other, dependency.condition, patience).await
+        {
             brought.warnings.push(format!(
                 "container `{}` was started although what it depends on was not ready within {} s",
                 entry.name,
@@ -122,6 +120,24 @@ async fn bring_up(
         warn!("container `{}` does not start yet: {error:#}", entry.name);
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Whether `entry`, or what took its place, came to `condition`. One that is gone has been told of and is not waited for.
+async fn is_ready(
+    engine: &Engine,
+    entry: &Entry,
+    condition: Condition,
+    patience: Duration,
+) -> bool {
+    match find(engine, entry).await {
+        Ok(Some(container)) => {
+            let id = container.id.as_deref().unwrap_or(&entry.id);
+            wait_for(engine, id, condition, patience).await
+        }
+        Ok(None) => true,
+        // An engine that comes back meanwhile.
+        Err(_) => wait_for(engine, &entry.id, condition, patience).await,
     }
 }
 

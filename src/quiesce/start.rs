@@ -84,8 +84,12 @@ async fn bring_up(
 ) -> Result<Brought> {
     let mut brought = Brought::default();
     for dependency in &entry.dependencies {
-        // What we did not stop is as the operator wants it: nobody waits for that.
-        let other = record.entries.iter().find(|it| it.id == dependency.on);
+        // What we did not stop is as the operator wants it: nobody waits for that. Those of a circle are of one
+        // level and would wait for each other.
+        let other = record
+            .entries
+            .iter()
+            .find(|other| other.id == dependency.on && other.level < entry.level);
         if let Some(other) = other
             && !is_ready(engine, other, dependency.condition, patience).await
         {

@@ -10,7 +10,7 @@ enum Urgency {
     None,
     /// Close the window properly.
     Asked,
-    /// A second signal: kill children instead of waiting for them. Containers are started all the same.
+    /// A second signal: containers are started without waiting until what they depend on is ready.
     Hurried,
 }
 

@@ -331,7 +331,7 @@ fn report_path(config: &Config, id: BackupId) -> PathBuf {
 
 /// What an earlier run left stopped comes up before anything else; what can't be started is the operator's to see first.
 pub async fn bring_up_what_is_down(cx: &Context) -> Result<()> {
-    let replayed = replay::replay(&cx.paths.stop_records(), &cx.ui).await?;
+    let replayed = replay::replay(&cx.paths.stop_records(), &cx.ui, &cx.shutdown).await?;
     for warning in &replayed.started.warnings {
         cx.ui.warn(warning);
     }

@@ -360,8 +360,15 @@ impl Saving<'_> {
     async fn after(&mut self, storing: Vec<Option<Storing>>) -> Result<()> {
         self.enter(Step::Store).await;
         let patience = self.run.config.backup.start_timeout;
-        let settling = quiesce::start::settle(&self.run.engine, &self.plan.entries, patience);
         let run = self.run;
+        let settling = async {
+            tokio::select! {
+                biased;
+                // There will be no point, so nobody needs to know.
+                () = run.shutdown.asked() => Vec::new(),
+                unhealthy = quiesce::start::settle(&run.engine, &self.plan.entries, patience) => unhealthy,
+            }
+        };
         let finishing = self
             .sources
             .iter_mut()

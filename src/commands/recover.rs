@@ -13,7 +13,7 @@ pub struct Args {}
 pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
     cx.require_root("recover")?;
     let _lock = Lock::take(&cx.paths.runtime, "recover")?;
-    let replayed = replay::replay(&cx.paths.stop_records(), &cx.ui).await?;
+    let replayed = replay::replay(&cx.paths.stop_records(), &cx.ui, &cx.shutdown).await?;
     for warning in &replayed.started.warnings {
         cx.ui.warn(warning);
     }

@@ -6,6 +6,7 @@ use super::record::RecordFile;
 use super::start::{Started, start_recorded};
 use crate::docker::Engine;
 use crate::error::Result;
+use crate::shutdown::Shutdown;
 use crate::ui::Ui;
 
 /// What a replay found and did.
@@ -17,7 +18,7 @@ pub struct Replayed {
 }
 
 /// Replays every record in `folder` against the engine that it belongs to.
-pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
+pub async fn replay(folder: &Path, ui: &Ui, shutdown: &Shutdown) -> Result<Replayed> {
     let (files, damaged) = RecordFile::pending(folder)?;
     let mut replayed = Replayed {
         records: files.len(),
@@ -44,7 +45,7 @@ pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
         ));
         let socket = file.record.socket.clone();
         let engine = Engine::connect(&socket).await?;
-        let started = start_recorded(&engine, file).await;
+        let started = start_recorded(&engine, file, shutdown).await;
         replayed.started.up.extend(started.up);
         replayed.started.still_stopped.extend(started.still_stopped);
         replayed.started.warnings.extend(started.warnings);

@@ -10,6 +10,7 @@ use super::record::{Entry, RecordFile, StopRecord};
 use crate::docker::{ContainerInspectResponse, Engine};
 use crate::error::Result;
 use crate::model::unit::Condition;
+use crate::shutdown::Shutdown;
 
 /// How often a container is looked at while something is waited for.
 const POLL: Duration = Duration::from_millis(50);
@@ -31,8 +32,12 @@ pub struct Started {
 }
 
 /// Starts what `file` names and removes it when all of it runs.
-pub(super) async fn start_recorded(engine: &Engine, file: RecordFile) -> Started {
-    let mut started = start_all(engine, &file.record).await;
+pub(super) async fn start_recorded(
+    engine: &Engine,
+    file: RecordFile,
+    shutdown: &Shutdown,
+) -> Started {
+    let mut started = start_all(engine, &file.record, shutdown).await;
     if started.still_stopped.is_empty()
         && let Err(error) = file.clear()
     {
@@ -41,8 +46,8 @@ pub(super) async fn start_recorded(engine: &Engine, file: RecordFile) -> Started
     started
 }
 
-/// Starts what `record` names.
-pub async fn start_all(engine: &Engine, record: &StopRecord) -> Started {
+/// Starts what `record` names. A second signal ends the waiting for dependencies, and nothing else.
+pub async fn start_all(engine: &Engine, record: &StopRecord, shutdown: &Shutdown) -> Started {
     let patience = Duration::from_secs(record.start_timeout_seconds);
     let mut started = Started::default();
     let highest = record.entries.iter().map(|entry| entry.level).max();
@@ -51,7 +56,12 @@ pub async fn start_all(engine: &Engine, record: &StopRecord) -> Started {
             .entries
             .iter()
             .filter(|entry| entry.level == level)
-            .map(|entry| async move { (entry, bring_up(engine, record, entry, patience).await) });
+            .map(|entry| async move {
+                (
+                    entry,
+                    bring_up(engine, record, entry, patience, shutdown).await,
+                )
+            });
         for (entry, outcome) in join_all(starts).await {
             match outcome {
                 Ok(brought) => {
@@ -81,6 +91,7 @@ async fn bring_up(
     record: &StopRecord,
     entry: &Entry,
     patience: Duration,
+    shutdown: &Shutdown,
 ) -> Result<Brought> {
     let mut brought = Brought::default();
     for dependency in &entry.dependencies {
@@ -90,13 +101,19 @@ async fn bring_up(
             .entries
             .iter()
             .find(|other| other.id == dependency.on && other.level < entry.level);
-        if let Some(other) = other
-            && !is_ready(engine, other, dependency.condition, patience).await
-        {
+        let Some(other) = other else {
+            continue;
+        };
+        let doubt = tokio::select! {
+            biased;
+            () = shutdown.hurried() => Some("was not waited for after a second signal".to_owned()),
+            is_ready = is_ready(engine, other, dependency.condition, patience) => (!is_ready)
+                .then(|| format!("was not ready within {} s", patience.as_secs())),
+        };
+        if let Some(doubt) = doubt {
             brought.warnings.push(format!(
-                "container `{}` was started although what it depends on was not ready within {} s",
-                entry.name,
-                patience.as_secs()
+                "container `{}` was started although `{}`, which it depends on, {doubt}",
+                entry.name, other.name
             ));
         }
     }

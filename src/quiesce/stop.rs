@@ -15,6 +15,7 @@ use crate::shutdown::Shutdown;
 pub struct Quiesced {
     file: RecordFile,
     since: Instant,
+    shutdown: Shutdown,
 }
 
 /// Stops what `file` names. Whatever goes wrong, the first value is there to start everything again.
@@ -26,16 +27,17 @@ pub async fn stop_all(
     let mut quiesced = Quiesced {
         file,
         since: Instant::now(),
+        shutdown: shutdown.clone(),
     };
-    let result = quiesced.stop_levels(engine, shutdown).await;
+    let result = quiesced.stop_levels(engine).await;
     (quiesced, result)
 }
 
 impl Quiesced {
-    async fn stop_levels(&mut self, engine: &Engine, shutdown: &Shutdown) -> Result<()> {
+    async fn stop_levels(&mut self, engine: &Engine) -> Result<()> {
         let highest = self.entries().iter().map(|entry| entry.level).max();
         for level in (0..=highest.unwrap_or(0)).rev() {
-            if shutdown.is_asked() {
+            if self.shutdown.is_asked() {
                 anyhow::bail!("a signal came before everything was stopped");
             }
             self.file.asked(level)?;
@@ -62,8 +64,9 @@ impl Quiesced {
         self.since.elapsed().as_secs_f64()
     }
 
-    /// Starts everything again and forgets the record when all of it runs. Never gives up early, no signal stops it.
+    /// Starts everything again and forgets the record when all of it runs. Never gives up early, no signal stops it: a
+    /// second one only ends the waiting between dependencies.
     pub async fn start(self, engine: &Engine) -> Started {
-        start::start_recorded(engine, self.file).await
+        start::start_recorded(engine, self.file, &self.shutdown).await
     }
 }

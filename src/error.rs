@@ -47,7 +47,8 @@ pub struct Failure {
     pub hints: Vec<String>,
     /// Facts that belong to the error, such as the state of the containers.
     pub notes: Vec<String>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// Kept as it is: boxed once more, a failure in it would no longer be found.
+    source: Option<anyhow::Error>,
 }
 
 impl Failure {
@@ -75,7 +76,7 @@ impl Failure {
 
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<anyhow::Error>) -> Self {
-        self.source = Some(cause.into().into());
+        self.source = Some(cause.into());
         self
     }
 }
@@ -88,9 +89,8 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn std::error::Error + 'static))
+        let source: &(dyn std::error::Error + Send + Sync) = self.source.as_deref()?;
+        Some(source)
     }
 }
 
@@ -132,6 +132,17 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
+
+    #[test]
+    fn a_failure_directly_below_another_one_keeps_its_hints() {
+        let inner = Failure::new(Exit::Storage, "full").hint("free some space");
+        let outer = Failure::new(Exit::UnitsFailed, "failed").caused_by(inner);
+        let text = render(&outer.into());
+        assert_eq!(
+            text,
+            "error: failed\n  caused by: full\nhint: free some space\n"
+        );
+    }
 
     #[test]
     fn the_outermost_failure_decides_and_every_hint_is_shown() {

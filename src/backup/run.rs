@@ -24,6 +24,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Kopia, Status};
 use crate::lock::{Lock, make_private_folder};
 use crate::model::report::{Outcome, RunReport, UnitReport};
+use crate::model::source::{Gap, GapReason};
 use crate::model::{BackupId, SourceKey, Unit, UnitName};
 use crate::quiesce::replay;
 use crate::repository::Repository;
@@ -249,7 +250,7 @@ async fn plan_unit(
         .find(|unit| unit.name == *name)
         .cloned()
         .ok_or_else(|| anyhow::anyhow!("it is gone from this host since the run began"))?;
-    let sizes = measure_all(&unit).await?;
+    let sizes = measure_all(run, &mut unit).await?;
     discovery::leave_out_too_large(&mut unit, &run.rules, &sizes);
     let stop_timeout = run
         .config
@@ -266,12 +267,39 @@ async fn plan_unit(
     ))
 }
 
-/// In bytes; also warms the kernel's caches for the window. File systems below a source that are not read become gaps.
-async fn measure_all(unit: &Unit) -> Result<BTreeMap<SourceKey, u64>> {
+/// In bytes; also warms the kernel's caches for the window. What lies on file systems below a source, and so isn't
+/// read, becomes a gap.
+async fn measure_all(run: &Run<'_>, unit: &mut Unit) -> Result<BTreeMap<SourceKey, u64>> {
+    let patience = run.config.backup.stall_timeout;
     let mut sizes = BTreeMap::new();
     for source in &unit.sources {
-        let size = discovery::measure(&source.path, &source.exclude_patterns).await?;
+        let walk = discovery::measure(&source.path, &source.exclude_patterns);
+        let Ok(size) = tokio::time::timeout(patience, walk).await else {
+            unit.warnings.push(format!(
+                "{} could not be measured within {} s",
+                source.key,
+                patience.as_secs()
+            ));
+            continue;
+        };
+        let size = size?;
         sizes.insert(source.key.clone(), size.bytes);
+        for path in size.other_file_systems {
+            let what = format!("`{}` in {}", path.display(), source.key);
+            if !unit
+                .gaps
+                .iter()
+                .any(|gap| gap.what.contains(&*path.to_string_lossy()))
+            {
+                unit.gaps.push(Gap {
+                    what,
+                    reason: GapReason::OtherFileSystem,
+                    detail: "another file system (or subvolume) begins there, and it is not read"
+                        .to_owned(),
+                    is_loss: true,
+                });
+            }
+        }
     }
     Ok(sizes)
 }

@@ -310,6 +310,15 @@ impl Saving<'_> {
                 keys.map(|key| (key, vec![sentence.clone()])).collect()
             }
         };
+        for (id, reason) in unclean {
+            if !self
+                .sources
+                .iter()
+                .any(|saved| saved.source.writers.contains(id))
+            {
+                self.warnings.push(reason.clone());
+            }
+        }
         for saved in &mut self.sources {
             for sentence in written
                 .get(&saved.source.key.to_string())

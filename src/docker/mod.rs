@@ -19,7 +19,7 @@ pub mod testing;
 pub mod volume;
 
 pub use bollard::models::{
-    ContainerInspectResponse, HealthStatusEnum as HealthStatus, Network, Volume,
+    ContainerInspectResponse, ContainerState, HealthStatusEnum as HealthStatus, Network, Volume,
 };
 
 pub use engine::Engine;

@@ -6,10 +6,13 @@ use chrono::{DateTime, Utc};
 
 use super::record::Entry;
 use crate::discovery::can_write;
-use crate::docker::Engine;
+use crate::docker::{ContainerState, Engine};
 use crate::error::Result;
 use crate::model::Source;
 use crate::model::unit::Mount;
+
+/// The exit status of a container that was ended by SIGKILL.
+const KILLED: i64 = 137;
 
 /// Containers that did not stop cleanly, by id, each with the reason.
 pub type Unclean = Vec<(String, String)>;
@@ -24,26 +27,22 @@ pub async fn prove(
 ) -> Result<Unclean> {
     let mut unclean = Unclean::new();
     for entry in entries {
-        let Some(container) = engine.inspect(&entry.id).await? else {
-            continue;
+        let state = match engine.inspect(&entry.id).await? {
+            Some(container) => container.state.unwrap_or_default(),
+            None => {
+                let reason = format!(
+                    "container `{}` was removed, so it is not known how it ended",
+                    entry.name
+                );
+                unclean.push((entry.id.clone(), reason));
+                continue;
+            }
         };
-        let state = container.state.unwrap_or_default();
         if state.running.unwrap_or_default() {
             anyhow::bail!("container `{}` still runs after its stop", entry.name);
         }
-        if state.oom_killed.unwrap_or_default() {
-            unclean.push((
-                entry.id.clone(),
-                format!("container `{}` ran out of memory", entry.name),
-            ));
-        } else if state.exit_code == Some(137) {
-            unclean.push((
-                entry.id.clone(),
-                format!(
-                    "container `{}` did not end within {} s and was killed",
-                    entry.name, entry.grace_seconds
-                ),
-            ));
+        if let Some(reason) = unclean_end(entry, &state) {
+            unclean.push((entry.id.clone(), reason));
         }
     }
     let writers = writers(engine, sources, tolerated).await?;
@@ -51,6 +50,34 @@ pub async fn prove(
         anyhow::bail!("container `{name}` runs and can write to {source}");
     }
     Ok(unclean)
+}
+
+/// What was wrong with the end of a container that is down.
+fn unclean_end(entry: &Entry, state: &ContainerState) -> Option<String> {
+    let name = &entry.name;
+    if state.oom_killed.unwrap_or_default() {
+        return Some(format!("container `{name}` ran out of memory"));
+    }
+    if state.exit_code != Some(KILLED) {
+        return None;
+    }
+    let finished = state
+        .finished_at
+        .as_deref()
+        .and_then(|time| time.parse().ok());
+    let took = entry
+        .asked_at
+        .zip(finished)
+        .map(|(asked_at, finished): (_, DateTime<Utc>)| finished - asked_at);
+    Some(match took {
+        Some(took) if took.num_seconds() < entry.grace_seconds => {
+            format!("container `{name}` ended with status {KILLED}, as one does that is killed")
+        }
+        _ => format!(
+            "container `{name}` did not end within {} s and was killed",
+            entry.grace_seconds
+        ),
+    })
 }
 
 /// What may have written to `sources` since `since`, when all were proven cold: one sentence each, with the sources.

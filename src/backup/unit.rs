@@ -22,6 +22,7 @@ use super::step::{Step, Timeline};
 use super::store::{NotRead, Opened, Storing};
 use super::tags::Filing;
 use super::tar::Read;
+use crate::docker::Listener;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::Accepted;
 use crate::model::point::MissingSource;
@@ -203,7 +204,7 @@ impl Saving<'_> {
         quiesced: Option<&Quiesced>,
     ) -> Result<Vec<Option<Storing>>> {
         stopped?;
-        let cold_since = Utc::now();
+        let listener = self.run.engine.listen();
         self.enter(Step::ProveCold).await;
         let entries = quiesced.map_or(&[][..], Quiesced::entries);
         let tolerated: Vec<String> = self
@@ -225,7 +226,7 @@ impl Saving<'_> {
         self.enter(Step::Read).await;
         let storing = self.read_sources(opened).await;
         self.enter(Step::ProveStillCold).await;
-        self.grade(&unclean, cold_since, &tolerated).await;
+        self.grade(&unclean, listener, &tolerated).await;
         Ok(storing)
     }
 
@@ -276,15 +277,10 @@ impl Saving<'_> {
     }
 
     /// How far each source can be trusted, as far as it is known at the end of the window.
-    async fn grade(
-        &mut self,
-        unclean: &cold::Unclean,
-        cold_since: DateTime<Utc>,
-        tolerated: &[String],
-    ) {
+    async fn grade(&mut self, unclean: &cold::Unclean, listener: Listener, tolerated: &[String]) {
         let since = cold::writers_since(
             &self.run.engine,
-            cold_since,
+            listener,
             &self.plan.unit.sources,
             tolerated,
         )

@@ -1,44 +1,67 @@
 //! What was started while nothing should have been.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use bollard::models::{EventMessage, EventMessageTypeEnum};
 use bollard::query_parameters::EventsOptionsBuilder;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::engine::{Engine, PATIENCE, bounded};
 use super::errors::EngineError;
+use super::inspect::mount;
 use crate::error::Result;
+use crate::model::unit::Mount;
 
-/// dockerd remembers this many events (moby, `daemon/events`: `eventsLimit`). Health checks make three each, so
-/// on a busy host the memory goes back only seconds.
-const REMEMBERED: usize = 256;
+/// How much later than dockerd knows it a start is heard of, when much is going on.
+const LAG: Duration = Duration::from_millis(300);
 
+/// A container that came to life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartEvent {
     pub id: String,
     pub name: String,
-    /// `start`, `unpause` or `restart`.
+    /// `start`, `unpause`, `restart` or `extract-to-dir` (`docker cp` into it).
     pub action: String,
     pub time: DateTime<Utc>,
+    /// `None` when it was gone before it could be asked.
+    pub mounts: Option<Vec<Mount>>,
 }
 
-/// Containers that came to life in a span of time, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Starts {
-    pub events: Vec<StartEvent>,
-    /// False when so much happened that Docker may have forgotten the beginning: then the containers' own
-    /// `State.StartedAt` has to be looked at as well.
-    pub is_complete: bool,
+/// Hears of every container that comes to life, from the moment it was made.
+///
+/// Asking afterwards is not enough: dockerd remembers its last 256 events (moby, `daemon/events`: `eventsLimit`), a
+/// health check makes three of them, and a restart of dockerd forgets them all. And a container that was removed
+/// again can't be asked any more what it had mounted.
+#[must_use = "it hears as long as it lives"]
+#[derive(Debug)]
+pub struct Listener {
+    engine: Engine,
+    since: DateTime<Utc>,
+    heard: UnboundedReceiver<StartEvent>,
 }
 
 impl Engine {
-    /// What was started, unpaused or restarted from `since` to `until`, both by the clock of this host.
-    pub async fn starts_between(
+    /// Listens from now on, by the clock of this host. Nothing is waited for.
+    pub fn listen(&self) -> Listener {
+        let since = Utc::now();
+        let (sender, heard) = mpsc::unbounded_channel();
+        tokio::spawn(hear(self.clone(), since, sender));
+        Listener {
+            engine: self.clone(),
+            since,
+            heard,
+        }
+    }
+
+    /// What dockerd remembers of the starts from `since` to `until`, oldest first.
+    async fn remembered_starts(
         &self,
         since: DateTime<Utc>,
         until: DateTime<Utc>,
-    ) -> Result<Starts> {
-        // No filter: how many events there were tells whether the memory held them all.
+    ) -> Result<Vec<StartEvent>> {
         let options = EventsOptionsBuilder::new()
             .since(&timestamp(since))
             .until(&timestamp(until))
@@ -51,10 +74,77 @@ impl Engine {
         let all = bounded(PATIENCE, all)
             .await
             .map_err(|error| error.doing("Docker's events can't be read"))?;
-        Ok(Starts {
-            is_complete: all.len() < REMEMBERED,
-            events: all.into_iter().filter_map(start).collect(),
-        })
+        Ok(all.into_iter().filter_map(start).collect())
+    }
+
+    async fn mounts(&self, id: &str) -> Result<Option<Vec<Mount>>> {
+        let container = self.inspect(id).await?;
+        Ok(container.map(|it| it.mounts.iter().flatten().map(mount).collect()))
+    }
+}
+
+/// Sends every start until nobody wants to hear of them. Ends early when one may have been missed.
+async fn hear(engine: Engine, since: DateTime<Utc>, sender: UnboundedSender<StartEvent>) {
+    // What happens before the connection stands is told by it all the same.
+    let options = EventsOptionsBuilder::new().since(&timestamp(since)).build();
+    let mut events = engine.docker.events(Some(options));
+    // Asked as soon as they are made: a short-lived one is gone before its start is heard of.
+    let mut made = HashMap::new();
+    loop {
+        let event = tokio::select! {
+            () = sender.closed() => return,
+            event = events.next() => event,
+        };
+        let Some(Ok(event)) = event else {
+            return;
+        };
+        if let Some(id) = created(&event) {
+            let mounts = engine.mounts(&id).await.unwrap_or_default();
+            made.insert(id, mounts);
+        } else if let Some(mut start) = start(event) {
+            start.mounts = match made.get(&start.id) {
+                Some(Some(mounts)) => Some(mounts.clone()),
+                _ => engine.mounts(&start.id).await.unwrap_or_default(),
+            };
+            let _ = sender.send(start);
+        }
+    }
+}
+
+impl Listener {
+    /// Everything until now, oldest first; an error when something may have been missed.
+    pub async fn starts(mut self) -> Result<Vec<StartEvent>> {
+        // What happened last may still be on its way to us, but dockerd remembers it.
+        let remembered = self
+            .engine
+            .remembered_starts(self.since, Utc::now())
+            .await?;
+        let mut starts: Vec<StartEvent> = Vec::new();
+        while let Some(event) = self.next(Duration::ZERO).await? {
+            starts.push(event);
+        }
+        for mut event in remembered {
+            let is_same = |heard: &StartEvent| heard.id == event.id && heard.time == event.time;
+            let mut is_heard = starts.iter().any(is_same);
+            while !is_heard && let Some(heard) = self.next(LAG).await? {
+                is_heard = is_same(&heard);
+                starts.push(heard);
+            }
+            if !is_heard {
+                event.mounts = self.engine.mounts(&event.id).await?;
+                starts.push(event);
+            }
+        }
+        starts.sort_by_key(|event| event.time);
+        Ok(starts)
+    }
+
+    async fn next(&mut self, patience: Duration) -> Result<Option<StartEvent>> {
+        match tokio::time::timeout(patience, self.heard.recv()).await {
+            Ok(Some(event)) => Ok(Some(event)),
+            Ok(None) => anyhow::bail!("the connection to Docker was lost for a while"),
+            Err(_) => Ok(None),
+        }
     }
 }
 
@@ -63,10 +153,19 @@ fn timestamp(time: DateTime<Utc>) -> String {
     format!("{}.{:09}", time.timestamp(), time.timestamp_subsec_nanos())
 }
 
+fn created(event: &EventMessage) -> Option<String> {
+    let is_created = event.typ == Some(EventMessageTypeEnum::CONTAINER)
+        && event.action.as_deref() == Some("create");
+    event.actor.as_ref().filter(|_| is_created)?.id.clone()
+}
+
 fn start(event: EventMessage) -> Option<StartEvent> {
     let action = event.action?;
     if event.typ != Some(EventMessageTypeEnum::CONTAINER)
-        || !matches!(action.as_str(), "start" | "unpause" | "restart")
+        || !matches!(
+            action.as_str(),
+            "start" | "unpause" | "restart" | "extract-to-dir"
+        )
     {
         return None;
     }
@@ -79,6 +178,7 @@ fn start(event: EventMessage) -> Option<StartEvent> {
             .unwrap_or_else(|| id.clone()),
         id,
         action,
+        mounts: None,
         time: DateTime::from_timestamp_nanos(event.time_nano?),
     })
 }
@@ -93,35 +193,28 @@ mod tests {
         let Some(engine) = testing::engine().await else {
             return;
         };
-        let before = Utc::now();
+        let before = engine.listen();
         let id = testing::run(&engine, "kdd-events", &[]).await;
+        let listener = engine.listen();
         let since = Utc::now();
         engine.stop(&id, 10).await.unwrap();
         engine.start(&id).await.unwrap();
         let until = Utc::now();
-        let ours = |starts: Starts| -> Vec<_> {
-            starts
-                .events
-                .into_iter()
-                .filter(|event| event.id == id)
-                .collect()
+        let after = engine.listen();
+        let ours = |starts: Vec<StartEvent>| -> Vec<_> {
+            starts.into_iter().filter(|event| event.id == id).collect()
         };
 
-        let seen = ours(engine.starts_between(since, until).await.unwrap());
+        let seen = ours(listener.starts().await.unwrap());
         assert_eq!(seen.len(), 1, "{seen:?}");
         assert_eq!(
             (seen[0].name.as_str(), seen[0].action.as_str()),
             ("kdd-events", "start")
         );
         assert!(seen[0].time >= since && seen[0].time <= until);
-        assert_eq!(
-            ours(engine.starts_between(before, until).await.unwrap()).len(),
-            2
-        );
-        assert_eq!(
-            ours(engine.starts_between(until, Utc::now()).await.unwrap()),
-            []
-        );
+        assert_eq!(seen[0].mounts, Some(Vec::new()));
+        assert_eq!(ours(before.starts().await.unwrap()).len(), 2);
+        assert_eq!(ours(after.starts().await.unwrap()), []);
         testing::remove(&engine, &id).await;
     }
 }

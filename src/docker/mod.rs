@@ -24,7 +24,7 @@ pub use bollard::models::{
 
 pub use engine::Engine;
 pub use errors::{EngineError, is_lost};
-pub use events::{StartEvent, Starts};
+pub use events::{Listener, StartEvent};
 pub use image::ImageRecord;
 pub use inspect::Running;
 pub use inventory::Inventory;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::record::Entry;
 use crate::discovery::can_write;
-use crate::docker::{ContainerState, Engine};
+use crate::docker::{ContainerState, Engine, Listener};
 use crate::error::Result;
 use crate::model::Source;
 use crate::model::unit::Mount;
@@ -80,10 +80,10 @@ fn unclean_end(entry: &Entry, state: &ContainerState) -> Option<String> {
     })
 }
 
-/// What may have written to `sources` since `since`, when all were proven cold: one sentence each, with the sources.
+/// What may have written to `sources` since `listener` began to listen: one sentence each, with the sources.
 pub async fn writers_since(
     engine: &Engine,
-    since: DateTime<Utc>,
+    listener: Listener,
     sources: &[Source],
     tolerated: &[String],
 ) -> Result<Vec<(String, Vec<String>)>> {
@@ -100,30 +100,27 @@ pub async fn writers_since(
             None => found.push((sentence, vec![key])),
         }
     };
-    let starts = engine.starts_between(since, Utc::now()).await?;
-    for event in starts.events {
-        // One that is gone again can't be asked what it had mounted: any source may have been written to.
-        let mounts = engine.inspect(&event.id).await?.map(|container| {
-            container
-                .mounts
-                .unwrap_or_default()
-                .iter()
-                .map(crate::docker::inspect::mount)
-                .collect::<Vec<_>>()
-        });
+    for event in listener.starts().await? {
+        let what = if event.action == "extract-to-dir" {
+            "had files copied into it"
+        } else {
+            "was started"
+        };
         for source in sources {
             if tolerated.contains(&event.id) {
                 continue;
             }
-            if mounts
+            // One that can't be asked what it had mounted may have written to any of them.
+            if event
+                .mounts
                 .as_deref()
                 .is_none_or(|mounts| writes(mounts, source))
             {
-                note(&event.name, "was started", source);
+                note(&event.name, what, source);
             }
         }
     }
-    // Docker remembers the last 256 events only; whoever runs now is seen all the same.
+    // Whoever runs now is seen all the same.
     for running in engine.running().await? {
         for source in sources {
             if !tolerated.contains(&running.id)

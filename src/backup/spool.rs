@@ -15,6 +15,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
@@ -98,8 +99,18 @@ struct State {
     full_at: Option<u64>,
     verdict: Verdict,
     sink: Option<Arc<OwnedFd>>,
-    /// The filler sends by itself; the drainer keeps out.
-    is_direct: bool,
+    filler: Filler,
+}
+
+/// What the filler does now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Filler {
+    /// It takes what tar gives.
+    Takes,
+    /// It has nowhere to put a byte.
+    Waits,
+    /// It sends by itself; the drainer keeps out.
+    Sends,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,7 +141,7 @@ impl Spool {
                     full_at: None,
                     verdict: Verdict::Open,
                     sink: None,
-                    is_direct: false,
+                    filler: Filler::Takes,
                 }),
                 changed: Condvar::new(),
                 file,
@@ -155,11 +166,20 @@ impl Spool {
     /// Whether tar has room now: when it moves nothing then, it is stuck.
     pub fn has_room(&self) -> bool {
         let state = lock(&self.shared.state);
-        let has_budget = self.shared.file.is_some() && state.full_at.is_none() && {
-            let account = lock(&self.shared.budget.0);
-            account.used + CHUNK <= account.limit
-        };
-        has_budget || (state.sink.is_some() && state.sent == state.written && !state.is_direct)
+        match state.filler {
+            Filler::Takes => true,
+            Filler::Waits => false,
+            Filler::Sends => state.sink.as_ref().is_none_or(|sink| has_room(sink)),
+        }
+    }
+
+    /// Whether something is there for kopia now: when it takes nothing then, it is stuck.
+    pub fn waits_for_kopia(&self) -> bool {
+        let state = lock(&self.shared.state);
+        state
+            .sink
+            .as_ref()
+            .is_some_and(|sink| state.sent < state.written || !has_room(sink))
     }
 
     /// Moves everything out of `source` on a thread of its own; resolves to the number of bytes at its end.
@@ -234,6 +254,7 @@ impl Shared {
             let disk_has_room = state.full_at.is_none_or(|at| state.freed > at);
             if self.file.is_some() && disk_has_room && self.budget.take(CHUNK) {
                 state.full_at = None;
+                state.filler = Filler::Takes;
                 return Room::File;
             }
             if state.sent == state.written
@@ -242,9 +263,10 @@ impl Shared {
                 if state.freed < state.written && self.free(&mut state, &sink, 1) {
                     continue;
                 }
-                state.is_direct = true;
+                state.filler = Filler::Sends;
                 return Room::Sink(sink);
             }
+            state.filler = Filler::Waits;
             state = self
                 .changed
                 .wait_timeout(state, RECHECK)
@@ -278,7 +300,7 @@ impl Shared {
     fn pass_through(&self, source: &OwnedFd, sink: &OwnedFd) -> Result<u64> {
         let result = splice_limited(source, None, sink, None, CHUNK);
         let mut state = lock(&self.state);
-        state.is_direct = false;
+        state.filler = Filler::Takes;
         let moved = *result.as_ref().unwrap_or(&0);
         state.total += moved;
         self.taken.add(moved);
@@ -318,7 +340,7 @@ impl Shared {
             match state.verdict {
                 Verdict::Abort => return None,
                 Verdict::Commit if state.sent == state.written => return None,
-                _ if !state.is_direct && state.sent < state.written => {
+                _ if state.filler != Filler::Sends && state.sent < state.written => {
                     return Some(state.sent..state.written.min(state.sent + CHUNK));
                 }
                 _ => {}
@@ -386,6 +408,13 @@ fn splice_limited(
             moved => return moved.map(|bytes| bytes as u64),
         }
     }
+}
+
+/// Whether a pipe takes at least a page now. One without a reader does: there is nothing to wait for.
+fn has_room(pipe: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(pipe, PollFlags::OUT)];
+    let at_once = Timespec::default();
+    poll(&mut fds, Some(&at_once)).map_or(true, |ready| ready > 0)
 }
 
 fn sink_error(error: Errno) -> anyhow::Error {

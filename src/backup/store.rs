@@ -121,13 +121,13 @@ impl Store {
 
     /// Resolves when kopia has taken nothing for too long although something was there for it.
     async fn stalled(&self, spool: &Spool) {
-        let (filled, taken) = (spool.filled(), spool.taken());
+        let taken = spool.taken();
         let mut last = taken.total();
         let mut since = Instant::now();
         loop {
             sleep((self.stall / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
             let now = taken.total();
-            if now != last || filled.total() == now {
+            if now != last || !spool.waits_for_kopia() {
                 last = now;
                 since = Instant::now();
             } else if since.elapsed() >= self.stall {

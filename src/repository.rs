@@ -12,7 +12,7 @@ pub struct Repository {
 
 impl Repository {
     /// Finds kopia and reads the password; touches no repository.
-    pub async fn of(cx: &Context, config: &Config) -> Result<Self> {
+    pub fn of(cx: &Context, config: &Config) -> Result<Self> {
         let params = &config.kopia.kopia_params;
         let (flags, storage_env) = params.split_secrets()?;
         let storage_args = std::iter::once(params.backend.to_string())
@@ -33,8 +33,7 @@ impl Repository {
             cx.paths.home.clone(),
             config.password()?,
             settings,
-        )
-        .await?;
+        )?;
         Ok(Self {
             kopia,
             identity: Identity::of_profile(&cx.paths.repositories(), config.profile()),
@@ -43,7 +42,10 @@ impl Repository {
 
     /// The repository answers, takes the password, and is the one of `init`.
     pub async fn open(&self) -> Result<Status> {
-        self.kopia.open(&self.identity).await
+        // At once, since each costs the start of a process; but a version that is too old explains any other failure.
+        let (version, status) =
+            tokio::join!(self.kopia.check_version(), self.kopia.open(&self.identity));
+        version.and(status)
     }
 }
 

@@ -161,7 +161,7 @@ fn version_and_help_need_no_configuration() {
     world.kd(&["version"]).stdout("kopi-docka").ok();
     world.kd(&["--help"]).stdout("Exit codes").ok();
     world
-        .kd(&["backup", "--unti", "x"])
+        .kd(&["restore", "--unti", "x"])
         .stderr("--unti")
         .code(2);
 }

@@ -85,12 +85,15 @@ pub async fn run(cx: &Context, units: &[UnitName]) -> Result<RunReport> {
     remove_stale_work(&cx.paths)?;
     bring_up_what_is_down(cx).await?;
 
-    let tar = Tar::find().await?;
-    let repository = Repository::of(cx, config).await?;
-    let engine = Engine::connect(&config.docker.socket).await?;
+    let repository = Repository::of(cx, config)?;
     let rules = Rules::of(config, &cx.paths);
-    // Both only ask, and neither needs the other.
-    let (status, host) = tokio::try_join!(repository.open(), discovery::discover(&engine, &rules))?;
+    let look = async {
+        let engine = Engine::connect(&config.docker.socket).await?;
+        let host = discovery::discover(&engine, &rules).await?;
+        Ok((engine, host))
+    };
+    // All of them only ask, and none needs the others.
+    let (tar, status, (engine, host)) = tokio::try_join!(Tar::find(), repository.open(), look)?;
     let chosen = choose(cx, &host, units)?;
     repository
         .kopia

@@ -19,7 +19,8 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("init")?;
     let loaded = cx.config()?;
     let _lock = Lock::take(&cx.paths.runtime, "init")?;
-    let repository = Repository::of(cx, &loaded.config).await?;
+    let repository = Repository::of(cx, &loaded.config)?;
+    repository.kopia.check_version().await?;
     let (what, status) = repository
         .kopia
         .init(&repository.identity, args.accept_new_repository)

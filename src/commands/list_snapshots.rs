@@ -13,7 +13,7 @@ use crate::ui::{table, text};
 pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8> {
     cx.require_root("list --snapshots")?;
     let loaded = cx.config()?;
-    let repository = Repository::of(cx, &loaded.config).await?;
+    let repository = Repository::of(cx, &loaded.config)?;
     repository.open().await?;
     let identity = repository.kopia.identity();
     let points: Vec<Point> = points(&repository.kopia.list().await?)

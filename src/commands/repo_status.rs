@@ -13,7 +13,7 @@ pub struct Args {}
 pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
     cx.require_root("repo-status")?;
     let loaded = cx.config()?;
-    let repository = Repository::of(cx, &loaded.config).await?;
+    let repository = Repository::of(cx, &loaded.config)?;
     let status = repository.open().await?;
     if cx.ui.json {
         cx.ui.answer_json(&json!({

@@ -46,8 +46,8 @@ pub struct Kopia {
 }
 
 impl Kopia {
-    /// Finds the program and checks its version; touches no repository.
-    pub async fn new(
+    /// Finds the program; runs nothing yet.
+    pub fn new(
         profile_name: &str,
         cache: PathBuf,
         home: PathBuf,
@@ -55,7 +55,7 @@ impl Kopia {
         settings: Settings,
     ) -> Result<Self> {
         let program = tool::find("kopia", REMEDY)?;
-        let kopia = Self {
+        Ok(Self {
             program,
             profile: home
                 .join(".config/kopia")
@@ -64,16 +64,15 @@ impl Kopia {
             password,
             settings,
             home,
-        };
-        kopia.check_version().await?;
-        Ok(kopia)
+        })
     }
 
     pub fn profile(&self) -> &std::path::Path {
         &self.profile
     }
 
-    async fn check_version(&self) -> Result<()> {
+    /// Fails for a version that this driver doesn't know to work.
+    pub async fn check_version(&self) -> Result<()> {
         let answer = tool::run(Spec::new(&self.program).arg("--version"), ASK_DEADLINE).await?;
         let text = String::from_utf8_lossy(&answer.stdout).into_owned();
         match parse_version(&text) {

@@ -32,6 +32,11 @@ const FRAGMENTS: &[(&str, Cause)] = &[
         "repository not initialized in the provided storage",
         Cause::NotInitialized,
     ),
+    // With a profile that was connected before the storage was emptied.
+    (
+        "error getting kopia.repository blob: BLOB not found",
+        Cause::NotInitialized,
+    ),
     ("no space left on device", Cause::NoSpace),
     ("No space left on device", Cause::NoSpace),
     ("disk quota exceeded", Cause::NoSpace),
@@ -98,6 +103,10 @@ mod tests {
             ),
             (
                 "ERROR error connecting to repository: repository not initialized in the provided storage",
+                Cause::NotInitialized,
+            ),
+            (
+                "ERROR failed to open repository: unable to create format manager: unable to read format blob: error getting kopia.repository blob: BLOB not found",
                 Cause::NotInitialized,
             ),
             (

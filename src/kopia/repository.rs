@@ -126,7 +126,11 @@ impl Kopia {
         identity: &Identity,
         accept_new: bool,
     ) -> Result<(Initialized, Status)> {
-        let was_connected_to = self.status().await.ok().map(|status| status.unique_id);
+        let was_connected_to = self
+            .open(identity)
+            .await
+            .ok()
+            .map(|status| status.unique_id);
         let location = self.settings.storage_args.join(" ");
         let (temporary, connected) = self.attach("connect").await?;
         let (temporary, created) = if connected.ended.status.success() {

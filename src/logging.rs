@@ -1,5 +1,7 @@
 //! Diagnostics for whoever looks for a cause: on stderr, off unless asked for.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, LogLevel};
@@ -18,6 +20,7 @@ pub fn init(cli: &Cli) {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(format!("off,kopi_docka={level}")))
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
         .init();
 }

@@ -5,7 +5,8 @@
 //! punched out of the file. All spools of a run share one [`Budget`]. Where it is used up, or the disk is full,
 //! tar's bytes go straight to kopia as soon as everything before them has gone: slower, never wrong.
 //!
-//! The drainer closes kopia's stdin only after [`Spool::commit`]; [`Spool::abort`] is for when kopia is dead already.
+//! The drainer closes kopia's stdin only after [`Spool::commit`], and never after an error; [`Spool::abort`] closes it too
+//! and is for when kopia is dead already.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -188,7 +189,8 @@ impl Spool {
         on_thread("fill", move || shared.fill(&source))
     }
 
-    /// Moves everything into `sink` on a thread of its own; resolves when the sink is closed after a commit.
+    /// Moves everything into `sink` on a thread of its own; resolves when the sink is closed after a commit. After an error
+    /// the sink stays open until [`Spool::abort`].
     pub fn drain(&self, sink: OwnedFd) -> Result<oneshot::Receiver<Result<()>>> {
         let sink = Arc::new(sink);
         let shared = Arc::clone(&self.shared);
@@ -196,8 +198,10 @@ impl Spool {
         shared.changed.notify_all();
         on_thread("drain", move || {
             let result = shared.drain(&sink);
-            // The last two references: with them kopia sees the end of its input.
-            lock(&shared.state).sink = None;
+            // Kopia commits at the end of its input: after an error it must not see one before the abort.
+            if result.is_ok() {
+                lock(&shared.state).sink = None;
+            }
             drop(sink);
             result
         })
@@ -217,6 +221,9 @@ impl Spool {
         let mut state = lock(&self.shared.state);
         if state.verdict == Verdict::Open || verdict == Verdict::Abort {
             state.verdict = verdict;
+        }
+        if verdict == Verdict::Abort {
+            state.sink = None;
         }
         self.shared.changed.notify_all();
     }
@@ -418,8 +425,16 @@ fn has_room(pipe: &OwnedFd) -> bool {
 }
 
 fn sink_error(error: Errno) -> anyhow::Error {
-    anyhow::Error::from(error).context("kopia stopped reading its input")
+    match error {
+        Errno::PIPE => KopiaLeft.into(),
+        error => anyhow::Error::from(error).context("the spool could not be read"),
+    }
 }
+
+/// Its own end tells why.
+#[derive(Debug, thiserror::Error)]
+#[error("kopia stopped reading its input")]
+pub struct KopiaLeft;
 
 /// A file that only we can see and that is gone with us.
 fn nameless_file(folder: &Path) -> Result<File> {
@@ -542,6 +557,29 @@ mod tests {
         let filled = spool.fill(source.reader).unwrap();
         File::from(source.writer).write_all(b"x").unwrap();
         assert!(filled.blocking_recv().unwrap().is_err());
+    }
+
+    #[test]
+    fn after_an_error_the_reader_sees_no_end_before_the_abort() {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let spool = Spool::new(Some(folder.path()), Budget::new(CHUNK)).unwrap();
+        let (source, sink) = (pipe().unwrap(), pipe().unwrap());
+        File::from(source.writer).write_all(b"0123456789").unwrap();
+        let filled = spool.fill(source.reader).unwrap();
+        assert_eq!(filled.blocking_recv().unwrap().unwrap(), 10);
+        spool.shared.file.as_ref().unwrap().set_len(5).unwrap();
+        let drained = spool.drain(sink.writer).unwrap();
+        spool.commit();
+        assert!(drained.blocking_recv().unwrap().is_err());
+
+        let mut reader = File::from(sink.reader);
+        let mut buffer = [0; 10];
+        assert_eq!(reader.read(&mut buffer).unwrap(), 5);
+        let mut fds = [PollFd::new(&reader, PollFlags::IN)];
+        let at_once = Timespec::default();
+        assert_eq!(poll(&mut fds, Some(&at_once)).unwrap(), 0, "no end yet");
+        spool.abort();
+        assert_eq!(reader.read(&mut buffer).unwrap(), 0);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::spool::Spool;
+use super::spool::{KopiaLeft, Spool};
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Accepted, Kopia, NewSnapshot, Stream};
 use crate::shutdown::Shutdown;
@@ -85,12 +85,14 @@ impl Store {
             sink,
             slot: _slot,
         } = opened;
-        let drained = spool.drain(sink)?;
+        let broken = broken(spool.drain(sink)?);
+        tokio::pin!(broken);
         let size = tokio::select! {
             biased;
             () = self.shutdown.asked() => Err(self.interrupted()),
             size = &mut is_read => size.map_err(|_| NotRead.into()),
             error = stream.ended_early() => return Err(error),
+            error = &mut broken => Err(error),
             () = self.stalled(spool) => Err(self.stuck()),
         };
         let size = match size {
@@ -105,18 +107,13 @@ impl Store {
         let accepted = tokio::select! {
             biased;
             () = self.shutdown.asked() => Err(self.interrupted()),
+            error = &mut broken => Err(error),
             accepted = stream.finish(size, &taken, self.stall) => accepted,
         };
-        match accepted {
-            Ok(accepted) => {
-                drained.await??;
-                Ok(accepted)
-            }
-            Err(error) => {
-                stream.kill().await;
-                Err(error)
-            }
+        if accepted.is_err() {
+            stream.kill().await;
         }
+        accepted
     }
 
     /// Resolves when kopia has taken nothing for too long although something was there for it.
@@ -150,6 +147,15 @@ impl Store {
 
     fn interrupted(&self) -> anyhow::Error {
         Failure::new(self.shutdown.exit(), "a signal ended the run").into()
+    }
+}
+
+/// Resolves when the drainer has failed, unless that is the end of kopia, which is told by itself.
+async fn broken(drained: oneshot::Receiver<Result<()>>) -> anyhow::Error {
+    match drained.await {
+        Ok(Err(error)) if !error.is::<KopiaLeft>() => error,
+        Ok(_) => std::future::pending().await,
+        Err(_) => anyhow::anyhow!("the thread that feeds kopia has ended"),
     }
 }
 

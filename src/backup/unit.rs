@@ -177,7 +177,6 @@ impl Saving<'_> {
             self.plan.entries.clone(),
         )?;
         self.enter(Step::Stop).await;
-        let since = Instant::now();
         let (quiesced, stopped) =
             quiesce::stop_all(&self.run.engine, file, self.run.shutdown).await;
         // A bug of ours must not leave containers down: a panic is held until they are up.
@@ -187,7 +186,7 @@ impl Saving<'_> {
         self.enter(Step::Start).await;
         let started = quiesced.start(&self.run.engine).await;
         self.timeline.end();
-        self.downtime_seconds = since.elapsed().as_secs_f64();
+        self.downtime_seconds = started.downtime_seconds;
         self.still_stopped = started.still_stopped;
         self.warnings.extend(started.warnings);
         match result {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::record::RecordFile;
-use super::start::{Started, start_recorded};
+use super::start::{Started, forget, start_all};
 use crate::docker::Engine;
 use crate::error::Result;
 use crate::shutdown::Shutdown;
@@ -45,7 +45,8 @@ pub async fn replay(folder: &Path, ui: &Ui, shutdown: &Shutdown) -> Result<Repla
         ));
         let socket = file.record.socket.clone();
         let engine = Engine::connect(&socket).await?;
-        let started = start_recorded(&engine, file, shutdown).await;
+        let mut started = start_all(&engine, &file.record, shutdown).await;
+        forget(file, &mut started);
         replayed.started.up.extend(started.up);
         replayed.started.still_stopped.extend(started.still_stopped);
         replayed.started.warnings.extend(started.warnings);

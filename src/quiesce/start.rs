@@ -29,21 +29,17 @@ pub struct Started {
     pub still_stopped: Vec<(String, String)>,
     /// Things to tell, such as a container that is gone.
     pub warnings: Vec<String>,
+    /// From just before the first stop was asked until the last start was done; 0 for what an earlier run had stopped.
+    pub downtime_seconds: f64,
 }
 
-/// Starts what `file` names and removes it when all of it runs.
-pub(super) async fn start_recorded(
-    engine: &Engine,
-    file: RecordFile,
-    shutdown: &Shutdown,
-) -> Started {
-    let mut started = start_all(engine, &file.record, shutdown).await;
+/// Removes `file` when all that it names runs.
+pub(super) fn forget(file: RecordFile, started: &mut Started) {
     if started.still_stopped.is_empty()
         && let Err(error) = file.clear()
     {
         started.warnings.push(format!("{error:#}"));
     }
-    started
 }
 
 /// Starts what `record` names. A second signal ends the waiting for dependencies, and nothing else.

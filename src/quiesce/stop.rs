@@ -14,7 +14,7 @@ use crate::shutdown::Shutdown;
 #[derive(Debug)]
 pub struct Quiesced {
     file: RecordFile,
-    since: Instant,
+    since: Option<Instant>,
     shutdown: Shutdown,
 }
 
@@ -26,7 +26,7 @@ pub async fn stop_all(
 ) -> (Quiesced, Result<()>) {
     let mut quiesced = Quiesced {
         file,
-        since: Instant::now(),
+        since: None,
         shutdown: shutdown.clone(),
     };
     let result = quiesced.stop_levels(engine).await;
@@ -41,6 +41,10 @@ impl Quiesced {
                 anyhow::bail!("a signal came before everything was stopped");
             }
             self.file.asked(level)?;
+            if Some(level) == highest {
+                // The disk has had its time; from here on services are down.
+                self.since = Some(Instant::now());
+            }
             let stops = self
                 .entries()
                 .iter()
@@ -59,14 +63,18 @@ impl Quiesced {
         &self.file.record.entries
     }
 
-    /// Seconds since just before the first stop was asked.
+    /// Seconds since just before the first stop was asked; 0 when none was.
     pub fn seconds(&self) -> f64 {
-        self.since.elapsed().as_secs_f64()
+        self.since
+            .map_or(0.0, |since| since.elapsed().as_secs_f64())
     }
 
     /// Starts everything again and forgets the record when all of it runs. Never gives up early, no signal stops it: a
     /// second one only ends the waiting between dependencies.
     pub async fn start(self, engine: &Engine) -> Started {
-        start::start_recorded(engine, self.file, &self.shutdown).await
+        let mut started = start::start_all(engine, &self.file.record, &self.shutdown).await;
+        started.downtime_seconds = self.seconds();
+        start::forget(self.file, &mut started);
+        started
     }
 }

@@ -22,6 +22,7 @@ mod repository;
 mod restore;
 mod shutdown;
 mod state;
+mod timeline;
 mod tool;
 mod ui;
 

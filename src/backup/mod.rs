@@ -18,3 +18,4 @@ mod tar;
 mod unit;
 
 pub use run::{bring_up_what_is_down, remove_stale_work, run};
+pub use tar::Tar;

@@ -1,9 +1,105 @@
+//! `restore`: brings a restore point back to where it was.
+
+use serde_json::json;
+
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Exit, Failure, Result};
+use crate::model::UnitName;
+use crate::restore::request::{Request, Which};
+use crate::restore::{self, Plan, Session, reporter};
+use crate::ui::{prompt, text};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The unit to restore
+    #[arg(long, value_name = "UNIT")]
+    unit: Option<UnitName>,
 
-pub async fn run(_cx: &Context, _args: Args) -> Result<u8> {
-    Ok(0)
+    /// Which of its restore points: an id, or `latest` for the newest whole one
+    #[arg(long, value_name = "ID|latest")]
+    backup_id: Option<Which>,
+
+    /// Only this volume, or the bind mount of this path; may be given several times
+    #[arg(long = "volume", value_name = "VOLUME")]
+    volumes: Vec<String>,
+
+    /// Take a restore point that another host made
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+
+    /// Don't ask
+    #[arg(short, long)]
+    yes: bool,
+
+    /// Show what would be done, and do nothing
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+}
+
+pub async fn run(cx: &Context, args: Args) -> Result<u8> {
+    cx.require_root("restore")?;
+    let (Some(unit), Some(which)) = (args.unit, args.backup_id) else {
+        return Err(Failure::new(Exit::Usage, "what is to be restored?")
+            .hint("`kopi-docka restore --unit UNIT --backup-id latest`, with `--dry-run` to look first")
+            .hint("`kopi-docka list --snapshots` shows what there is")
+            .into());
+    };
+    let request = Request {
+        unit,
+        which,
+        only: args.volumes,
+        host: args.host,
+    };
+    let session = Session::open(cx, args.dry_run).await?;
+    let planned = session.plan(&request).await?;
+    show(cx, &planned.plan, args.dry_run);
+    if args.dry_run {
+        return Ok(0);
+    }
+    if !args.yes && !planned.plan.is_empty() {
+        let question = question(&planned.plan);
+        prompt::confirm(&question, "--yes", &cx.shutdown).await?;
+    }
+    let report = restore::apply(&session, planned).await?;
+    for warning in &report.warnings {
+        cx.ui.warn(warning);
+    }
+    cx.ui.event(&json!({"event": "restore_finished", "report": report}));
+    if !cx.ui.json && !cx.ui.quiet {
+        cx.ui.answer(reporter::report_text(&report));
+    }
+    for error in &report.errors {
+        cx.ui.error(&format!("error: {error}"));
+    }
+    Ok(report.exit_code)
+}
+
+fn show(cx: &Context, plan: &Plan, is_dry: bool) {
+    if cx.ui.json {
+        if is_dry {
+            cx.ui.answer_json(&json!({"plan": plan}));
+        } else {
+            cx.ui.event(&json!({"event": "restore_planned", "plan": plan}));
+        }
+        return;
+    }
+    let plan_text = reporter::plan_text(plan);
+    if is_dry {
+        cx.ui.answer(plan_text);
+    } else {
+        cx.ui.say(plan_text);
+    }
+    for warning in &plan.warnings {
+        cx.ui.warn(warning);
+    }
+}
+
+fn question(plan: &Plan) -> String {
+    let what = text::count(plan.sources.len(), "source");
+    if plan.stops.is_empty() {
+        format!("Restore {what} of `{}`?", plan.unit)
+    } else {
+        let stopped = text::count(plan.stops.len(), "container");
+        format!("Restore {what} of `{}`, with {stopped} stopped for a moment?", plan.unit)
+    }
 }

@@ -1,8 +1,10 @@
 //! Volumes one at a time: to look at one, and to make one again with all that it had.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 use bollard::models::{Volume, VolumeCreateRequest};
+use bollard::query_parameters::RemoveVolumeOptions;
 use serde_json::Value;
 
 use super::engine::{Engine, PATIENCE, bounded};
@@ -31,6 +33,33 @@ impl Engine {
         self.get_json(&format!("/volumes/{}", encoded(name)))
             .await
             .map_err(|error| error.doing(format!("volume `{name}` can't be inspected")))
+    }
+
+    /// Where the engine keeps its own data, `/var/lib/docker`.
+    pub async fn root_folder(&self) -> Result<PathBuf> {
+        let info = bounded(PATIENCE, self.docker.info())
+            .await
+            .map_err(|error| error.doing("Docker can't be asked where it keeps its data"))?;
+        Ok(info
+            .docker_root_dir
+            .unwrap_or_else(|| "/var/lib/docker".into())
+            .into())
+    }
+
+    /// Removes a volume with its data. No error when there is none; Docker refuses one that a container has.
+    pub async fn remove_volume(&self, name: &str) -> Result<()> {
+        let removed = bounded(
+            PATIENCE,
+            self.docker
+                .remove_volume(name, None::<RemoveVolumeOptions>),
+        )
+        .await;
+        match removed {
+            Err(error) if !error.is_not_found() => {
+                Err(error.doing(format!("volume `{name}` can't be removed")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes a volume, or does nothing when one with that name and driver exists: Docker does not compare the

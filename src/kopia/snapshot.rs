@@ -137,6 +137,11 @@ impl Kopia {
         Child::spawn(spec)
     }
 
+    /// Why a [`Kopia::show`] that did not exit with 0 failed.
+    pub fn failure(ended: &Ended) -> anyhow::Error {
+        failure::of(ended)
+    }
+
     /// Reads a small `file` inside the directory object `root`.
     pub async fn read_file(&self, root: &ObjectId, file: &str) -> Result<Vec<u8>> {
         let spec = self

@@ -1,3 +1,32 @@
-//! Bringing restore points back.
+//! Bringing restore points back, in place. Everything is extracted beside its target and checked while services run; then they are
+//! stopped for as long as a few renames take.
+//!
+//! Reading order: [`request`] (what is wanted) → [`points`], [`choose`] (which point) → [`session`] (from a request to a
+//! [`plan`]: [`recipe`], [`target`], [`files`], [`users`]) → [`apply`] (the order of it all: [`step`], [`journal`],
+//! [`staging`], [`extract`] with [`pump`], [`swap`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left.
 
+mod apply;
+mod aside;
+mod choose;
+mod extract;
+mod files;
+mod journal;
+mod plan;
 pub mod points;
+mod pump;
+mod recipe;
+pub mod replay;
+mod report;
+pub mod reporter;
+pub mod request;
+mod session;
+mod staging;
+mod step;
+mod swap;
+mod target;
+mod users;
+
+pub use apply::apply;
+pub use plan::Plan;
+pub use report::RestoreReport;
+pub use session::{Planned, Session};

@@ -3,6 +3,7 @@
 //! A reader that goes away (`| head`) is no error: what can't be written is dropped.
 
 pub mod progress;
+pub mod prompt;
 pub mod table;
 pub mod text;
 

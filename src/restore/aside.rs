@@ -1,0 +1,28 @@
+//! Work that blocks, on a thread of its own: a disk that doesn't answer must not stop us from hearing a signal.
+
+use anyhow::Context as _;
+use tokio::sync::oneshot;
+
+use crate::error::Result;
+
+/// Runs `work` on a thread. When the returned future is dropped the work goes on, and its result is lost.
+pub async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    start(work)?.await.context("a thread ended in a panic")?
+}
+
+/// As [`aside`], but the work has begun when this returns.
+pub fn start<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<oneshot::Receiver<Result<T>>> {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("restore".to_owned())
+        .spawn(move || {
+            // Whoever asked may have gone; then nobody needs the answer.
+            let _ = sender.send(work());
+        })
+        .context("no thread can be started")?;
+    Ok(receiver)
+}

@@ -1,0 +1,236 @@
+//! From a request to one restore point. What is not whole is never taken for whole.
+
+use std::collections::BTreeSet;
+
+use super::points::{Point, PointState};
+use super::request::{Request, Which};
+use crate::error::{Exit, Failure, Result};
+use crate::model::BackupId;
+
+/// How many points a hint names.
+const SHOWN: usize = 5;
+
+/// The point that `request` means. `points` are those of all hosts, the newest first; `identity` is ours.
+pub fn choose<'a>(points: &'a [Point], request: &Request, identity: &str) -> Result<&'a Point> {
+    let own: Vec<&Point> = points
+        .iter()
+        .filter(|point| is_made_by(point, request.host.as_deref(), identity))
+        .collect();
+    let of_unit: Vec<&Point> = own
+        .iter()
+        .copied()
+        .filter(|point| point.unit == request.unit)
+        .collect();
+    if of_unit.is_empty() {
+        return Err(unknown_unit(points, &own, request).into());
+    }
+    let point = match request.which {
+        Which::Latest => of_unit
+            .iter()
+            .copied()
+            .find(|point| point.state == PointState::Whole)
+            .ok_or_else(|| none_whole(&of_unit, request))?,
+        Which::Id(id) => of_unit
+            .iter()
+            .copied()
+            .find(|point| point.backup_id == id)
+            .ok_or_else(|| unknown_id(&of_unit, request, id))?,
+    };
+    if point.state == PointState::Unfinished {
+        return Err(Failure::new(
+            Exit::NothingMatched,
+            format!(
+                "{} of unit `{}` is no restore point: {}",
+                point.backup_id,
+                point.unit,
+                point.problems.join("; ")
+            ),
+        )
+        .hint(what_there_is(&of_unit))
+        .into());
+    }
+    Ok(point)
+}
+
+/// Points of the same place that are newer than `point` and not whole: the operator may have meant one of them.
+pub fn newer_but_not_whole<'a>(points: &'a [Point], point: &Point) -> Vec<&'a Point> {
+    points
+        .iter()
+        .filter(|other| {
+            other.identity == point.identity
+                && other.unit == point.unit
+                && other.backup_id > point.backup_id
+                && other.state != PointState::Whole
+        })
+        .collect()
+}
+
+fn is_made_by(point: &Point, host: Option<&str>, identity: &str) -> bool {
+    match host {
+        None => point.identity == identity,
+        Some(host) => {
+            let (user, _) = identity.split_once('@').unwrap_or((identity, ""));
+            point
+                .identity
+                .split_once('@')
+                .is_some_and(|(made_by, at)| made_by == user && at.eq_ignore_ascii_case(host))
+        }
+    }
+}
+
+fn unknown_unit(all: &[Point], own: &[&Point], request: &Request) -> Failure {
+    let by = match &request.host {
+        Some(host) => format!("made by host `{host}`"),
+        None => "made by this host".to_owned(),
+    };
+    let mut failure = Failure::new(
+        Exit::NothingMatched,
+        format!(
+            "there is no restore point of unit `{}` {by}",
+            request.unit
+        ),
+    );
+    let units: BTreeSet<&str> = own.iter().map(|point| point.unit.as_str()).collect();
+    if !units.is_empty() {
+        failure = failure.hint(format!("there are points of {}", quoted(units)));
+    }
+    let elsewhere: BTreeSet<&str> = all
+        .iter()
+        .filter(|point| point.unit == request.unit)
+        .filter_map(|point| point.identity.split_once('@'))
+        .map(|(_, host)| host)
+        .filter(|host| request.host.as_deref() != Some(*host))
+        .collect();
+    if !elsewhere.is_empty() {
+        failure = failure.hint(format!(
+            "`--host` takes those of another host; {} made some of this unit",
+            quoted(elsewhere)
+        ));
+    }
+    failure.hint("see all points with `kopi-docka list --snapshots --all-hosts`")
+}
+
+fn unknown_id(of_unit: &[&Point], request: &Request, id: BackupId) -> Failure {
+    Failure::new(
+        Exit::NothingMatched,
+        format!("unit `{}` has no restore point {id}", request.unit),
+    )
+    .hint(what_there_is(of_unit))
+}
+
+fn none_whole(of_unit: &[&Point], request: &Request) -> Failure {
+    let failure = Failure::new(
+        Exit::NothingMatched,
+        format!("unit `{}` has no whole restore point", request.unit),
+    );
+    match of_unit.iter().find(|point| point.state == PointState::Partial) {
+        Some(point) => failure
+            .note(format!(
+                "the newest with anything in it is {}: {}",
+                point.backup_id,
+                point.problems.join("; ")
+            ))
+            .hint(format!(
+                "`{}` tells what it has",
+                request.command(point.backup_id, &[])
+            )),
+        None => failure.hint("`kopi-docka backup` makes one"),
+    }
+}
+
+fn what_there_is(of_unit: &[&Point]) -> String {
+    let ids: Vec<String> = of_unit
+        .iter()
+        .filter(|point| point.state != PointState::Unfinished)
+        .take(SHOWN)
+        .map(|point| point.backup_id.to_string())
+        .collect();
+    if ids.is_empty() {
+        "there is no other one: `kopi-docka backup` makes one".to_owned()
+    } else {
+        format!("the newest are {}", ids.join(", "))
+    }
+}
+
+fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{exit_of, render};
+    use crate::model::{Grade, UnitName};
+
+    const OWN: &str = "kopi-docka@here";
+
+    fn point(unit: &str, day: u32, identity: &str, state: PointState) -> Point {
+        let backup_id = BackupId::parse(&format!("2026-01-{day:02}T00-00-00Z")).unwrap();
+        Point {
+            unit: UnitName::parse(unit).unwrap(),
+            backup_id,
+            identity: identity.to_owned(),
+            time: backup_id.time(),
+            state,
+            grade: Some(Grade::Ok),
+            bytes: 1,
+            problems: vec!["it lacks something".to_owned()],
+            recipe: None,
+            snapshots: Vec::new(),
+        }
+    }
+
+    fn points() -> Vec<Point> {
+        vec![
+            point("web", 9, OWN, PointState::Unfinished),
+            point("web", 8, OWN, PointState::Partial),
+            point("web", 7, "kopi-docka@there", PointState::Whole),
+            point("web", 6, OWN, PointState::Whole),
+            point("web", 5, OWN, PointState::Whole),
+            point("db", 4, "kopi-docka@there", PointState::Whole),
+            point("half", 3, OWN, PointState::Partial),
+        ]
+    }
+
+    fn chosen(unit: &str, which: &str, host: Option<&str>) -> Result<String> {
+        let request = Request {
+            unit: UnitName::parse(unit).unwrap(),
+            which: which.parse()?,
+            only: Vec::new(),
+            host: host.map(str::to_owned),
+        };
+        choose(&points(), &request, OWN).map(|point| point.backup_id.to_string())
+    }
+
+    #[test]
+    fn latest_is_the_newest_whole_one_of_this_host() {
+        assert_eq!(chosen("web", "latest", None).unwrap(), "2026-01-06T00-00-00Z");
+        assert_eq!(
+            chosen("web", "latest", Some("THERE")).unwrap(),
+            "2026-01-07T00-00-00Z"
+        );
+        assert_eq!(
+            newer_but_not_whole(&points(), &points()[3]).len(),
+            2,
+            "the unfinished and the partial one"
+        );
+    }
+
+    #[test]
+    fn what_does_not_exist_is_exit_4_and_names_what_does() {
+        for (unit, which, host, expected) in [
+            ("wbe", "latest", None, "there are points of `half`, `web`"),
+            ("db", "latest", None, "`there` made some of this unit"),
+            ("web", "2026-01-01T00-00-00Z", None, "2026-01-08T00-00-00Z, 2026-01-06T00-00-00Z"),
+            ("web", "2026-01-09T00-00-00Z", None, "is no restore point"),
+            ("half", "latest", None, "--unit half --backup-id 2026-01-03T00-00-00Z"),
+            ("web", "latest", Some("nobody"), "made by host `nobody`"),
+        ] {
+            let error = chosen(unit, which, host).unwrap_err();
+            let text = render(&error);
+            assert_eq!(exit_of(&error), Exit::NothingMatched, "{text}");
+            assert!(text.contains(expected), "{expected:?} in {text}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Brings the parts of a source into its staging folder: kopia's stdout, through us, into tar's stdin.
+//!
+//! It went well only if kopia and tar both exited with 0, every byte that the recipe promises went through, and tar
+//! had nothing to say. The end of the stream alone proves nothing: a kopia that dies ends it too.
+
+use std::path::{Component, Path};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::aside::aside;
+use super::journal::Swap;
+use super::plan::SourcePlan;
+use super::pump::pump;
+use crate::backup::Tar;
+use crate::error::{Exit, Failure, Result};
+use crate::kopia::{Activity, Kopia};
+use crate::model::point::Part;
+use crate::shutdown::Shutdown;
+use crate::tool::{Child, Ended, Input, Output, Spec, pipe};
+
+/// What every extraction gets.
+#[derive(Clone)]
+pub struct Extractor {
+    pub kopia: Kopia,
+    pub tar: Tar,
+    /// Without a byte that moves.
+    pub stall: Duration,
+    pub shutdown: Shutdown,
+    /// Turns true when another extraction has failed, and with it the whole.
+    pub is_cancelled: watch::Receiver<bool>,
+}
+
+/// Why an extraction ended early: another one has failed, and its error tells more.
+#[derive(Debug, thiserror::Error)]
+#[error("another source failed")]
+pub struct Cancelled;
+
+impl Extractor {
+    /// Extracts `source` into its staging folder, which must exist. On an error what is there is worth nothing.
+    pub async fn extract(&self, source: &SourcePlan, moved: &Activity) -> Result<()> {
+        let content = source.swap.content();
+        // A file comes in an archive of one: it is taken out of a folder of its own.
+        let folder = if source.is_file {
+            source.swap.staging.join("unpacked")
+        } else {
+            content.clone()
+        };
+        std::fs::create_dir(&folder)
+            .with_context(|| format!("`{}` can't be made", folder.display()))?;
+        for (index, part) in source.parts.iter().enumerate() {
+            let (delete, root) = (part.delete.clone(), folder.clone());
+            aside(move || {
+                if index > 0 {
+                    refuse_links_that_lead_out(&root)?;
+                }
+                delete.iter().try_for_each(|path| delete_below(&root, path))
+            })
+            .await?;
+            self.extract_part(part, &folder, moved).await?;
+        }
+        if source.is_file {
+            take_out(&folder, &source.swap)?;
+        }
+        let metadata = std::fs::symlink_metadata(&content)
+            .with_context(|| format!("the archive of {} is empty", source.key))?;
+        let is_as_expected = if source.is_file {
+            metadata.is_file()
+        } else {
+            metadata.is_dir()
+        };
+        if !is_as_expected {
+            anyhow::bail!("the archive does not hold what the recipe says");
+        }
+        Ok(())
+    }
+
+    async fn extract_part(&self, part: &Part, folder: &Path, moved: &Activity) -> Result<()> {
+        let (stream, archive) = (pipe()?, pipe()?);
+        let mut tar = Child::spawn(untar(&self.tar, folder).input(Input::Pipe(archive.reader)))?;
+        let mut kopia = self
+            .kopia
+            .show(&part.root, &part.file, Output::Pipe(stream.writer))?;
+        let pumped = pump(stream.reader, archive.writer, moved.clone())?;
+        let work = async {
+            let pumped = pumped.await.context("the pump ended in a panic")?;
+            let (kopia, tar) = tokio::join!(kopia.wait(), tar.wait());
+            Ok::<_, anyhow::Error>((pumped, kopia?, tar?))
+        };
+        let ended = tokio::select! {
+            biased;
+            () = self.shutdown.asked() => Err(
+                Failure::new(self.shutdown.exit(), "a signal ended the restore").into(),
+            ),
+            () = self.cancelled() => Err(Cancelled.into()),
+            () = stuck(moved, self.stall) => Err(self.stalled()),
+            ended = work => ended,
+        };
+        let (pumped, shown, extracted) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                tar.kill();
+                kopia.kill();
+                // Whoever removes the staging folder must find nobody at work in it.
+                let _ = tokio::join!(tar.wait(), kopia.wait());
+                return Err(error);
+            }
+        };
+        judge(part, pumped, &shown, &extracted)
+    }
+
+    async fn cancelled(&self) {
+        let mut is_cancelled = self.is_cancelled.clone();
+        if is_cancelled.wait_for(|it_is| *it_is).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn stalled(&self) -> anyhow::Error {
+        Failure::new(
+            Exit::Storage,
+            format!("no byte came for {} s", self.stall.as_secs()),
+        )
+        .hint("check that the storage answers (`kopi-docka repo-status`) and the disk (`dmesg`); `backup.stall_timeout` says how long to wait")
+        .into()
+    }
+}
+
+/// Reads an archive from stdin into `folder`. Never with `--absolute-names`: without it tar keeps `..`, absolute names
+/// and what links lead to inside the folder.
+fn untar(tar: &Tar, folder: &Path) -> Spec {
+    Spec::new(tar.program())
+        .args(["--extract", "--file=-"])
+        .args(["--preserve-permissions", "--same-owner", "--numeric-owner"])
+        // ACLs come as the extended attributes that they are. With --acls GNU tar 1.34 would drop them all, silently.
+        .args(["--xattrs", "--xattrs-include=*", "--no-acls"])
+        // Times before 1970 are restored, with a line each that would look like a loss.
+        .arg("--warning=no-timestamp")
+        .args(["--directory".as_ref(), folder.as_os_str()])
+}
+
+fn judge(part: &Part, pumped: Result<u64>, kopia: &Ended, tar: &Ended) -> Result<()> {
+    match pumped {
+        // Kopia then dies of it as well; only tar knows why.
+        Err(error) => Err(said(tar).context(error)),
+        Ok(_) if !kopia.status.success() => Err(Kopia::failure(kopia)),
+        Ok(bytes) if bytes != part.bytes => Err(Failure::new(
+            Exit::UnitsFailed,
+            format!(
+                "the repository gave {bytes} bytes instead of {}",
+                part.bytes
+            ),
+        )
+        .hint("the snapshot is damaged: take another restore point")
+        .into()),
+        Ok(_) if !tar.status.success() => Err(said(tar)),
+        // Attributes that can't be set leave the status at 0 and a line behind.
+        Ok(_) if !tar.stderr.is_empty() => Err(Failure::new(
+            Exit::UnitsFailed,
+            "not everything could be restored as it was",
+        )
+        .hint("the file system must be able to hold what was saved (owners, ACLs, extended attributes)")
+        .caused_by(said(tar))
+        .into()),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn said(tar: &Ended) -> anyhow::Error {
+    anyhow::anyhow!("tar said: {}", tar.stderr).context(tar.describe())
+}
+
+/// Resolves when nothing has moved for `limit`.
+async fn stuck(moved: &Activity, limit: Duration) {
+    let mut last = moved.total();
+    let mut since = Instant::now();
+    loop {
+        sleep((limit / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
+        let now = moved.total();
+        if now != last {
+            last = now;
+            since = Instant::now();
+        } else if since.elapsed() >= limit {
+            return;
+        }
+    }
+}
+
+/// Moves the one file of `folder` to where the swap takes it from.
+fn take_out(folder: &Path, swap: &Swap) -> Result<()> {
+    let entries: Vec<_> = std::fs::read_dir(folder)?.collect::<std::io::Result<_>>()?;
+    let [entry] = entries.as_slice() else {
+        anyhow::bail!(
+            "the archive of a single file holds {} files",
+            entries.len()
+        );
+    };
+    if !entry.file_type()?.is_file() {
+        anyhow::bail!("the archive of a single file holds something else");
+    }
+    std::fs::rename(entry.path(), swap.content())?;
+    std::fs::remove_dir(folder)?;
+    Ok(())
+}
+
+/// Removes `path` below `root`, if it is there. Goes through no link, and never above.
+fn delete_below(root: &Path, path: &str) -> Result<()> {
+    let relative = Path::new(path);
+    let is_plain = relative
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    if path.is_empty() || !is_plain {
+        anyhow::bail!("the recipe wants `{path}` to be deleted, which is no path inside the source");
+    }
+    let mut whole = root.to_owned();
+    let mut parts = relative.components().peekable();
+    while let Some(part) = parts.next() {
+        whole.push(part);
+        let Ok(metadata) = std::fs::symlink_metadata(&whole) else {
+            return Ok(());
+        };
+        if parts.peek().is_none() {
+            let removed = if metadata.is_dir() {
+                std::fs::remove_dir_all(&whole)
+            } else {
+                std::fs::remove_file(&whole)
+            };
+            return removed.with_context(|| format!("`{}` can't be deleted", whole.display()));
+        }
+        if !metadata.is_dir() {
+            anyhow::bail!("the recipe wants `{path}` to be deleted, which leads through a link");
+        }
+    }
+    Ok(())
+}
+
+/// Within one archive tar makes such links last, so that nothing is written through them. Those that an earlier part
+/// made it would follow.
+fn refuse_links_that_lead_out(root: &Path) -> Result<()> {
+    let mut folders = vec![(root.to_owned(), 0_usize)];
+    while let Some((folder, depth)) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                folders.push((entry.path(), depth + 1));
+            } else if kind.is_symlink() && leads_out(&std::fs::read_link(entry.path())?, depth) {
+                anyhow::bail!(
+                    "`{}` is a link that leads out of the source; a later part could be written through it",
+                    entry.path().display()
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a link to `target`, `depth` folders below the root, can leave the root.
+fn leads_out(target: &Path, depth: usize) -> bool {
+    let mut depth = depth;
+    for part in target.components() {
+        match part {
+            Component::Normal(_) | Component::CurDir => {}
+            // A name may be a link itself, so that going up from it leads anywhere: only the way up first is counted.
+            Component::ParentDir if depth > 0 => depth -= 1,
+            _ => return true,
+        }
+    }
+    target
+        .components()
+        .skip_while(|part| matches!(part, Component::ParentDir))
+        .any(|part| part == Component::ParentDir)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Compose files and what they name: put back where they were, beside what is there now.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::journal::Swap;
+use super::recipe::Recipe;
+use super::target::{self, Forbidden};
+use crate::discovery::mount_table::MountTable;
+use crate::error::Result;
+use crate::model::BackupId;
+use crate::model::point::FileRole;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct FilePlan {
+    pub path: PathBuf,
+    pub role: FileRole,
+    pub action: FileAction,
+    pub bytes: u64,
+    /// Where what is there now will be kept.
+    pub kept: Option<PathBuf>,
+    /// The copy in the recipe.
+    #[serde(skip)]
+    pub saved: PathBuf,
+    #[serde(skip)]
+    pub new_folders: Vec<PathBuf>,
+    /// `None` when there is nothing to do.
+    #[serde(skip)]
+    pub swap: Option<Swap>,
+    #[serde(skip)]
+    pub room: Option<(u64, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileAction {
+    /// It is as it was saved.
+    Leave,
+    /// It is missing.
+    PutBack,
+    Replace,
+}
+
+#[derive(Debug, Default)]
+pub struct Files {
+    pub plans: Vec<FilePlan>,
+    pub warnings: Vec<String>,
+}
+
+/// What is to be done with each file of the recipe. `targets` are restored as a whole, with all files in them. Blocks.
+pub fn plan(
+    recipe: &Recipe,
+    targets: &[PathBuf],
+    mounts: &MountTable,
+    forbidden: &Forbidden,
+    id: BackupId,
+) -> Files {
+    let mut files = Files::default();
+    for record in &recipe.record.files {
+        let path = &record.path;
+        let planned = plan_one(recipe, path, record.role, mounts, forbidden, id);
+        match planned {
+            Ok(Some(plan)) if targets.iter().any(|target| plan.path.starts_with(target)) => {}
+            Ok(Some(plan)) if files.plans.iter().any(|other| other.path == plan.path) => {}
+            Ok(Some(plan)) => files.plans.push(plan),
+            Ok(None) => files.warnings.push(format!(
+                "`{}` is named in the recipe but not in it, so it is left as it is",
+                path.display()
+            )),
+            // The data does not wait for a file that the operator can mend by hand.
+            Err(error) => files
+                .warnings
+                .push(format!("`{}` is left as it is: {error:#}", path.display())),
+        }
+    }
+    files
+}
+
+fn plan_one(
+    recipe: &Recipe,
+    path: &Path,
+    role: FileRole,
+    mounts: &MountTable,
+    forbidden: &Forbidden,
+    id: BackupId,
+) -> Result<Option<FilePlan>> {
+    target::check_name(path)?;
+    let Some(saved) = recipe.file(path)? else {
+        return Ok(None);
+    };
+    let target = target::look(path, mounts, forbidden)?;
+    if target.exists && !target.path.is_file() {
+        anyhow::bail!("something that is no file is there");
+    }
+    let action = if !target.exists {
+        FileAction::PutBack
+    } else if std::fs::read(&saved)? == std::fs::read(&target.path)? {
+        FileAction::Leave
+    } else {
+        FileAction::Replace
+    };
+    let swap = (action != FileAction::Leave)
+        .then(|| Swap::new(format!("`{}`", path.display()), target.path.clone(), id));
+    let bytes = std::fs::metadata(&saved)?.len();
+    Ok(Some(FilePlan {
+        path: target.path,
+        role,
+        action,
+        bytes,
+        kept: swap
+            .as_ref()
+            .filter(|_| action == FileAction::Replace)
+            .map(|swap| swap.kept.clone()),
+        saved,
+        new_folders: target.missing_folders,
+        room: swap.is_some().then_some((target.device, target.free_bytes)),
+        swap,
+    }))
+}
+
+/// Copies the saved file into the staging folder of its swap, with mode, owner and time: those of the file that it
+/// replaces, for a recipe may keep all files closed to others; else those that were saved. Blocks.
+pub fn stage(file: &FilePlan) -> Result<()> {
+    let Some(swap) = &file.swap else {
+        return Ok(());
+    };
+    let content = swap.content();
+    let copy = || -> Result<()> {
+        std::fs::copy(&file.saved, &content)?;
+        let saved = std::fs::metadata(&file.saved)?;
+        let model = std::fs::metadata(&swap.target).unwrap_or_else(|_| saved.clone());
+        std::os::unix::fs::chown(&content, Some(model.uid()), Some(model.gid()))?;
+        std::fs::set_permissions(&content, model.permissions())?;
+        std::fs::File::options()
+            .write(true)
+            .open(&content)?
+            .set_modified(saved.modified()?)?;
+        Ok(())
+    };
+    copy().with_context(|| format!("`{}` can't be put back", file.path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::restore::staging;
+
+    #[test]
+    fn a_file_that_differs_is_staged_with_the_mode_and_owner_of_the_one_it_replaces() {
+        let root = tempfile::tempdir().unwrap();
+        let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
+        let target = root.path().join("compose.yaml");
+        let saved = root.path().join("saved");
+        std::fs::write(&target, "now").unwrap();
+        std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::chown(&target, Some(1234), Some(4321)).unwrap();
+        std::fs::write(&saved, "before").unwrap();
+        std::fs::set_permissions(&saved, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let swap = Swap::new("f".to_owned(), target.clone(), id);
+        staging::make(&swap).unwrap();
+        let plan = FilePlan {
+            path: target,
+            role: FileRole::Compose,
+            action: FileAction::Replace,
+            bytes: 6,
+            kept: None,
+            saved,
+            new_folders: Vec::new(),
+            swap: Some(swap.clone()),
+            room: None,
+        };
+        stage(&plan).unwrap();
+        let staged = std::fs::metadata(swap.content()).unwrap();
+        assert_eq!(std::fs::read_to_string(swap.content()).unwrap(), "before");
+        assert_eq!((staged.uid(), staged.gid(), staged.mode() & 0o7777), (1234, 4321, 0o640));
+    }
+}

@@ -1,0 +1,269 @@
+//! The restore journal: written before the first thing is made, removed when nothing is left to finish or to undo.
+//!
+//! While it says `extracting` the targets hold what they held, and everything that was made can be removed. From `swapping`
+//! on everything is extracted, whole and on the disk, and the swaps are finished, so that a unit never starts
+//! half old and half new.
+
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::model::{BackupId, UnitName};
+use crate::state;
+
+const FORMAT: u32 = 1;
+
+/// The longest name of a file on Linux.
+const MAX_NAME_BYTES: usize = 255;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Journal {
+    pub format: u32,
+    /// The restore's own id: when it began.
+    pub id: BackupId,
+    pub unit: UnitName,
+    /// Where the engine is that the volumes belong to.
+    pub socket: PathBuf,
+    pub written_at: DateTime<Utc>,
+    pub phase: Phase,
+    pub swaps: Vec<Swap>,
+    /// Volumes that were not there before; made empty.
+    pub new_volumes: Vec<String>,
+    /// Folders that were not there before, the outermost first.
+    pub new_folders: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    Extracting,
+    Swapping,
+}
+
+/// One folder or file that takes the place of another. All its paths are in one folder, on one file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swap {
+    /// As the operator knows it: ``volume `db` ``.
+    pub what: String,
+    pub target: PathBuf,
+    /// A folder that only root can enter; what is extracted is in it, as [`Swap::content`].
+    pub staging: PathBuf,
+    /// What the old content is called when it is kept.
+    pub kept: PathBuf,
+    /// Inode number of what was extracted; it tells which of the two a name leads to. Set when swapping begins.
+    pub new_inode: Option<u64>,
+    /// Inode number of what the target was before; `None` when there was nothing.
+    pub old_inode: Option<u64>,
+}
+
+impl Swap {
+    pub fn new(what: String, target: PathBuf, id: BackupId) -> Self {
+        Self {
+            staging: beside(&target, "new", id),
+            kept: beside(&target, "before", id),
+            what,
+            target,
+            new_inode: None,
+            old_inode: None,
+        }
+    }
+
+    /// The new content before the swap, the old one after it.
+    pub fn content(&self) -> PathBuf {
+        self.staging.join("data")
+    }
+
+    pub fn parent(&self) -> &Path {
+        self.target.parent().unwrap_or(Path::new("/"))
+    }
+}
+
+/// `<name>.kopi-docka-<word>-<id>`, the name cut where it would get too long.
+fn beside(target: &Path, word: &str, id: BackupId) -> PathBuf {
+    let suffix = format!(".kopi-docka-{word}-{id}");
+    let name = target.file_name().unwrap_or_default();
+    let room = MAX_NAME_BYTES - suffix.len();
+    let mut new = if name.len() > room {
+        let text: String = name
+            .to_string_lossy()
+            .chars()
+            .scan(0, |used, c| {
+                *used += c.len_utf8();
+                (*used <= room).then_some(c)
+            })
+            .collect();
+        OsString::from(text)
+    } else {
+        name.to_owned()
+    };
+    new.push(suffix);
+    target.with_file_name(new)
+}
+
+/// Of the thing itself, not of what a link leads to; `None` when there is nothing.
+pub fn inode(path: &Path) -> Result<Option<u64>> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.ino())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("`{}` can't be looked at", path.display())),
+    }
+}
+
+/// A journal on the disk.
+#[derive(Debug)]
+pub struct JournalFile {
+    path: PathBuf,
+    pub journal: Journal,
+}
+
+impl JournalFile {
+    /// Writes the journal; after this it survives a power cut.
+    pub fn create(
+        folder: &Path,
+        id: BackupId,
+        unit: &UnitName,
+        socket: &Path,
+        swaps: Vec<Swap>,
+        new_volumes: Vec<String>,
+        new_folders: Vec<PathBuf>,
+    ) -> Result<Self> {
+        let file = Self {
+            path: Self::path(folder, id),
+            journal: Journal {
+                format: FORMAT,
+                id,
+                unit: unit.clone(),
+                socket: socket.to_owned(),
+                written_at: Utc::now(),
+                phase: Phase::Extracting,
+                swaps,
+                new_volumes,
+                new_folders,
+            },
+        };
+        file.save()?;
+        Ok(file)
+    }
+
+    pub fn path(folder: &Path, id: BackupId) -> PathBuf {
+        folder.join(format!("{id}.json"))
+    }
+
+    /// From now on it is finished, not undone. Everything must be extracted, and its users stopped.
+    pub fn decide(&mut self) -> Result<()> {
+        for swap in &mut self.journal.swaps {
+            swap.old_inode = inode(&swap.target)?;
+            swap.new_inode = inode(&swap.content())?;
+            if swap.new_inode.is_none() {
+                anyhow::bail!("what was extracted for {} is gone", swap.what);
+            }
+        }
+        self.journal.phase = Phase::Swapping;
+        self.save()
+    }
+
+    /// The swaps were taken back: what is left is to be removed.
+    pub fn retreat(&mut self) -> Result<()> {
+        self.journal.phase = Phase::Extracting;
+        self.save()
+    }
+
+    fn save(&self) -> Result<()> {
+        state::write(&self.path, &serde_json::to_vec_pretty(&self.journal)?)
+            .context("the journal of the restore can't be written")
+    }
+
+    /// Nothing is left to finish or to undo.
+    pub fn clear(&self) -> Result<()> {
+        state::remove(&self.path)
+    }
+
+    /// The journals that killed restores left, the oldest first, and the files that are none.
+    pub fn pending(folder: &Path) -> Result<(Vec<Self>, Vec<PathBuf>)> {
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok((Vec::new(), Vec::new()));
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("`{}` can't be read", folder.display()));
+            }
+        };
+        let (mut journals, mut damaged) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let parsed = std::fs::read(&path)
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<Journal>(&bytes).ok())
+                .filter(|journal| journal.format == FORMAT);
+            match parsed {
+                Some(journal) => journals.push(Self { path, journal }),
+                None => damaged.push(path),
+            }
+        }
+        journals.sort_by_key(|file| file.journal.id);
+        Ok((journals, damaged))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_beside_a_target_stay_within_what_a_file_system_takes() {
+        let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
+        let swap = Swap::new("v".to_owned(), "/srv/data".into(), id);
+        assert_eq!(
+            swap.kept,
+            Path::new("/srv/data.kopi-docka-before-2026-01-02T03-04-05Z")
+        );
+        assert_eq!(
+            swap.content(),
+            Path::new("/srv/data.kopi-docka-new-2026-01-02T03-04-05Z/data")
+        );
+        for long in ["x".repeat(255), "ä".repeat(127)] {
+            let swap = Swap::new("v".to_owned(), Path::new("/srv").join(long), id);
+            for path in [&swap.kept, &swap.staging] {
+                assert!(path.file_name().unwrap().len() <= MAX_NAME_BYTES);
+                assert_eq!(path.parent(), Some(Path::new("/srv")));
+            }
+        }
+    }
+
+    #[test]
+    fn a_journal_is_found_again_and_a_damaged_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let journals = folder.path().join("restoring");
+        assert!(JournalFile::pending(&journals).unwrap().0.is_empty());
+        let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
+        let unit = UnitName::parse("u").unwrap();
+        let swap = Swap::new("v".to_owned(), folder.path().join("data"), id);
+        let mut file = JournalFile::create(
+            &journals,
+            id,
+            &unit,
+            Path::new("/s"),
+            vec![swap],
+            Vec::new(),
+            Vec::new(),
+        )
+        .unwrap();
+        assert!(file.decide().is_err(), "nothing was extracted");
+        std::fs::write(journals.join("broken.json"), "{").unwrap();
+        let (found, damaged) = JournalFile::pending(&journals).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].journal, file.journal);
+        assert_eq!(damaged, [journals.join("broken.json")]);
+        file.clear().unwrap();
+        assert!(JournalFile::pending(&journals).unwrap().0.is_empty());
+    }
+}

@@ -1,0 +1,208 @@
+//! What a restore would do, decided before anything is touched.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::files::FilePlan;
+use super::journal::Swap;
+use super::recipe::SavedVolume;
+use crate::error::{Exit, Failure, Result};
+use crate::model::point::Part;
+use crate::model::{BackupId, Grade, SourceKey, UnitName};
+use crate::quiesce::Entry;
+use crate::ui::text;
+
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    /// The restore's own id.
+    pub restore_id: BackupId,
+    pub unit: UnitName,
+    pub backup_id: BackupId,
+    /// Who made the point.
+    pub identity: String,
+    pub grade: Grade,
+    pub is_whole_unit: bool,
+    pub sources: Vec<SourcePlan>,
+    pub files: Vec<FilePlan>,
+    /// What is stopped while the swap is made.
+    #[serde(serialize_with = "names")]
+    pub stops: Vec<Entry>,
+    /// Ids of those that could write to a target and go on all the same.
+    #[serde(skip)]
+    pub tolerated: Vec<String>,
+    pub space: Vec<Space>,
+    pub warnings: Vec<String>,
+    /// What brings the unit up when it has no containers here.
+    pub next_steps: Vec<String>,
+}
+
+/// One source that is extracted and swapped.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourcePlan {
+    #[serde(flatten)]
+    pub key: SourceKey,
+    pub target: PathBuf,
+    pub is_file: bool,
+    /// Length of its streams.
+    pub bytes: u64,
+    /// Where what is there now will be kept; `None` when nothing is there.
+    pub kept: Option<PathBuf>,
+    /// The volume isn't there and is made.
+    #[serde(skip)]
+    pub new_volume: Option<NewVolume>,
+    #[serde(skip)]
+    pub new_folders: Vec<PathBuf>,
+    #[serde(skip)]
+    pub parts: Vec<Part>,
+    #[serde(skip)]
+    pub swap: Swap,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewVolume {
+    pub name: String,
+    pub saved: SavedVolume,
+}
+
+/// Room on one file system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Space {
+    /// A folder on it.
+    pub path: PathBuf,
+    pub needed_bytes: u64,
+    pub free_bytes: u64,
+}
+
+fn names<S: serde::Serializer>(entries: &[Entry], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(entries.iter().map(|entry| &entry.name))
+}
+
+impl Plan {
+    pub fn swaps(&self) -> Vec<Swap> {
+        let sources = self.sources.iter().map(|source| source.swap.clone());
+        let files = self.files.iter().filter_map(|file| file.swap.clone());
+        sources.chain(files).collect()
+    }
+
+    pub fn new_volumes(&self) -> Vec<String> {
+        self.sources
+            .iter()
+            .filter_map(|source| Some(source.new_volume.as_ref()?.name.clone()))
+            .collect()
+    }
+
+    /// The outermost first, each once.
+    pub fn new_folders(&self) -> Vec<PathBuf> {
+        let sources = self.sources.iter().flat_map(|source| &source.new_folders);
+        let files = self.files.iter().flat_map(|file| &file.new_folders);
+        let mut folders: Vec<PathBuf> = sources.chain(files).cloned().collect();
+        folders.sort_by_key(|folder| (folder.components().count(), folder.clone()));
+        folders.dedup();
+        folders
+    }
+
+    /// Nothing in it needs containers to be stopped, or anything to be done at all.
+    pub fn is_empty(&self) -> bool {
+        self.swaps().is_empty()
+    }
+}
+
+/// What is needed on each file system: the old content stays, so the whole streams have to fit beside it.
+pub fn space<'a>(
+    needs: impl IntoIterator<Item = (u64, u64, u64, &'a std::path::Path)>,
+) -> Vec<Space> {
+    let mut by_device: BTreeMap<u64, Space> = BTreeMap::new();
+    for (device, free_bytes, bytes, path) in needs {
+        by_device
+            .entry(device)
+            .or_insert_with(|| Space {
+                path: path.to_owned(),
+                needed_bytes: 0,
+                free_bytes,
+            })
+            .needed_bytes += bytes;
+    }
+    by_device.into_values().collect()
+}
+
+pub fn check_space(spaces: &[Space]) -> Result<()> {
+    let Some(space) = spaces
+        .iter()
+        .find(|space| space.needed_bytes > space.free_bytes)
+    else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        Exit::UnitsFailed,
+        format!(
+            "the file system of `{}` has {} free, the restore needs {}: what is there now is kept beside it",
+            space.path.display(),
+            text::bytes(space.free_bytes),
+            text::bytes(space.needed_bytes)
+        ),
+    )
+    .hint("free space there (safety copies of earlier restores are called `….kopi-docka-before-…`), or restore fewer volumes at once with `--volume`")
+    .note("nothing was touched")
+    .into())
+}
+
+/// Sources whose target lies in that of another one that is restored too: the outer stream holds them as well. Of two
+/// with one target the first stays.
+pub fn covered(targets: &[(SourceKey, PathBuf)]) -> Vec<(SourceKey, SourceKey)> {
+    let mut covered: Vec<(SourceKey, SourceKey)> = Vec::new();
+    for (index, (key, path)) in targets.iter().enumerate() {
+        let outer = targets.iter().enumerate().find(|(other, (_, outer))| {
+            *other != index && path.starts_with(outer) && (path != outer || *other < index)
+        });
+        if let Some((_, (outer, _))) = outer {
+            covered.push((key.clone(), outer.clone()));
+        }
+    }
+    covered
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::error::render;
+
+    #[test]
+    fn space_is_counted_for_each_file_system_as_a_whole() {
+        let spaces = space([
+            (1, 100, 60, Path::new("/a")),
+            (2, 100, 60, Path::new("/b")),
+            (1, 100, 41, Path::new("/c")),
+        ]);
+        assert_eq!(spaces.len(), 2);
+        assert_eq!((spaces[0].needed_bytes, spaces[0].free_bytes), (101, 100));
+        let text = render(&check_space(&spaces).unwrap_err());
+        assert!(text.contains("`/a`") && text.contains("nothing was touched"), "{text}");
+        check_space(&spaces[1..]).unwrap();
+    }
+
+    #[test]
+    fn what_lies_in_another_target_is_restored_with_that() {
+        let bind = |path: &str| (SourceKey::Bind { path: path.into() }, PathBuf::from(path));
+        let volume = |name: &str, path: &str| {
+            (SourceKey::Volume { name: name.to_owned() }, PathBuf::from(path))
+        };
+        let found = covered(&[
+            volume("inner", "/srv/app/data"),
+            bind("/srv/app"),
+            volume("same", "/srv/app"),
+            bind("/srv/apple"),
+        ]);
+        let pairs: Vec<String> = found
+            .iter()
+            .map(|(inner, outer)| format!("{inner} in {outer}"))
+            .collect();
+        assert_eq!(
+            pairs,
+            ["volume `inner` in bind mount `/srv/app`", "volume `same` in bind mount `/srv/app`"]
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! Finishes or undoes what a killed restore left. Doing it twice is harmless.
+//!
+//! Must come before anything starts containers: a unit is never started half old and half new.
+
+use std::path::Path;
+
+use super::aside::aside;
+use super::journal::{Journal, JournalFile, Phase};
+use super::{staging, swap};
+use crate::docker::Engine;
+use crate::error::{Exit, Failure, Result};
+use crate::ui::Ui;
+
+/// What a replay found and did.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// Restores whose targets hold what they held before.
+    pub undone: usize,
+    /// Restores whose targets hold what was restored.
+    pub finished: usize,
+    pub warnings: Vec<String>,
+}
+
+/// Replays every journal in `folder`.
+pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
+    let (files, damaged) = JournalFile::pending(folder)?;
+    let mut replayed = Replayed::default();
+    for path in damaged {
+        replayed.warnings.push(format!(
+            "`{}` is no restore journal that this version can read: look for folders called `….kopi-docka-…` yourself, then remove it",
+            path.display()
+        ));
+    }
+    for mut file in files {
+        let journal = &file.journal;
+        let what = format!("the interrupted restore {} of `{}`", journal.id, journal.unit);
+        if journal.phase == Phase::Swapping {
+            ui.say(format!("Finishing {what}"));
+            match swap::exchange_all(&journal.swaps).await {
+                Ok(()) => {
+                    replayed.warnings.extend(keep_all(&file));
+                    replayed.finished += 1;
+                    continue;
+                }
+                Err(error) if error.is::<swap::NotTakenBack>() => {
+                    return Err(half_way(&what, error).into());
+                }
+                Err(error) => {
+                    replayed
+                        .warnings
+                        .push(format!("{what} could not be finished and is undone: {error:#}"));
+                    file.retreat()?;
+                }
+            }
+        }
+        ui.say(format!("Undoing {what}"));
+        match undo(&file).await {
+            Ok(()) => replayed.undone += 1,
+            // The targets are as they were: no reason to keep services down.
+            Err(error) => replayed.warnings.push(format!("{what} left things behind: {error:#}")),
+        }
+    }
+    Ok(replayed)
+}
+
+/// Keeps what was there before and forgets the journal; what can't be kept as it should is told, and stays where it is.
+fn keep_all(file: &JournalFile) -> Vec<String> {
+    let mut warnings: Vec<String> = file
+        .journal
+        .swaps
+        .iter()
+        .filter_map(|swap| {
+            let error = swap::keep(swap).err()?;
+            Some(format!(
+                "what {} held before is still in `{}`: {error:#}",
+                swap.what,
+                swap.staging.display()
+            ))
+        })
+        .collect();
+    if let Err(error) = file.clear() {
+        warnings.push(format!("{error:#}"));
+    }
+    warnings
+}
+
+/// Removes everything that the restore made. Its targets must hold what they held before.
+pub async fn undo(file: &JournalFile) -> Result<()> {
+    let journal = file.journal.clone();
+    let journal: Journal = aside(move || {
+        for swap in &journal.swaps {
+            staging::remove(swap)?;
+        }
+        Ok(journal)
+    })
+    .await?;
+    if !journal.new_volumes.is_empty() {
+        let engine = Engine::connect(&journal.socket).await?;
+        for name in &journal.new_volumes {
+            remove_if_empty(&engine, name).await?;
+        }
+    }
+    staging::remove_empty(&journal.new_folders);
+    file.clear()
+}
+
+/// A volume that we made and that nobody has used since.
+async fn remove_if_empty(engine: &Engine, name: &str) -> Result<()> {
+    let Some(volume) = engine.volume(name).await? else {
+        return Ok(());
+    };
+    let is_empty = match std::fs::read_dir(&volume.mountpoint) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(_) => false,
+    };
+    if is_empty {
+        engine.remove_volume(name).await?;
+    }
+    Ok(())
+}
+
+fn half_way(what: &str, error: anyhow::Error) -> Failure {
+    Failure::new(
+        Exit::StillStopped,
+        format!("{what} can be neither finished nor undone, so its containers are not started"),
+    )
+    .hint("mend what the error names, then run `kopi-docka recover`")
+    .caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::cli::Cli;
+    use crate::model::{BackupId, UnitName};
+    use crate::restore::journal::Swap;
+
+    fn quiet() -> Ui {
+        use clap::Parser as _;
+        Ui::new(&Cli::parse_from(["kopi-docka", "--quiet", "version"]))
+    }
+
+    fn fill(path: &Path, text: &str) {
+        std::fs::create_dir(path).unwrap();
+        std::fs::write(path.join("file"), text).unwrap();
+    }
+
+    /// Three targets with old content, one without; all extracted.
+    fn extracted(root: &Path) -> JournalFile {
+        let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
+        let names = ["one", "two", "three", "deep/fresh"];
+        let swaps: Vec<Swap> = names
+            .map(|name| Swap::new(name.to_owned(), root.join(name), id))
+            .into();
+        let file = JournalFile::create(
+            &root.join("journals"),
+            id,
+            &UnitName::parse("u").unwrap(),
+            Path::new("/nonexistent"),
+            swaps,
+            Vec::new(),
+            vec![root.join("deep")],
+        )
+        .unwrap();
+        std::fs::create_dir(root.join("deep")).unwrap();
+        for swap in &file.journal.swaps {
+            if swap.what != "deep/fresh" {
+                fill(&swap.target, "old");
+            }
+            staging::make(swap).unwrap();
+            fill(&swap.content(), "new");
+        }
+        file
+    }
+
+    fn contents(file: &JournalFile) -> Vec<Option<String>> {
+        let read = |swap: &Swap| std::fs::read_to_string(swap.target.join("file")).ok();
+        file.journal.swaps.iter().map(read).collect()
+    }
+
+    fn leftovers(root: &Path) -> Vec<PathBuf> {
+        let all = std::fs::read_dir(root).unwrap().chain(
+            std::fs::read_dir(root.join("deep")).into_iter().flatten(),
+        );
+        all.map(|entry| entry.unwrap().path())
+            .filter(|path| path.to_string_lossy().contains("kopi-docka-new"))
+            .collect()
+    }
+
+    fn old() -> Vec<Option<String>> {
+        vec![Some("old".into()), Some("old".into()), Some("old".into()), None]
+    }
+
+    #[tokio::test]
+    async fn what_was_only_extracted_is_undone() {
+        let root = tempfile::tempdir().unwrap();
+        let file = extracted(root.path());
+        for _ in 0..2 {
+            replay(&root.path().join("journals"), &quiet()).await.unwrap();
+            assert_eq!(contents(&file), old());
+            assert!(leftovers(root.path()).is_empty());
+            assert!(!root.path().join("deep").exists());
+        }
+        assert!(JournalFile::pending(&root.path().join("journals")).unwrap().0.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_journal_without_anything_made_is_undone_too() {
+        let root = tempfile::tempdir().unwrap();
+        let file = extracted(root.path());
+        for swap in &file.journal.swaps {
+            staging::remove(swap).unwrap();
+        }
+        std::fs::remove_dir(root.path().join("deep")).unwrap();
+        let replayed = replay(&root.path().join("journals"), &quiet()).await.unwrap();
+        assert_eq!((replayed.undone, replayed.warnings.len()), (1, 0));
+        assert_eq!(contents(&file), old());
+    }
+
+    /// Killed after each of the renames that a restore makes, in order.
+    #[tokio::test]
+    async fn a_kill_after_any_rename_ends_with_everything_new_and_the_old_kept() {
+        let renames = 4 * 2;
+        for killed_after in 0..=renames {
+            let root = tempfile::tempdir().unwrap();
+            let mut file = extracted(root.path());
+            file.decide().unwrap();
+            let swaps = file.journal.swaps.clone();
+            for step in 0..killed_after {
+                if step < 4 {
+                    swap::exchange_all(&swaps[step..=step]).await.unwrap();
+                } else {
+                    swap::keep(&swaps[step - 4]).unwrap();
+                }
+            }
+            for round in 0..2 {
+                let replayed = replay(&root.path().join("journals"), &quiet()).await.unwrap();
+                assert_eq!(replayed.finished, usize::from(round == 0), "{killed_after}");
+                assert!(replayed.warnings.is_empty(), "{:?}", replayed.warnings);
+                assert_eq!(contents(&file), vec![Some("new".to_owned()); 4], "{killed_after}");
+                assert!(leftovers(root.path()).is_empty(), "{killed_after}");
+            }
+            for swap in &swaps[..3] {
+                let kept = std::fs::read_to_string(swap.kept.join("file")).unwrap();
+                assert_eq!(kept, "old", "{killed_after}");
+            }
+            assert!(!swaps[3].kept.exists());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_finished_is_undone_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let mut file = extracted(root.path());
+        file.decide().unwrap();
+        swap::exchange_all(&file.journal.swaps[..2]).await.unwrap();
+        std::fs::remove_dir_all(file.journal.swaps[2].content()).unwrap();
+        let replayed = replay(&root.path().join("journals"), &quiet()).await.unwrap();
+        assert_eq!((replayed.finished, replayed.undone), (0, 1));
+        assert_eq!(replayed.warnings.len(), 1);
+        assert_eq!(contents(&file), old());
+        assert!(leftovers(root.path()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_can_be_neither_finished_nor_undone_starts_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let mut file = extracted(root.path());
+        file.decide().unwrap();
+        let swaps = file.journal.swaps.clone();
+        swap::exchange_all(&swaps[..1]).await.unwrap();
+        // Somebody took the old content away and put something else there.
+        fill(&root.path().join("other"), "other");
+        std::fs::remove_dir_all(swaps[0].content()).unwrap();
+        std::fs::rename(root.path().join("other"), swaps[0].content()).unwrap();
+        std::fs::remove_dir_all(swaps[1].content()).unwrap();
+        let error = replay(&root.path().join("journals"), &quiet()).await.unwrap_err();
+        assert_eq!(crate::error::exit_of(&error), Exit::StillStopped);
+        assert_eq!(JournalFile::pending(&root.path().join("journals")).unwrap().0.len(), 1);
+    }
+}

@@ -1,0 +1,55 @@
+//! What a restore did.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::files::FileAction;
+use crate::model::report::StepTime;
+use crate::model::{BackupId, SourceKey, UnitName};
+
+/// Fields are only ever added.
+#[derive(Debug, Serialize)]
+pub struct RestoreReport {
+    pub restore_id: BackupId,
+    pub unit: UnitName,
+    pub backup_id: BackupId,
+    pub identity: String,
+    /// Whether the targets hold what was saved. All of them do, or none.
+    pub is_restored: bool,
+    pub sources: Vec<RestoredSource>,
+    pub files: Vec<RestoredFile>,
+    /// From just before the first stop was asked until the last start was done; 0 when nothing was stopped.
+    pub downtime_seconds: f64,
+    pub steps: Vec<StepTime>,
+    pub warnings: Vec<String>,
+    /// What went wrong after the targets had their new content.
+    pub errors: Vec<String>,
+    pub still_stopped: Vec<String>,
+    pub next_steps: Vec<String>,
+    pub exit_code: u8,
+}
+
+#[derive(Debug, Serialize)]
+pub struct RestoredSource {
+    #[serde(flatten)]
+    pub key: SourceKey,
+    pub target: PathBuf,
+    pub bytes: u64,
+    /// Where what was there before is.
+    pub safety_copy: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct RestoredFile {
+    pub path: PathBuf,
+    pub action: FileAction,
+    pub safety_copy: Option<PathBuf>,
+}
+
+impl RestoreReport {
+    pub fn safety_copies(&self) -> impl Iterator<Item = &PathBuf> {
+        let sources = self.sources.iter().filter_map(|source| source.safety_copy.as_ref());
+        sources.chain(self.files.iter().filter_map(|file| file.safety_copy.as_ref()))
+    }
+}

@@ -1,0 +1,158 @@
+//! Turns a plan, its progress and its report into what people or programs read.
+
+use serde_json::json;
+
+use super::files::FileAction;
+use super::plan::{Plan, SourcePlan};
+use super::report::RestoreReport;
+use super::step::Step;
+use crate::kopia::Activity;
+use crate::model::UnitName;
+use crate::timeline::Step as _;
+use crate::ui::progress::{Progress, Track};
+use crate::ui::{Ui, table, text};
+
+/// What is shown while a restore is at work.
+pub struct Reporter {
+    ui: Ui,
+    progress: Progress,
+}
+
+impl Reporter {
+    pub fn new(ui: &Ui) -> Self {
+        Self {
+            ui: ui.clone(),
+            progress: Progress::new(ui),
+        }
+    }
+
+    pub fn step(&self, unit: &UnitName, step: Step) {
+        self.ui.event(&json!({
+            "event": "step", "unit": unit, "step": step.name(), "in_window": step.is_in_window(),
+        }));
+        self.progress
+            .headline(format!("{unit}: {}", step.words()), step.is_in_window());
+    }
+
+    /// Shows the bytes of `source` until [`Reporter::finished`].
+    pub fn track(&self, source: &SourcePlan) -> Activity {
+        let moved = Activity::default();
+        self.progress.track(Track {
+            label: source.key.to_string(),
+            estimated_bytes: source.bytes,
+            read: moved.clone(),
+            stored: moved.clone(),
+        });
+        moved
+    }
+
+    pub fn finished(&self, source: &SourcePlan) {
+        self.progress.finished(&source.key.to_string());
+    }
+
+    pub fn warn(&self, text: &str) {
+        self.progress.warn(text);
+    }
+}
+
+/// What would be done.
+pub fn plan_text(plan: &Plan) -> String {
+    let mut lines = vec![format!(
+        "Restore of `{}` from {} ({}, made by {})",
+        plan.unit, plan.backup_id, plan.grade, plan.identity
+    )];
+    if !plan.sources.is_empty() {
+        let rows = plan.sources.iter().map(|source| {
+            let now = match (&source.kept, &source.new_volume) {
+                (Some(_), _) => "replaced, kept beside it",
+                (None, Some(_)) => "missing: the volume is made",
+                (None, None) => "missing",
+            };
+            [
+                source.key.to_string(),
+                source.target.display().to_string(),
+                text::bytes(source.bytes),
+                now.to_owned(),
+            ]
+        });
+        lines.push(String::new());
+        lines.push(table::table(["DATA", "TARGET", "SIZE", "WHAT IS THERE"], &[2], rows));
+    }
+    if !plan.files.is_empty() {
+        let rows = plan.files.iter().map(|file| {
+            let action = match file.action {
+                FileAction::Leave => "left: it is the same",
+                FileAction::PutBack => "put back",
+                FileAction::Replace => "replaced, kept beside it",
+            };
+            [file.path.display().to_string(), action.to_owned()]
+        });
+        lines.push(String::new());
+        lines.push(table::table(["FILE", ""], &[], rows));
+    }
+    lines.push(String::new());
+    if plan.is_empty() {
+        lines.push("Nothing to do.".to_owned());
+    } else if plan.stops.is_empty() {
+        lines.push("No container is stopped.".to_owned());
+    } else {
+        let names: Vec<&str> = plan.stops.iter().map(|entry| entry.name.as_str()).collect();
+        lines.push(format!(
+            "Stopped for a moment, when everything is extracted: {}",
+            names.join(", ")
+        ));
+    }
+    for space in &plan.space {
+        lines.push(format!(
+            "Room in `{}`: {} needed, {} free",
+            space.path.display(),
+            text::bytes(space.needed_bytes),
+            text::bytes(space.free_bytes)
+        ));
+    }
+    lines.join("\n")
+}
+
+/// What was done.
+pub fn report_text(report: &RestoreReport) -> String {
+    let mut lines = Vec::new();
+    for source in &report.sources {
+        lines.push(format!(
+            "Restored {} ({}) in `{}`",
+            source.key,
+            text::bytes(source.bytes),
+            source.target.display()
+        ));
+    }
+    for file in &report.files {
+        let what = match file.action {
+            FileAction::Leave => continue,
+            FileAction::PutBack => "Put back",
+            FileAction::Replace => "Replaced",
+        };
+        lines.push(format!("{what} `{}`", file.path.display()));
+    }
+    if lines.is_empty() {
+        lines.push("Nothing to restore: everything is as it was saved.".to_owned());
+    }
+    if report.downtime_seconds > 0.0 {
+        lines.push(format!("Downtime: {}", text::seconds(report.downtime_seconds)));
+    }
+    let copies: Vec<String> = report
+        .safety_copies()
+        .map(|path| path.display().to_string())
+        .collect();
+    if !copies.is_empty() {
+        lines.push(String::new());
+        lines.push("What was there before is kept. When you don't need it any more:".to_owned());
+        for copy in copies {
+            lines.push(format!("  rm -rf {}", shell_words::quote(&copy)));
+        }
+    }
+    if !report.next_steps.is_empty() {
+        lines.push(String::new());
+        lines.push("The unit has no containers here. Next:".to_owned());
+        lines.extend(report.next_steps.iter().map(|step| format!("  {step}")));
+    }
+    lines.join("\n")
+}

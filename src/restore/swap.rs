@@ -1,0 +1,287 @@
+//! Putting the new in the place of the old. Each step is atomic, and each can be asked for again: inode numbers tell
+//! what was done before.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use super::journal::{Swap, inode};
+use crate::error::Result;
+use crate::fault;
+use crate::state::sync_folder;
+
+/// Puts every new content in place, or none: when one can't be swapped, those before it are taken back.
+pub async fn exchange_all(swaps: &[Swap]) -> Result<()> {
+    for (index, swap) in swaps.iter().enumerate() {
+        fault::reached(&format!("restore_swap_{}", index + 1)).await;
+        if let Err(error) = exchange(swap) {
+            let error = error.context(format!("{} can't be put in its place", swap.what));
+            return Err(match take_back_all(swaps) {
+                Ok(()) => error,
+                Err(back) => NotTakenBack(format!("{back:#}")).into_error(error),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The unit is half old and half new, and neither way can be finished.
+#[derive(Debug, thiserror::Error)]
+#[error("what was swapped before it can't be taken back either: {0}")]
+pub struct NotTakenBack(String);
+
+impl NotTakenBack {
+    fn into_error(self, cause: anyhow::Error) -> anyhow::Error {
+        cause.context(self)
+    }
+}
+
+pub fn take_back_all(swaps: &[Swap]) -> Result<()> {
+    let failures: Vec<String> = swaps
+        .iter()
+        .filter_map(|swap| {
+            let error = take_back(swap).err()?;
+            Some(format!("{}: {error:#}", swap.what))
+        })
+        .collect();
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        anyhow::bail!("{}", failures.join("; "))
+    }
+}
+
+fn exchange(swap: &Swap) -> Result<()> {
+    exchange_by(swap, exchange_names)
+}
+
+/// `swap_names` exchanges two names atomically, or says that this file system can't.
+fn exchange_by(swap: &Swap, swap_names: fn(&Path, &Path) -> Result<Swapped>) -> Result<()> {
+    let (content, target) = (swap.content(), &swap.target);
+    if inode(target)? == swap.new_inode {
+        return Ok(());
+    }
+    if inode(&content)? != swap.new_inode {
+        anyhow::bail!("what was extracted is no longer at `{}`", content.display());
+    }
+    if inode(target)?.is_some() && swap_names(&content, target)? == Swapped::NotPossible {
+        // For a moment there is nothing at all: the journal knows, and nobody is running.
+        rename_to_nothing(target, &swap.kept)?;
+    }
+    if inode(target)?.is_none() {
+        rename_to_nothing(&content, target)?;
+    }
+    sync(swap)
+}
+
+/// Puts the old content back, from wherever it is by now. Nothing to do when it never left.
+fn take_back(swap: &Swap) -> Result<()> {
+    let (content, target) = (swap.content(), &swap.target);
+    let holds_new = swap.new_inode.is_some() && inode(target)? == swap.new_inode;
+    if holds_new {
+        let old_is_in_staging = inode(&content)?.is_some() && inode(&content)? == swap.old_inode;
+        if old_is_in_staging && exchange_names(&content, target)? == Swapped::Done {
+            return sync(swap);
+        }
+        rename_to_nothing(target, &content)?;
+    }
+    let is_kept = swap.old_inode.is_some() && inode(&swap.kept)? == swap.old_inode;
+    if inode(target)?.is_none() && is_kept {
+        rename_to_nothing(&swap.kept, target)?;
+    }
+    if inode(target)? != swap.old_inode {
+        anyhow::bail!("`{}` holds neither the old nor the new content", target.display());
+    }
+    sync(swap)
+}
+
+/// Gives what was there before the name that it is kept under, and removes the staging folder. An empty folder isn't kept.
+/// Returns where the old content is, if there was any. Only after every exchange.
+pub fn keep(swap: &Swap) -> Result<Option<PathBuf>> {
+    let content = swap.content();
+    if let Some(found) = inode(&content)? {
+        if Some(found) == swap.new_inode {
+            anyhow::bail!("`{}` has not been put in its place", content.display());
+        }
+        match std::fs::remove_dir(&content) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory) => {
+                rename_to_nothing(&content, &swap.kept)?;
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("`{}` can't be moved", content.display()));
+            }
+        }
+    }
+    match std::fs::remove_dir(&swap.staging) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("`{}` can't be removed", swap.staging.display()));
+        }
+    }
+    sync_folder(swap.parent())?;
+    Ok(inode(&swap.kept)?.map(|_| swap.kept.clone()))
+}
+
+fn sync(swap: &Swap) -> Result<()> {
+    sync_folder(swap.parent())?;
+    if swap.staging.exists() {
+        sync_folder(&swap.staging)?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Swapped {
+    Done,
+    /// The file system or the kernel doesn't know how.
+    NotPossible,
+}
+
+fn exchange_names(one: &Path, other: &Path) -> Result<Swapped> {
+    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(Swapped::Done),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(Swapped::NotPossible),
+        Err(error) => Err(error).with_context(|| {
+            format!("`{}` and `{}` can't be exchanged", one.display(), other.display())
+        }),
+    }
+}
+
+/// Never onto something that is there.
+fn rename_to_nothing(from: &Path, to: &Path) -> Result<()> {
+    let moved = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if inode(to)?.is_none() => {
+            rustix::fs::rename(from, to)
+        }
+        result => result,
+    };
+    moved.with_context(|| {
+        format!("`{}` can't be renamed to `{}`", from.display(), to.display())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::BackupId;
+
+    /// A target and its new content, decided but not swapped.
+    fn prepared(root: &Path, name: &str, make: fn(&Path, &str), has_old: bool) -> Swap {
+        let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
+        let mut swap = Swap::new(name.to_owned(), root.join(name), id);
+        std::fs::create_dir(&swap.staging).unwrap();
+        make(&swap.content(), "new");
+        if has_old {
+            make(&swap.target, "old");
+        }
+        swap.new_inode = inode(&swap.content()).unwrap();
+        swap.old_inode = inode(&swap.target).unwrap();
+        swap
+    }
+
+    fn folder(path: &Path, text: &str) {
+        std::fs::create_dir(path).unwrap();
+        std::fs::write(path.join("file"), text).unwrap();
+    }
+
+    fn file(path: &Path, text: &str) {
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn text(path: &Path) -> Option<String> {
+        std::fs::read_to_string(path)
+            .or_else(|_| std::fs::read_to_string(path.join("file")))
+            .ok()
+    }
+
+    fn cannot(_: &Path, _: &Path) -> Result<Swapped> {
+        Ok(Swapped::NotPossible)
+    }
+
+    #[tokio::test]
+    async fn folders_and_files_are_swapped_and_the_old_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let swaps = [
+            prepared(root.path(), "folder", folder, true),
+            prepared(root.path(), "file", file, true),
+            prepared(root.path(), "fresh", folder, false),
+        ];
+        exchange_all(&swaps).await.unwrap();
+        exchange_all(&swaps).await.unwrap();
+        for swap in &swaps {
+            assert_eq!(text(&swap.target).as_deref(), Some("new"), "{}", swap.what);
+            let kept = keep(swap).unwrap();
+            assert_eq!(keep(swap).unwrap(), kept, "a second time changes nothing");
+            assert_eq!(kept.is_some(), swap.old_inode.is_some());
+            if let Some(kept) = kept {
+                assert_eq!(text(&kept).as_deref(), Some("old"));
+            }
+            assert!(!swap.staging.exists());
+        }
+    }
+
+    #[test]
+    fn a_file_system_without_exchange_takes_two_renames() {
+        let root = tempfile::tempdir().unwrap();
+        for (name, make) in [("folder", folder as fn(&Path, &str)), ("file", file)] {
+            let swap = prepared(root.path(), name, make, true);
+            exchange_by(&swap, cannot).unwrap();
+            exchange_by(&swap, cannot).unwrap();
+            assert_eq!(text(&swap.target).as_deref(), Some("new"));
+            assert_eq!(keep(&swap).unwrap(), Some(swap.kept.clone()));
+            assert_eq!(text(&swap.kept).as_deref(), Some("old"));
+
+            let swap = prepared(root.path(), &format!("half-{name}"), make, true);
+            rename_to_nothing(&swap.target, &swap.kept).unwrap();
+            exchange_by(&swap, cannot).unwrap();
+            assert_eq!(text(&swap.target).as_deref(), Some("new"), "finished from half way");
+
+            let swap = prepared(root.path(), &format!("back-{name}"), make, true);
+            rename_to_nothing(&swap.target, &swap.kept).unwrap();
+            take_back(&swap).unwrap();
+            assert_eq!(text(&swap.target).as_deref(), Some("old"), "taken back from half way");
+
+            let swap = prepared(root.path(), &format!("whole-{name}"), make, true);
+            exchange_by(&swap, cannot).unwrap();
+            take_back(&swap).unwrap();
+            take_back(&swap).unwrap();
+            assert_eq!(text(&swap.target).as_deref(), Some("old"), "taken back from the end");
+            assert_eq!(text(&swap.content()).as_deref(), Some("new"));
+        }
+    }
+
+    #[tokio::test]
+    async fn when_one_cannot_be_swapped_all_are_taken_back() {
+        let root = tempfile::tempdir().unwrap();
+        let swaps = [
+            prepared(root.path(), "one", folder, true),
+            prepared(root.path(), "fresh", folder, false),
+            prepared(root.path(), "two", folder, true),
+        ];
+        std::fs::remove_dir_all(swaps[2].content()).unwrap();
+        let error = exchange_all(&swaps).await.unwrap_err();
+        assert!(!error.is::<NotTakenBack>(), "{error:#}");
+        assert_eq!(text(&swaps[0].target).as_deref(), Some("old"));
+        assert_eq!(text(&swaps[2].target).as_deref(), Some("old"));
+        assert!(!swaps[1].target.exists());
+        assert_eq!(text(&swaps[1].content()).as_deref(), Some("new"));
+    }
+
+    #[test]
+    fn an_empty_folder_is_not_kept_and_what_has_no_place_yet_is_never_thrown_away() {
+        let root = tempfile::tempdir().unwrap();
+        let mut swap = prepared(root.path(), "v", folder, false);
+        std::fs::create_dir(&swap.target).unwrap();
+        swap.old_inode = inode(&swap.target).unwrap();
+        assert!(keep(&swap).is_err(), "the new content is still in the staging folder");
+        exchange(&swap).unwrap();
+        assert_eq!(keep(&swap).unwrap(), None);
+        assert_eq!(text(&swap.target).as_deref(), Some("new"));
+    }
+}

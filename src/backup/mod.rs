@@ -17,5 +17,5 @@ mod tags;
 mod tar;
 mod unit;
 
-pub use run::{bring_up_what_is_down, remove_stale_work, run};
+pub use run::{WORK_PREFIX, bring_up_what_is_down, remove_stale_work, run};
 pub use tar::Tar;

@@ -28,6 +28,7 @@ use crate::model::source::{Gap, GapReason};
 use crate::model::{BackupId, SourceKey, Unit, UnitName};
 use crate::quiesce::replay;
 use crate::repository::Repository;
+use crate::restore;
 use crate::shutdown::Shutdown;
 
 /// What all units of a run share.
@@ -75,7 +76,8 @@ impl Run<'_> {
     }
 }
 
-const WORK_PREFIX: &str = "work-";
+/// Of folders that hold secrets while they are needed.
+pub const WORK_PREFIX: &str = "work-";
 
 /// Backs up `units`, or all that are enabled when it is empty.
 pub async fn run(cx: &Context, units: &[UnitName]) -> Result<RunReport> {
@@ -362,6 +364,11 @@ fn report_path(config: &Config, id: BackupId) -> PathBuf {
 
 /// What an earlier run left stopped comes up before anything else; what can't be started is the operator's to see first.
 pub async fn bring_up_what_is_down(cx: &Context) -> Result<()> {
+    // First, so that nothing is started on data that is half restored.
+    let settled = restore::replay::replay(&cx.paths.restore_journals(), &cx.ui).await?;
+    for warning in &settled.warnings {
+        cx.ui.warn(warning);
+    }
     let replayed = replay::replay(&cx.paths.stop_records(), &cx.ui, &cx.shutdown).await?;
     for warning in &replayed.started.warnings {
         cx.ui.warn(warning);

@@ -29,6 +29,7 @@ use crate::model::point::MissingSource;
 use crate::model::report::{Outcome, SourceReport, UnitReport};
 use crate::model::{Grade, Source};
 use crate::quiesce::{self, Quiesced, RecordFile, cold};
+use crate::timeline::Step as _;
 
 /// A source on its way: what is known of it grows from step to step.
 #[derive(Debug)]

@@ -1,11 +1,14 @@
-//! `recover`: starts again what an interrupted run left stopped. Doing it twice is harmless.
+//! `recover`: finishes or undoes an interrupted restore, then starts again what an interrupted run left stopped. Doing it
+//! twice is harmless.
 
 use serde_json::json;
 
+use crate::backup;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::lock::Lock;
 use crate::quiesce::replay;
+use crate::restore;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
@@ -13,8 +16,11 @@ pub struct Args {}
 pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
     cx.require_root("recover")?;
     let _lock = Lock::take(&cx.paths.runtime, "recover")?;
+    backup::remove_stale_work(&cx.paths)?;
+    // First, so that nothing is started on data that is half restored.
+    let settled = restore::replay::replay(&cx.paths.restore_journals(), &cx.ui).await?;
     let replayed = replay::replay(&cx.paths.stop_records(), &cx.ui, &cx.shutdown).await?;
-    for warning in &replayed.started.warnings {
+    for warning in settled.warnings.iter().chain(&replayed.started.warnings) {
         cx.ui.warn(warning);
     }
     let still_stopped = &replayed.started.still_stopped;
@@ -22,12 +28,23 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
         let names: Vec<&String> = still_stopped.iter().map(|(name, _)| name).collect();
         cx.ui.answer_json(&json!({
             "records": replayed.records, "up": replayed.started.up, "still_stopped": names,
+            "restores_finished": settled.finished, "restores_undone": settled.undone,
         }));
-    } else if replayed.records == 0 {
-        cx.ui.answer("Nothing to recover: no run was interrupted.");
-    } else if !replayed.started.up.is_empty() {
-        cx.ui
-            .answer(format!("Running again: {}", replayed.started.up.join(", ")));
+    } else {
+        if settled.finished > 0 {
+            cx.ui
+                .answer("Finished: the interrupted restore is in place.");
+        }
+        if settled.undone > 0 {
+            cx.ui
+                .answer("Undone: the interrupted restore changed nothing.");
+        }
+        if !replayed.started.up.is_empty() {
+            cx.ui
+                .answer(format!("Running again: {}", replayed.started.up.join(", ")));
+        } else if replayed.records + settled.finished + settled.undone == 0 {
+            cx.ui.answer("Nothing to recover: no run was interrupted.");
+        }
     }
     let Some((name, reason)) = still_stopped.first() else {
         return Ok(0);

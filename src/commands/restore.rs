@@ -64,7 +64,8 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     for warning in &report.warnings {
         cx.ui.warn(warning);
     }
-    cx.ui.event(&json!({"event": "restore_finished", "report": report}));
+    cx.ui
+        .event(&json!({"event": "restore_finished", "report": report}));
     if !cx.ui.json && !cx.ui.quiet {
         cx.ui.answer(reporter::report_text(&report));
     }
@@ -79,7 +80,8 @@ fn show(cx: &Context, plan: &Plan, is_dry: bool) {
         if is_dry {
             cx.ui.answer_json(&json!({"plan": plan}));
         } else {
-            cx.ui.event(&json!({"event": "restore_planned", "plan": plan}));
+            cx.ui
+                .event(&json!({"event": "restore_planned", "plan": plan}));
         }
         return;
     }
@@ -100,6 +102,9 @@ fn question(plan: &Plan) -> String {
         format!("Restore {what} of `{}`?", plan.unit)
     } else {
         let stopped = text::count(plan.stops.len(), "container");
-        format!("Restore {what} of `{}`, with {stopped} stopped for a moment?", plan.unit)
+        format!(
+            "Restore {what} of `{}`, with {stopped} stopped for a moment?",
+            plan.unit
+        )
     }
 }

@@ -50,8 +50,7 @@ impl Engine {
     pub async fn remove_volume(&self, name: &str) -> Result<()> {
         let removed = bounded(
             PATIENCE,
-            self.docker
-                .remove_volume(name, None::<RemoveVolumeOptions>),
+            self.docker.remove_volume(name, None::<RemoveVolumeOptions>),
         )
         .await;
         match removed {
@@ -63,13 +62,13 @@ impl Engine {
     }
 
     /// Makes a volume, or does nothing when one with that name and driver exists: Docker does not compare the
-    /// options and labels of one that is there.
+    /// options and labels of one that is there. Without options is not the same as with none: `inspect` shows what was asked.
     pub async fn create_volume(
         &self,
         name: &str,
         driver: &str,
-        options: &BTreeMap<String, String>,
-        labels: &BTreeMap<String, String>,
+        options: Option<&BTreeMap<String, String>>,
+        labels: Option<&BTreeMap<String, String>>,
     ) -> Result<Volume> {
         let owned = |map: &BTreeMap<String, String>| -> HashMap<String, String> {
             map.iter()
@@ -79,8 +78,8 @@ impl Engine {
         let request = VolumeCreateRequest {
             name: Some(name.to_owned()),
             driver: Some(driver.to_owned()),
-            driver_opts: Some(owned(options)),
-            labels: Some(owned(labels)),
+            driver_opts: options.map(owned),
+            labels: labels.map(owned),
             ..Default::default()
         };
         bounded(PATIENCE, self.docker.create_volume(request))
@@ -108,7 +107,7 @@ mod tests {
         let options = pairs(&[("type", "none"), ("o", "bind"), ("device", "/srv")]);
         let labels = pairs(&[("com.docker.compose.volume", "data")]);
         engine
-            .create_volume("kdd-made", "local", &options, &labels)
+            .create_volume("kdd-made", "local", Some(&options), Some(&labels))
             .await
             .unwrap();
         let made = engine.volume("kdd-made").await.unwrap().unwrap();

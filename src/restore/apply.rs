@@ -1,17 +1,17 @@
 //! Carries a plan out: everything is extracted and checked while services run; the WINDOW is stop, swap all, start.
 
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::Instant;
 
 use super::aside::aside;
 use super::extract::{Cancelled, Extractor};
 use super::files;
-use super::journal::JournalFile;
+use super::journal::{JournalFile, Phase};
 use super::plan::{NewVolume, Plan, SourcePlan};
 use super::recipe::Recipe;
 use super::replay::undo;
@@ -82,7 +82,7 @@ impl Applying<'_> {
     }
 
     /// Returns where what was there before is, one for each swap.
-    async fn bring_in(&mut self, file: &mut JournalFile) -> Result<Vec<Option<std::path::PathBuf>>> {
+    async fn bring_in(&mut self, file: &mut JournalFile) -> Result<Vec<Option<PathBuf>>> {
         self.create().await?;
         self.extract().await?;
         self.enter(Step::Sync).await;
@@ -139,7 +139,11 @@ impl Applying<'_> {
                 }
                 result.map_err(|error| {
                     let what = format!("{} could not be read back", source.key);
-                    if error.is::<Cancelled>() { error } else { error.context(what) }
+                    if error.is::<Cancelled>() {
+                        error
+                    } else {
+                        error.context(what)
+                    }
                 })
             }
         });
@@ -160,7 +164,7 @@ impl Applying<'_> {
     }
 
     /// Stops, swaps, starts. The containers are up again when this returns, whatever it returns.
-    async fn window(&mut self, file: &mut JournalFile) -> Result<Vec<Option<std::path::PathBuf>>> {
+    async fn window(&mut self, file: &mut JournalFile) -> Result<Vec<Option<PathBuf>>> {
         let session = self.session;
         let users = session.users_now(&self.plan, &self.recipe.record).await?;
         self.plan.stops = users.entries;
@@ -178,27 +182,31 @@ impl Applying<'_> {
             self.plan.stops.clone(),
         )?;
         self.enter(Step::Stop).await;
-        let since = Instant::now();
         let (quiesced, stopped) =
             quiesce::stop_all(&session.engine, record, &session.cx.shutdown).await;
         // A bug of ours must not leave containers down: a panic is held until they are up.
         let result = AssertUnwindSafe(self.swap(file, stopped, Some(&quiesced)))
             .catch_unwind()
             .await;
+        if result.is_err() && file.journal.phase == Phase::Swapping {
+            // A bug between two swaps: the unit must not start half old and half new.
+            let _ = swap::exchange_all(&file.journal.swaps).await;
+        }
         if let Ok(Err(error)) = &result
             && error.is::<swap::NotTakenBack>()
         {
             // Half old and half new: the record stays for `recover`, which starts them when that is mended.
+            self.downtime_seconds = quiesced.seconds();
             let names = quiesced.entries().iter().map(|entry| entry.name.clone());
             self.still_stopped = names.map(|name| (name, String::new())).collect();
         } else {
             self.enter(Step::Start).await;
             let started = quiesced.start(&session.engine).await;
+            self.downtime_seconds = started.downtime_seconds;
             self.still_stopped = started.still_stopped;
             self.warnings.extend(started.warnings);
         }
         self.timeline.end();
-        self.downtime_seconds = since.elapsed().as_secs_f64();
         let kept = match result {
             Ok(result) => result?,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -216,12 +224,21 @@ impl Applying<'_> {
         file: &mut JournalFile,
         stopped: Result<()>,
         quiesced: Option<&Quiesced>,
-    ) -> Result<Vec<Option<std::path::PathBuf>>> {
+    ) -> Result<Vec<Option<PathBuf>>> {
+        if stopped.is_err() {
+            self.refuse_when_asked_to_end()?;
+        }
         stopped?;
         self.enter(Step::ProveCold).await;
         let entries = quiesced.map_or(&[][..], Quiesced::entries);
         let sources: Vec<Source> = self.plan.sources.iter().map(as_source).collect();
-        cold::prove(&self.session.engine, entries, &sources, &self.plan.tolerated).await?;
+        cold::prove(
+            &self.session.engine,
+            entries,
+            &sources,
+            &self.plan.tolerated,
+        )
+        .await?;
         self.refuse_when_asked_to_end()?;
         self.enter(Step::Decide).await;
         file.decide()?;
@@ -270,11 +287,10 @@ impl Applying<'_> {
         if exit == Exit::Unexpected {
             exit = Exit::UnitsFailed;
         }
-        if !is_half_way
-            && let Err(left) = undo(file).await
-        {
-            self.warnings
-                .push(format!("`kopi-docka recover` removes what is left: {left:#}"));
+        if !is_half_way && let Err(left) = undo(file).await {
+            self.warnings.push(format!(
+                "`kopi-docka recover` removes what is left: {left:#}"
+            ));
         }
         for warning in &self.warnings {
             self.reporter.warn(warning);
@@ -282,10 +298,7 @@ impl Applying<'_> {
         if !self.still_stopped.is_empty() {
             exit = Exit::StillStopped;
         }
-        let mut failure = Failure::new(
-            exit,
-            format!("unit `{}` was not restored", self.plan.unit),
-        );
+        let mut failure = Failure::new(exit, format!("unit `{}` was not restored", self.plan.unit));
         if is_half_way {
             failure = failure.hint("mend what the error names, then run `kopi-docka recover`");
         } else {
@@ -297,7 +310,11 @@ impl Applying<'_> {
                 self.plan.unit
             ))
         } else {
-            let names: Vec<&str> = self.still_stopped.iter().map(|(name, _)| name.as_str()).collect();
+            let names: Vec<&str> = self
+                .still_stopped
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect();
             failure
                 .note(format!("still stopped: {}", names.join(", ")))
                 .hint("see `docker logs` of them, mend it, then run `kopi-docka recover`")
@@ -305,7 +322,7 @@ impl Applying<'_> {
         failure.caused_by(error).into()
     }
 
-    fn into_report(self, kept: Vec<Option<std::path::PathBuf>>) -> RestoreReport {
+    fn into_report(self, kept: Vec<Option<PathBuf>>) -> RestoreReport {
         let shutdown = &self.session.cx.shutdown;
         let mut errors = self.errors;
         for (name, reason) in &self.still_stopped {
@@ -346,7 +363,11 @@ impl Applying<'_> {
             steps: self.timeline.into_steps(),
             warnings: self.warnings,
             errors,
-            still_stopped: self.still_stopped.into_iter().map(|(name, _)| name).collect(),
+            still_stopped: self
+                .still_stopped
+                .into_iter()
+                .map(|(name, _)| name)
+                .collect(),
             next_steps: self.plan.next_steps,
             exit_code,
         }
@@ -354,10 +375,9 @@ impl Applying<'_> {
 }
 
 async fn make_volume(engine: &Engine, new: &NewVolume, source: &SourcePlan) -> Result<()> {
-    let options = new.saved.options.clone().unwrap_or_default();
-    let labels = new.saved.labels.clone().unwrap_or_default();
+    let (options, labels) = (new.saved.options.as_ref(), new.saved.labels.as_ref());
     let volume = engine
-        .create_volume(&new.name, &new.saved.driver, &options, &labels)
+        .create_volume(&new.name, &new.saved.driver, options, labels)
         .await?;
     let is_elsewhere = source.target.ends_with("_data")
         && std::fs::canonicalize(&volume.mountpoint).ok().as_deref() != Some(&*source.target);

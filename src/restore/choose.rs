@@ -85,10 +85,7 @@ fn unknown_unit(all: &[Point], own: &[&Point], request: &Request) -> Failure {
     };
     let mut failure = Failure::new(
         Exit::NothingMatched,
-        format!(
-            "there is no restore point of unit `{}` {by}",
-            request.unit
-        ),
+        format!("there is no restore point of unit `{}` {by}", request.unit),
     );
     let units: BTreeSet<&str> = own.iter().map(|point| point.unit.as_str()).collect();
     if !units.is_empty() {
@@ -123,7 +120,10 @@ fn none_whole(of_unit: &[&Point], request: &Request) -> Failure {
         Exit::NothingMatched,
         format!("unit `{}` has no whole restore point", request.unit),
     );
-    match of_unit.iter().find(|point| point.state == PointState::Partial) {
+    match of_unit
+        .iter()
+        .find(|point| point.state == PointState::Partial)
+    {
         Some(point) => failure
             .note(format!(
                 "the newest with anything in it is {}: {}",
@@ -205,7 +205,10 @@ mod tests {
 
     #[test]
     fn latest_is_the_newest_whole_one_of_this_host() {
-        assert_eq!(chosen("web", "latest", None).unwrap(), "2026-01-06T00-00-00Z");
+        assert_eq!(
+            chosen("web", "latest", None).unwrap(),
+            "2026-01-06T00-00-00Z"
+        );
         assert_eq!(
             chosen("web", "latest", Some("THERE")).unwrap(),
             "2026-01-07T00-00-00Z"
@@ -222,9 +225,19 @@ mod tests {
         for (unit, which, host, expected) in [
             ("wbe", "latest", None, "there are points of `half`, `web`"),
             ("db", "latest", None, "`there` made some of this unit"),
-            ("web", "2026-01-01T00-00-00Z", None, "2026-01-08T00-00-00Z, 2026-01-06T00-00-00Z"),
+            (
+                "web",
+                "2026-01-01T00-00-00Z",
+                None,
+                "2026-01-08T00-00-00Z, 2026-01-06T00-00-00Z",
+            ),
             ("web", "2026-01-09T00-00-00Z", None, "is no restore point"),
-            ("half", "latest", None, "--unit half --backup-id 2026-01-03T00-00-00Z"),
+            (
+                "half",
+                "latest",
+                None,
+                "--unit half --backup-id 2026-01-03T00-00-00Z",
+            ),
             ("web", "latest", Some("nobody"), "made by host `nobody`"),
         ] {
             let error = chosen(unit, which, host).unwrap_err();

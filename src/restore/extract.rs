@@ -3,6 +3,7 @@
 //! It went well only if kopia and tar both exited with 0, every byte that the recipe promises went through, and tar
 //! had nothing to say. The end of the stream alone proves nothing: a kopia that dies ends it too.
 
+use std::ffi::OsString;
 use std::path::{Component, Path};
 use std::time::Duration;
 
@@ -131,6 +132,8 @@ impl Extractor {
 /// Reads an archive from stdin into `folder`. Never with `--absolute-names`: without it tar keeps `..`, absolute names
 /// and what links lead to inside the folder.
 fn untar(tar: &Tar, folder: &Path) -> Spec {
+    let mut directory = OsString::from("--directory=");
+    directory.push(folder);
     Spec::new(tar.program())
         .args(["--extract", "--file=-"])
         .args(["--preserve-permissions", "--same-owner", "--numeric-owner"])
@@ -138,7 +141,7 @@ fn untar(tar: &Tar, folder: &Path) -> Spec {
         .args(["--xattrs", "--xattrs-include=*", "--no-acls"])
         // Times before 1970 are restored, with a line each that would look like a loss.
         .arg("--warning=no-timestamp")
-        .args(["--directory".as_ref(), folder.as_os_str()])
+        .arg(directory)
 }
 
 fn judge(part: &Part, pumped: Result<u64>, kopia: &Ended, tar: &Ended) -> Result<()> {
@@ -192,10 +195,7 @@ async fn stuck(moved: &Activity, limit: Duration) {
 fn take_out(folder: &Path, swap: &Swap) -> Result<()> {
     let entries: Vec<_> = std::fs::read_dir(folder)?.collect::<std::io::Result<_>>()?;
     let [entry] = entries.as_slice() else {
-        anyhow::bail!(
-            "the archive of a single file holds {} files",
-            entries.len()
-        );
+        anyhow::bail!("the archive of a single file holds {} files", entries.len());
     };
     if !entry.file_type()?.is_file() {
         anyhow::bail!("the archive of a single file holds something else");
@@ -212,7 +212,9 @@ fn delete_below(root: &Path, path: &str) -> Result<()> {
         .components()
         .all(|part| matches!(part, Component::Normal(_)));
     if path.is_empty() || !is_plain {
-        anyhow::bail!("the recipe wants `{path}` to be deleted, which is no path inside the source");
+        anyhow::bail!(
+            "the recipe wants `{path}` to be deleted, which is no path inside the source"
+        );
     }
     let mut whole = root.to_owned();
     let mut parts = relative.components().peekable();

@@ -121,8 +121,7 @@ fn plan_one(
     }))
 }
 
-/// Copies the saved file into the staging folder of its swap, with mode, owner and time: those of the file that it
-/// replaces, for a recipe may keep all files closed to others; else those that were saved. Blocks.
+/// Copies the saved file into the staging folder of its swap, with its mode, owner and time. Blocks.
 pub fn stage(file: &FilePlan) -> Result<()> {
     let Some(swap) = &file.swap else {
         return Ok(());
@@ -131,9 +130,9 @@ pub fn stage(file: &FilePlan) -> Result<()> {
     let copy = || -> Result<()> {
         std::fs::copy(&file.saved, &content)?;
         let saved = std::fs::metadata(&file.saved)?;
-        let model = std::fs::metadata(&swap.target).unwrap_or_else(|_| saved.clone());
-        std::os::unix::fs::chown(&content, Some(model.uid()), Some(model.gid()))?;
-        std::fs::set_permissions(&content, model.permissions())?;
+        std::os::unix::fs::chown(&content, Some(saved.uid()), Some(saved.gid()))?;
+        // After the owner: changing that takes setuid bits away.
+        std::fs::set_permissions(&content, saved.permissions())?;
         std::fs::File::options()
             .write(true)
             .open(&content)?
@@ -151,32 +150,39 @@ mod tests {
     use crate::restore::staging;
 
     #[test]
-    fn a_file_that_differs_is_staged_with_the_mode_and_owner_of_the_one_it_replaces() {
+    fn a_saved_file_is_staged_with_its_own_mode_owner_and_time() {
         let root = tempfile::tempdir().unwrap();
         let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
         let target = root.path().join("compose.yaml");
         let saved = root.path().join("saved");
         std::fs::write(&target, "now").unwrap();
-        std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o640)).unwrap();
-        std::os::unix::fs::chown(&target, Some(1234), Some(4321)).unwrap();
         std::fs::write(&saved, "before").unwrap();
-        std::fs::set_permissions(&saved, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::chown(&saved, Some(1234), Some(4321)).unwrap();
+        std::fs::set_permissions(&saved, std::fs::Permissions::from_mode(0o640)).unwrap();
         let swap = Swap::new("f".to_owned(), target.clone(), id);
         staging::make(&swap).unwrap();
         let plan = FilePlan {
-            path: target,
+            path: target.clone(),
             role: FileRole::Compose,
             action: FileAction::Replace,
             bytes: 6,
             kept: None,
-            saved,
+            saved: saved.clone(),
             new_folders: Vec::new(),
             swap: Some(swap.clone()),
             room: None,
         };
         stage(&plan).unwrap();
-        let staged = std::fs::metadata(swap.content()).unwrap();
+        let (staged, saved) = (
+            std::fs::metadata(swap.content()).unwrap(),
+            std::fs::metadata(saved).unwrap(),
+        );
         assert_eq!(std::fs::read_to_string(swap.content()).unwrap(), "before");
-        assert_eq!((staged.uid(), staged.gid(), staged.mode() & 0o7777), (1234, 4321, 0o640));
+        assert_eq!(
+            (staged.uid(), staged.gid(), staged.mode()),
+            (1234, 4321, 0o100_640)
+        );
+        assert_eq!(staged.modified().unwrap(), saved.modified().unwrap());
+        assert_eq!(std::fs::read_to_string(target).unwrap(), "now", "not yet");
     }
 }

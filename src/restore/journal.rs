@@ -110,7 +110,9 @@ pub fn inode(path: &Path) -> Result<Option<u64>> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata.ino())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("`{}` can't be looked at", path.display())),
+        Err(error) => {
+            Err(error).with_context(|| format!("`{}` can't be looked at", path.display()))
+        }
     }
 }
 

@@ -180,7 +180,10 @@ mod tests {
         assert_eq!(spaces.len(), 2);
         assert_eq!((spaces[0].needed_bytes, spaces[0].free_bytes), (101, 100));
         let text = render(&check_space(&spaces).unwrap_err());
-        assert!(text.contains("`/a`") && text.contains("nothing was touched"), "{text}");
+        assert!(
+            text.contains("`/a`") && text.contains("nothing was touched"),
+            "{text}"
+        );
         check_space(&spaces[1..]).unwrap();
     }
 
@@ -188,7 +191,12 @@ mod tests {
     fn what_lies_in_another_target_is_restored_with_that() {
         let bind = |path: &str| (SourceKey::Bind { path: path.into() }, PathBuf::from(path));
         let volume = |name: &str, path: &str| {
-            (SourceKey::Volume { name: name.to_owned() }, PathBuf::from(path))
+            (
+                SourceKey::Volume {
+                    name: name.to_owned(),
+                },
+                PathBuf::from(path),
+            )
         };
         let found = covered(&[
             volume("inner", "/srv/app/data"),
@@ -202,7 +210,10 @@ mod tests {
             .collect();
         assert_eq!(
             pairs,
-            ["volume `inner` in bind mount `/srv/app`", "volume `same` in bind mount `/srv/app`"]
+            [
+                "volume `inner` in bind mount `/srv/app`",
+                "volume `same` in bind mount `/srv/app`"
+            ]
         );
     }
 }

@@ -42,12 +42,7 @@ pub enum PointState {
 
 /// Groups what Kopia lists into points, the newest first. Snapshots of others are left alone.
 pub fn points(manifests: &[Manifest]) -> Vec<Point> {
-    let complete: HashSet<&str> = manifests
-        .iter()
-        .filter(|manifest| manifest.is_complete())
-        .filter_map(|manifest| manifest.root_entry.as_ref())
-        .map(|root| root.obj.as_str())
-        .collect();
+    let complete = complete_roots(manifests);
     let mut groups: BTreeMap<(BackupId, UnitName, String), Vec<&Manifest>> = BTreeMap::new();
     for manifest in manifests {
         let (Some(unit), Some(id)) = (manifest.tag("unit"), manifest.tag("backup_id")) else {
@@ -84,6 +79,16 @@ pub fn points(manifests: &[Manifest]) -> Vec<Point> {
             }
             point
         })
+        .collect()
+}
+
+/// The root objects that the repository has whole.
+pub fn complete_roots(manifests: &[Manifest]) -> HashSet<&str> {
+    manifests
+        .iter()
+        .filter(|manifest| manifest.is_complete())
+        .filter_map(|manifest| manifest.root_entry.as_ref())
+        .map(|root| root.obj.as_str())
         .collect()
 }
 

@@ -30,8 +30,50 @@ pub fn pump(
                     moved.add(bytes as u64);
                 }
                 Err(Errno::INTR) => {}
+                // Tar ends when it has seen the end of the archive, and may do so before kopia has closed its stdout.
+                Err(Errno::PIPE) if is_at_end(&source)? => return Ok(total),
                 Err(error) => return Err(error).context("tar stopped reading its input"),
             }
         }
     })
+}
+
+/// Waits for more of `source`, or its end.
+fn is_at_end(source: &OwnedFd) -> Result<bool> {
+    let mut byte = [0];
+    loop {
+        match rustix::io::read(source, &mut byte) {
+            Err(Errno::INTR) => {}
+            read => return Ok(read? == 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+    use crate::tool::pipe;
+
+    #[test]
+    fn a_reader_that_has_all_may_go_and_one_that_has_not_may_not() {
+        for (rest, is_good) in [("", true), ("more", false)] {
+            let (stream, archive) = (pipe().unwrap(), pipe().unwrap());
+            let moved = Activity::default();
+            let pumped = pump(stream.reader, archive.writer, moved.clone()).unwrap();
+            let mut writer = File::from(stream.writer);
+            writer.write_all(b"all").unwrap();
+            let mut reader = File::from(archive.reader);
+            let mut buffer = [0; 3];
+            reader.read_exact(&mut buffer).unwrap();
+            drop(reader);
+            writer.write_all(rest.as_bytes()).unwrap();
+            drop(writer);
+            let pumped = pumped.blocking_recv().unwrap();
+            assert_eq!(pumped.is_ok(), is_good, "{pumped:?}");
+            assert_eq!(moved.total(), 3);
+        }
+    }
 }

@@ -9,16 +9,15 @@ use serde::Deserialize;
 
 use super::points::Point;
 use super::request::{Request, handle};
+use crate::backup::WORK_PREFIX;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::Kopia;
 use crate::model::point::{FORMAT, PointRecord, RECORD_FILE, SourceRecord};
 
-/// Holds secrets: removed with its value; one that a killed run left is removed by the next.
-const WORK_PREFIX: &str = "work-";
-
 #[derive(Debug)]
 pub struct Recipe {
     pub record: PointRecord,
+    /// Holds secrets: removed with this value; one that a killed run left is removed by the next.
     folder: tempfile::TempDir,
 }
 
@@ -149,7 +148,13 @@ pub fn select(
             return Ok(record.sources.clone());
         }
         let has = record.sources.iter().filter(|source| is_there(source));
-        return Err(not_whole(record, request, &lacks, has.map(|source| handle(&source.key))).into());
+        return Err(not_whole(
+            record,
+            request,
+            &lacks,
+            has.map(|source| handle(&source.key)),
+        )
+        .into());
     }
     request
         .only
@@ -165,7 +170,10 @@ pub fn select(
             }
             Err(Failure::new(
                 Exit::UnitsFailed,
-                format!("{} of {}: its snapshot is gone from the repository", source.key, record.backup_id),
+                format!(
+                    "{} of {}: its snapshot is gone from the repository",
+                    source.key, record.backup_id
+                ),
             )
             .into())
         })
@@ -211,7 +219,10 @@ fn not_in_it(record: &PointRecord, name: &str) -> Failure {
                 "{} is not in restore point {}: {}",
                 missing.key, record.backup_id, missing.reason
             ),
-            None => format!("restore point {} has no volume or bind mount `{name}`", record.backup_id),
+            None => format!(
+                "restore point {} has no volume or bind mount `{name}`",
+                record.backup_id
+            ),
         },
     );
     let names: Vec<String> = record
@@ -240,7 +251,7 @@ pub mod tests {
             "format": 1, "kopi_docka_version": "0.1.0", "backup_id": "2026-01-02T03-04-05Z", "unit": "web",
             "kind": "stack", "identity": "kopi-docka@h", "started_at": "2026-01-02T03:04:05Z", "grade": "ok",
             "sources": [{
-                "type": "volume", "name": "web_db", "path": "/var/lib/docker/volumes/web_db/_data", "is_file": false,
+                "type": "volume", "name": "web_db", "read_from": "/var/lib/docker/volumes/web_db/_data", "is_file": false,
                 "destinations": ["/db"], "exclude_patterns": [], "grade": "ok", "reasons": [],
                 "parts": [{"kind": "full", "snapshot": "ab", "root": "k1", "file": "data", "bytes": 10240, "delete": []}]
             }],
@@ -278,17 +289,28 @@ pub mod tests {
     #[test]
     fn what_is_not_whole_says_what_it_lacks_and_how_to_get_the_rest() {
         let mut partial = record();
-        partial["missing"] = json!([{"type": "volume", "name": "web_files", "reason": "disk error"}]);
+        partial["missing"] =
+            json!([{"type": "volume", "name": "web_files", "reason": "disk error"}]);
         let partial = parse(partial.to_string().as_bytes()).unwrap();
         let complete = HashSet::from(["k1"]);
         let error = select(&partial, &request(&[]), &complete).unwrap_err();
         let text = render(&error);
-        assert!(text.contains("it lacks volume `web_files`: disk error"), "{text}");
         assert!(
-            text.contains("`kopi-docka restore --unit web --backup-id 2026-01-02T03-04-05Z --volume web_db`"),
+            text.contains("it lacks volume `web_files`: disk error"),
             "{text}"
         );
-        assert_eq!(select(&partial, &request(&["web_db"]), &complete).unwrap().len(), 1);
+        assert!(
+            text.contains(
+                "`kopi-docka restore --unit web --backup-id 2026-01-02T03-04-05Z --volume web_db`"
+            ),
+            "{text}"
+        );
+        assert_eq!(
+            select(&partial, &request(&["web_db"]), &complete)
+                .unwrap()
+                .len(),
+            1
+        );
         let error = select(&partial, &request(&["web_files"]), &complete).unwrap_err();
         assert_eq!(exit_of(&error), Exit::NothingMatched);
         assert!(render(&error).contains("disk error"), "{error}");
@@ -311,7 +333,12 @@ pub mod tests {
             record: parse(record().to_string().as_bytes()).unwrap(),
             folder,
         };
-        assert!(recipe.file(Path::new("/srv/compose.yaml")).unwrap().is_some());
+        assert!(
+            recipe
+                .file(Path::new("/srv/compose.yaml"))
+                .unwrap()
+                .is_some()
+        );
         assert!(recipe.file(Path::new("/srv/other")).unwrap().is_none());
         assert!(recipe.file(Path::new("/srv/link")).is_err());
         assert!(recipe.file(Path::new("/etc/passwd")).is_err());

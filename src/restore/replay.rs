@@ -33,7 +33,10 @@ pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
     }
     for mut file in files {
         let journal = &file.journal;
-        let what = format!("the interrupted restore {} of `{}`", journal.id, journal.unit);
+        let what = format!(
+            "the interrupted restore {} of `{}`",
+            journal.id, journal.unit
+        );
         if journal.phase == Phase::Swapping {
             ui.say(format!("Finishing {what}"));
             match swap::exchange_all(&journal.swaps).await {
@@ -46,9 +49,9 @@ pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
                     return Err(half_way(&what, error).into());
                 }
                 Err(error) => {
-                    replayed
-                        .warnings
-                        .push(format!("{what} could not be finished and is undone: {error:#}"));
+                    replayed.warnings.push(format!(
+                        "{what} could not be finished and is undone: {error:#}"
+                    ));
                     file.retreat()?;
                 }
             }
@@ -57,7 +60,9 @@ pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
         match undo(&file).await {
             Ok(()) => replayed.undone += 1,
             // The targets are as they were: no reason to keep services down.
-            Err(error) => replayed.warnings.push(format!("{what} left things behind: {error:#}")),
+            Err(error) => replayed
+                .warnings
+                .push(format!("{what} left things behind: {error:#}")),
         }
     }
     Ok(replayed)
@@ -181,16 +186,21 @@ mod tests {
     }
 
     fn leftovers(root: &Path) -> Vec<PathBuf> {
-        let all = std::fs::read_dir(root).unwrap().chain(
-            std::fs::read_dir(root.join("deep")).into_iter().flatten(),
-        );
+        let all = std::fs::read_dir(root)
+            .unwrap()
+            .chain(std::fs::read_dir(root.join("deep")).into_iter().flatten());
         all.map(|entry| entry.unwrap().path())
             .filter(|path| path.to_string_lossy().contains("kopi-docka-new"))
             .collect()
     }
 
     fn old() -> Vec<Option<String>> {
-        vec![Some("old".into()), Some("old".into()), Some("old".into()), None]
+        vec![
+            Some("old".into()),
+            Some("old".into()),
+            Some("old".into()),
+            None,
+        ]
     }
 
     #[tokio::test]
@@ -198,12 +208,19 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = extracted(root.path());
         for _ in 0..2 {
-            replay(&root.path().join("journals"), &quiet()).await.unwrap();
+            replay(&root.path().join("journals"), &quiet())
+                .await
+                .unwrap();
             assert_eq!(contents(&file), old());
             assert!(leftovers(root.path()).is_empty());
             assert!(!root.path().join("deep").exists());
         }
-        assert!(JournalFile::pending(&root.path().join("journals")).unwrap().0.is_empty());
+        assert!(
+            JournalFile::pending(&root.path().join("journals"))
+                .unwrap()
+                .0
+                .is_empty()
+        );
     }
 
     #[tokio::test]
@@ -214,7 +231,9 @@ mod tests {
             staging::remove(swap).unwrap();
         }
         std::fs::remove_dir(root.path().join("deep")).unwrap();
-        let replayed = replay(&root.path().join("journals"), &quiet()).await.unwrap();
+        let replayed = replay(&root.path().join("journals"), &quiet())
+            .await
+            .unwrap();
         assert_eq!((replayed.undone, replayed.warnings.len()), (1, 0));
         assert_eq!(contents(&file), old());
     }
@@ -236,10 +255,16 @@ mod tests {
                 }
             }
             for round in 0..2 {
-                let replayed = replay(&root.path().join("journals"), &quiet()).await.unwrap();
+                let replayed = replay(&root.path().join("journals"), &quiet())
+                    .await
+                    .unwrap();
                 assert_eq!(replayed.finished, usize::from(round == 0), "{killed_after}");
                 assert!(replayed.warnings.is_empty(), "{:?}", replayed.warnings);
-                assert_eq!(contents(&file), vec![Some("new".to_owned()); 4], "{killed_after}");
+                assert_eq!(
+                    contents(&file),
+                    vec![Some("new".to_owned()); 4],
+                    "{killed_after}"
+                );
                 assert!(leftovers(root.path()).is_empty(), "{killed_after}");
             }
             for swap in &swaps[..3] {
@@ -257,7 +282,9 @@ mod tests {
         file.decide().unwrap();
         swap::exchange_all(&file.journal.swaps[..2]).await.unwrap();
         std::fs::remove_dir_all(file.journal.swaps[2].content()).unwrap();
-        let replayed = replay(&root.path().join("journals"), &quiet()).await.unwrap();
+        let replayed = replay(&root.path().join("journals"), &quiet())
+            .await
+            .unwrap();
         assert_eq!((replayed.finished, replayed.undone), (0, 1));
         assert_eq!(replayed.warnings.len(), 1);
         assert_eq!(contents(&file), old());
@@ -276,8 +303,16 @@ mod tests {
         std::fs::remove_dir_all(swaps[0].content()).unwrap();
         std::fs::rename(root.path().join("other"), swaps[0].content()).unwrap();
         std::fs::remove_dir_all(swaps[1].content()).unwrap();
-        let error = replay(&root.path().join("journals"), &quiet()).await.unwrap_err();
+        let error = replay(&root.path().join("journals"), &quiet())
+            .await
+            .unwrap_err();
         assert_eq!(crate::error::exit_of(&error), Exit::StillStopped);
-        assert_eq!(JournalFile::pending(&root.path().join("journals")).unwrap().0.len(), 1);
+        assert_eq!(
+            JournalFile::pending(&root.path().join("journals"))
+                .unwrap()
+                .0
+                .len(),
+            1
+        );
     }
 }

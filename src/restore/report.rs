@@ -49,7 +49,14 @@ pub struct RestoredFile {
 
 impl RestoreReport {
     pub fn safety_copies(&self) -> impl Iterator<Item = &PathBuf> {
-        let sources = self.sources.iter().filter_map(|source| source.safety_copy.as_ref());
-        sources.chain(self.files.iter().filter_map(|file| file.safety_copy.as_ref()))
+        let sources = self
+            .sources
+            .iter()
+            .filter_map(|source| source.safety_copy.as_ref());
+        sources.chain(
+            self.files
+                .iter()
+                .filter_map(|file| file.safety_copy.as_ref()),
+        )
     }
 }

@@ -76,7 +76,11 @@ pub fn plan_text(plan: &Plan) -> String {
             ]
         });
         lines.push(String::new());
-        lines.push(table::table(["DATA", "TARGET", "SIZE", "WHAT IS THERE"], &[2], rows));
+        lines.push(table::table(
+            ["DATA", "TARGET", "SIZE", "WHAT IS THERE"],
+            &[2],
+            rows,
+        ));
     }
     if !plan.files.is_empty() {
         let rows = plan.files.iter().map(|file| {
@@ -136,7 +140,10 @@ pub fn report_text(report: &RestoreReport) -> String {
         lines.push("Nothing to restore: everything is as it was saved.".to_owned());
     }
     if report.downtime_seconds > 0.0 {
-        lines.push(format!("Downtime: {}", text::seconds(report.downtime_seconds)));
+        lines.push(format!(
+            "Downtime: {}",
+            text::seconds(report.downtime_seconds)
+        ));
     }
     let copies: Vec<String> = report
         .safety_copies()

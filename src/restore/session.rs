@@ -1,6 +1,6 @@
 //! What both doors, the flags and the wizard, go through: opened once, then it lists, plans and applies.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::choose::{choose, newer_but_not_whole};
 use super::files::{self, FileAction, Files};
 use super::journal::{JournalFile, Swap};
 use super::plan::{NewVolume, Plan, SourcePlan, check_space, covered, space};
-use super::points::{Point, points};
+use super::points::{Point, complete_roots, points};
 use super::recipe::{self, Recipe, SavedVolume};
 use super::request::Request;
 use super::target::{self, Forbidden, Target};
@@ -64,7 +64,7 @@ impl<'a> Session<'a> {
             backup::bring_up_what_is_down(cx).await?;
         }
         let tar = Tar::find().await?;
-        let repository = Repository::of(cx, &config).await?;
+        let repository = Repository::of(cx, &config)?;
         let engine = Engine::connect(&config.docker.socket).await?;
         let (_status, docker_root) = tokio::try_join!(repository.open(), engine.root_folder())?;
         let manifests = repository.kopia.list().await?;
@@ -96,13 +96,7 @@ impl<'a> Session<'a> {
             recipe::fetch(kopia, point, &self.cx.paths.runtime, patience),
             discovery::discover(&self.engine, &self.rules)
         )?;
-        let complete: HashSet<&str> = self
-            .manifests
-            .iter()
-            .filter(|manifest| manifest.is_complete())
-            .filter_map(|manifest| manifest.root_entry.as_ref())
-            .map(|root| root.obj.as_str())
-            .collect();
+        let complete = complete_roots(&self.manifests);
         let sources = recipe::select(&recipe.record, request, &complete)?;
         let mut warnings = doubts(&points, point, &recipe.record, &sources);
 
@@ -125,12 +119,21 @@ impl<'a> Session<'a> {
         }
         let targets: Vec<(Located, Target)> = targets
             .into_iter()
-            .filter(|(located, _)| !covered.iter().any(|(inner, _)| *inner == located.source.key))
+            .filter(|(located, _)| {
+                !covered
+                    .iter()
+                    .any(|(inner, _)| *inner == located.source.key)
+            })
             .collect();
 
         let needs = targets.iter().map(|(located, target)| {
             let bytes = located.source.parts.iter().map(|part| part.bytes).sum();
-            (target.device, target.free_bytes, bytes, parent(&target.path))
+            (
+                target.device,
+                target.free_bytes,
+                bytes,
+                parent(&target.path),
+            )
         });
         let file_needs = files.plans.iter().filter_map(|file| {
             let (device, free) = file.room?;
@@ -277,7 +280,12 @@ impl<'a> Session<'a> {
                 .join("_data")
                 .display()
                 .to_string(),
-            options: saved.options.clone().unwrap_or_default().into_iter().collect(),
+            options: saved
+                .options
+                .clone()
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
             ..Volume::default()
         };
         let path = path_of(name, &volume)?;
@@ -327,7 +335,10 @@ impl<'a> Session<'a> {
                 }
                 targets.push((located, target));
             }
-            let paths: Vec<PathBuf> = targets.iter().map(|(_, target)| target.path.clone()).collect();
+            let paths: Vec<PathBuf> = targets
+                .iter()
+                .map(|(_, target)| target.path.clone())
+                .collect();
             let plan_files = |id| {
                 if with_files {
                     files::plan(&recipe, &paths, &mounts, &for_binds, id)
@@ -421,7 +432,10 @@ fn check_volume_name(name: &str) -> Result<()> {
     }
     Err(Failure::new(
         Exit::UnitsFailed,
-        format!("the recipe names a volume `{}`, which Docker can't have", crate::ui::text::printable(name)),
+        format!(
+            "the recipe names a volume `{}`, which Docker can't have",
+            crate::ui::text::printable(name)
+        ),
     )
     .into())
 }
@@ -501,7 +515,10 @@ fn next_steps(host: &Discovery, record: &PointRecord) -> Vec<String> {
     let mut words = vec!["docker".to_owned(), "compose".to_owned()];
     words.extend(["--project-name".to_owned(), record.unit.to_string()]);
     if let Some(folder) = &project.working_dir {
-        words.extend(["--project-directory".to_owned(), folder.display().to_string()]);
+        words.extend([
+            "--project-directory".to_owned(),
+            folder.display().to_string(),
+        ]);
     }
     for file in &project.compose_files {
         words.extend(["-f".to_owned(), file.display().to_string()]);

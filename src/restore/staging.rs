@@ -21,7 +21,10 @@ pub fn make(swap: &Swap) -> Result<()> {
             Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
             Err(error) => {
                 return Err(error).with_context(|| {
-                    format!("the inherited ACLs of `{}` can't be removed", swap.staging.display())
+                    format!(
+                        "the inherited ACLs of `{}` can't be removed",
+                        swap.staging.display()
+                    )
                 });
             }
         }
@@ -47,8 +50,12 @@ pub fn remove(swap: &Swap) -> Result<()> {
 pub fn sync(swap: &Swap) -> Result<()> {
     let folder = std::fs::File::open(&swap.staging)
         .with_context(|| format!("`{}` can't be opened", swap.staging.display()))?;
-    rustix::fs::syncfs(&folder)
-        .with_context(|| format!("the file system of `{}` can't be synced", swap.staging.display()))
+    rustix::fs::syncfs(&folder).with_context(|| {
+        format!(
+            "the file system of `{}` can't be synced",
+            swap.staging.display()
+        )
+    })
 }
 
 /// Removes those of `folders` that are empty, the innermost first.
@@ -92,7 +99,10 @@ mod tests {
         let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
         let swap = Swap::new("v".to_owned(), root.path().join("v"), id);
         make(&swap).unwrap();
-        let mode = std::fs::metadata(&swap.staging).unwrap().permissions().mode();
+        let mode = std::fs::metadata(&swap.staging)
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o7777, 0o700);
         std::fs::write(swap.content(), "x").unwrap();
         for path in [&swap.staging, &swap.content()] {

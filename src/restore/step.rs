@@ -52,12 +52,7 @@ impl timeline::Step for Step {
     fn is_in_window(self) -> bool {
         !matches!(
             self,
-            Self::Journal
-                | Self::Create
-                | Self::Extract
-                | Self::Sync
-                | Self::Record
-                | Self::Settle
+            Self::Journal | Self::Create | Self::Extract | Self::Sync | Self::Record | Self::Settle
         )
     }
 }
@@ -65,8 +60,6 @@ impl timeline::Step for Step {
 impl Step {
     /// For people: `prove cold`.
     pub fn words(self) -> String {
-        self.name()
-            .trim_start_matches("restore_")
-            .replace('_', " ")
+        self.name().trim_start_matches("restore_").replace('_', " ")
     }
 }

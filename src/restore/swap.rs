@@ -93,7 +93,10 @@ fn take_back(swap: &Swap) -> Result<()> {
         rename_to_nothing(&swap.kept, target)?;
     }
     if inode(target)? != swap.old_inode {
-        anyhow::bail!("`{}` holds neither the old nor the new content", target.display());
+        anyhow::bail!(
+            "`{}` holds neither the old nor the new content",
+            target.display()
+        );
     }
     sync(swap)
 }
@@ -108,11 +111,17 @@ pub fn keep(swap: &Swap) -> Result<Option<PathBuf>> {
         }
         match std::fs::remove_dir(&content) {
             Ok(()) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory
+                ) =>
+            {
                 rename_to_nothing(&content, &swap.kept)?;
             }
             Err(error) => {
-                return Err(error).with_context(|| format!("`{}` can't be moved", content.display()));
+                return Err(error)
+                    .with_context(|| format!("`{}` can't be moved", content.display()));
             }
         }
     }
@@ -148,7 +157,11 @@ fn exchange_names(one: &Path, other: &Path) -> Result<Swapped> {
         Ok(()) => Ok(Swapped::Done),
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(Swapped::NotPossible),
         Err(error) => Err(error).with_context(|| {
-            format!("`{}` and `{}` can't be exchanged", one.display(), other.display())
+            format!(
+                "`{}` and `{}` can't be exchanged",
+                one.display(),
+                other.display()
+            )
         }),
     }
 }
@@ -162,7 +175,11 @@ fn rename_to_nothing(from: &Path, to: &Path) -> Result<()> {
         result => result,
     };
     moved.with_context(|| {
-        format!("`{}` can't be renamed to `{}`", from.display(), to.display())
+        format!(
+            "`{}` can't be renamed to `{}`",
+            from.display(),
+            to.display()
+        )
     })
 }
 
@@ -240,18 +257,30 @@ mod tests {
             let swap = prepared(root.path(), &format!("half-{name}"), make, true);
             rename_to_nothing(&swap.target, &swap.kept).unwrap();
             exchange_by(&swap, cannot).unwrap();
-            assert_eq!(text(&swap.target).as_deref(), Some("new"), "finished from half way");
+            assert_eq!(
+                text(&swap.target).as_deref(),
+                Some("new"),
+                "finished from half way"
+            );
 
             let swap = prepared(root.path(), &format!("back-{name}"), make, true);
             rename_to_nothing(&swap.target, &swap.kept).unwrap();
             take_back(&swap).unwrap();
-            assert_eq!(text(&swap.target).as_deref(), Some("old"), "taken back from half way");
+            assert_eq!(
+                text(&swap.target).as_deref(),
+                Some("old"),
+                "taken back from half way"
+            );
 
             let swap = prepared(root.path(), &format!("whole-{name}"), make, true);
             exchange_by(&swap, cannot).unwrap();
             take_back(&swap).unwrap();
             take_back(&swap).unwrap();
-            assert_eq!(text(&swap.target).as_deref(), Some("old"), "taken back from the end");
+            assert_eq!(
+                text(&swap.target).as_deref(),
+                Some("old"),
+                "taken back from the end"
+            );
             assert_eq!(text(&swap.content()).as_deref(), Some("new"));
         }
     }
@@ -279,7 +308,10 @@ mod tests {
         let mut swap = prepared(root.path(), "v", folder, false);
         std::fs::create_dir(&swap.target).unwrap();
         swap.old_inode = inode(&swap.target).unwrap();
-        assert!(keep(&swap).is_err(), "the new content is still in the staging folder");
+        assert!(
+            keep(&swap).is_err(),
+            "the new content is still in the staging folder"
+        );
         exchange(&swap).unwrap();
         assert_eq!(keep(&swap).unwrap(), None);
         assert_eq!(text(&swap.target).as_deref(), Some("new"));

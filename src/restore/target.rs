@@ -51,7 +51,10 @@ pub fn look(path: &Path, mounts: &MountTable, forbidden: &Forbidden) -> Result<T
     if let Some(own) = forbidden.0.iter().find(|own| overlaps(own)) {
         return Err(refused(
             path,
-            &format!("`{}` is needed by Docker or by kopi-docka itself", own.display()),
+            &format!(
+                "`{}` is needed by Docker or by kopi-docka itself",
+                own.display()
+            ),
         )
         .into());
     }
@@ -67,9 +70,7 @@ pub fn look(path: &Path, mounts: &MountTable, forbidden: &Forbidden) -> Result<T
     let is_read_only = disk.f_flag.contains(StatVfsMountFlags::RDONLY)
         || rustix::fs::access(anchor, Access::WRITE_OK).is_err();
     if is_read_only {
-        return Err(
-            cannot_swap(&real, &format!("`{}` is read-only", anchor.display())).into(),
-        );
+        return Err(cannot_swap(&real, &format!("`{}` is read-only", anchor.display())).into());
     }
     let exists = match std::fs::symlink_metadata(&real) {
         Ok(metadata) => {
@@ -82,10 +83,15 @@ pub fn look(path: &Path, mounts: &MountTable, forbidden: &Forbidden) -> Result<T
                 return Err(cannot_swap(&real, "another file system is mounted there").into());
             }
             if metadata.dev() != parent.dev() {
-                return Err(cannot_swap(&real, "it is a file system (or subvolume) of its own").into());
+                return Err(
+                    cannot_swap(&real, "it is a file system (or subvolume) of its own").into(),
+                );
             }
             if let Some(inner) = mounts.below(&real).next() {
-                let why = format!("another file system is mounted in it, at `{}`", inner.point.display());
+                let why = format!(
+                    "another file system is mounted in it, at `{}`",
+                    inner.point.display()
+                );
                 return Err(cannot_swap(&real, &why).into());
             }
             true
@@ -126,7 +132,11 @@ fn resolve(path: &Path) -> Result<(PathBuf, Vec<PathBuf>)> {
         };
         let mut whole = real;
         let mut missing = Vec::new();
-        for part in path.strip_prefix(existing).unwrap_or(Path::new("")).components() {
+        for part in path
+            .strip_prefix(existing)
+            .unwrap_or(Path::new(""))
+            .components()
+        {
             whole.push(part);
             missing.push(whole.clone());
         }
@@ -166,13 +176,35 @@ mod tests {
     #[test]
     fn names_that_no_data_has_are_refused() {
         for hostile in [
-            "/", "", "srv/data", "../x", "/srv/../etc/passwd", "/srv/..", "/etc", "/etc/passwd",
-            "/usr/bin", "/boot", "/proc/self", "/run/x", "/var/lib", "/lib/x", "/dev/sda",
+            "/",
+            "",
+            "srv/data",
+            "../x",
+            "/srv/../etc/passwd",
+            "/srv/..",
+            "/etc",
+            "/etc/passwd",
+            "/usr/bin",
+            "/boot",
+            "/proc/self",
+            "/run/x",
+            "/var/lib",
+            "/lib/x",
+            "/dev/sda",
         ] {
             let error = check_name(Path::new(hostile)).unwrap_err();
-            assert!(error.to_string().contains("nothing is restored to"), "{hostile}: {error}");
+            assert!(
+                error.to_string().contains("nothing is restored to"),
+                "{hostile}: {error}"
+            );
         }
-        for fine in ["/srv/data", "/opt/app/x.conf", "/home/me/.config", "/root/x", "/etc/traefik"] {
+        for fine in [
+            "/srv/data",
+            "/opt/app/x.conf",
+            "/home/me/.config",
+            "/root/x",
+            "/etc/traefik",
+        ] {
             check_name(Path::new(fine)).unwrap();
         }
     }
@@ -193,7 +225,10 @@ mod tests {
 
         let target = look_at(&root.join("link/a/b/c")).unwrap();
         assert_eq!(target.path, root.join("real/a/b/c"));
-        assert_eq!(target.missing_folders, [root.join("real/a"), root.join("real/a/b")]);
+        assert_eq!(
+            target.missing_folders,
+            [root.join("real/a"), root.join("real/a/b")]
+        );
         assert!(!target.exists);
 
         for refused in ["evil", "evil/passwd", "dangling", "dangling/x"] {
@@ -208,7 +243,10 @@ mod tests {
         let root = folder.path().canonicalize().unwrap();
         let point = root.join("data/mnt");
         std::fs::create_dir_all(&point).unwrap();
-        let line = format!("1 0 8:1 / / rw - ext4 a rw\n2 1 8:1 /x {} rw - ext4 a rw\n", point.display());
+        let line = format!(
+            "1 0 8:1 / / rw - ext4 a rw\n2 1 8:1 /x {} rw - ext4 a rw\n",
+            point.display()
+        );
         let mounts = MountTable::parse(line.as_bytes());
         for path in [&point, &root.join("data")] {
             let text = render(&look(path, &mounts, &Forbidden::default()).unwrap_err());
@@ -225,7 +263,10 @@ mod tests {
         std::fs::create_dir_all(root.join("repo/inner")).unwrap();
         let forbidden = Forbidden(vec![root.join("repo")]);
         for path in ["", "repo", "repo/inner"] {
-            assert!(look(&root.join(path), &MountTable::read(), &forbidden).is_err(), "{path}");
+            assert!(
+                look(&root.join(path), &MountTable::read(), &forbidden).is_err(),
+                "{path}"
+            );
         }
         assert!(look(&root.join("other"), &MountTable::read(), &forbidden).is_ok());
     }

@@ -242,7 +242,10 @@ fn deleted_by_a_stop(container: &Container, used: &[(Use, &SourceKey)]) -> Failu
             keys(used)
         ),
     )
-    .hint(format!("`docker stop {}` yourself, then run this again", container.name))
+    .hint(format!(
+        "`docker stop {}` yourself, then run this again",
+        container.name
+    ))
     .note("nothing was touched")
 }
 
@@ -329,11 +332,15 @@ mod tests {
     fn swapped() -> Vec<Swapped> {
         vec![
             Swapped {
-                key: SourceKey::Volume { name: "v".to_owned() },
+                key: SourceKey::Volume {
+                    name: "v".to_owned(),
+                },
                 path: "/docker/volumes/v/_data".into(),
             },
             Swapped {
-                key: SourceKey::Bind { path: "/srv/link".into() },
+                key: SourceKey::Bind {
+                    path: "/srv/link".into(),
+                },
                 path: "/srv/real".into(),
             },
         ]
@@ -351,7 +358,11 @@ mod tests {
     }
 
     fn names(users: &Users) -> Vec<&str> {
-        users.entries.iter().map(|entry| entry.name.as_str()).collect()
+        users
+            .entries
+            .iter()
+            .map(|entry| entry.name.as_str())
+            .collect()
     }
 
     use ContainerState::{Exited, Paused, Running};
@@ -371,19 +382,27 @@ mod tests {
                 container("above", Running, vec![bind("/srv", true)]),
                 container("exporter", Running, vec![bind("/", false)]),
                 container("stopped", Exited, vec![volume("v")]),
-                container("sibling", Running, vec![bind("/srv/realm", true), volume("vv")]),
+                container(
+                    "sibling",
+                    Running,
+                    vec![bind("/srv/realm", true), volume("vv")],
+                ),
             ],
             POLICY,
         )
         .unwrap();
-        assert_eq!(names(&users), ["db", "web", "reader", "by-link", "deeper", "above"]);
+        assert_eq!(
+            names(&users),
+            ["db", "web", "reader", "by-link", "deeper", "above"]
+        );
         assert_eq!(users.entries[1].level, 1);
         assert_eq!(users.entries[2].level, 3, "others are stopped first");
         assert_eq!(users.warnings.len(), 4);
     }
 
     #[test]
-    fn a_writer_above_is_let_be_when_the_operator_wants_so_but_never_one_that_holds_the_old_content() {
+    fn a_writer_above_is_let_be_when_the_operator_wants_so_but_never_one_that_holds_the_old_content()
+     {
         let warn = Policy {
             shared: SharedVolumes::Warn,
             ..POLICY
@@ -406,12 +425,18 @@ mod tests {
         let mut removed = container("tmp", Running, vec![volume("v")]);
         removed.auto_remove = true;
         let paused = container("frozen", Paused, vec![volume("v")]);
-        for (one, remedy) in [(removed, "docker stop tmp"), (paused, "docker unpause frozen")] {
+        for (one, remedy) in [
+            (removed, "docker stop tmp"),
+            (paused, "docker unpause frozen"),
+        ] {
             let member = found(vec![one.clone()], Vec::new(), POLICY).unwrap_err();
             let other = found(Vec::new(), vec![one], POLICY).unwrap_err();
             for error in [member, other] {
                 let text = render(&error);
-                assert!(text.contains(remedy) && text.contains("nothing was touched"), "{text}");
+                assert!(
+                    text.contains(remedy) && text.contains("nothing was touched"),
+                    "{text}"
+                );
             }
         }
         let mut bystander = container("tmp", Running, Vec::new());

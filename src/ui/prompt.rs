@@ -14,7 +14,9 @@ pub async fn confirm(question: &str, flag: &str, shutdown: &Shutdown) -> Result<
             Exit::Usage,
             "this needs a confirmation, and there is no terminal to ask on",
         )
-        .hint(format!("say `{flag}` to go ahead, or `--dry-run` to look first"))
+        .hint(format!(
+            "say `{flag}` to go ahead, or `--dry-run` to look first"
+        ))
         .into());
     }
     let question = question.to_owned();
@@ -34,7 +36,9 @@ pub async fn confirm(question: &str, flag: &str, shutdown: &Shutdown) -> Result<
     };
     match answer {
         Some(Ok(true)) => Ok(()),
-        Some(Ok(false)) => Err(Failure::new(Exit::Declined, "declined: nothing was touched").into()),
+        Some(Ok(false)) => {
+            Err(Failure::new(Exit::Declined, "declined: nothing was touched").into())
+        }
         Some(Err(error)) if !shutdown.is_asked() => {
             Err(anyhow::Error::from(error).context("the question could not be asked"))
         }

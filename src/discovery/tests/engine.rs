@@ -41,7 +41,7 @@ async fn a_real_container_with_awkward_mounts_is_sorted_out() {
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into();
     engine
-        .create_volume("kdd-awkward-bound", "local", &options, &BTreeMap::new())
+        .create_volume("kdd-awkward-bound", "local", Some(&options), None)
         .await
         .unwrap();
     let bind =

@@ -120,13 +120,26 @@ async fn a_hostile_archive_writes_nothing_outside_its_folder() {
         vec![("./a/../../evil", File("evil"))],
         vec![(absolute, File("evil"))],
         vec![("./link", Symlink(beside)), ("./link/evil", File("evil"))],
-        vec![("./link", Symlink(beside)), ("./link", Folder), ("./link/evil", File("evil"))],
+        vec![
+            ("./link", Symlink(beside)),
+            ("./link", Folder),
+            ("./link/evil", File("evil")),
+        ],
         vec![("./link", Symlink("..")), ("./link/evil", File("evil"))],
-        vec![("./a", Folder), ("./a/b", Symlink("..")), ("./a/b/c", Symlink("..")), ("./a/b/c/evil", File("evil"))],
+        vec![
+            ("./a", Folder),
+            ("./a/b", Symlink("..")),
+            ("./a/b/c", Symlink("..")),
+            ("./a/b/c/evil", File("evil")),
+        ],
         vec![("./link", Symlink(victim)), ("./link", File("evil"))],
         vec![("./hard", Hardlink(victim)), ("./hard", File("evil"))],
         vec![("./hard", Hardlink("../victim")), ("./hard", File("evil"))],
-        vec![("./s", Symlink(victim)), ("./h", Hardlink("./s")), ("./h", File("evil"))],
+        vec![
+            ("./s", Symlink(victim)),
+            ("./h", Hardlink("./s")),
+            ("./h", File("evil")),
+        ],
     ];
     for case in cases {
         let names: Vec<&str> = case.iter().map(|(name, _)| *name).collect();
@@ -142,7 +155,9 @@ async fn a_hostile_archive_writes_nothing_outside_its_folder() {
             BTreeMap::from([(PathBuf::from(victim), "untouched".to_owned())]),
             "{names:?}"
         );
-        let staging: Vec<_> = std::fs::read_dir(outside.path().join("staging")).unwrap().collect();
+        let staging: Vec<_> = std::fs::read_dir(outside.path().join("staging"))
+            .unwrap()
+            .collect();
         assert_eq!(staging.len(), 1, "{names:?}");
         std::fs::remove_dir_all(outside.path().join("staging")).unwrap();
     }
@@ -162,7 +177,14 @@ async fn an_honest_archive_is_extracted_without_a_word() {
     judge(&part(10240), Ok(10240), &ended_well(), &ended).unwrap();
     let metadata = std::fs::metadata(folder.path().join("hard")).unwrap();
     assert_eq!(metadata.nlink(), 2);
-    assert_eq!(std::fs::metadata(folder.path()).unwrap().permissions().mode() & 0o7777, 0o755);
+    assert_eq!(
+        std::fs::metadata(folder.path())
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o7777,
+        0o755
+    );
     assert!(folder.path().join("link").is_symlink());
 }
 
@@ -176,7 +198,12 @@ async fn a_stream_that_was_cut_is_never_good() {
     for length in [0, 512, 700, 1024, 1536, 2048, whole.len() - 512] {
         let folder = tempfile::tempdir().unwrap();
         let tar = extract(whole[..length].to_vec(), folder.path()).await;
-        let cut = judge(&part(whole.len() as u64), Ok(length as u64), &ended_well(), &tar);
+        let cut = judge(
+            &part(whole.len() as u64),
+            Ok(length as u64),
+            &ended_well(),
+            &tar,
+        );
         assert!(cut.is_err(), "{length}");
     }
 }
@@ -186,11 +213,36 @@ fn all_three_have_to_agree() {
     let (good, silent) = (ended_well(), ended("tar …", 0, ""));
     assert!(judge(&part(5), Ok(5), &good, &silent).is_ok());
     let failures = [
-        (Ok(5), ended("kopia …", 9, ""), ended("tar …", 0, ""), "ended by signal 9"),
-        (Ok(5), ended("kopia …", 1 << 8, "ERROR no space"), ended("tar …", 0, ""), "kopia failed"),
-        (Ok(4), ended_well(), ended("tar …", 0, ""), "4 bytes instead of 5"),
-        (Ok(5), ended_well(), ended("tar …", 2 << 8, "tar: ./x: Cannot open"), "Cannot open"),
-        (Ok(5), ended_well(), ended("tar …", 0, "tar: setxattrat: Cannot set"), "setxattrat"),
+        (
+            Ok(5),
+            ended("kopia …", 9, ""),
+            ended("tar …", 0, ""),
+            "ended by signal 9",
+        ),
+        (
+            Ok(5),
+            ended("kopia …", 1 << 8, "ERROR no space"),
+            ended("tar …", 0, ""),
+            "kopia failed",
+        ),
+        (
+            Ok(4),
+            ended_well(),
+            ended("tar …", 0, ""),
+            "4 bytes instead of 5",
+        ),
+        (
+            Ok(5),
+            ended_well(),
+            ended("tar …", 2 << 8, "tar: ./x: Cannot open"),
+            "Cannot open",
+        ),
+        (
+            Ok(5),
+            ended_well(),
+            ended("tar …", 0, "tar: setxattrat: Cannot set"),
+            "setxattrat",
+        ),
         (
             Err(anyhow::anyhow!("tar stopped reading its input")),
             ended("kopia …", 13, ""),
@@ -200,7 +252,10 @@ fn all_three_have_to_agree() {
     ];
     for (pumped, kopia, tar, expected) in failures {
         let error = judge(&part(5), pumped, &kopia, &tar).unwrap_err();
-        assert!(format!("{error:#}").contains(expected), "{expected}: {error:#}");
+        assert!(
+            format!("{error:#}").contains(expected),
+            "{expected}: {error:#}"
+        );
     }
 }
 
@@ -213,7 +268,15 @@ fn what_a_recipe_deletes_lies_inside_the_source() {
     std::fs::write(outside.join("x"), "x").unwrap();
     std::fs::write(data.join("a/b/file"), "x").unwrap();
     std::os::unix::fs::symlink("../outside", data.join("link")).unwrap();
-    for hostile in ["", ".", "..", "../outside", "/etc", "a/../../outside", "link/x"] {
+    for hostile in [
+        "",
+        ".",
+        "..",
+        "../outside",
+        "/etc",
+        "a/../../outside",
+        "link/x",
+    ] {
         assert!(delete_below(&data, hostile).is_err(), "{hostile:?}");
     }
     assert!(outside.join("x").exists());
@@ -235,7 +298,11 @@ fn a_link_that_leads_out_keeps_a_second_part_away() {
         ("/etc", 5, true),
         ("a/../b", 3, true),
     ] {
-        assert_eq!(leads_out(Path::new(target), depth), expected, "{target} at {depth}");
+        assert_eq!(
+            leads_out(Path::new(target), depth),
+            expected,
+            "{target} at {depth}"
+        );
     }
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir(root.path().join("a")).unwrap();
@@ -250,13 +317,17 @@ fn the_file_of_a_single_file_is_a_file_and_alone() {
     use crate::model::BackupId;
     let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
     let make: [(&str, fn(&Path)); 4] = [
-        ("good", |folder| std::fs::write(folder.join("-conf"), "x").unwrap()),
+        ("good", |folder| {
+            std::fs::write(folder.join("-conf"), "x").unwrap()
+        }),
         ("none", |_| {}),
         ("two", |folder| {
             std::fs::write(folder.join("a"), "x").unwrap();
             std::fs::write(folder.join("b"), "x").unwrap();
         }),
-        ("link", |folder| std::os::unix::fs::symlink("/etc/shadow", folder.join("a")).unwrap()),
+        ("link", |folder| {
+            std::os::unix::fs::symlink("/etc/shadow", folder.join("a")).unwrap()
+        }),
     ];
     for (name, fill) in make {
         let root = tempfile::tempdir().unwrap();
@@ -266,6 +337,9 @@ fn the_file_of_a_single_file_is_a_file_and_alone() {
         std::fs::create_dir(&folder).unwrap();
         fill(&folder);
         assert_eq!(take_out(&folder, &swap).is_ok(), name == "good", "{name}");
-        assert_eq!(swap.content().is_file() && !swap.content().is_symlink(), name == "good");
+        assert_eq!(
+            swap.content().is_file() && !swap.content().is_symlink(),
+            name == "good"
+        );
     }
 }

@@ -5,6 +5,7 @@
 //! - [`World::kd`], [`World::kopia`], [`World::docker`]: run a program; **every stream that isn't mentioned must be empty**.
 //! - [`World::stack`]: containers like those of a compose project, without the plugin's start-up time.
 //! - [`World::watch`]: what Docker did meanwhile, to the nanosecond.
+//! - [`World::stand_in`], [`World::hold`]: a program that does something else than the real one, a run that waits at a step.
 //! - [`writer`]: a service whose data shows whether it was copied cold.
 //! - [`torture`]: a tree with everything that a copy can lose; [`oracle`]: finds what it lost.
 //!
@@ -30,6 +31,7 @@ mod poll;
 mod run;
 mod service;
 mod stack;
+mod stand_in;
 mod world;
 
 pub mod oracle;
@@ -44,4 +46,5 @@ pub use run::{Done, Run, Running};
 pub use rustix::process::Signal;
 pub use service::{Service, Volume};
 pub use stack::{Stack, StackBuilder};
+pub use stand_in::{Held, Process};
 pub use world::{PASSWORD, World};

@@ -1,0 +1,93 @@
+//! Ways to make a run go wrong at a chosen moment: programs put before the real ones, and a run that is held at a step.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::bed::path;
+use super::poll;
+use super::run::{Run, Running};
+use super::world::World;
+
+const PROCESS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A run that waits at the beginning of a step.
+#[must_use = "it waits until it is released"]
+pub struct Held {
+    running: Running,
+    file: PathBuf,
+}
+
+impl Held {
+    pub fn release(self) -> Running {
+        fs::remove_file(self.file).unwrap();
+        self.running
+    }
+}
+
+impl World {
+    /// Puts a shell script before `program`, which it finds as `$REAL`, and returns the `PATH` that has it. A second one for the
+    /// same program replaces the first.
+    #[track_caller]
+    pub fn stand_in(&self, program: &str, script: &str) -> OsString {
+        let real = std::env::split_paths(&path())
+            .map(|dir| dir.join(program))
+            .find(|candidate| candidate.is_file());
+        let real = real.unwrap_or_else(|| panic!("there is no `{program}` on PATH"));
+        let dir = self.dir("bin");
+        // Not by this process: a test that forks meanwhile would hold it open for writing, and nobody could execute it.
+        Run::new("sh")
+            .args(["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"])
+            .arg(dir.join(program))
+            .env("PATH", path())
+            .stdin(format!("#!/bin/sh\nREAL='{}'\n{script}\n", real.display()))
+            .ok();
+        let mut with = OsString::from(dir);
+        with.push(":");
+        with.push(path());
+        with
+    }
+
+    /// Starts `run` and returns when it has come to `step`.
+    #[track_caller]
+    pub fn hold(&self, step: &str, run: Run) -> Held {
+        let file = self.path(format!("held-at-{step}"));
+        let fault = format!("hold@{step}={}", file.display());
+        let mut running = run.env("KOPI_DOCKA_FAULT", fault).spawn();
+        running.until(&format!("the step {step}"), |_| file.exists().then_some(()));
+        Held { running, file }
+    }
+
+    /// Waits for a process of this world whose command line has all of `words`, and returns its id.
+    #[track_caller]
+    pub fn process(&self, words: &[&str]) -> Process {
+        let found = poll::within(PROCESS_TIMEOUT, || {
+            let mut all = self.processes().into_iter();
+            all.find(|(_, line)| words.iter().all(|word| line.contains(word)))
+        });
+        match found {
+            Some((id, line)) => Process { id, line },
+            None => panic!(
+                "no process has {words:?} on its command line; there are {:#?}",
+                self.processes()
+            ),
+        }
+    }
+}
+
+/// A process that a test didn't start itself.
+pub struct Process {
+    pub id: i32,
+    line: String,
+}
+
+impl Process {
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.id).unwrap(), signal)
+            .unwrap_or_else(|error| panic!("can't signal `{}`: {error}", self.line));
+    }
+}

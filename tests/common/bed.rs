@@ -154,16 +154,26 @@ impl OwnEngine {
         self.dir.join("netns")
     }
 
-    fn end(&self, signal: Signal) {
+    /// To dockerd alone: with STOP it hangs until CONT.
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.pid();
+        kill_process(Pid::from_raw(pid).unwrap(), signal)
+            .unwrap_or_else(|error| panic!("can't signal the engine {pid}: {error}"));
+    }
+
+    fn pid(&self) -> i32 {
         let file = self.dir.join("docker.pid");
         let text = fs::read_to_string(&file)
             .unwrap_or_else(|error| panic!("can't read {}: {error}", file.display()));
-        let pid = Pid::from_raw(text.trim().parse().unwrap()).unwrap();
-        kill_process(pid, signal)
-            .unwrap_or_else(|error| panic!("can't signal the engine {}: {error}", text.trim()));
+        text.trim().parse().unwrap()
+    }
+
+    fn end(&self, signal: Signal) {
+        let pid = self.pid();
+        self.signal(signal);
         // Nobody may have collected it yet; a zombie has no command line.
         let gone = || {
-            fs::read(format!("/proc/{}/cmdline", text.trim()))
+            fs::read(format!("/proc/{pid}/cmdline"))
                 .map_or(true, |line| line.is_empty())
                 .then_some(())
         };

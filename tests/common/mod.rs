@@ -27,6 +27,7 @@
 
 mod bed;
 mod events;
+mod held;
 mod poll;
 mod run;
 mod service;
@@ -40,11 +41,12 @@ pub mod writer;
 
 pub use bed::{Bed, IMAGE, OwnEngine, path};
 pub use events::{Event, Events, Watch};
+pub use held::Held;
 pub use oracle::Manifest;
 pub use poll::until;
 pub use run::{Done, Run, Running};
 pub use rustix::process::Signal;
 pub use service::{Service, Volume};
 pub use stack::{Stack, StackBuilder};
-pub use stand_in::{Held, Process};
+pub use stand_in::Process;
 pub use world::{PASSWORD, World};

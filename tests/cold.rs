@@ -418,17 +418,24 @@ fn the_reported_downtime_is_what_docker_saw() {
         .service("app", |s| s.depends_on("db", "service_started"))
         .up();
     world.init();
+    let mut excesses = Vec::new();
     for _ in 0..5 {
         let watch = world.watch();
         let report = world.backup(&stack);
         let events = watch.events();
         let reported = report["units"][0]["downtime_seconds"].as_f64().unwrap();
         let seen = events.window().as_secs_f64();
+        // Never less than it was.
         assert!(
-            (reported - seen).abs() <= 0.05,
+            reported > seen - 0.002,
             "reported {reported:.3} s, seen {seen:.3} s\n{events}{report:#}"
         );
+        excesses.push(reported - seen);
     }
+    // Between our clock and Docker's is a request, which a busy machine can delay.
+    let least = excesses.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(least < 0.05, "{excesses:?}");
+    assert!(excesses.iter().all(|excess| *excess < 1.0), "{excesses:?}");
 }
 
 // ---- units ----

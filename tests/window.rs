@@ -482,10 +482,12 @@ fn an_engine_that_is_killed_and_comes_back_in_the_window_costs_no_container() {
     assert_eq!(world.report()["units"][0]["grade"], "hot");
 
     // Back only when the start is tried already.
-    let held = world.hold_backup(&[stack.unit()], "start", |run| run.stdout_any());
+    let held = world.hold_backup(&[stack.unit()], "start", |run| {
+        run.stdout_any().stderr("does not start yet")
+    });
     engine.shut_down();
     let mut running = held.release();
-    running.until("the start to fail", |_| Some(()));
+    running.until_stderr("does not start yet");
     engine.start();
     running.ok();
     stack.assert_running(&["app", "db", "web"]);

@@ -20,10 +20,8 @@ use serde_json::Value;
 
 const MOMENT: Duration = Duration::from_secs(30);
 
-/// Extracts what the run `backup_id` saved of `volume` into `target`.
-fn extract(world: &World, backup_id: &str, volume: &str, target: &Path) {
-    let roots = roots(world, volume);
-    let root = &roots[backup_id];
+/// Extracts the stream of the snapshot with this root into `target`.
+fn extract(world: &World, root: &str, target: &Path) {
     let shown = world
         .kopia(&["show", &format!("{root}/data")])
         .stdout_any()
@@ -61,6 +59,11 @@ fn until_written(data: &Path) {
     until("the writer to write", MOMENT, || {
         (size() > before).then_some(())
     });
+}
+
+fn idle_stack(world: &World, name: &str) -> Stack {
+    let with = |s: common::Service| s.volume("data", "/data");
+    world.stack(name).service("db", with).up()
 }
 
 fn writer_stack(world: &World, name: &str) -> Stack {
@@ -102,10 +105,11 @@ fn twenty_copies_of_a_busy_writer_all_end_at_a_clean_record() {
         assert_eq!(report["units"][0]["grade"], "ok", "{report:#}");
         ids.push(report["backup_id"].as_str().unwrap().to_owned());
     }
+    let roots = roots(&world, &stack.volume("data"));
     let mut last = 0;
     for id in ids {
         let copy = world.dir(format!("copy-{id}"));
-        extract(&world, &id, &stack.volume("data"), &copy);
+        extract(&world, &roots[&id], &copy);
         let records = writer::check_cold(&copy);
         assert!(records > last, "{records} records after {last}");
         last = records;
@@ -118,7 +122,7 @@ fn twenty_copies_of_a_busy_writer_all_end_at_a_clean_record() {
 #[test]
 fn a_container_that_another_hand_starts_while_data_is_read_makes_it_hot() {
     let world = World::new();
-    let stack = writer_stack(&world, "shop");
+    let stack = idle_stack(&world, "shop");
     let volume = stack.volume("data");
     let label = format!("kopi-docka-test={}", world.id());
     world.init();
@@ -171,16 +175,18 @@ fn a_container_that_another_hand_starts_while_data_is_read_makes_it_hot() {
         });
         act();
         held.release().code(3);
-        assert_grade(&world, "hot");
+        assert_eq!(world.report()["units"][0]["sources"][0]["grade"], "hot");
         stack.assert_running(&["db"]);
         assert_eq!(world.stop_records(), Vec::<Value>::new());
     }
+    let grades: Vec<String> = world.whole_points().into_iter().map(|it| it.1).collect();
+    assert_eq!(grades, ["hot"; 5]);
 }
 
 #[test]
 fn a_container_that_can_t_write_to_it_may_start_while_data_is_read() {
     let world = World::new();
-    let stack = writer_stack(&world, "shop");
+    let stack = idle_stack(&world, "shop");
     let label = format!("kopi-docka-test={}", world.id());
     world.init();
     let held = world.hold_backup(&[stack.unit()], "read", |run| run);
@@ -200,7 +206,7 @@ fn a_container_that_can_t_write_to_it_may_start_while_data_is_read() {
 fn a_start_is_heard_of_however_much_else_happens() {
     let engine = Bed::own_engine();
     let world = World::on(&engine);
-    let stack = writer_stack(&world, "shop");
+    let stack = idle_stack(&world, "shop");
     let noisy = world.container("noisy", |s| s.sh("trap '' CONT; sleep 99999 & wait"));
     world.init();
     let held = world.hold_backup(&[stack.unit()], "read", |run| {
@@ -224,7 +230,7 @@ fn a_start_is_heard_of_however_much_else_happens() {
 #[test]
 fn a_paused_writer_stays_paused_and_makes_it_crash() {
     let world = World::new();
-    let stack = writer_stack(&world, "shop");
+    let stack = idle_stack(&world, "shop");
     let container = stack.container("db");
     world.init();
     world.docker(&["pause", &container]).text();
@@ -274,7 +280,7 @@ fn a_member_that_a_stop_would_delete_goes_on_when_it_can_t_write() {
     let world = World::new();
     let stack = world
         .stack("shop")
-        .service("db", |s| s.volume("data", "/data").writer("/data"))
+        .service("db", |s| s.volume("data", "/data"))
         .service("job", |s| s.volume("data", "/data:ro").arg("--rm"))
         .up();
     world.init();
@@ -292,7 +298,7 @@ fn a_member_that_a_stop_would_delete_goes_on_when_it_can_t_write() {
 #[test]
 fn a_container_of_another_unit_that_writes_too_is_stopped_and_comes_back() {
     let world = World::new();
-    let stack = writer_stack(&world, "shop");
+    let stack = idle_stack(&world, "shop");
     let other = world.container("other", |s| {
         s.external(&stack.volume("data"), "/x")
             .volume("own", "/own")
@@ -414,7 +420,7 @@ fn the_reported_downtime_is_what_docker_saw() {
     let world = World::new();
     let stack = world
         .stack("shop")
-        .service("db", |s| s.volume("data", "/data").writer("/data"))
+        .service("db", |s| s.volume("data", "/data"))
         .service("app", |s| s.depends_on("db", "service_started"))
         .up();
     world.init();
@@ -454,7 +460,7 @@ fn a_unit_without_running_containers_is_saved_without_touching_anything() {
     assert_grade(&world, "ok");
     let id = report["backup_id"].as_str().unwrap();
     let copy = world.dir("copy");
-    extract(&world, id, &stack.volume("data"), &copy);
+    extract(&world, &roots(&world, &stack.volume("data"))[id], &copy);
     writer::check_cold(&copy);
 }
 
@@ -466,7 +472,7 @@ fn a_unit_that_fails_does_not_keep_the_next_from_being_saved() {
         .stack("a-broken")
         .service("db", |s| s.bind(&broken_data, "/data"))
         .up();
-    let good = writer_stack(&world, "b-good");
+    let good = idle_stack(&world, "b-good");
     world.init();
     let held = world.hold_backup(&[broken.unit(), good.unit()], "read", |run| {
         run.stdout_any()

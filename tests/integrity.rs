@@ -167,7 +167,7 @@ fn tar(args: &[&str], directory: &Path) -> Run {
 fn assert_recipes_tell_the_truth(world: &World) {
     let list = snapshots(world);
     let is_complete = |snapshot: &&Value| {
-        snapshot["incomplete"].as_str().unwrap_or("") == ""
+        snapshot["incomplete"].as_str().unwrap_or("").is_empty()
             && snapshot["rootEntry"]["summ"]["numFailed"] == 0
     };
     let recipes = list

@@ -14,6 +14,7 @@ use super::world::World;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A run that waits at the beginning of a step. Nothing of it goes on before [`Held::release`].
+#[must_use = "it waits until it is released"]
 pub struct Held {
     pub running: Running,
     file: PathBuf,
@@ -23,11 +24,16 @@ impl World {
     /// `backup` of `units`, with a fault as in `KOPI_DOCKA_FAULT`.
     #[track_caller]
     pub fn backup_with_fault(&self, units: &[&str], fault: &str) -> Run {
+        self.quiet_backup(units).env("KOPI_DOCKA_FAULT", fault)
+    }
+
+    #[track_caller]
+    fn quiet_backup(&self, units: &[&str]) -> Run {
         let mut args = vec!["--quiet", "backup"];
         for unit in units {
             args.extend(["--unit", *unit]);
         }
-        self.kd(&args).env("KOPI_DOCKA_FAULT", fault)
+        self.kd(&args)
     }
 
     /// Starts `backup` of `units`, expecting what `expecting` says, and returns when it has come to `step`.
@@ -38,10 +44,16 @@ impl World {
         step: &str,
         expecting: impl FnOnce(Run) -> Run,
     ) -> Held {
+        self.hold(step, expecting(self.quiet_backup(units)))
+    }
+
+    /// Starts `run` and returns when it has come to `step`.
+    #[track_caller]
+    pub fn hold(&self, step: &str, run: Run) -> Held {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let file = self.path(format!("held-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
         let fault = format!("hold@{step}={}", file.display());
-        let running = expecting(self.backup_with_fault(units, &fault)).spawn();
+        let running = run.env("KOPI_DOCKA_FAULT", fault).spawn();
         let mut held = Held { running, file };
         held.wait();
         held

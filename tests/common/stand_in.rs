@@ -1,32 +1,17 @@
-//! Ways to make a run go wrong at a chosen moment: programs put before the real ones, and a run that is held at a step.
+//! Programs put before the real ones, and the processes that a run has.
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::bed::path;
 use super::poll;
-use super::run::{Run, Running};
+use super::run::Run;
 use super::world::World;
 
 const PROCESS_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A run that waits at the beginning of a step.
-#[must_use = "it waits until it is released"]
-pub struct Held {
-    running: Running,
-    file: PathBuf,
-}
-
-impl Held {
-    pub fn release(self) -> Running {
-        fs::remove_file(self.file).unwrap();
-        self.running
-    }
-}
 
 impl World {
     /// Puts a shell script before `program`, which it finds as `$REAL`, and returns the `PATH` that has it. A second one for the
@@ -49,16 +34,6 @@ impl World {
         with.push(":");
         with.push(path());
         with
-    }
-
-    /// Starts `run` and returns when it has come to `step`.
-    #[track_caller]
-    pub fn hold(&self, step: &str, run: Run) -> Held {
-        let file = self.path(format!("held-at-{step}"));
-        let fault = format!("hold@{step}={}", file.display());
-        let mut running = run.env("KOPI_DOCKA_FAULT", fault).spawn();
-        running.until(&format!("the step {step}"), |_| file.exists().then_some(()));
-        Held { running, file }
     }
 
     /// Waits for a process of this world whose command line has all of `words`, and returns its id.

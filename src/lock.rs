@@ -6,7 +6,6 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use anyhow::Context as _;
-use fs2::FileExt as _;
 
 use crate::error::{Exit, Failure, Result};
 

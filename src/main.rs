@@ -2,8 +2,6 @@
 //!
 //! `main` parses, builds the context, dispatches and reports; it is the only place that ends the process.
 
-#![allow(dead_code, unused_imports)]
-
 mod backup;
 mod cli;
 mod commands;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
+use tracing::info;
 
 use super::events::Event;
 use super::plan;
@@ -20,7 +21,7 @@ use crate::config::{Config, SpoolSize};
 use crate::context::{Context, Paths};
 use crate::discovery::{self, Discovery, Rules};
 use crate::docker::Engine;
-use crate::error::{Exit, Failure, Result};
+use crate::error::{Exit, Failure, Result, render};
 use crate::kopia::{Kopia, Status};
 use crate::lock::{Lock, make_private_folder};
 use crate::model::report::{Outcome, RunReport, UnitReport};
@@ -96,6 +97,7 @@ pub async fn run(cx: &Context, units: &[UnitName]) -> Result<RunReport> {
     };
     // All of them only ask, and none needs the others.
     let (tar, status, (engine, host)) = tokio::try_join!(Tar::find(), repository.open(), look)?;
+    info!("Docker {}, API {}", engine.version(), engine.api());
     let chosen = choose(cx, &host, units)?;
     repository
         .kopia
@@ -104,8 +106,14 @@ pub async fn run(cx: &Context, units: &[UnitName]) -> Result<RunReport> {
 
     let run = start(cx, config, rules, engine, tar, &repository.kopia, &status).await?;
     let reports = save_all(&run, &chosen, host).await;
-    let report = finish(&run, reports);
-    write_report(&run, &report)?;
+    let mut report = finish(&run, reports);
+    if let Err(error) = write_report(&run, &report) {
+        // What happened to the units is more than that nobody wrote it down.
+        cx.ui.error(&render(&error));
+        if report.exit_code == 0 {
+            report.exit_code = Exit::Unexpected.code();
+        }
+    }
     run.reporter.report(&Event::RunFinished { report: &report });
     Ok(report)
 }

@@ -17,7 +17,6 @@ use super::plan::UnitPlan;
 use super::read::{Limits, read};
 use super::recipe;
 use super::run::Run;
-use super::spool::Spool;
 use super::step::{Step, Timeline};
 use super::store::{NotRead, Opened, Storing};
 use super::tags::Filing;

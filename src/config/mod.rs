@@ -21,16 +21,10 @@ mod unknown;
 mod value;
 mod version;
 
-pub use key_path::KeyPath;
-pub use load::{Loaded, load, standard_files};
-pub use params::{Backend, KopiaParams};
-pub use schema::{
-    Backup, BindMounts, BindMountsOverride, Config, Docker, Kopia, Logging, Retention,
-    RetentionOverride, Spool, UnitConfig, UnitSettings,
-};
-pub use secret::{MASK, Secret, is_secret_name};
-pub use unknown::Unknown;
-pub use value::{BindMode, Pattern, SharedVolumes, SpoolSize, Workers};
+pub use load::{Loaded, load};
+pub use schema::Config;
+pub use secret::Secret;
+pub use value::{BindMode, Pattern, SharedVolumes, SpoolSize};
 
 use std::path::PathBuf;
 
@@ -43,10 +37,5 @@ impl Config {
     /// Kopia's own cache. Nothing else belongs in there: Kopia deletes it.
     pub fn kopia_cache(&self) -> PathBuf {
         self.kopia.cache_directory.join(&self.kopia.profile)
-    }
-
-    /// The backend and its flags; already checked when the file was read.
-    pub fn kopia_params(&self) -> &KopiaParams {
-        &self.kopia.kopia_params
     }
 }

@@ -45,14 +45,6 @@ impl EngineError {
     }
 }
 
-/// Whether `error` is, or was caused by, an engine that went away: worth another try.
-pub fn is_lost(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<EngineError>())
-        .any(EngineError::is_lost)
-}
-
 impl From<bollard::errors::Error> for EngineError {
     fn from(error: bollard::errors::Error) -> Self {
         use bollard::errors::Error as Bollard;
@@ -102,19 +94,16 @@ mod tests {
     use crate::error::exit_of;
 
     #[test]
-    fn a_lost_connection_is_found_below_the_text_that_was_put_over_it() {
+    fn a_lost_connection_is_told_from_a_refusal_by_its_exit_code() {
         let lost = EngineError::Lost("broken pipe".into()).doing("container `a` can't be stopped");
-        assert!(is_lost(&lost));
         assert_eq!(exit_of(&lost), Exit::Docker);
-        assert!(is_lost(
-            &EngineError::Silent { seconds: 3 }.doing("x").context("y")
-        ));
-
+        let silent = EngineError::Silent { seconds: 3 }.doing("x").context("y");
+        assert_eq!(exit_of(&silent), Exit::Docker);
         let refused = EngineError::Refused {
             status: 409,
             message: "conflict".into(),
         };
-        assert!(!is_lost(&refused.doing("container `a` can't be started")));
-        assert!(!is_lost(&anyhow::anyhow!("something else")));
+        let refused = refused.doing("container `a` can't be started");
+        assert_eq!(exit_of(&refused), Exit::Unexpected);
     }
 }

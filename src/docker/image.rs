@@ -4,7 +4,6 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 use super::engine::{Engine, PATIENCE, bounded};
-use super::errors::EngineError;
 use crate::error::Result;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -4,10 +4,8 @@
 
 use std::path::PathBuf;
 
-use bollard::models::{ContainerInspectResponse, LocalNodeState, Network, Volume};
-use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
-};
+use bollard::models::{ContainerInspectResponse, Volume};
+use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptions};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::engine::{Engine, PATIENCE, bounded};
@@ -22,25 +20,18 @@ pub struct Inventory {
     /// Every container, running or not, inspected.
     pub containers: Vec<ContainerInspectResponse>,
     pub volumes: Vec<Volume>,
-    pub networks: Vec<Network>,
     /// Where the engine keeps its own data, `/var/lib/docker`.
     pub docker_root: PathBuf,
-    /// The engine is a node of a swarm.
-    pub is_swarm: bool,
 }
 
 impl Engine {
     /// Looks at everything. A container that vanishes meanwhile is left out.
     pub async fn inventory(&self) -> Result<Inventory> {
-        let (containers, volumes, networks, info) = tokio::try_join!(
+        let (containers, volumes, info) = tokio::try_join!(
             self.all_containers(),
             bounded(
                 PATIENCE,
                 self.docker.list_volumes(None::<ListVolumesOptions>)
-            ),
-            bounded(
-                PATIENCE,
-                self.docker.list_networks(None::<ListNetworksOptions>)
             ),
             bounded(PATIENCE, self.docker.info()),
         )
@@ -48,17 +39,10 @@ impl Engine {
         Ok(Inventory {
             containers,
             volumes: volumes.volumes.unwrap_or_default(),
-            networks,
             docker_root: info
                 .docker_root_dir
                 .unwrap_or_else(|| "/var/lib/docker".into())
                 .into(),
-            is_swarm: info
-                .swarm
-                .and_then(|swarm| swarm.local_node_state)
-                .is_some_and(|state| {
-                    !matches!(state, LocalNodeState::INACTIVE | LocalNodeState::EMPTY)
-                }),
         })
     }
 

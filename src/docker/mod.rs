@@ -19,13 +19,10 @@ pub mod testing;
 pub mod volume;
 
 pub use bollard::models::{
-    ContainerInspectResponse, ContainerState, HealthStatusEnum as HealthStatus, Network, Volume,
+    ContainerInspectResponse, ContainerState, HealthStatusEnum as HealthStatus, Volume,
 };
 
 pub use engine::Engine;
-pub use errors::{EngineError, is_lost};
-pub use events::{Listener, StartEvent};
+pub use events::Listener;
 pub use image::ImageRecord;
-pub use inspect::Running;
 pub use inventory::Inventory;
-pub use lifecycle::{Started, Stopped};

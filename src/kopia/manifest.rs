@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::client::{Kopia, parse_json};
@@ -14,7 +13,6 @@ use crate::error::Result;
 pub struct Manifest {
     pub id: String,
     pub source: ManifestSource,
-    pub start_time: DateTime<Utc>,
     /// Why it isn't whole: `canceled`, `checkpoint`, …; empty when it is.
     #[serde(default)]
     pub incomplete: String,
@@ -29,7 +27,6 @@ pub struct Manifest {
 pub struct ManifestSource {
     pub host: String,
     pub user_name: String,
-    pub path: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -16,7 +16,7 @@ mod snapshot;
 mod stream;
 mod watch;
 
-pub use client::{Kopia, MINIMUM_VERSION, Settings};
+pub use client::{Kopia, Settings};
 pub use identity::Identity;
 pub use manifest::Manifest;
 pub use repository::{Initialized, Status};

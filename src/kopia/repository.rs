@@ -37,8 +37,6 @@ pub struct Status {
 pub struct ClientOptions {
     pub hostname: String,
     pub username: String,
-    #[serde(default)]
-    pub readonly: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -152,19 +152,6 @@ impl Kopia {
         Ok(self.ask(spec).await?.stdout)
     }
 
-    /// Deletes snapshots for good; one unknown id makes Kopia delete none of them.
-    pub async fn delete(&self, ids: &[SnapshotId]) -> Result<()> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let spec = self
-            .command()
-            .args(["snapshot", "delete", "--delete"])
-            .args(ids.iter().map(SnapshotId::as_str));
-        self.ask(spec).await?;
-        Ok(())
-    }
-
     pub fn identity(&self) -> String {
         format!("{}@{}", super::repository::USER, self.settings.host)
     }

@@ -12,5 +12,5 @@ pub mod unit;
 
 pub use grade::Grade;
 pub use ids::{BackupId, ObjectId, SnapshotId, UnitName};
-pub use source::{Gap, Source, SourceKey};
+pub use source::{Source, SourceKey};
 pub use unit::{Container, ContainerState, Unit, UnitKind};

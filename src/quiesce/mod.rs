@@ -9,6 +9,5 @@ pub mod replay;
 pub mod start;
 pub mod stop;
 
-pub use record::{Entry, RecordFile, StopRecord};
-pub use start::{Started, start_all};
+pub use record::{Entry, RecordFile};
 pub use stop::{Quiesced, stop_all};

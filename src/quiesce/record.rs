@@ -158,10 +158,6 @@ impl RecordFile {
         records.sort_by_key(|file| file.record.written_at);
         Ok((records, damaged))
     }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 #[cfg(test)]

@@ -44,7 +44,15 @@ pub async fn replay(folder: &Path, ui: &Ui, shutdown: &Shutdown) -> Result<Repla
             names.join(", ")
         ));
         let socket = file.record.socket.clone();
-        let engine = Engine::connect(&socket).await?;
+        let engine = match Engine::connect(&socket).await {
+            Ok(engine) => engine,
+            Err(error) => {
+                // Whatever else is wrong: these are down.
+                let down = names.into_iter().map(|name| (name, format!("{error:#}")));
+                replayed.started.still_stopped.extend(down);
+                continue;
+            }
+        };
         let mut started = start_all(&engine, &file.record, shutdown).await;
         forget(file, &mut started);
         replayed.started.up.extend(started.up);

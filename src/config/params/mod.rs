@@ -74,11 +74,6 @@ impl KopiaParams {
         flag.value.as_deref()
     }
 
-    /// Whether `--name` is there, with or without a value.
-    pub fn has_flag(&self, name: &str) -> bool {
-        self.flags.iter().any(|flag| flag.name == name)
-    }
-
     /// The folder of a repository on this host.
     pub fn local_path(&self) -> Option<PathBuf> {
         match self.backend {

@@ -10,12 +10,12 @@ mod logging;
 mod retention;
 mod unit;
 
-pub use backup::{Backup, BindMounts, Spool};
+pub use backup::{Backup, BindMounts};
 pub use docker::Docker;
 pub use kopia::Kopia;
 pub use logging::Logging;
 pub use retention::Retention;
-pub use unit::{BindMountsOverride, RetentionOverride, UnitConfig, UnitSettings};
+pub use unit::UnitConfig;
 
 use serde::{Deserialize, Serialize};
 

@@ -18,10 +18,6 @@ impl Pattern {
             !text.trim().is_empty() && !text.contains(['\0', '\n']) && Glob::new(text).is_ok();
         valid.then(|| Self(text.to_owned()))
     }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl AsRef<str> for Pattern {

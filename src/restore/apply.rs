@@ -24,7 +24,6 @@ use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result};
 use crate::model::Source;
 use crate::quiesce::{self, Quiesced, RecordFile, cold};
-use crate::timeline::Step as _;
 
 struct Applying<'a> {
     session: &'a Session<'a>,

@@ -28,5 +28,4 @@ mod users;
 
 pub use apply::apply;
 pub use plan::Plan;
-pub use report::RestoreReport;
-pub use session::{Planned, Session};
+pub use session::Session;

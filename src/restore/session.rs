@@ -9,7 +9,7 @@ use chrono::Utc;
 
 use super::aside::aside;
 use super::choose::{choose, newer_but_not_whole};
-use super::files::{self, FileAction, Files};
+use super::files::{self, Files};
 use super::journal::{JournalFile, Swap};
 use super::plan::{NewVolume, Plan, SourcePlan, check_space, covered, space};
 use super::points::{Point, complete_roots, points};

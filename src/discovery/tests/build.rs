@@ -188,7 +188,6 @@ impl TestHost {
             volumes: serde_json::from_value(json!(self.volumes.values().collect::<Vec<_>>()))
                 .unwrap(),
             docker_root: "/var/lib/docker".into(),
-            ..Inventory::default()
         };
         let host = Host {
             facts: self.facts.clone(),

@@ -27,6 +27,8 @@ use crate::kopia::Activity;
 
 /// What moves at once: as much as a pipe holds.
 const CHUNK: u64 = 1024 * 1024;
+/// Less than this isn't worth the system calls.
+const LEAST: u64 = 64 * 1024;
 /// Holes need not be larger than this.
 const MAX_PUNCH: u64 = 8 * CHUNK;
 /// How often a filler without room looks whether other spools have given some back.
@@ -57,14 +59,17 @@ impl Budget {
         lock(&self.0).peak
     }
 
-    fn take(&self, bytes: u64) -> bool {
+    /// As much of `bytes` as there is, if it is worth a move.
+    fn take(&self, bytes: u64) -> Option<u64> {
         let mut account = lock(&self.0);
-        let fits = account.used + bytes <= account.limit;
-        if fits {
-            account.used += bytes;
-            account.peak = account.peak.max(account.used);
+        let granted = bytes.min(account.limit.saturating_sub(account.used));
+        let is_worth_it = granted >= bytes.min(account.limit).min(LEAST);
+        if granted == 0 || !is_worth_it {
+            return None;
         }
-        fits
+        account.used += granted;
+        account.peak = account.peak.max(account.used);
+        Some(granted)
     }
 
     fn give_back(&self, bytes: u64) {
@@ -122,7 +127,8 @@ enum Verdict {
 }
 
 enum Room {
-    File,
+    /// So many bytes of the budget are taken for it.
+    File(u64),
     Sink(Arc<OwnedFd>),
     Aborted,
 }
@@ -239,7 +245,7 @@ impl Shared {
     fn fill(&self, source: &OwnedFd) -> Result<u64> {
         loop {
             let moved = match self.room() {
-                Room::File => self.fill_file(source)?,
+                Room::File(room) => self.fill_file(source, room)?,
                 Room::Sink(sink) => Some(self.pass_through(source, &sink)?),
                 Room::Aborted => anyhow::bail!("the transfer was given up"),
             };
@@ -259,10 +265,13 @@ impl Shared {
                 return Room::Aborted;
             }
             let disk_has_room = state.full_at.is_none_or(|at| state.freed > at);
-            if self.file.is_some() && disk_has_room && self.budget.take(CHUNK) {
+            if self.file.is_some()
+                && disk_has_room
+                && let Some(bytes) = self.budget.take(CHUNK)
+            {
                 state.full_at = None;
                 state.filler = Filler::Takes;
-                return Room::File;
+                return Room::File(bytes);
             }
             if state.sent == state.written
                 && let Some(sink) = state.sink.clone()
@@ -282,14 +291,14 @@ impl Shared {
     }
 
     /// `None` when the disk is full.
-    fn fill_file(&self, source: &OwnedFd) -> Result<Option<u64>> {
+    fn fill_file(&self, source: &OwnedFd, room: u64) -> Result<Option<u64>> {
         let Some(file) = &self.file else {
             return Ok(None);
         };
         let mut offset = lock(&self.state).written;
-        let result = splice_limited(source, None, file, Some(&mut offset), CHUNK);
+        let result = splice_limited(source, None, file, Some(&mut offset), room);
         let moved = *result.as_ref().unwrap_or(&0);
-        self.budget.give_back(CHUNK - moved.min(CHUNK));
+        self.budget.give_back(room - moved.min(room));
         let mut state = lock(&self.state);
         state.total += moved;
         state.written += moved;

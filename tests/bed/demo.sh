@@ -165,7 +165,7 @@ write_configuration() {
   )
 }
 
-downtime() { jq -er '.units[0].downtime_seconds | numbers' "$work"/backup/metadata/*.json; }
+downtime() { jq -er ".units[0].downtime_seconds | numbers * 100 | round / 100" "$work"/backup/metadata/*.json; }
 
 destroy() {
   local folder

@@ -46,7 +46,7 @@ impl Engine {
             .into())
     }
 
-    /// Removes a volume with its data. No error when there is none; Docker refuses one that a container has.
+    /// Removes a volume with its data, unless a container has it. No error when there is none.
     pub async fn remove_volume(&self, name: &str) -> Result<()> {
         let removed = bounded(
             PATIENCE,
@@ -54,10 +54,9 @@ impl Engine {
         )
         .await;
         match removed {
-            Err(error) if !error.is_not_found() => {
-                Err(error.doing(format!("volume `{name}` can't be removed")))
-            }
-            _ => Ok(()),
+            Ok(()) | Err(EngineError::Refused { status: 409, .. }) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error.doing(format!("volume `{name}` can't be removed"))),
         }
     }
 
@@ -118,5 +117,23 @@ mod tests {
         assert_eq!(made.labels.into_iter().collect::<BTreeMap<_, _>>(), labels);
         testing::remove_volume(&engine, "kdd-made").await;
         assert!(engine.volume("kdd-made").await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_volume_that_a_container_has_is_never_removed() {
+        let Some(engine) = testing::engine().await else {
+            return;
+        };
+        engine
+            .create_volume("kdd-used", "local", None, None)
+            .await
+            .unwrap();
+        let id = testing::run(&engine, "kdd-user", &["kdd-used:/d"]).await;
+        engine.remove_volume("kdd-used").await.unwrap();
+        assert!(engine.volume("kdd-used").await.unwrap().is_some());
+        testing::remove(&engine, &id).await;
+        engine.remove_volume("kdd-used").await.unwrap();
+        engine.remove_volume("kdd-used").await.unwrap();
+        assert!(engine.volume("kdd-used").await.unwrap().is_none());
     }
 }

@@ -56,12 +56,13 @@ pub fn plan(
     targets: &[PathBuf],
     mounts: &MountTable,
     forbidden: &Forbidden,
+    mounted: &[PathBuf],
     id: BackupId,
 ) -> Files {
     let mut files = Files::default();
     for record in &recipe.record.files {
         let path = &record.path;
-        let planned = plan_one(recipe, path, record.role, mounts, forbidden, id);
+        let planned = plan_one(recipe, path, record.role, mounts, forbidden, mounted, id);
         match planned {
             Ok(Some(plan)) if targets.iter().any(|target| plan.path.starts_with(target)) => {}
             Ok(Some(plan)) if files.plans.iter().any(|other| other.path == plan.path) => {}
@@ -85,13 +86,13 @@ fn plan_one(
     role: FileRole,
     mounts: &MountTable,
     forbidden: &Forbidden,
+    mounted: &[PathBuf],
     id: BackupId,
 ) -> Result<Option<FilePlan>> {
-    target::check_name(path)?;
+    let target = target::look_at_name(path, mounts, forbidden, mounted)?;
     let Some(saved) = recipe.file(path)? else {
         return Ok(None);
     };
-    let target = target::look(path, mounts, forbidden)?;
     if target.exists && !target.path.is_file() {
         anyhow::bail!("something that is no file is there");
     }

@@ -100,13 +100,21 @@ impl<'a> Session<'a> {
         let sources = recipe::select(&recipe.record, request, &complete)?;
         let mut warnings = doubts(&points, point, &recipe.record, &sources);
 
+        let mounted: Vec<PathBuf> = host
+            .containers
+            .iter()
+            .flat_map(|container| &container.mounts)
+            .map(|mount| place::clean(&mount.source))
+            .collect();
         let located = self.locate(&sources, &recipe, &mut warnings).await?;
         let Looked {
             recipe,
             targets,
             files,
             id,
-        } = self.look(recipe, located, request.is_whole_unit()).await?;
+        } = self
+            .look(recipe, located, mounted, request.is_whole_unit())
+            .await?;
         warnings.extend(files.warnings);
 
         let keys: Vec<(SourceKey, PathBuf)> = targets
@@ -240,12 +248,12 @@ impl<'a> Session<'a> {
                     }
                 }
             };
-            let is_own_folder = path.starts_with(&self.docker_root);
-            if matches!(source.key, SourceKey::Bind { .. }) || !is_own_folder {
-                target::check_name(&path)?;
-            }
+            let is_volume = matches!(source.key, SourceKey::Volume { .. });
+            let is_in_docker = is_volume && path.starts_with(&self.docker_root);
             located.push(Located {
                 source: source.clone(),
+                is_named_by_docker: is_in_docker || (is_volume && new_volume.is_none()),
+                is_in_docker,
                 path,
                 new_volume,
             });
@@ -306,6 +314,7 @@ impl<'a> Session<'a> {
         &self,
         recipe: Recipe,
         located: Vec<Located>,
+        mounted: Vec<PathBuf>,
         with_files: bool,
     ) -> Result<Looked> {
         let docker_root = self.docker_root.clone();
@@ -320,14 +329,21 @@ impl<'a> Session<'a> {
         looked_up(aside(move || {
             let mounts = MountTable::read();
             let for_volumes = Forbidden(own.clone());
-            let for_binds = Forbidden(own.into_iter().chain([docker_root.clone()]).collect());
+            let for_others = Forbidden(own.into_iter().chain([docker_root.clone()]).collect());
             let mut targets = Vec::new();
             for located in located {
+                let forbidden = if located.is_in_docker {
+                    &for_volumes
+                } else {
+                    &for_others
+                };
+                let mut target = if located.is_named_by_docker {
+                    target::look(&located.path, &mounts, forbidden)?
+                } else {
+                    target::look_at_name(&located.path, &mounts, forbidden, &mounted)?
+                };
                 // The folder of a volume that is about to be made isn't missing: Docker makes it.
-                let is_volume = located.path.starts_with(&docker_root);
-                let forbidden = if is_volume { &for_volumes } else { &for_binds };
-                let mut target = target::look(&located.path, &mounts, forbidden)?;
-                if is_volume {
+                if located.is_in_docker {
                     if located.new_volume.is_none() && !target.exists {
                         return Err(not_visible(&located).into());
                     }
@@ -341,7 +357,7 @@ impl<'a> Session<'a> {
                 .collect();
             let plan_files = |id| {
                 if with_files {
-                    files::plan(&recipe, &paths, &mounts, &for_binds, id)
+                    files::plan(&recipe, &paths, &mounts, &for_others, &mounted, id)
                 } else {
                     Files::default()
                 }
@@ -376,6 +392,10 @@ impl<'a> Session<'a> {
 struct Located {
     source: SourceRecord,
     path: PathBuf,
+    /// The path is Docker's word, and not only the recipe's.
+    is_named_by_docker: bool,
+    /// It is below Docker's own folder, where volumes are.
+    is_in_docker: bool,
     new_volume: Option<NewVolume>,
 }
 

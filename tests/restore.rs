@@ -404,21 +404,10 @@ fn a_point_that_cannot_be_read_back_costs_no_downtime() {
 
 /// `kopia`, but what it shows of data goes through `filter`.
 fn kopia_that(world: &World, filter: &str) -> std::ffi::OsString {
-    let folder = world.dir("bin");
-    let real = std::env::split_paths(&std::env::var_os("PATH").unwrap())
-        .map(|folder| folder.join("kopia"))
-        .find(|path| path.is_file())
-        .unwrap();
-    let script = format!(
-        "#!/bin/bash\nset -o pipefail\ncase \" $* \" in *' show '*/data' ') '{0}' \"$@\" {filter};; *) exec '{0}' \"$@\";; esac\n",
-        real.display()
-    );
-    fs::write(folder.join("kopia"), script).unwrap();
-    fs::set_permissions(folder.join("kopia"), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut path = folder.into_os_string();
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap());
-    path
+    world.stand_in(
+        "kopia",
+        &format!("case \" $* \" in *' show '*/data' ') \"$REAL\" \"$@\" {filter};; *) exec \"$REAL\" \"$@\";; esac"),
+    )
 }
 
 #[test]
@@ -467,20 +456,9 @@ fn a_signal_before_the_decision_changes_nothing_and_after_it_everything() {
             ("restore_swap", "saved"),
         ] {
             changed.set("changed");
-            let hold = world.path("hold");
-            let run = restore_latest(world, stack, &[])
-                .env(
-                    "KOPI_DOCKA_FAULT",
-                    format!("hold@{step}={}", hold.display()),
-                )
-                .stderr_any()
-                .spawn();
-            until("the step", Duration::from_secs(60), || {
-                hold.exists().then_some(())
-            });
-            run.signal(signal);
-            fs::remove_file(&hold).unwrap();
-            let done = run.wait();
+            let held = world.hold(step, restore_latest(world, stack, &[]).stderr_any());
+            held.running.signal(signal);
+            let done = held.release().wait();
             assert_eq!(done.code, Some(code), "{step}\n{done}");
             stack.assert_running(&["app", "db"]);
             changed.assert_all(expected);
@@ -847,4 +825,189 @@ fn two_restores_in_a_row_keep_both_safety_copies() {
         .collect();
     copies.sort();
     assert_eq!(copies, ["changed", "saved"]);
+}
+
+/// Points as somebody who means harm would write them, with Kopia's own means.
+struct Forger {
+    world: World,
+    identity: String,
+    count: std::cell::Cell<u32>,
+}
+
+impl Forger {
+    fn new() -> Self {
+        let world = World::new();
+        world.init();
+        let status = world.kd(&["repo-status", "--json"]).json();
+        Self {
+            identity: status["identity"].as_str().unwrap().to_owned(),
+            world,
+            count: std::cell::Cell::new(0),
+        }
+    }
+
+    fn id(&self) -> String {
+        self.count.set(self.count.get() + 1);
+        format!("2026-01-02T03-04-{:02}Z", self.count.get())
+    }
+
+    fn snapshot(&self, args: &[&str], place: &str, stdin: &[u8]) -> String {
+        let source = format!("--override-source={}:/forged/{place}", self.identity);
+        let args = [&["snapshot", "create", "--json", &source], args].concat();
+        let manifest = self.world.kopia(&args).stdin(stdin).stderr_any().json();
+        manifest["rootEntry"]["obj"].as_str().unwrap().to_owned()
+    }
+
+    /// A point of unit `forged` with one source; returns its id.
+    fn point(&self, source: Value, stream: &[u8], edit: impl FnOnce(&mut Value)) -> String {
+        let id = self.id();
+        let root = self.snapshot(&["/forged", "--stdin-file=data"], "data", stream);
+        let mut source = source;
+        source["read_from"] = "/nowhere".into();
+        source["destinations"] = Value::Array(Vec::new());
+        source["exclude_patterns"] = Value::Array(Vec::new());
+        source["reasons"] = Value::Array(Vec::new());
+        source["grade"] = "ok".into();
+        source["is_file"] = false.into();
+        source["parts"] = serde_json::json!([{
+            "kind": "full", "snapshot": "ab", "root": root, "file": "data", "bytes": stream.len(), "delete": []
+        }]);
+        let mut record = serde_json::json!({
+            "format": 1, "kopi_docka_version": "0.1.0", "backup_id": id, "unit": "forged", "kind": "standalone",
+            "identity": self.identity, "started_at": "2026-01-02T03:04:05Z", "grade": "ok", "sources": [source],
+            "missing": [], "gaps": [], "downtime_seconds": 0.0, "project": null, "files": []
+        });
+        edit(&mut record);
+        let folder = self.world.dir(format!("recipe-{id}"));
+        fs::write(folder.join("recipe.json"), record.to_string()).unwrap();
+        let tags = [
+            "type:recipe".to_owned(),
+            "unit:forged".to_owned(),
+            "grade:ok".to_owned(),
+            format!("backup_id:{id}"),
+            format!("roots:{root}"),
+        ]
+        .map(|tag| format!("--tags={tag}"));
+        let mut args = vec![folder.to_str().unwrap()];
+        args.extend(tags.iter().map(String::as_str));
+        self.snapshot(&args, "recipe", b"");
+        id
+    }
+
+    fn plan(&self, id: &str) -> Run {
+        let args = ["--quiet", "restore", "--dry-run", "--unit", "forged"];
+        self.world.kd(&[&args[..], &["--backup-id", id]].concat())
+    }
+
+    fn restore(&self, id: &str) -> Run {
+        self.world.kd(&[
+            "--quiet",
+            "restore",
+            "--yes",
+            "--unit",
+            "forged",
+            "--backup-id",
+            id,
+        ])
+    }
+}
+
+fn tar(folder: &Path, args: &[&str]) -> Vec<u8> {
+    Run::new("tar")
+        .env("PATH", SYSTEM_PATH)
+        .directory(folder)
+        .args(["--create", "--file=-", "--absolute-names"])
+        .args(args)
+        .stdout_any()
+        .ok()
+        .stdout_bytes()
+        .to_owned()
+}
+
+#[test]
+fn a_point_that_means_harm_reaches_nothing_outside() {
+    let forger = Forger::new();
+    let world = &forger.world;
+    let tree = world.dir("tree");
+    fs::write(tree.join("evil"), "evil").unwrap();
+    let harmless = tar(&tree, &["."]);
+    let bind = |path: &str| serde_json::json!({ "type": "bind", "path": path });
+    // Only planned: were one of them not refused, it would be this host's own that is replaced.
+    for path in [
+        "/etc/cron.d",
+        "/root/.ssh",
+        "/",
+        "/usr/local/bin",
+        "/srv/../etc/cron.d",
+        "relative",
+        "/run/x",
+    ] {
+        let id = forger.point(bind(path), &harmless, |_| {});
+        forger.plan(&id).stderr("nothing is restored to").code(3);
+    }
+    for own in ["repo", "state", "cache"] {
+        let path = world.path(own);
+        let id = forger.point(bind(path.to_str().unwrap()), &harmless, |_| {});
+        forger.plan(&id).stderr("nothing is restored to").code(3);
+    }
+    let docker = world
+        .docker(&["info", "--format", "{{.DockerRootDir}}"])
+        .text();
+    for inside in ["containers", "volumes", "volumes/x/_data"] {
+        let id = forger.point(bind(&format!("{docker}/{inside}")), &harmless, |_| {});
+        forger.plan(&id).stderr("nothing is restored to").code(3);
+    }
+    for name in ["../../../../tmp/evil", "a/../b", ""] {
+        let volume = serde_json::json!({ "type": "volume", "name": name });
+        let id = forger.point(volume, &harmless, |_| {});
+        forger.plan(&id).stderr("which Docker can't have").code(3);
+    }
+
+    let target = world.dir("binds/target");
+    let data = bind(target.to_str().unwrap());
+    let outside = world.dir("outside");
+    std::os::unix::fs::symlink(&outside, tree.join("link")).unwrap();
+    let absolute = format!("--transform=s,^./evil,{}/evil,", outside.display());
+    let climbs = tar(
+        &tree,
+        &["--transform=s,^./evil,../../outside/evil,", "./evil"],
+    );
+    let leaps = tar(&tree, &[&absolute, "./evil"]);
+    let follows = tar(
+        &tree,
+        &["--transform=s,^./evil,./link/evil,", "./link", "./evil"],
+    );
+    for (what, stream) in [("climbs", climbs), ("leaps", leaps), ("follows", follows)] {
+        let id = forger.point(data.clone(), &stream, |_| {});
+        // Whether it is refused or taken for a tree without it: nothing of it is outside.
+        forger.restore(&id).stderr_any().run();
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{what}");
+        let binds: Vec<_> = beside(&[&world.path("binds")], "evil");
+        assert!(binds.is_empty(), "{what}: {binds:?}");
+        assert_eq!(
+            staging(&[&world.path("binds")]),
+            Vec::<PathBuf>::new(),
+            "{what}"
+        );
+        remove_safety_copies(&[&world.path("binds")]);
+    }
+
+    fs::create_dir_all(&target).unwrap();
+    write(&target, "mine");
+    let id = forger.point(data.clone(), &harmless, |record| {
+        record["sources"][0]["parts"][0]["bytes"] = (harmless.len() + 1).into();
+    });
+    forger.restore(&id).stderr("instead of").code(3);
+    let id = forger.point(data.clone(), &harmless, |record| {
+        record["format"] = 2.into()
+    });
+    forger.restore(&id).stderr("has format 2").code(3);
+    let id = forger.point(data.clone(), &harmless, |record| {
+        record["unit"] = "other".into()
+    });
+    forger.restore(&id).stderr("is that of").code(3);
+    assert_eq!(read(&target), "mine");
+    let id = forger.point(data, &harmless, |_| {});
+    forger.restore(&id).ok();
+    assert_eq!(fs::read_to_string(target.join("evil")).unwrap(), "evil");
 }

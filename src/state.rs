@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -33,6 +33,42 @@ pub fn remove(path: &Path) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("`{}` can't be removed", path.display())),
     }
+}
+
+/// What is in the files of a folder.
+#[derive(Debug)]
+pub struct Found<T> {
+    pub good: Vec<(PathBuf, T)>,
+    /// Those that nothing could be made of.
+    pub damaged: Vec<PathBuf>,
+}
+
+/// Reads every `<folder>/*.json`; `read` makes something of its content. No folder is an empty one.
+pub fn read_all<T>(folder: &Path, read: impl Fn(&[u8]) -> Option<T>) -> Result<Found<T>> {
+    let mut found = Found {
+        good: Vec::new(),
+        damaged: Vec::new(),
+    };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(found);
+        }
+        Err(error) => {
+            return Err(error).with_context(|| format!("`{}` can't be read", folder.display()));
+        }
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        match std::fs::read(&path).ok().and_then(|bytes| read(&bytes)) {
+            Some(it) => found.good.push((path, it)),
+            None => found.damaged.push(path),
+        }
+    }
+    Ok(found)
 }
 
 pub fn sync_folder(folder: &Path) -> Result<()> {

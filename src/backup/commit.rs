@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 
 use super::run::Run;
+use super::saved::Saved;
 use super::tags::Filing;
-use super::unit::Saved;
 use crate::error::Result;
 use crate::kopia::STREAM_FILE;
 use crate::model::point::{

@@ -10,6 +10,7 @@ mod read;
 mod recipe;
 mod reporter;
 mod run;
+mod saved;
 mod spool;
 mod step;
 mod store;

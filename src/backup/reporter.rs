@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use super::events::Event;
+use super::saved::Saved;
 use super::spool::Spool;
-use super::unit::Saved;
 use crate::model::report::{Outcome, RunReport, UnitReport};
 use crate::model::source::Gap;
 use crate::ui::progress::{Progress, Track};

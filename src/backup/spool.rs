@@ -8,6 +8,10 @@
 //! The drainer closes kopia's stdin only after [`Spool::commit`], and never after an error; [`Spool::abort`] closes it too
 //! and is for when kopia is dead already.
 
+mod budget;
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -22,61 +26,17 @@ use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
 use tokio::sync::oneshot;
 
+pub use budget::Budget;
+
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::Activity;
 
 /// What moves at once: as much as a pipe holds.
 const CHUNK: u64 = 1024 * 1024;
-/// Less than this isn't worth the system calls.
-const LEAST: u64 = 64 * 1024;
 /// Holes need not be larger than this.
 const MAX_PUNCH: u64 = 8 * CHUNK;
 /// How often a filler without room looks whether other spools have given some back.
 const RECHECK: Duration = Duration::from_millis(20);
-
-/// Bytes that all spools of a run may hold together.
-#[derive(Clone, Debug)]
-pub struct Budget(Arc<Mutex<Account>>);
-
-#[derive(Debug)]
-struct Account {
-    limit: u64,
-    used: u64,
-    peak: u64,
-}
-
-impl Budget {
-    pub fn new(limit: u64) -> Self {
-        Self(Arc::new(Mutex::new(Account {
-            limit,
-            used: 0,
-            peak: 0,
-        })))
-    }
-
-    /// The most that was ever held at once.
-    pub fn peak(&self) -> u64 {
-        lock(&self.0).peak
-    }
-
-    /// As much of `bytes` as there is, if it is worth a move.
-    fn take(&self, bytes: u64) -> Option<u64> {
-        let mut account = lock(&self.0);
-        let granted = bytes.min(account.limit.saturating_sub(account.used));
-        let is_worth_it = granted >= bytes.min(account.limit).min(LEAST);
-        if granted == 0 || !is_worth_it {
-            return None;
-        }
-        account.used += granted;
-        account.peak = account.peak.max(account.used);
-        Some(granted)
-    }
-
-    fn give_back(&self, bytes: u64) {
-        let mut account = lock(&self.0);
-        account.used = account.used.saturating_sub(bytes);
-    }
-}
 
 pub struct Spool {
     shared: Arc<Shared>,
@@ -137,7 +97,7 @@ impl Spool {
     /// A spool in `folder`, which must exist; without one every byte goes straight through.
     pub fn new(folder: Option<&Path>, budget: Budget) -> Result<Self> {
         let file = folder.map(nameless_file).transpose()?;
-        let punch = (lock(&budget.0).limit / 4).clamp(1, MAX_PUNCH);
+        let punch = (budget.limit() / 4).clamp(1, MAX_PUNCH);
         Ok(Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(State {
@@ -487,116 +447,4 @@ fn on_thread<T: Send + 'static>(
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-
-    use super::*;
-    use crate::tool::pipe;
-
-    /// Numbers that differ at every position, so that a lost, doubled or zeroed byte shows.
-    fn data(bytes: usize) -> Vec<u8> {
-        (0..bytes as u64 / 8)
-            .flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes())
-            .collect()
-    }
-
-    /// Sends `data` through a spool with `limit`, to a reader that is slow in the way that `pace` tells.
-    fn through(
-        folder: Option<&Path>,
-        limit: u64,
-        data: Vec<u8>,
-        pace: fn(usize),
-    ) -> (Vec<u8>, u64) {
-        let budget = Budget::new(limit);
-        let spool = Spool::new(folder, budget.clone()).unwrap();
-        let (source, sink) = (pipe().unwrap(), pipe().unwrap());
-        let writer =
-            std::thread::spawn(move || File::from(source.writer).write_all(&data).unwrap());
-        let filled = spool.fill(source.reader).unwrap();
-        let drained = spool.drain(sink.writer).unwrap();
-        let reader = std::thread::spawn(move || {
-            let mut file = File::from(sink.reader);
-            let (mut all, mut buffer) = (Vec::new(), vec![0; 100_000]);
-            while let count @ 1.. = file.read(&mut buffer).unwrap() {
-                pace(all.len());
-                all.extend_from_slice(&buffer[..count]);
-            }
-            all
-        });
-        let bytes = filled.blocking_recv().unwrap().unwrap();
-        writer.join().unwrap();
-        spool.commit();
-        drained.blocking_recv().unwrap().unwrap();
-        let all = reader.join().unwrap();
-        assert_eq!(bytes, all.len() as u64);
-        drop(spool);
-        assert_eq!(lock(&budget.0).used, 0, "the budget is given back");
-        (all, budget.peak())
-    }
-
-    fn stumbling(at: usize) {
-        if at % 700_000 < 100_000 {
-            std::thread::yield_now();
-            std::thread::park_timeout(Duration::from_millis(3));
-        }
-    }
-
-    #[test]
-    fn every_byte_arrives_in_order_whatever_the_budget_and_never_beyond_it() {
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let data = data(60 << 20);
-        for limit in [0, 1, CHUNK, 3 * CHUNK + 5, 20 * CHUNK, 1000 * CHUNK] {
-            let (all, peak) = through(Some(folder.path()), limit, data.clone(), stumbling);
-            assert!(all == data, "limit {limit}");
-            assert!(peak <= limit, "limit {limit}, peak {peak}");
-        }
-        let (all, _) = through(None, 1000 * CHUNK, data.clone(), stumbling);
-        assert!(all == data, "no folder");
-    }
-
-    #[test]
-    fn a_reader_that_goes_away_is_an_error() {
-        let spool = Spool::new(None, Budget::new(0)).unwrap();
-        let (source, sink) = (pipe().unwrap(), pipe().unwrap());
-        drop(sink.reader);
-        let _drained = spool.drain(sink.writer).unwrap();
-        let filled = spool.fill(source.reader).unwrap();
-        File::from(source.writer).write_all(b"x").unwrap();
-        assert!(filled.blocking_recv().unwrap().is_err());
-    }
-
-    #[test]
-    fn after_an_error_the_reader_sees_no_end_before_the_abort() {
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let spool = Spool::new(Some(folder.path()), Budget::new(CHUNK)).unwrap();
-        let (source, sink) = (pipe().unwrap(), pipe().unwrap());
-        File::from(source.writer).write_all(b"0123456789").unwrap();
-        let filled = spool.fill(source.reader).unwrap();
-        assert_eq!(filled.blocking_recv().unwrap().unwrap(), 10);
-        spool.shared.file.as_ref().unwrap().set_len(5).unwrap();
-        let drained = spool.drain(sink.writer).unwrap();
-        spool.commit();
-        assert!(drained.blocking_recv().unwrap().is_err());
-
-        let mut reader = File::from(sink.reader);
-        let mut buffer = [0; 10];
-        assert_eq!(reader.read(&mut buffer).unwrap(), 5);
-        let mut fds = [PollFd::new(&reader, PollFlags::IN)];
-        let at_once = Timespec::default();
-        assert_eq!(poll(&mut fds, Some(&at_once)).unwrap(), 0, "no end yet");
-        spool.abort();
-        assert_eq!(reader.read(&mut buffer).unwrap(), 0);
-    }
-
-    #[test]
-    fn an_aborted_spool_does_not_hold_its_threads() {
-        let spool = Spool::new(None, Budget::new(0)).unwrap();
-        let sink = pipe().unwrap();
-        let drained = spool.drain(sink.writer).unwrap();
-        spool.abort();
-        assert!(drained.blocking_recv().unwrap().is_err());
-    }
 }

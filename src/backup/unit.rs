@@ -1,6 +1,5 @@
 //! Saves one unit: BEFORE while services run, the WINDOW in which they are down, AFTER when they run again.
 
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,51 +16,17 @@ use super::plan::UnitPlan;
 use super::read::{Limits, read};
 use super::recipe;
 use super::run::Run;
+use super::saved::{Evidence, Saved};
 use super::step::{Step, Timeline};
 use super::store::{NotRead, Opened, Storing};
 use super::tags::Filing;
-use super::tar::Read;
 use crate::docker::Listener;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::Accepted;
+use crate::model::Grade;
 use crate::model::point::MissingSource;
-use crate::model::report::{Outcome, SourceReport, UnitReport};
-use crate::model::{Grade, Source};
+use crate::model::report::{Outcome, UnitReport};
 use crate::quiesce::{self, Quiesced, RecordFile, cold};
 use crate::timeline::Step as _;
-
-/// A source on its way: what is known of it grows from step to step.
-#[derive(Debug)]
-pub struct Saved {
-    pub source: Source,
-    pub estimated_bytes: u64,
-    pub read: Option<Read>,
-    pub read_seconds: f64,
-    pub accepted: Option<Accepted>,
-    pub error: Option<anyhow::Error>,
-    pub grade: Grade,
-    pub reasons: Vec<String>,
-}
-
-impl Saved {
-    fn new(source: Source, estimated_bytes: u64) -> Self {
-        Self {
-            source,
-            estimated_bytes,
-            read: None,
-            read_seconds: 0.0,
-            accepted: None,
-            error: None,
-            grade: Grade::Ok,
-            reasons: Vec::new(),
-        }
-    }
-
-    fn doubt(&mut self, grade: Grade, reason: String) {
-        self.grade = self.grade.max(grade);
-        self.reasons.push(reason);
-    }
-}
 
 /// One unit being saved.
 struct Saving<'a> {
@@ -284,27 +249,14 @@ impl Saving<'_> {
             tolerated,
         )
         .await;
-        let written: BTreeMap<String, Vec<String>> = match since {
-            Ok(found) => {
-                let mut by_source: BTreeMap<String, Vec<String>> = BTreeMap::new();
-                for (sentence, keys) in found {
-                    for key in keys {
-                        by_source.entry(key).or_default().push(sentence.clone());
-                    }
-                }
-                by_source
-            }
-            Err(error) => {
-                let sentence = format!("it could not be proven that nobody wrote to it: {error:#}");
-                let keys = self
-                    .plan
-                    .unit
-                    .sources
-                    .iter()
-                    .map(|source| source.key.to_string());
-                keys.map(|key| (key, vec![sentence.clone()])).collect()
-            }
-        };
+        let written = since.unwrap_or_else(|error| {
+            let sentence = format!("it could not be proven that nobody wrote to it: {error:#}");
+            let keys = self.plan.unit.sources.iter();
+            vec![(
+                sentence,
+                keys.map(|source| source.key.to_string()).collect(),
+            )]
+        });
         for (id, reason) in unclean {
             if !self
                 .sources
@@ -314,49 +266,14 @@ impl Saving<'_> {
                 self.warnings.push(reason.clone());
             }
         }
+        let evidence = Evidence {
+            written,
+            unclean,
+            tolerated: &self.plan.tolerated,
+            doubts: &self.plan.doubts,
+        };
         for saved in &mut self.sources {
-            for sentence in written
-                .get(&saved.source.key.to_string())
-                .into_iter()
-                .flatten()
-            {
-                self.trouble
-                    .push(format!("{} is not cold: {sentence}", saved.source.key));
-                saved.doubt(Grade::Hot, sentence.clone());
-            }
-            for container in &self.plan.tolerated {
-                if saved.source.writers.contains(&container.id) {
-                    let reason = format!(
-                        "container `{}` went on running: {}",
-                        container.name, container.reason
-                    );
-                    saved.doubt(Grade::Hot, reason);
-                }
-            }
-            for (id, reason) in unclean {
-                if saved.source.writers.contains(id) {
-                    saved.doubt(Grade::Crash, reason.clone());
-                }
-            }
-            for sentence in self
-                .plan
-                .doubts
-                .get(&saved.source.key)
-                .into_iter()
-                .flatten()
-            {
-                saved.doubt(Grade::Crash, sentence.clone());
-            }
-            if let Some(read) = &saved.read
-                && !read.complaints.is_empty()
-            {
-                let complaints = read.complaints.join("; ");
-                self.trouble.push(format!(
-                    "{} could not be read as it was: {complaints}",
-                    saved.source.key
-                ));
-                saved.doubt(Grade::Hot, format!("tar said: {complaints}"));
-            }
+            self.trouble.extend(saved.judge(&evidence));
         }
     }
 
@@ -474,19 +391,6 @@ impl Saving<'_> {
                 .into_iter()
                 .map(|(name, _)| name)
                 .collect(),
-        }
-    }
-}
-
-impl Saved {
-    fn report(&self) -> SourceReport {
-        SourceReport {
-            key: self.source.key.clone(),
-            grade: self.accepted.as_ref().map(|_| self.grade),
-            reasons: self.reasons.clone(),
-            bytes: self.read.as_ref().map_or(0, |read| read.bytes),
-            read_seconds: self.read_seconds,
-            error: self.error.as_ref().map(|error| format!("{error:#}")),
         }
     }
 }

@@ -131,32 +131,17 @@ impl RecordFile {
 
     /// The records that earlier runs left, the oldest first, and the files that are none.
     pub fn pending(folder: &Path) -> Result<(Vec<Self>, Vec<PathBuf>)> {
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok((Vec::new(), Vec::new()));
-            }
-            Err(error) => {
-                return Err(error).with_context(|| format!("`{}` can't be read", folder.display()));
-            }
-        };
-        let (mut records, mut damaged) = (Vec::new(), Vec::new());
-        for entry in entries {
-            let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
-                continue;
-            }
-            let parsed = std::fs::read(&path)
-                .ok()
-                .and_then(|bytes| serde_json::from_slice::<StopRecord>(&bytes).ok())
-                .filter(|record| record.format == FORMAT);
-            match parsed {
-                Some(record) => records.push(Self { path, record }),
-                None => damaged.push(path),
-            }
-        }
+        let found = state::read_all(folder, |bytes| {
+            let record: StopRecord = serde_json::from_slice(bytes).ok()?;
+            (record.format == FORMAT).then_some(record)
+        })?;
+        let mut records: Vec<Self> = found
+            .good
+            .into_iter()
+            .map(|(path, record)| Self { path, record })
+            .collect();
         records.sort_by_key(|file| file.record.written_at);
-        Ok((records, damaged))
+        Ok((records, found.damaged))
     }
 }
 

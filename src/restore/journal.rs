@@ -187,32 +187,17 @@ impl JournalFile {
 
     /// The journals that killed restores left, the oldest first, and the files that are none.
     pub fn pending(folder: &Path) -> Result<(Vec<Self>, Vec<PathBuf>)> {
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok((Vec::new(), Vec::new()));
-            }
-            Err(error) => {
-                return Err(error).with_context(|| format!("`{}` can't be read", folder.display()));
-            }
-        };
-        let (mut journals, mut damaged) = (Vec::new(), Vec::new());
-        for entry in entries {
-            let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
-                continue;
-            }
-            let parsed = std::fs::read(&path)
-                .ok()
-                .and_then(|bytes| serde_json::from_slice::<Journal>(&bytes).ok())
-                .filter(|journal| journal.format == FORMAT);
-            match parsed {
-                Some(journal) => journals.push(Self { path, journal }),
-                None => damaged.push(path),
-            }
-        }
+        let found = state::read_all(folder, |bytes| {
+            let journal: Journal = serde_json::from_slice(bytes).ok()?;
+            (journal.format == FORMAT).then_some(journal)
+        })?;
+        let mut journals: Vec<Self> = found
+            .good
+            .into_iter()
+            .map(|(path, journal)| Self { path, journal })
+            .collect();
         journals.sort_by_key(|file| file.journal.id);
-        Ok((journals, damaged))
+        Ok((journals, found.damaged))
     }
 }
 

@@ -316,7 +316,8 @@ fn a_link_that_leads_out_keeps_a_second_part_away() {
 fn the_file_of_a_single_file_is_a_file_and_alone() {
     use crate::model::BackupId;
     let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
-    let make: [(&str, fn(&Path)); 4] = [
+    type Fill = fn(&Path);
+    let make: [(&str, Fill); 4] = [
         ("good", |folder| {
             std::fs::write(folder.join("-conf"), "x").unwrap()
         }),

@@ -40,8 +40,7 @@ impl Budget {
     pub(super) fn take(&self, bytes: u64) -> Option<u64> {
         let mut account = lock(&self.0);
         let granted = bytes.min(account.limit.saturating_sub(account.used));
-        let is_worth_it = granted >= bytes.min(account.limit).min(LEAST);
-        if granted == 0 || !is_worth_it {
+        if granted < bytes.min(LEAST) {
             return None;
         }
         account.used += granted;
@@ -74,6 +73,6 @@ mod tests {
         assert_eq!(budget.take(2 * LEAST), None);
         budget.give_back(2 * LEAST + 1);
         assert_eq!((budget.used(), budget.peak()), (0, 3 * LEAST));
-        assert_eq!(Budget::new(0).take(LEAST), None);
+        assert_eq!(Budget::new(LEAST - 1).take(2 * LEAST), None);
     }
 }

@@ -1,11 +1,13 @@
 //! Questions to the operator. Never asked where nobody can answer.
 
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
 
 use anyhow::Context as _;
 
 use crate::error::{Exit, Failure, Result};
 use crate::shutdown::Shutdown;
+
+const ENDED: &str = "a signal ended the question: nothing was touched";
 
 /// A yes or no, without a default. `flag` is what answers it beforehand.
 pub async fn confirm(question: &str, flag: &str, shutdown: &Shutdown) -> Result<()> {
@@ -35,13 +37,20 @@ pub async fn confirm(question: &str, flag: &str, shutdown: &Shutdown) -> Result<
         answer = answer => Some(answer.context("the question was not answered")?),
     };
     match answer {
-        Some(Ok(true)) => Ok(()),
+        Some(Ok(true)) => return Ok(()),
         Some(Ok(false)) => {
-            Err(Failure::new(Exit::Declined, "declined: nothing was touched").into())
+            return Err(Failure::new(Exit::Declined, "declined: nothing was touched").into());
         }
-        Some(Err(error)) if !shutdown.is_asked() => {
+        _ => {}
+    }
+    // It is hidden while the question stands.
+    let _ = dialoguer::console::Term::stderr().show_cursor();
+    match answer {
+        Some(Err(dialoguer::Error::IO(error))) if error.kind() != ErrorKind::Interrupted => {
             Err(anyhow::Error::from(error).context("the question could not be asked"))
         }
-        _ => Err(Failure::new(shutdown.exit(), "a signal ended the question").into()),
+        // Ctrl-C comes as a key, and as a signal a moment later.
+        Some(_) => Err(Failure::new(Exit::Interrupted, ENDED).into()),
+        None => Err(Failure::new(shutdown.exit(), ENDED).into()),
     }
 }

@@ -1,40 +1,35 @@
-//! Carries a plan out: everything is extracted and checked while services run; the WINDOW is stop, swap all, start.
+//! Carries a plan out: everything is extracted and checked while services run; then comes the window.
 
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::sync::{Semaphore, watch};
 
 use super::aside::aside;
 use super::extract::{Cancelled, Extractor};
-use super::files;
-use super::journal::{JournalFile, Phase};
+use super::journal::JournalFile;
 use super::plan::{NewVolume, Plan, SourcePlan};
 use super::recipe::Recipe;
-use super::replay::undo;
-use super::report::{RestoreReport, RestoredFile, RestoredSource};
+use super::report::RestoreReport;
 use super::reporter::Reporter;
 use super::session::{Planned, Session};
 use super::step::{Step, Timeline};
-use super::{staging, swap};
+use super::{files, staging};
 use crate::docker::Engine;
-use crate::error::{Exit, Failure, Result};
-use crate::model::Source;
-use crate::quiesce::{self, Quiesced, RecordFile, cold};
+use crate::error::{Failure, Result};
 
-struct Applying<'a> {
-    session: &'a Session<'a>,
-    plan: Plan,
-    recipe: Recipe,
-    reporter: Reporter,
-    timeline: Timeline,
-    downtime_seconds: f64,
-    still_stopped: Vec<(String, String)>,
-    warnings: Vec<String>,
-    errors: Vec<String>,
+/// A restore at work: what is known of it grows from step to step.
+pub(super) struct Applying<'a> {
+    pub(super) session: &'a Session<'a>,
+    pub(super) plan: Plan,
+    pub(super) recipe: Recipe,
+    pub(super) reporter: Reporter,
+    pub(super) timeline: Timeline,
+    pub(super) downtime_seconds: f64,
+    pub(super) still_stopped: Vec<(String, String)>,
+    pub(super) warnings: Vec<String>,
+    pub(super) errors: Vec<String>,
 }
 
 /// Carries `planned` out. An error means that every target holds what it held before.
@@ -62,7 +57,7 @@ pub async fn apply(session: &Session<'_>, planned: Planned) -> Result<RestoreRep
 }
 
 impl Applying<'_> {
-    async fn enter(&mut self, step: Step) {
+    pub(super) async fn enter(&mut self, step: Step) {
         self.reporter.step(&self.plan.unit, step);
         self.timeline.enter(step).await;
     }
@@ -162,214 +157,12 @@ impl Applying<'_> {
         aside(move || files.iter().try_for_each(files::stage)).await
     }
 
-    /// Stops, swaps, starts. The containers are up again when this returns, whatever it returns.
-    async fn window(&mut self, file: &mut JournalFile) -> Result<Vec<Option<PathBuf>>> {
-        let session = self.session;
-        let users = session.users_now(&self.plan, &self.recipe.record).await?;
-        self.plan.stops = users.entries;
-        self.plan.tolerated = users.tolerated;
-        if self.plan.stops.is_empty() {
-            return self.swap(file, Ok(()), None).await;
-        }
-        self.enter(Step::Record).await;
-        let record = RecordFile::create(
-            &session.cx.paths.stop_records(),
-            &self.plan.restore_id.to_string(),
-            &self.plan.unit,
-            session.engine.socket(),
-            session.config.backup.start_timeout.as_secs(),
-            self.plan.stops.clone(),
-        )?;
-        self.enter(Step::Stop).await;
-        let (quiesced, stopped) =
-            quiesce::stop_all(&session.engine, record, &session.cx.shutdown).await;
-        // A bug of ours must not leave containers down: a panic is held until they are up.
-        let result = AssertUnwindSafe(self.swap(file, stopped, Some(&quiesced)))
-            .catch_unwind()
-            .await;
-        if result.is_err() && file.journal.phase == Phase::Swapping {
-            // A bug between two swaps: the unit must not start half old and half new.
-            let _ = swap::exchange_all(&file.journal.swaps).await;
-        }
-        if let Ok(Err(error)) = &result
-            && error.is::<swap::NotTakenBack>()
-        {
-            // Half old and half new: the record stays for `recover`, which starts them when that is mended.
-            self.downtime_seconds = quiesced.seconds();
-            let names = quiesced.entries().iter().map(|entry| entry.name.clone());
-            self.still_stopped = names.map(|name| (name, String::new())).collect();
-        } else {
-            self.enter(Step::Start).await;
-            let started = quiesced.start(&session.engine).await;
-            self.downtime_seconds = started.downtime_seconds;
-            self.still_stopped = started.still_stopped;
-            self.warnings.extend(started.warnings);
-        }
-        self.timeline.end();
-        let kept = match result {
-            Ok(result) => result?,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        self.enter(Step::Settle).await;
-        let patience = session.config.backup.start_timeout;
-        let unhealthy = quiesce::start::settle(&session.engine, &self.plan.stops, patience).await;
-        self.errors.extend(unhealthy);
-        Ok(kept)
-    }
-
-    /// Everything that happens while services are down. After the decision no signal is heard: what is left is instant.
-    async fn swap(
-        &mut self,
-        file: &mut JournalFile,
-        stopped: Result<()>,
-        quiesced: Option<&Quiesced>,
-    ) -> Result<Vec<Option<PathBuf>>> {
-        if stopped.is_err() {
-            self.refuse_when_asked_to_end()?;
-        }
-        stopped?;
-        self.enter(Step::ProveCold).await;
-        let entries = quiesced.map_or(&[][..], Quiesced::entries);
-        let sources: Vec<Source> = self.plan.sources.iter().map(as_source).collect();
-        cold::prove(
-            &self.session.engine,
-            entries,
-            &sources,
-            &self.plan.tolerated,
-        )
-        .await?;
-        self.refuse_when_asked_to_end()?;
-        self.enter(Step::Decide).await;
-        file.decide()?;
-        self.enter(Step::Swap).await;
-        let swaps = &file.journal.swaps;
-        if let Err(error) = swap::exchange_all(swaps).await {
-            if !error.is::<swap::NotTakenBack>() {
-                file.retreat()?;
-            }
-            return Err(error);
-        }
-        self.enter(Step::Keep).await;
-        let mut kept = Vec::new();
-        for swap in &file.journal.swaps {
-            kept.push(match swap::keep(swap) {
-                Ok(kept) => kept,
-                Err(error) => {
-                    self.warnings.push(format!(
-                        "what {} held before is in `{}`: {error:#}",
-                        swap.what,
-                        swap.staging.display()
-                    ));
-                    Some(swap.staging.clone())
-                }
-            });
-        }
-        self.enter(Step::Forget).await;
-        if let Err(error) = file.clear() {
-            self.warnings.push(format!("{error:#}"));
-        }
-        Ok(kept)
-    }
-
-    fn refuse_when_asked_to_end(&self) -> Result<()> {
+    pub(super) fn refuse_when_asked_to_end(&self) -> Result<()> {
         let shutdown = &self.session.cx.shutdown;
         if shutdown.is_asked() {
             return Err(Failure::new(shutdown.exit(), "a signal ended the restore").into());
         }
         Ok(())
-    }
-
-    /// Removes what was made, and says how things are.
-    async fn give_up(mut self, file: &JournalFile, error: anyhow::Error) -> anyhow::Error {
-        let is_half_way = error.is::<swap::NotTakenBack>();
-        let mut exit = crate::error::exit_of(&error);
-        if exit == Exit::Unexpected {
-            exit = Exit::UnitsFailed;
-        }
-        if !is_half_way && let Err(left) = undo(file).await {
-            self.warnings.push(format!(
-                "`kopi-docka recover` removes what is left: {left:#}"
-            ));
-        }
-        for warning in &self.warnings {
-            self.reporter.warn(warning);
-        }
-        if !self.still_stopped.is_empty() {
-            exit = Exit::StillStopped;
-        }
-        let mut failure = Failure::new(exit, format!("unit `{}` was not restored", self.plan.unit));
-        if is_half_way {
-            failure = failure.hint("mend what the error names, then run `kopi-docka recover`");
-        } else {
-            failure = failure.note("everything that was to be replaced is as it was");
-        }
-        failure = if self.still_stopped.is_empty() {
-            failure.note(format!(
-                "every container of `{}` that ran is running",
-                self.plan.unit
-            ))
-        } else {
-            let names: Vec<&str> = self
-                .still_stopped
-                .iter()
-                .map(|(name, _)| name.as_str())
-                .collect();
-            failure
-                .note(format!("still stopped: {}", names.join(", ")))
-                .hint("see `docker logs` of them, mend it, then run `kopi-docka recover`")
-        };
-        failure.caused_by(error).into()
-    }
-
-    fn into_report(self, kept: Vec<Option<PathBuf>>) -> RestoreReport {
-        let shutdown = &self.session.cx.shutdown;
-        let mut errors = self.errors;
-        for (name, reason) in &self.still_stopped {
-            errors.push(format!("container `{name}` is still stopped: {reason}"));
-        }
-        let exit_code = if !self.still_stopped.is_empty() {
-            Exit::StillStopped.code()
-        } else if shutdown.is_asked() {
-            shutdown.exit().code()
-        } else if !errors.is_empty() {
-            Exit::UnitsFailed.code()
-        } else {
-            0
-        };
-        // In the order of `Plan::swaps`: sources, then the files that are swapped.
-        let mut kept = kept.into_iter();
-        let sources = self.plan.sources.into_iter().map(|source| RestoredSource {
-            safety_copy: kept.next().flatten(),
-            key: source.key,
-            target: source.target,
-            bytes: source.bytes,
-        });
-        let sources: Vec<RestoredSource> = sources.collect();
-        let files = self.plan.files.into_iter().map(|file| RestoredFile {
-            safety_copy: file.swap.as_ref().and_then(|_| kept.next().flatten()),
-            path: file.path,
-            action: file.action,
-        });
-        RestoreReport {
-            restore_id: self.plan.restore_id,
-            unit: self.plan.unit,
-            backup_id: self.plan.backup_id,
-            identity: self.plan.identity,
-            is_restored: true,
-            sources,
-            files: files.collect(),
-            downtime_seconds: self.downtime_seconds,
-            steps: self.timeline.into_steps(),
-            warnings: self.warnings,
-            errors,
-            still_stopped: self
-                .still_stopped
-                .into_iter()
-                .map(|(name, _)| name)
-                .collect(),
-            next_steps: self.plan.next_steps,
-            exit_code,
-        }
     }
 }
 
@@ -388,20 +181,6 @@ async fn make_volume(engine: &Engine, new: &NewVolume, source: &SourcePlan) -> R
         );
     }
     Ok(())
-}
-
-/// As the proof of cold wants it.
-fn as_source(source: &SourcePlan) -> Source {
-    Source {
-        key: source.key.clone(),
-        path: source.target.clone(),
-        is_file: source.is_file,
-        destinations: Vec::new(),
-        exclude_patterns: Vec::new(),
-        is_anonymous: false,
-        writers: Vec::new(),
-        covers: Vec::new(),
-    }
 }
 
 fn workers(session: &Session<'_>) -> usize {

@@ -1,16 +1,21 @@
-//! Bringing restore points back, in place. Everything is extracted beside its target and checked while services run; then they are
-//! stopped for as long as a few renames take.
+//! Bringing restore points back, in place. Everything is extracted beside its target and checked while services run; then
+//! they are stopped for as long as a few renames take.
 //!
 //! Reading order: [`request`] (what is wanted) → [`points`], [`choose`] (which point) → [`session`] (from a request to a
-//! [`plan`]: [`recipe`], [`target`], [`files`], [`users`]) → [`apply`] (the order of it all: [`step`], [`journal`],
-//! [`staging`], [`extract`] with [`pump`], [`swap`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left.
+//! [`plan`]: [`recipe`], [`locate`] with [`names`] and [`target`], [`files`], [`users`], [`advice`]) → [`apply`] (the order
+//! of it all: [`step`], [`journal`], [`staging`], [`extract`] with [`pump`], [`window`] with [`swap`], [`outcome`]) →
+//! [`report`], [`reporter`]; [`replay`] is for what a killed one left.
 
+mod advice;
 mod apply;
 mod aside;
 mod choose;
 mod extract;
 mod files;
 mod journal;
+mod locate;
+mod names;
+mod outcome;
 mod plan;
 pub mod points;
 mod pump;
@@ -25,6 +30,7 @@ mod step;
 mod swap;
 mod target;
 mod users;
+mod window;
 
 pub use apply::apply;
 pub use plan::Plan;

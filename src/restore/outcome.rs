@@ -1,0 +1,109 @@
+//! How a restore ends: what was made is removed and the error says how things are, or a report tells what was done.
+
+use std::path::PathBuf;
+
+use super::apply::Applying;
+use super::journal::JournalFile;
+use super::replay::undo;
+use super::report::{RestoreReport, RestoredFile, RestoredSource};
+use super::swap;
+use crate::error::{Exit, Failure};
+
+impl Applying<'_> {
+    /// Removes what was made, and says how things are.
+    pub(super) async fn give_up(
+        mut self,
+        file: &JournalFile,
+        error: anyhow::Error,
+    ) -> anyhow::Error {
+        let is_half_way = error.is::<swap::NotTakenBack>();
+        let mut exit = crate::error::exit_of(&error);
+        if exit == Exit::Unexpected {
+            exit = Exit::UnitsFailed;
+        }
+        if !is_half_way && let Err(left) = undo(file).await {
+            self.warnings.push(format!(
+                "`kopi-docka recover` removes what is left: {left:#}"
+            ));
+        }
+        for warning in &self.warnings {
+            self.reporter.warn(warning);
+        }
+        if !self.still_stopped.is_empty() {
+            exit = Exit::StillStopped;
+        }
+        let mut failure = Failure::new(exit, format!("unit `{}` was not restored", self.plan.unit));
+        if is_half_way {
+            failure = failure.hint("mend what the error names, then run `kopi-docka recover`");
+        } else {
+            failure = failure.note("everything that was to be replaced is as it was");
+        }
+        failure = if self.still_stopped.is_empty() {
+            failure.note(format!(
+                "every container of `{}` that ran is running",
+                self.plan.unit
+            ))
+        } else {
+            let names: Vec<&str> = self
+                .still_stopped
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect();
+            failure
+                .note(format!("still stopped: {}", names.join(", ")))
+                .hint("see `docker logs` of them, mend it, then run `kopi-docka recover`")
+        };
+        failure.caused_by(error).into()
+    }
+
+    pub(super) fn into_report(self, kept: Vec<Option<PathBuf>>) -> RestoreReport {
+        let shutdown = &self.session.cx.shutdown;
+        let mut errors = self.errors;
+        for (name, reason) in &self.still_stopped {
+            errors.push(format!("container `{name}` is still stopped: {reason}"));
+        }
+        let exit_code = if !self.still_stopped.is_empty() {
+            Exit::StillStopped.code()
+        } else if shutdown.is_asked() {
+            shutdown.exit().code()
+        } else if !errors.is_empty() {
+            Exit::UnitsFailed.code()
+        } else {
+            0
+        };
+        // In the order of `Plan::swaps`: sources, then the files that are swapped.
+        let mut kept = kept.into_iter();
+        let sources = self.plan.sources.into_iter().map(|source| RestoredSource {
+            safety_copy: kept.next().flatten(),
+            key: source.key,
+            target: source.target,
+            bytes: source.bytes,
+        });
+        let sources: Vec<RestoredSource> = sources.collect();
+        let files = self.plan.files.into_iter().map(|file| RestoredFile {
+            safety_copy: file.swap.as_ref().and_then(|_| kept.next().flatten()),
+            path: file.path,
+            action: file.action,
+        });
+        RestoreReport {
+            restore_id: self.plan.restore_id,
+            unit: self.plan.unit,
+            backup_id: self.plan.backup_id,
+            identity: self.plan.identity,
+            is_restored: true,
+            sources,
+            files: files.collect(),
+            downtime_seconds: self.downtime_seconds,
+            steps: self.timeline.into_steps(),
+            warnings: self.warnings,
+            errors,
+            still_stopped: self
+                .still_stopped
+                .into_iter()
+                .map(|(name, _)| name)
+                .collect(),
+            next_steps: self.plan.next_steps,
+            exit_code,
+        }
+    }
+}

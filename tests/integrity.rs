@@ -167,7 +167,7 @@ fn tar(args: &[&str], directory: &Path) -> Run {
 fn assert_recipes_tell_the_truth(world: &World) {
     let list = snapshots(world);
     let is_complete = |snapshot: &&Value| {
-        snapshot["incomplete"].as_str().unwrap_or("").is_empty()
+        snapshot["incomplete"].as_str().is_none_or(str::is_empty)
             && snapshot["rootEntry"]["summ"]["numFailed"] == 0
     };
     let recipes = list
@@ -591,44 +591,54 @@ fn downtime(report: &Value) -> f64 {
     report["units"][0]["downtime_seconds"].as_f64().unwrap()
 }
 
+/// Of a run that is ended as soon as its containers are up again.
+fn downtime_of_a_run_given_up(world: &World, stack: &Stack) -> f64 {
+    let held = world.hold("store", backup(world, stack));
+    stack.assert_running(&["db"]);
+    held.signal(Signal::TERM);
+    held.release().code(143);
+    downtime(&world.report())
+}
+
 #[test]
 fn the_window_does_not_wait_for_the_repository() {
     let world = World::new();
     world.init();
     let stack = one_volume(&world, 200 * MB);
-    let first = downtime(&world.backup(&stack));
-    let second = downtime(&world.backup(&stack));
-    let unthrottled = first.min(second);
+    // The best of some: others work on this machine too.
+    let best = |first: f64| {
+        let more = (0..2).map(|_| downtime_of_a_run_given_up(&world, &stack));
+        more.fold(first, f64::min)
+    };
+    let unthrottled = best(downtime(&world.backup(&stack)));
 
     fill(&stack.volume_path("data"), 200 * MB);
     throttle(&world, 5 * MB);
     let done = backup(&world, &stack).ok();
-    let throttled = downtime(&world.report());
-    println!(
-        "downtime {throttled:.3} s throttled, {unthrottled:.3} s not; run {:?}",
-        done.took
-    );
-    assert!(
-        done.took > Duration::from_secs(25),
-        "the throttle does not work: {:?}",
-        done.took
-    );
+    let took = done.took;
+    assert!(took > Duration::from_secs(25), "no throttle: {took:?}");
+    assert_eq!(newest(&world)["state"], "whole");
+    // What is stored already would not be sent again.
+    let first = downtime(&world.report());
+    fill(&stack.volume_path("data"), 200 * MB);
+    let throttled = best(first);
+    println!("down {throttled:.3} s throttled, {unthrottled:.3} s not; the run took {took:?}");
     assert!(
         throttled <= unthrottled * 1.3 + 0.2,
         "down for {throttled} s instead of {unthrottled} s"
     );
-    assert_eq!(newest(&world)["state"], "whole");
 }
 
 #[test]
 fn without_a_spool_the_window_takes_as_long_as_the_repository() {
     let world = World::new();
     world.init();
-    let stack = one_volume(&world, 80 * MB);
+    let stack = one_volume(&world, 60 * MB);
     throttle(&world, 5 * MB);
     configure_spool(&world, 0);
     let report = world.backup(&stack);
-    assert!(downtime(&report) > 2.5, "{report:#}");
+    println!("down for {:.1} s", downtime(&report));
+    assert!(downtime(&report) > 2.0, "{report:#}");
     assert_eq!(newest(&world)["state"], "whole");
     assert_recipes_tell_the_truth(&world);
 }
@@ -800,6 +810,7 @@ fn a_secret_is_in_the_configuration_and_nowhere_else() {
     keep(talkative(&["init"]).code(12));
     fs::write(world.config_path(), config).unwrap();
 
+    assert!(!said.contains(&b'\x1b'), "colours went into a pipe");
     for secret in secrets {
         assert!(
             !holds(&said, secret),

@@ -164,7 +164,9 @@ fn a_wrong_password_is_refused_and_breaks_nothing() {
 
     assert_eq!(fs::read(profile(&world)).unwrap(), profile_before);
     let now = oracle::manifest(&world.path("cache/kopi-docka"));
-    for path in cache.0.keys().filter(|path| path.ends_with(b".f")) {
+    let is_blob = |path: &&Vec<u8>| path.ends_with(b".f");
+    assert_ne!(cache.0.keys().filter(is_blob).count(), 0);
+    for path in cache.0.keys().filter(is_blob) {
         assert!(now.0.contains_key(path), "{} is gone", path.escape_ascii());
     }
     let connections = fs::read_dir(profile(&world).parent().unwrap()).unwrap();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::poll;
@@ -104,6 +105,12 @@ impl Held {
         let file = self.file.clone();
         self.running
             .until("it to come to its step", |_| file.exists().then_some(()));
+    }
+
+    /// To the program alone.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        self.running.signal(signal);
     }
 
     /// Lets it go on.

@@ -106,6 +106,13 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
         .map_or(Exit::Unexpected, |failure| failure.exit)
 }
 
+/// What the operator can do about `error`.
+pub fn hints_of(error: &anyhow::Error) -> Vec<String> {
+    failures(error)
+        .flat_map(|failure| failure.hints.iter().cloned())
+        .collect()
+}
+
 /// The text of `error` for people: message, causes, notes, hints. Ends with a newline.
 pub fn render(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error}\n");

@@ -128,6 +128,9 @@ fn unit_finished(progress: &Progress, report: &UnitReport) {
                 "hint: see `docker logs` of them, mend it, then run `kopi-docka recover`\n",
             );
         }
+        for hint in &report.hints {
+            lines.push_str(&format!("hint: {hint}\n"));
+        }
         progress.error(&lines);
     }
 }

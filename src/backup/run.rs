@@ -21,7 +21,7 @@ use crate::config::{Config, SpoolSize};
 use crate::context::{Context, Paths};
 use crate::discovery::{self, Discovery, Rules};
 use crate::docker::Engine;
-use crate::error::{Exit, Failure, Result, render};
+use crate::error::{Exit, Failure, Result, hints_of, render};
 use crate::kopia::{Kopia, Status};
 use crate::lock::{Lock, make_private_folder};
 use crate::model::report::{Outcome, RunReport, UnitReport};
@@ -235,10 +235,14 @@ async fn save_all(run: &Run<'_>, chosen: &[UnitName], host: Discovery) -> Vec<Un
         });
         let report = match plan_unit(run, name, host.take()).await {
             Ok(plan) => unit::save(run, plan).await,
-            Err(error) => {
-                let errors = error.chain().map(ToString::to_string).collect();
-                not_tried(name, Outcome::Failed, errors)
-            }
+            Err(error) => UnitReport {
+                hints: hints_of(&error),
+                ..not_tried(
+                    name,
+                    Outcome::Failed,
+                    error.chain().map(ToString::to_string).collect(),
+                )
+            },
         };
         run.reporter
             .report(&Event::UnitFinished { report: &report });
@@ -328,6 +332,7 @@ fn not_tried(unit: &UnitName, outcome: Outcome, errors: Vec<String>) -> UnitRepo
         gaps: Vec::new(),
         warnings: Vec::new(),
         errors,
+        hints: Vec::new(),
         still_stopped: Vec::new(),
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::spool::{KopiaLeft, Spool};
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::{Accepted, Kopia, NewSnapshot, Stream};
+use crate::kopia::{Accepted, Kopia, NewSnapshot, Progress, Stream};
 use crate::shutdown::Shutdown;
 
 /// A source that is on its way into the repository, in a task of its own.
@@ -85,6 +85,7 @@ impl Store {
             sink,
             slot: _slot,
         } = opened;
+        let progress = stream.progress();
         let broken = broken(spool.drain(sink)?);
         tokio::pin!(broken);
         let size = tokio::select! {
@@ -93,7 +94,7 @@ impl Store {
             size = &mut is_read => size.map_err(|_| NotRead.into()),
             error = stream.ended_early() => return Err(error),
             error = &mut broken => Err(error),
-            () = self.stalled(spool) => Err(self.stuck()),
+            () = self.stalled(spool, &progress) => Err(self.stuck()),
         };
         let size = match size {
             Ok(size) => size,
@@ -116,14 +117,14 @@ impl Store {
         accepted
     }
 
-    /// Resolves when kopia has taken nothing for too long although something was there for it.
-    async fn stalled(&self, spool: &Spool) {
+    /// Resolves when kopia has taken nothing and told of no progress for too long although something was there for it.
+    async fn stalled(&self, spool: &Spool, progress: &Progress) {
         let taken = spool.taken();
-        let mut last = taken.total();
+        let mut last = (taken.total(), progress.figures());
         let mut since = Instant::now();
         loop {
             sleep((self.stall / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
-            let now = taken.total();
+            let now = (taken.total(), progress.figures());
             if now != last || !spool.waits_for_kopia() {
                 last = now;
                 since = Instant::now();

@@ -21,7 +21,7 @@ use super::step::{Step, Timeline};
 use super::store::{NotRead, Opened, Storing};
 use super::tags::Filing;
 use crate::docker::Listener;
-use crate::error::{Exit, Failure, Result};
+use crate::error::{Exit, Failure, Result, hints_of};
 use crate::model::Grade;
 use crate::model::point::MissingSource;
 use crate::model::report::{Outcome, UnitReport};
@@ -367,6 +367,13 @@ impl Saving<'_> {
             Ok(()) => Vec::new(),
             Err(error) => error.chain().map(ToString::to_string).collect(),
         };
+        let failed = self.sources.iter().filter_map(|saved| saved.error.as_ref());
+        let mut hints: Vec<String> = failed
+            .chain(result.as_ref().err())
+            .flat_map(hints_of)
+            .collect();
+        hints.sort();
+        hints.dedup();
         errors.append(&mut self.trouble);
         for (name, reason) in &self.still_stopped {
             errors.push(format!("container `{name}` is still stopped: {reason}"));
@@ -386,6 +393,7 @@ impl Saving<'_> {
             gaps: self.plan.gaps,
             warnings: self.warnings,
             errors,
+            hints,
             still_stopped: self
                 .still_stopped
                 .into_iter()

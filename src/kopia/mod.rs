@@ -22,4 +22,4 @@ pub use manifest::Manifest;
 pub use repository::{Initialized, Status};
 pub use snapshot::{Accepted, NewSnapshot};
 pub use stream::{STREAM_FILE, Stream};
-pub use watch::Activity;
+pub use watch::{Activity, Progress};

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::client::Kopia;
 use super::failure;
 use super::snapshot::{Accepted, NewSnapshot, accept};
-use super::watch::{self, Activity};
+use super::watch::{self, Activity, Progress};
 use crate::error::{Exit, Failure, Result};
 use crate::tool::{Child, Input, Output, pipe};
 
@@ -71,6 +71,10 @@ impl Stream {
             return Err(failure::of(&child.wait().await?));
         }
         Ok((Self { child, stdout }, stdin.writer))
+    }
+
+    pub fn progress(&self) -> Progress {
+        Progress::of(&self.child)
     }
 
     /// Waits for the commit and accepts it. The sink must have been closed or be about to be, after `size` bytes.

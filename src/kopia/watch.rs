@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::process::ChildStdout;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::error::{Exit, Failure, Result};
-use crate::tool::{Child, Ended};
+use crate::tool::{Child, Ended, Said};
 
 /// Bytes that somebody else moved for a child. Any change is a sign of life.
 #[derive(Clone, Debug, Default)]
@@ -26,21 +27,37 @@ impl Activity {
     }
 }
 
+/// What a kopia tells of its own work.
+#[derive(Clone, Debug)]
+pub struct Progress(watch::Receiver<Said>);
+
+impl Progress {
+    pub(super) fn of(child: &Child) -> Self {
+        Self(child.said())
+    }
+
+    /// The digits of its progress line: the spinner turns without any progress.
+    pub fn figures(&self) -> String {
+        let said = self.0.borrow();
+        said.progress.chars().filter(char::is_ascii_digit).collect()
+    }
+}
+
 /// Waits for the end of `child`; kills it after `stall_timeout` in which neither `activity` nor its progress line changed.
 pub(super) async fn until_end(
     child: &mut Child,
     activity: &Activity,
     stall_timeout: Duration,
 ) -> Result<Ended> {
-    let said = child.said();
-    let mut last = (activity.total(), figures(&said.borrow().progress));
+    let progress = Progress::of(child);
+    let mut last = (activity.total(), progress.figures());
     let mut since = Instant::now();
     let poll = (stall_timeout / 10).clamp(Duration::from_millis(50), Duration::from_secs(1));
     loop {
         if let Ok(ended) = tokio::time::timeout(poll, child.wait()).await {
             return ended;
         }
-        let now = (activity.total(), figures(&said.borrow().progress));
+        let now = (activity.total(), progress.figures());
         if now != last {
             last = now;
             since = Instant::now();
@@ -59,11 +76,6 @@ pub(super) async fn until_end(
             .into());
         }
     }
-}
-
-/// The digits of a progress line: its spinner turns without any progress.
-fn figures(progress: &str) -> String {
-    progress.chars().filter(char::is_ascii_digit).collect()
 }
 
 /// Reads the small answer of a child in the background, so that it never waits for us.

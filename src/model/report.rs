@@ -41,6 +41,9 @@ pub struct UnitReport {
     pub warnings: Vec<String>,
     /// The error chain, outermost first; empty when the outcome is `saved`.
     pub errors: Vec<String>,
+    /// What the operator can do about the errors.
+    #[serde(default)]
+    pub hints: Vec<String>,
     /// Names of containers that we stopped and that are not up again.
     pub still_stopped: Vec<String>,
 }

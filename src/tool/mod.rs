@@ -16,3 +16,4 @@ pub use find::find;
 pub use pipe::pipe;
 pub use run::{Finished, run};
 pub use spec::{Input, Output, Spec};
+pub use stderr::Said;

@@ -846,8 +846,7 @@ impl Forger {
         }
     }
 
-    fn id(&self) -> String {
-        self.count.set(self.count.get() + 1);
+    fn next_id(&self) -> String {
         format!("2026-01-02T03-04-{:02}Z", self.count.get())
     }
 
@@ -860,7 +859,8 @@ impl Forger {
 
     /// A point of unit `forged` with one source; returns its id.
     fn point(&self, source: Value, stream: &[u8], edit: impl FnOnce(&mut Value)) -> String {
-        let id = self.id();
+        let id = self.next_id();
+        self.count.set(self.count.get() + 1);
         let root = self.snapshot(&["/forged", "--stdin-file=data"], "data", stream);
         let mut source = source;
         source["read_from"] = "/nowhere".into();
@@ -962,6 +962,30 @@ fn a_point_that_means_harm_reaches_nothing_outside() {
         let id = forger.point(volume, &harmless, |_| {});
         forger.plan(&id).stderr("which Docker can't have").code(3);
     }
+
+    // Links in the recipe, and files with a place of their own choice.
+    let aside = world.path("aside.txt");
+    let planted = world.dir(format!(
+        "recipe-{}/files{}",
+        forger.next_id(),
+        world.path("").display()
+    ));
+    std::os::unix::fs::symlink("/etc/passwd", planted.join("aside.txt")).unwrap();
+    let spot = world.path("binds/spot");
+    let id = forger.point(bind(spot.to_str().unwrap()), &harmless, |record| {
+        record["files"] = serde_json::json!([
+            { "path": aside, "role": "compose" },
+            { "path": "/etc/cron.d/kopi-docka-test", "role": "compose" },
+            { "path": "/srv/../etc/cron.d/kopi-docka-test", "role": "compose" }
+        ]);
+    });
+    forger
+        .plan(&id)
+        .stdout_any()
+        .stderr("in the point it is not a plain file")
+        .stderr("nothing is restored to `/etc/cron.d/kopi-docka-test`")
+        .stderr("nothing is restored to `/srv/../etc/cron.d/kopi-docka-test`")
+        .ok();
 
     let target = world.dir("binds/target");
     let data = bind(target.to_str().unwrap());

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`client`] (how every call is made) → [`repository`] (status, create, connect) →
 //! [`identity`] (which repository it must be) → [`policy`] → [`stream`] (snapshots from stdin) →
-//! [`manifest`] (snapshots as Kopia lists them) → [`failure`] (what its words mean).
+//! [`manifest`] (snapshots as Kopia lists them) → [`tree`] (what is in one) → [`failure`] (what its words mean).
 //!
 //! Never here: what a unit or a restore point is.
 
@@ -14,6 +14,7 @@ mod policy;
 mod repository;
 mod snapshot;
 mod stream;
+mod tree;
 mod watch;
 
 pub use client::{Kopia, Settings};
@@ -22,4 +23,5 @@ pub use manifest::Manifest;
 pub use repository::{Initialized, Status};
 pub use snapshot::{Accepted, NewSnapshot};
 pub use stream::{STREAM_FILE, Stream};
+pub use tree::Entry;
 pub use watch::{Activity, Progress};

@@ -100,32 +100,6 @@ impl Kopia {
         accept(&ended, &stdout.await?, None)
     }
 
-    /// Brings a directory object back to `folder`, which must exist.
-    pub async fn restore_folder(
-        &self,
-        root: &ObjectId,
-        folder: &Path,
-        deadline: Duration,
-    ) -> Result<()> {
-        let spec = self
-            .command()
-            .arg("--no-progress")
-            .args([
-                "snapshot",
-                "restore",
-                "--mode=local",
-                "--no-ignore-permission-errors",
-            ])
-            .arg(root.as_str())
-            .arg(folder);
-        let finished = crate::tool::run(spec, deadline).await?;
-        if finished.ended.status.success() {
-            Ok(())
-        } else {
-            Err(failure::of(&finished.ended))
-        }
-    }
-
     /// The bytes of `file` inside the directory object `root` go to stdout of the child.
     pub fn show(&self, root: &ObjectId, file: &str, output: Output) -> Result<Child> {
         let spec = self
@@ -140,16 +114,6 @@ impl Kopia {
     /// Why a [`Kopia::show`] that did not exit with 0 failed.
     pub fn failure(ended: &Ended) -> anyhow::Error {
         failure::of(ended)
-    }
-
-    /// Reads a small `file` inside the directory object `root`.
-    pub async fn read_file(&self, root: &ObjectId, file: &str) -> Result<Vec<u8>> {
-        let spec = self
-            .command()
-            .arg("--no-progress")
-            .arg("show")
-            .arg(format!("{root}/{file}"));
-        Ok(self.ask(spec).await?.stdout)
     }
 
     pub fn identity(&self) -> String {

@@ -64,13 +64,9 @@ pub fn plan(
         let path = &record.path;
         let planned = plan_one(recipe, path, record.role, mounts, forbidden, mounted, id);
         match planned {
-            Ok(Some(plan)) if targets.iter().any(|target| plan.path.starts_with(target)) => {}
-            Ok(Some(plan)) if files.plans.iter().any(|other| other.path == plan.path) => {}
-            Ok(Some(plan)) => files.plans.push(plan),
-            Ok(None) => files.warnings.push(format!(
-                "`{}` is named in the recipe but not in it, so it is left as it is",
-                path.display()
-            )),
+            Ok(plan) if targets.iter().any(|target| plan.path.starts_with(target)) => {}
+            Ok(plan) if files.plans.iter().any(|other| other.path == plan.path) => {}
+            Ok(plan) => files.plans.push(plan),
             // The data does not wait for a file that the operator can mend by hand.
             Err(error) => files
                 .warnings
@@ -88,11 +84,9 @@ fn plan_one(
     forbidden: &Forbidden,
     mounted: &[PathBuf],
     id: BackupId,
-) -> Result<Option<FilePlan>> {
+) -> Result<FilePlan> {
     let target = target::look_at_name(path, mounts, forbidden, mounted)?;
-    let Some(saved) = recipe.file(path)? else {
-        return Ok(None);
-    };
+    let saved = recipe.file(path)?.to_owned();
     if target.exists && !target.path.is_file() {
         anyhow::bail!("something that is no file is there");
     }
@@ -106,7 +100,7 @@ fn plan_one(
     let swap = (action != FileAction::Leave)
         .then(|| Swap::new(format!("`{}`", path.display()), target.path.clone(), id));
     let bytes = std::fs::metadata(&saved)?.len();
-    Ok(Some(FilePlan {
+    Ok(FilePlan {
         path: target.path,
         role,
         action,
@@ -119,7 +113,7 @@ fn plan_one(
         new_folders: target.missing_folders,
         room: swap.is_some().then_some((target.device, target.free_bytes)),
         swap,
-    }))
+    })
 }
 
 /// Copies the saved file into the staging folder of its swap, with its mode, owner and time. Blocks.

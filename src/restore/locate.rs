@@ -38,17 +38,12 @@ impl Session<'_> {
                 SourceKey::Bind { path } => (path.clone(), None),
                 SourceKey::Volume { name } => {
                     check_volume_name(name)?;
-                    let saved = recipe.volume(name)?;
                     match self.engine.volume(name).await? {
-                        Some(volume) => {
-                            if saved.is_some_and(|saved| saved.driver != volume.driver) {
-                                warnings.push(format!(
-                                    "volume `{name}` has another driver here than it was saved from"
-                                ));
-                            }
-                            (path_of(name, &volume)?, None)
+                        Some(volume) => (path_of(name, &volume)?, None),
+                        None => {
+                            let saved = recipe.volume(&self.repository.kopia, name).await?;
+                            self.missing_volume(name, saved, warnings)?
                         }
-                        None => self.missing_volume(name, saved, warnings)?,
                     }
                 }
             };

@@ -1,24 +1,33 @@
-//! The recipe of a point, brought back into a folder that only we can see.
+//! The recipe of a point: what is needed of it, brought into a folder that only we can see.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
 
 use super::points::Point;
 use super::request::{Request, handle};
 use crate::backup::WORK_PREFIX;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::Kopia;
+use crate::kopia::{Entry, Kopia};
+use crate::model::ObjectId;
 use crate::model::point::{FORMAT, PointRecord, RECORD_FILE, SourceRecord};
+
+/// How many kopia processes fetch files.
+const AT_ONCE: usize = 4;
 
 #[derive(Debug)]
 pub struct Recipe {
     pub record: PointRecord,
+    root: ObjectId,
     /// Holds secrets: removed with this value; one that a killed run left is removed by the next.
     folder: tempfile::TempDir,
+    /// Where the copy of each file is, or why there is none.
+    files: BTreeMap<PathBuf, Result<PathBuf, String>>,
 }
 
 /// What Docker needs to make a volume again.
@@ -33,19 +42,17 @@ pub struct SavedVolume {
     pub labels: Option<BTreeMap<String, String>>,
 }
 
-/// Brings the recipe of `point` into a folder below `runtime`.
-pub async fn fetch(
-    kopia: &Kopia,
-    point: &Point,
-    runtime: &Path,
-    deadline: Duration,
-) -> Result<Recipe> {
+/// Reads the record of `point`, and makes a folder below `runtime` for the rest.
+pub async fn fetch(kopia: &Kopia, point: &Point, runtime: &Path) -> Result<Recipe> {
     let root = point
         .recipe
-        .as_ref()
+        .clone()
         .with_context(|| format!("the recipe of {} has no content", point.backup_id))?;
-    // The record first, by its own: it says whether this version knows the rest.
-    let record = parse(&kopia.read_file(root, RECORD_FILE).await?)?;
+    let bytes = kopia.read_file(&root, RECORD_FILE).await?;
+    let record =
+        parse(&bytes.with_context(|| {
+            format!("the recipe of {} lacks `{RECORD_FILE}`", point.backup_id)
+        })?)?;
     if record.unit != point.unit || record.backup_id != point.backup_id {
         return Err(unreadable(format!(
             "the recipe that is filed under {} of `{}` is that of {} of `{}`",
@@ -58,11 +65,12 @@ pub async fn fetch(
         .prefix(WORK_PREFIX)
         .tempdir_in(runtime)
         .with_context(|| format!("no work folder can be made in `{}`", runtime.display()))?;
-    kopia
-        .restore_folder(root, folder.path(), deadline)
-        .await
-        .context("the recipe can't be brought back")?;
-    Ok(Recipe { record, folder })
+    Ok(Recipe {
+        record,
+        root,
+        folder,
+        files: BTreeMap::new(),
+    })
 }
 
 fn parse(bytes: &[u8]) -> Result<PointRecord> {
@@ -91,37 +99,88 @@ fn unreadable(what: String) -> Failure {
 
 impl Recipe {
     /// What `docker volume inspect` said of the volume when it was saved.
-    pub fn volume(&self, name: &str) -> Result<Option<SavedVolume>> {
-        let Some(path) = self.inside(Path::new("docker/volumes"), &format!("{name}.json"))? else {
+    pub async fn volume(&self, kopia: &Kopia, name: &str) -> Result<Option<SavedVolume>> {
+        let path = format!("docker/volumes/{name}.json");
+        let Some(bytes) = kopia.read_file(&self.root, &path).await? else {
             return Ok(None);
         };
-        let bytes =
-            std::fs::read(&path).with_context(|| format!("`{}` can't be read", path.display()))?;
         let saved = serde_json::from_slice(&bytes)
             .with_context(|| format!("the recipe's description of volume `{name}` is damaged"))?;
         Ok(Some(saved))
     }
 
-    /// The saved copy of the file that was at `path`, absolute.
-    pub fn file(&self, path: &Path) -> Result<Option<PathBuf>> {
-        let below: PathBuf = path
-            .components()
-            .filter(|component| matches!(component, Component::Normal(_)))
-            .collect();
-        self.inside(Path::new("files"), &below.to_string_lossy())
+    /// Brings the copies of all files that the record names into our folder, with their modes, owners and times.
+    pub async fn bring_files(&mut self, kopia: &Kopia) -> Result<()> {
+        let paths = self.record.files.iter().map(|file| file.path.clone());
+        let this = &*self;
+        let files: Vec<_> = stream::iter(paths.enumerate())
+            .map(|(number, path)| async move {
+                let copy = this.folder.path().join(number.to_string());
+                let brought = this.bring_file(kopia, &path, &copy).await?;
+                Ok::<_, anyhow::Error>((path, brought.map(|()| copy)))
+            })
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        self.files = files.into_iter().collect();
+        Ok(())
     }
 
-    /// A regular file in the recipe; nothing that a link leads to.
-    fn inside(&self, folder: &Path, name: &str) -> Result<Option<PathBuf>> {
-        let root = self.folder.path().canonicalize()?;
-        let path = root.join(folder).join(name);
-        match path.canonicalize() {
-            Ok(real) if real == path && real.is_file() => Ok(Some(real)),
-            Ok(_) => Err(unreadable(format!("`{name}` in the recipe is not a plain file")).into()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("`{}` can't be read", path.display())),
+    async fn bring_file(
+        &self,
+        kopia: &Kopia,
+        path: &Path,
+        copy: &Path,
+    ) -> Result<Result<(), String>> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(Err("it is no file".to_owned()));
+        };
+        let folder = format!("files{}", folder.display());
+        let folder = folder.trim_end_matches('/');
+        let entries = kopia.read_folder(&self.root, folder).await?;
+        let entry = entries
+            .unwrap_or_default()
+            .into_iter()
+            .find(|entry| entry.name.as_str() == name);
+        let Some(entry) = entry else {
+            return Ok(Err("the point names it, but does not have it".to_owned()));
+        };
+        if !entry.is_file() {
+            return Ok(Err("in the point it is not a plain file".to_owned()));
+        }
+        let place = format!("{folder}/{}", entry.name);
+        let Some(bytes) = kopia.read_file(&self.root, &place).await? else {
+            return Ok(Err("the point names it, but does not have it".to_owned()));
+        };
+        if bytes.len() as u64 != entry.size {
+            return Ok(Err("it could not be read whole".to_owned()));
+        }
+        write_copy(copy, &bytes, &entry)
+            .with_context(|| format!("the copy of `{}` can't be written", path.display()))?;
+        Ok(Ok(()))
+    }
+
+    /// The saved copy of the file that was at `path`, absolute; an error says why there is none.
+    pub fn file(&self, path: &Path) -> Result<&Path> {
+        match self.files.get(path) {
+            Some(Ok(copy)) => Ok(copy),
+            Some(Err(why)) => Err(anyhow::anyhow!("{why}")),
+            None => Err(anyhow::anyhow!("the point does not have it")),
         }
     }
+}
+
+fn write_copy(copy: &Path, bytes: &[u8], entry: &Entry) -> std::io::Result<()> {
+    let mut file = std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(copy)?;
+    file.write_all(bytes)?;
+    file.set_modified(entry.mtime.into())?;
+    std::os::unix::fs::fchown(&file, Some(entry.uid), Some(entry.gid))?;
+    // After the owner: changing that takes setuid bits away.
+    file.set_permissions(std::fs::Permissions::from_mode(entry.mode()))
 }
 
 /// The sources that `request` means. `complete` are the root objects that the repository has whole.
@@ -320,29 +379,6 @@ pub mod tests {
         let text = render(&select(&whole, &request(&[]), &nothing).unwrap_err());
         assert!(text.contains("its snapshot is gone"), "{text}");
         assert!(select(&whole, &request(&["web_db"]), &nothing).is_err());
-    }
-
-    #[test]
-    fn a_link_in_the_recipe_leads_nowhere() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(folder.path().join("files/srv")).unwrap();
-        std::fs::write(folder.path().join("files/srv/compose.yaml"), "x").unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("files/srv/link")).unwrap();
-        std::os::unix::fs::symlink("/etc", folder.path().join("files/etc")).unwrap();
-        let recipe = Recipe {
-            record: parse(record().to_string().as_bytes()).unwrap(),
-            folder,
-        };
-        assert!(
-            recipe
-                .file(Path::new("/srv/compose.yaml"))
-                .unwrap()
-                .is_some()
-        );
-        assert!(recipe.file(Path::new("/srv/other")).unwrap().is_none());
-        assert!(recipe.file(Path::new("/srv/link")).is_err());
-        assert!(recipe.file(Path::new("/etc/passwd")).is_err());
-        assert!(recipe.volume("../../../etc/x").unwrap().is_none());
     }
 
     #[test]

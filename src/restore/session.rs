@@ -82,9 +82,8 @@ impl<'a> Session<'a> {
         let identity = self.repository.kopia.identity();
         let point = choose(&points, request, &identity)?;
         let kopia = &self.repository.kopia;
-        let patience = self.config.backup.stall_timeout;
-        let (recipe, host) = tokio::try_join!(
-            recipe::fetch(kopia, point, &self.cx.paths.runtime, patience),
+        let (mut recipe, host) = tokio::try_join!(
+            recipe::fetch(kopia, point, &self.cx.paths.runtime),
             discovery::discover(&self.engine, &self.rules)
         )?;
         let complete = complete_roots(&self.manifests);
@@ -97,6 +96,9 @@ impl<'a> Session<'a> {
             .flat_map(|container| &container.mounts)
             .map(|mount| place::clean(&mount.source))
             .collect();
+        if request.is_whole_unit() {
+            recipe.bring_files(kopia).await?;
+        }
         let located = self.locate(&sources, &recipe, &mut warnings).await?;
         let Looked {
             recipe,

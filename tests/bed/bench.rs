@@ -192,7 +192,8 @@ fn restore() {
                 .stderr_any()
                 .ok();
             let took = since.elapsed();
-            let downtime = done.json()["downtime_seconds"].as_f64().unwrap();
+            let last = done.json_lines().pop().unwrap();
+            let downtime = last["report"]["downtime_seconds"].as_f64().unwrap();
             windows.push(Duration::from_secs_f64(downtime));
             remove_safety_copies(&path);
             took

@@ -1,11 +1,13 @@
 //! `restore`: brings a restore point back to where it was.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
-use crate::restore::request::{Request, Which};
+use crate::restore::request::{Destination, Request, What, Which};
 use crate::restore::{self, Plan, Session, reporter};
 use crate::ui::{prompt, text};
 
@@ -22,6 +24,22 @@ pub struct Args {
     /// Only this volume, or the bind mount of this path; may be given several times
     #[arg(long = "volume", value_name = "VOLUME")]
     volumes: Vec<String>,
+
+    /// Only this file or folder of the one `--volume`, by its path in it; may be given several times
+    #[arg(long = "path", value_name = "PATH", requires = "volumes")]
+    paths: Vec<PathBuf>,
+
+    /// Only the compose files and what they name, no data
+    #[arg(long, conflicts_with_all = ["volumes", "paths"])]
+    recipe: bool,
+
+    /// Restore to this folder: with `--volume` as plain folders, else the unit gets its home there
+    #[arg(long, value_name = "DIR")]
+    target: Option<PathBuf>,
+
+    /// Make a copy of the unit under this name, beside the original; its files go to `--target`
+    #[arg(long, value_name = "NAME", value_parser = project_name, requires = "target")]
+    project: Option<UnitName>,
 
     /// Take a restore point that another host made
     #[arg(long, value_name = "HOST")]
@@ -44,10 +62,12 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
             .hint("`kopi-docka list --snapshots` shows what there is")
             .into());
     };
+    let what = What::of_flags(args.volumes, args.paths, args.recipe)?;
     let request = Request {
         unit,
         which,
-        only: args.volumes,
+        to: Destination::of_flags(args.target, args.project, &what)?,
+        what,
         host: args.host,
     };
     let session = Session::open(cx, args.dry_run).await?;
@@ -73,6 +93,20 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         cx.ui.error(&format!("error: {error}"));
     }
     Ok(report.exit_code)
+}
+
+/// As compose wants it.
+fn project_name(text: &str) -> Result<UnitName> {
+    let mut characters = text.chars();
+    let is_first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if !characters.next().is_some_and(is_first)
+        || !characters.all(|c| is_first(c) || matches!(c, '-' | '_'))
+    {
+        anyhow::bail!(
+            "a project's name has lower case letters, digits, `-` and `_`, and begins with a letter or digit"
+        );
+    }
+    Ok(UnitName::parse(text)?)
 }
 
 fn show(cx: &Context, plan: &Plan, is_dry: bool) {

@@ -162,6 +162,7 @@ mod tests {
     use super::*;
     use crate::error::{exit_of, render};
     use crate::model::{Grade, UnitName};
+    use crate::restore::request::{Destination, What};
 
     const OWN: &str = "kopi-docka@here";
 
@@ -197,8 +198,9 @@ mod tests {
         let request = Request {
             unit: UnitName::parse(unit).unwrap(),
             which: which.parse()?,
-            only: Vec::new(),
+            what: What::Unit,
             host: host.map(str::to_owned),
+            to: Destination::InPlace,
         };
         choose(&points(), &request, OWN).map(|point| point.backup_id.to_string())
     }

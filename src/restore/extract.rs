@@ -4,7 +4,7 @@
 //! had nothing to say. The end of the stream alone proves nothing: a kopia that dies ends it too.
 
 use std::ffi::OsString;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::aside::aside;
 use super::journal::Swap;
+use super::pieces;
 use super::plan::SourcePlan;
 use super::pump::pump;
 use crate::backup::Tar;
@@ -44,7 +45,8 @@ impl Extractor {
     pub async fn extract(&self, source: &SourcePlan, moved: &Activity) -> Result<()> {
         let content = source.swap.content();
         // A file comes in an archive of one: it is taken out of a folder of its own.
-        let folder = if source.is_file {
+        let piece = &source.piece;
+        let folder = if source.is_file || piece.take.is_some() {
             source.swap.staging.join("unpacked")
         } else {
             content.clone()
@@ -60,10 +62,15 @@ impl Extractor {
                 delete.iter().try_for_each(|path| delete_below(&root, path))
             })
             .await?;
-            self.extract_part(part, &folder, moved).await?;
+            self.extract_part(part, &folder, &piece.paths, moved)
+                .await?;
         }
         if source.is_file {
             take_out(&folder, &source.swap)?;
+        }
+        if let Some(take) = &piece.take {
+            pieces::take_out(&folder, take, &content)?;
+            return Ok(());
         }
         let metadata = std::fs::symlink_metadata(&content)
             .with_context(|| format!("the archive of {} is empty", source.key))?;
@@ -78,9 +85,20 @@ impl Extractor {
         Ok(())
     }
 
-    async fn extract_part(&self, part: &Part, folder: &Path, moved: &Activity) -> Result<()> {
+    /// Takes `paths` out of the archive, or everything when there are none.
+    async fn extract_part(
+        &self,
+        part: &Part,
+        folder: &Path,
+        paths: &[PathBuf],
+        moved: &Activity,
+    ) -> Result<()> {
         let (stream, archive) = (pipe()?, pipe()?);
-        let mut tar = Child::spawn(untar(&self.tar, folder).input(Input::Pipe(archive.reader)))?;
+        let mut untar = untar(&self.tar, folder);
+        if !paths.is_empty() {
+            untar = untar.args(pieces::members(paths));
+        }
+        let mut tar = Child::spawn(untar.input(Input::Pipe(archive.reader)))?;
         let mut kopia = self
             .kopia
             .show(&part.root, &part.file, Output::Pipe(stream.writer))?;
@@ -109,7 +127,12 @@ impl Extractor {
                 return Err(error);
             }
         };
-        judge(part, pumped, &shown, &extracted)
+        judge(part, pumped, &shown, &extracted).map_err(|error| {
+            if paths.is_empty() {
+                return error;
+            }
+            pieces::explain(error, &extracted.stderr)
+        })
     }
 
     async fn cancelled(&self) {

@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::journal::Swap;
+use super::new_home;
+use super::places::Places;
 use super::recipe::Recipe;
 use super::target::{self, Forbidden};
 use crate::discovery::mount_table::MountTable;
@@ -50,70 +52,80 @@ pub struct Files {
     pub warnings: Vec<String>,
 }
 
-/// What is to be done with each file of the recipe. `targets` are restored as a whole, with all files in them. Blocks.
-pub fn plan(
-    recipe: &Recipe,
-    targets: &[PathBuf],
-    mounts: &MountTable,
-    forbidden: &Forbidden,
-    mounted: &[PathBuf],
-    id: BackupId,
-) -> Files {
-    let mut files = Files::default();
-    for record in &recipe.record.files {
-        let path = &record.path;
-        let planned = plan_one(recipe, path, record.role, mounts, forbidden, mounted, id);
-        match planned {
-            Ok(plan) if targets.iter().any(|target| plan.path.starts_with(target)) => {}
-            Ok(plan) if files.plans.iter().any(|other| other.path == plan.path) => {}
-            Ok(plan) => files.plans.push(plan),
-            // The data does not wait for a file that the operator can mend by hand.
-            Err(error) => files
-                .warnings
-                .push(format!("`{}` is left as it is: {error:#}", path.display())),
-        }
-    }
-    files
+/// What files are planned with.
+pub struct Planner<'a> {
+    pub recipe: &'a Recipe,
+    pub places: &'a Places,
+    pub mounts: &'a MountTable,
+    pub forbidden: &'a Forbidden,
+    /// Paths that containers here have mounted.
+    pub mounted: &'a [PathBuf],
 }
 
-fn plan_one(
-    recipe: &Recipe,
-    path: &Path,
-    role: FileRole,
-    mounts: &MountTable,
-    forbidden: &Forbidden,
-    mounted: &[PathBuf],
-    id: BackupId,
-) -> Result<FilePlan> {
-    let target = target::look_at_name(path, mounts, forbidden, mounted)?;
-    let saved = recipe.file(path)?.to_owned();
-    if target.exists && !target.path.is_file() {
-        anyhow::bail!("something that is no file is there");
+impl Planner<'_> {
+    /// What is to be done with each file of the recipe. `targets` are restored as a whole, with all files in them. Blocks.
+    pub fn plan(&self, targets: &[PathBuf], id: BackupId) -> Files {
+        let mut files = Files::default();
+        for record in &self.recipe.record.files {
+            let path = &record.path;
+            match self.plan_one(path, record.role, id) {
+                // Others may be using it: the home of this unit is elsewhere.
+                Ok(plan) if plan.action == FileAction::Replace && self.places.is_move() => {
+                    files.warnings.push(format!(
+                        "`{}` is left as it is, though the saved one differs: it is outside of the new folder",
+                        plan.path.display()
+                    ));
+                }
+                Ok(plan) if targets.iter().any(|target| plan.path.starts_with(target)) => {}
+                Ok(plan) if files.plans.iter().any(|other| other.path == plan.path) => {}
+                Ok(plan) => files.plans.push(plan),
+                // The data does not wait for a file that the operator can mend by hand.
+                Err(error) => files
+                    .warnings
+                    .push(format!("`{}` is left as it is: {error:#}", path.display())),
+            }
+        }
+        files
     }
-    let action = if !target.exists {
-        FileAction::PutBack
-    } else if std::fs::read(&saved)? == std::fs::read(&target.path)? {
-        FileAction::Leave
-    } else {
-        FileAction::Replace
-    };
-    let swap = (action != FileAction::Leave)
-        .then(|| Swap::new(format!("`{}`", path.display()), target.path.clone(), id));
-    let bytes = std::fs::metadata(&saved)?.len();
-    Ok(FilePlan {
-        path: target.path,
-        role,
-        action,
-        bytes,
-        kept: swap
-            .as_ref()
-            .filter(|_| action == FileAction::Replace)
-            .map(|swap| swap.kept.clone()),
-        saved,
-        new_folders: target.missing_folders,
-        room: swap.is_some().then_some((target.device, target.free_bytes)),
-        swap,
-    })
+
+    fn plan_one(&self, path: &Path, role: FileRole, id: BackupId) -> Result<FilePlan> {
+        let target = if self.places.is_move() && self.places.inside(path).is_some() {
+            let place = self.places.path(path)?;
+            let target = target::look(&place, self.mounts, self.forbidden)?;
+            new_home::check_target(&target, self.places.folder())?;
+            target
+        } else {
+            target::look_at_name(path, self.mounts, self.forbidden, self.mounted)?
+        };
+        let saved = self.recipe.file(path)?.to_owned();
+        if target.exists && !target.path.is_file() {
+            anyhow::bail!("something that is no file is there");
+        }
+        let action = if !target.exists {
+            FileAction::PutBack
+        } else if std::fs::read(&saved)? == std::fs::read(&target.path)? {
+            FileAction::Leave
+        } else {
+            FileAction::Replace
+        };
+        let swap = (action != FileAction::Leave)
+            .then(|| Swap::new(format!("`{}`", path.display()), target.path.clone(), id));
+        let bytes = std::fs::metadata(&saved)?.len();
+        Ok(FilePlan {
+            path: target.path,
+            role,
+            action,
+            bytes,
+            kept: swap
+                .as_ref()
+                .filter(|_| action == FileAction::Replace)
+                .map(|swap| swap.kept.clone()),
+            saved,
+            new_folders: target.missing_folders,
+            room: swap.is_some().then_some((target.device, target.free_bytes)),
+            swap,
+        })
+    }
 }
 
 /// Copies the saved file into the staging folder of its swap, with its mode, owner and time. Blocks.

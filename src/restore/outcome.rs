@@ -76,6 +76,8 @@ impl Applying<'_> {
         let sources = self.plan.sources.into_iter().map(|source| RestoredSource {
             safety_copy: kept.next().flatten(),
             key: source.key,
+            piece: source.piece,
+            what: source.swap.what,
             target: source.target,
             bytes: source.bytes,
         });

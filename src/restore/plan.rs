@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::files::FilePlan;
 use super::journal::Swap;
+use super::pieces::Piece;
 use super::recipe::SavedVolume;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::Part;
@@ -24,6 +25,10 @@ pub struct Plan {
     pub identity: String,
     pub grade: Grade,
     pub is_whole_unit: bool,
+    /// The folder that it goes to; `None` in place.
+    pub folder: Option<PathBuf>,
+    /// The name of the copy that is made of the unit.
+    pub project: Option<UnitName>,
     pub sources: Vec<SourcePlan>,
     pub files: Vec<FilePlan>,
     /// What is stopped while the swap is made.
@@ -45,6 +50,12 @@ pub struct SourcePlan {
     pub key: SourceKey,
     pub target: PathBuf,
     pub is_file: bool,
+    /// Only this of it is restored.
+    #[serde(flatten)]
+    pub piece: Piece,
+    /// Its target is nobody's yet: no container can have it in use.
+    #[serde(skip)]
+    pub is_apart: bool,
     /// Length of its streams.
     pub bytes: u64,
     /// Where what is there now will be kept; `None` when nothing is there.

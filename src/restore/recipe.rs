@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
 
 use super::points::Point;
-use super::request::{Request, handle};
+use super::request::{Request, What, handle};
 use crate::backup::WORK_PREFIX;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Entry, Kopia};
@@ -160,6 +160,11 @@ impl Recipe {
         Ok(Ok(()))
     }
 
+    /// Whether [`Recipe::bring_files`] brought any.
+    pub fn has_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
     /// The saved copy of the file that was at `path`, absolute; an error says why there is none.
     pub fn file(&self, path: &Path) -> Result<&Path> {
         match self.files.get(path) {
@@ -195,6 +200,9 @@ pub fn select(
             .iter()
             .all(|part| complete.contains(part.root.as_str()))
     };
+    if request.what == What::Recipe {
+        return Ok(Vec::new());
+    }
     if request.is_whole_unit() {
         let lost = record.sources.iter().filter(|source| !is_there(source));
         let lacks: Vec<String> = record
@@ -216,7 +224,8 @@ pub fn select(
         .into());
     }
     request
-        .only
+        .what
+        .names()
         .iter()
         .map(|name| {
             let source = record
@@ -303,7 +312,7 @@ pub mod tests {
     use super::*;
     use crate::error::{exit_of, render};
     use crate::model::{BackupId, UnitName};
-    use crate::restore::request::Which;
+    use crate::restore::request::{Destination, Which};
 
     pub fn record() -> Value {
         json!({
@@ -322,8 +331,14 @@ pub mod tests {
         Request {
             unit: UnitName::parse("web").unwrap(),
             which: Which::Id(BackupId::parse("2026-01-02T03-04-05Z").unwrap()),
-            only: only.iter().map(|name| (*name).to_owned()).collect(),
+            what: What::of_flags(
+                only.iter().map(|name| (*name).to_owned()).collect(),
+                Vec::new(),
+                false,
+            )
+            .unwrap(),
             host: None,
+            to: Destination::InPlace,
         }
     }
 

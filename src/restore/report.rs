@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::files::FileAction;
+use super::pieces::Piece;
 use crate::model::report::StepTime;
 use crate::model::{BackupId, SourceKey, UnitName};
 
@@ -34,10 +35,16 @@ pub struct RestoreReport {
 pub struct RestoredSource {
     #[serde(flatten)]
     pub key: SourceKey,
+    #[serde(flatten)]
+    pub piece: Piece,
     pub target: PathBuf,
+    /// Length of the streams that were read for it.
     pub bytes: u64,
     /// Where what was there before is.
     pub safety_copy: Option<PathBuf>,
+    /// As the operator knows it.
+    #[serde(skip)]
+    pub what: String,
 }
 
 #[derive(Debug, Serialize)]

@@ -38,7 +38,7 @@ impl Reporter {
     pub fn track(&self, source: &SourcePlan) -> Activity {
         let moved = Activity::default();
         self.progress.track(Track {
-            label: source.key.to_string(),
+            label: source.swap.what.clone(),
             estimated_bytes: source.bytes,
             read: moved.clone(),
             stored: moved.clone(),
@@ -47,7 +47,7 @@ impl Reporter {
     }
 
     pub fn finished(&self, source: &SourcePlan) {
-        self.progress.finished(&source.key.to_string());
+        self.progress.finished(&source.swap.what);
     }
 
     pub fn warn(&self, text: &str) {
@@ -69,7 +69,7 @@ pub fn plan_text(plan: &Plan) -> String {
                 (None, None) => "missing",
             };
             [
-                source.key.to_string(),
+                source.swap.what.clone(),
                 source.target.display().to_string(),
                 text::bytes(source.bytes),
                 now.to_owned(),
@@ -121,10 +121,14 @@ pub fn plan_text(plan: &Plan) -> String {
 pub fn report_text(report: &RestoreReport) -> String {
     let mut lines = Vec::new();
     for source in &report.sources {
+        let size = if source.piece.paths.is_empty() {
+            format!(" ({})", text::bytes(source.bytes))
+        } else {
+            String::new()
+        };
         lines.push(format!(
-            "Restored {} ({}) in `{}`",
-            source.key,
-            text::bytes(source.bytes),
+            "Restored {}{size} in `{}`",
+            source.what,
             source.target.display()
         ));
     }

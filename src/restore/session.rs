@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use super::advice::{doubts, next_steps};
 use super::aside::aside;
 use super::choose::choose;
-use super::locate::{Located, Looked, looked_up};
+use super::locate::Located;
+use super::look::{Looked, looked_up};
+use super::places::Places;
 use super::plan::{Plan, SourcePlan, check_space, covered, space};
 use super::points::{Point, complete_roots, points};
 use super::recipe::{self, Recipe};
-use super::request::Request;
+use super::request::{Destination, Request, What};
 use super::target::Target;
 use super::users::{self, Swapped, Users};
 use crate::backup::{self, Tar};
@@ -18,11 +20,11 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::discovery::{self, Discovery, Rules, place};
 use crate::docker::Engine;
-use crate::error::Result;
+use crate::error::{Exit, Failure, Result};
 use crate::kopia::Manifest;
 use crate::lock::Lock;
 use crate::model::SourceKey;
-use crate::model::point::PointRecord;
+use crate::model::point::{PointRecord, SourceRecord};
 use crate::repository::Repository;
 
 /// Holds the lock, an open repository and a connected engine.
@@ -87,7 +89,7 @@ impl<'a> Session<'a> {
             discovery::discover(&self.engine, &self.rules)
         )?;
         let complete = complete_roots(&self.manifests);
-        let sources = recipe::select(&recipe.record, request, &complete)?;
+        let mut sources = recipe::select(&recipe.record, request, &complete)?;
         let mut warnings = doubts(&points, point, &recipe.record, &sources);
 
         let mounted: Vec<PathBuf> = host
@@ -96,17 +98,25 @@ impl<'a> Session<'a> {
             .flat_map(|container| &container.mounts)
             .map(|mount| place::clean(&mount.source))
             .collect();
-        if request.is_whole_unit() {
+        if matches!(request.what, What::Unit | What::Recipe) {
             recipe.bring_files(kopia).await?;
         }
-        let located = self.locate(&sources, &recipe, &mut warnings).await?;
+        let places = self
+            .places(request, &recipe, &mut sources, &mut warnings)
+            .await?;
+        if places.is_move() {
+            refuse_to_move_what_is_here(&host, request)?;
+        }
+        let located = self
+            .locate(&sources, &recipe, &places, &mut warnings)
+            .await?;
         let Looked {
             recipe,
             targets,
             files,
             id,
         } = self
-            .look(recipe, located, mounted, request.is_whole_unit())
+            .look(recipe, located, &places, mounted, request)
             .await?;
         warnings.extend(files.warnings);
 
@@ -128,11 +138,13 @@ impl<'a> Session<'a> {
             .collect();
 
         let needs = targets.iter().map(|(located, target)| {
+            // How long single files are is only known when they are there.
+            let is_whole = located.piece.paths.is_empty();
             let bytes = located.source.parts.iter().map(|part| part.bytes).sum();
             (
                 target.device,
                 target.free_bytes,
-                bytes,
+                if is_whole { bytes } else { 0 },
                 parent(&target.path),
             )
         });
@@ -147,7 +159,9 @@ impl<'a> Session<'a> {
             .into_iter()
             .map(|(located, target)| located.plan(target, id))
             .collect();
-        let users = self.users(&host, &recipe.record, &sources).await?;
+        let users = self
+            .users(&host, &recipe.record, &sources, places.folder().is_some())
+            .await?;
         warnings.extend(users.warnings);
         let next_steps = next_steps(&host, &recipe.record);
         let plan = Plan {
@@ -157,6 +171,8 @@ impl<'a> Session<'a> {
             identity: point.identity.clone(),
             grade: recipe.record.grade,
             is_whole_unit: request.is_whole_unit(),
+            folder: places.folder().map(Path::to_owned),
+            project: places.project().cloned(),
             sources,
             files: files.plans,
             stops: users.entries,
@@ -168,10 +184,43 @@ impl<'a> Session<'a> {
         Ok(Planned { plan, recipe })
     }
 
+    /// Where everything goes, by what was asked for. Leaves out what a copy can't have.
+    async fn places(
+        &self,
+        request: &Request,
+        recipe: &Recipe,
+        sources: &mut Vec<SourceRecord>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Places> {
+        let project = recipe.record.project.as_ref();
+        let working_dir = project.and_then(|project| project.working_dir.clone());
+        let mut places = Places::new(request.to.clone(), working_dir);
+        if places.project().is_none() {
+            return Ok(places);
+        }
+        let mut kept = Vec::new();
+        for source in std::mem::take(sources) {
+            if let SourceKey::Volume { name } = &source.key {
+                if place::is_anonymous(name, &BTreeMap::new()) {
+                    warnings.push(format!(
+                        "volume `{name}` has no name that a copy could have: take it as a plain folder with `--volume {name} --target DIR`"
+                    ));
+                    continue;
+                }
+                let saved = recipe.volume(&self.repository.kopia, name).await?;
+                places.rename(&request.unit, name, saved.as_ref())?;
+            }
+            kept.push(source);
+        }
+        *sources = kept;
+        Ok(places)
+    }
+
     /// Who is to be stopped, by what runs now: the plan may be hours old.
     pub async fn users_now(&self, plan: &Plan, record: &PointRecord) -> Result<Users> {
         let host = discovery::discover(&self.engine, &self.rules).await?;
-        self.users(&host, record, &plan.sources).await
+        let is_move = plan.folder.is_some();
+        self.users(&host, record, &plan.sources, is_move).await
     }
 
     async fn users(
@@ -179,14 +228,21 @@ impl<'a> Session<'a> {
         host: &Discovery,
         record: &PointRecord,
         sources: &[SourcePlan],
+        is_elsewhere: bool,
     ) -> Result<Users> {
-        if sources.is_empty() {
+        if sources.iter().all(|source| source.is_apart) {
             // Files alone are replaced while everything runs.
             return Ok(Users::default());
         }
-        let unit = host.units.iter().find(|unit| unit.name == record.unit);
+        // What goes elsewhere does not concern the unit that is here.
+        let unit = host
+            .units
+            .iter()
+            .find(|unit| unit.name == record.unit)
+            .filter(|_| !is_elsewhere);
         let swapped: Vec<Swapped> = sources
             .iter()
+            .filter(|source| !source.is_apart)
             .map(|source| Swapped {
                 key: source.key.clone(),
                 path: source.target.clone(),
@@ -213,6 +269,35 @@ impl<'a> Session<'a> {
         };
         users::find(host, unit, &swapped, &real, policy)
     }
+}
+
+/// A unit has one home.
+fn refuse_to_move_what_is_here(host: &Discovery, request: &Request) -> Result<()> {
+    let Destination::Moved { project, .. } = &request.to else {
+        return Ok(());
+    };
+    let name = project.as_ref().unwrap_or(&request.unit);
+    let is_here = host
+        .units
+        .iter()
+        .any(|unit| unit.name == *name && !unit.containers.is_empty());
+    if !is_here {
+        return Ok(());
+    }
+    let failure = Failure::new(
+        Exit::UnitsFailed,
+        format!("there are containers of `{name}` on this host"),
+    )
+    .note("nothing was touched");
+    Err(if project.is_some() {
+        failure.hint("choose another name: `--project`")
+    } else {
+        failure
+            .hint("`--project NAME` makes a copy beside it, with volumes of its own")
+            .hint("`--volume NAME`, several times, takes the data as plain folders")
+            .hint("to move the unit, remove its containers first: `docker compose down`")
+    }
+    .into())
 }
 
 fn parent(path: &Path) -> &Path {

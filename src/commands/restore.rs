@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
-use crate::restore::request::{Destination, Request, What, Which};
-use crate::restore::{self, Plan, Session, reporter};
+use crate::restore::request::{self, Destination, Request, What, Which};
+use crate::restore::{self, Plan, Session, reporter, wizard};
 use crate::ui::{prompt, text};
 
 #[derive(Debug, clap::Args)]
@@ -38,7 +38,7 @@ pub struct Args {
     target: Option<PathBuf>,
 
     /// Make a copy of the unit under this name, beside the original; its files go to `--target`
-    #[arg(long, value_name = "NAME", value_parser = project_name, requires = "target")]
+    #[arg(long, value_name = "NAME", value_parser = request::project_name, requires = "target")]
     project: Option<UnitName>,
 
     /// Take a restore point that another host made
@@ -54,23 +54,44 @@ pub struct Args {
     dry_run: bool,
 }
 
+impl Args {
+    /// `None` when the flags leave it open what is wanted.
+    fn request(&self) -> Result<Option<Request>> {
+        let what = What::of_flags(self.volumes.clone(), self.paths.clone(), self.recipe)?;
+        let to = Destination::of_flags(self.target.clone(), self.project.clone(), &what)?;
+        let (Some(unit), Some(which)) = (self.unit.clone(), self.backup_id) else {
+            if what != What::Unit || to != Destination::InPlace {
+                return Err(Failure::new(Exit::Usage, "of which restore point?")
+                    .hint("say `--unit UNIT` and `--backup-id ID` or `--backup-id latest`, or nothing at all to be asked")
+                    .into());
+            }
+            return Ok(None);
+        };
+        Ok(Some(Request {
+            unit,
+            which,
+            what,
+            to,
+            host: self.host.clone(),
+        }))
+    }
+}
+
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("restore")?;
-    let (Some(unit), Some(which)) = (args.unit, args.backup_id) else {
+    let by_flags = args.request()?;
+    if by_flags.is_none() && (cx.ui.json || args.yes || !prompt::is_possible()) {
         return Err(Failure::new(Exit::Usage, "what is to be restored?")
             .hint("`kopi-docka restore --unit UNIT --backup-id latest`, with `--dry-run` to look first")
             .hint("`kopi-docka list --snapshots` shows what there is")
+            .hint("on a terminal `kopi-docka restore` asks")
             .into());
-    };
-    let what = What::of_flags(args.volumes, args.paths, args.recipe)?;
-    let request = Request {
-        unit,
-        which,
-        to: Destination::of_flags(args.target, args.project, &what)?,
-        what,
-        host: args.host,
-    };
+    }
     let session = Session::open(cx, args.dry_run).await?;
+    let request = match by_flags {
+        Some(request) => request,
+        None => wizard::ask(&session, args.unit.clone(), args.host.as_deref()).await?,
+    };
     let planned = session.plan(&request).await?;
     show(cx, &planned.plan, args.dry_run);
     if args.dry_run {
@@ -93,20 +114,6 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         cx.ui.error(&format!("error: {error}"));
     }
     Ok(report.exit_code)
-}
-
-/// As compose wants it.
-fn project_name(text: &str) -> Result<UnitName> {
-    let mut characters = text.chars();
-    let is_first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    if !characters.next().is_some_and(is_first)
-        || !characters.all(|c| is_first(c) || matches!(c, '-' | '_'))
-    {
-        anyhow::bail!(
-            "a project's name has lower case letters, digits, `-` and `_`, and begins with a letter or digit"
-        );
-    }
-    Ok(UnitName::parse(text)?)
 }
 
 fn show(cx: &Context, plan: &Plan, is_dry: bool) {

@@ -35,6 +35,7 @@ mod swap;
 mod target;
 mod users;
 mod window;
+pub mod wizard;
 
 pub use apply::apply;
 pub use plan::Plan;

@@ -62,6 +62,20 @@ impl FromStr for Which {
     }
 }
 
+/// A project's name, as compose wants it.
+pub fn project_name(text: &str) -> Result<UnitName> {
+    let mut characters = text.chars();
+    let is_first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if !characters.next().is_some_and(is_first)
+        || !characters.all(|c| is_first(c) || matches!(c, '-' | '_'))
+    {
+        anyhow::bail!(
+            "a project's name has lower case letters, digits, `-` and `_`, and begins with a letter or digit"
+        );
+    }
+    Ok(UnitName::parse(text)?)
+}
+
 /// A source as `--volume` names it.
 pub fn handle(key: &SourceKey) -> String {
     match key {

@@ -79,6 +79,18 @@ impl<'a> Session<'a> {
         points(&self.manifests)
     }
 
+    /// Whether this host made it.
+    pub fn is_own(&self, point: &Point) -> bool {
+        point.identity == self.repository.kopia.identity()
+    }
+
+    /// What `point` holds.
+    pub async fn record(&self, point: &Point) -> Result<PointRecord> {
+        let runtime = &self.cx.paths.runtime;
+        let recipe = recipe::fetch(&self.repository.kopia, point, runtime).await?;
+        Ok(recipe.record)
+    }
+
     pub async fn plan(&self, request: &Request) -> Result<Planned> {
         let points = self.points();
         let identity = self.repository.kopia.identity();

@@ -1,17 +1,32 @@
-//! Questions to the operator. Never asked where nobody can answer.
+//! Questions to the operator. Never asked where nobody can answer; whatever ends one leaves the terminal as it was.
 
 use std::io::{ErrorKind, IsTerminal as _};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use dialoguer::{Confirm, Input, MultiSelect, Select};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::error::{Exit, Failure, Result};
 use crate::shutdown::Shutdown;
 
 const ENDED: &str = "a signal ended the question: nothing was touched";
 
-/// A yes or no, without a default. `flag` is what answers it beforehand.
+/// How long a question stands: whoever asks may hold the lock, and the nightly backup must not wait for an operator who
+/// went home.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// Rows of a list that are shown at once.
+const ROWS: usize = 15;
+
+/// Whether somebody can answer.
+pub fn is_possible() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// A yes, without a default. `flag` is what answers it beforehand.
 pub async fn confirm(question: &str, flag: &str, shutdown: &Shutdown) -> Result<()> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    if !is_possible() {
         return Err(Failure::new(
             Exit::Usage,
             "this needs a confirmation, and there is no terminal to ask on",
@@ -21,36 +36,127 @@ pub async fn confirm(question: &str, flag: &str, shutdown: &Shutdown) -> Result<
         ))
         .into());
     }
+    if is_wanted(question, shutdown).await? {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Declined, "declined: nothing was touched").into())
+}
+
+/// A yes or no, without a default.
+pub async fn is_wanted(question: &str, shutdown: &Shutdown) -> Result<bool> {
     let question = question.to_owned();
+    answer(shutdown, move || {
+        Confirm::new().with_prompt(question).interact_opt()
+    })
+    .await
+}
+
+/// The index of the one that was chosen.
+pub async fn select(question: &str, items: Vec<String>, shutdown: &Shutdown) -> Result<usize> {
+    let question = question.to_owned();
+    answer(shutdown, move || {
+        Select::new()
+            .with_prompt(question)
+            .items(items)
+            .default(0)
+            .max_length(ROWS)
+            .interact_opt()
+    })
+    .await
+}
+
+/// The indexes of those that were chosen, at least one.
+pub async fn select_some(
+    question: &str,
+    items: Vec<String>,
+    shutdown: &Shutdown,
+) -> Result<Vec<usize>> {
+    let question = format!("{question} (space marks, enter goes on)");
+    answer(shutdown, move || {
+        loop {
+            let chosen = MultiSelect::new()
+                .with_prompt(&question)
+                .items(&items)
+                .max_length(ROWS)
+                .interact_opt()?;
+            if chosen.as_ref().is_none_or(|chosen| !chosen.is_empty()) {
+                return Ok(chosen);
+            }
+        }
+    })
+    .await
+}
+
+/// A line of text that `check` has no objection to.
+pub async fn text(
+    question: &str,
+    check: impl Fn(&str) -> Result<(), String> + Send + 'static,
+    shutdown: &Shutdown,
+) -> Result<String> {
+    let question = question.to_owned();
+    answer(shutdown, move || {
+        Input::<String>::new()
+            .with_prompt(question)
+            .validate_with(|text: &String| check(text.trim()))
+            .interact_text()
+            .map(|text| Some(text.trim().to_owned()))
+    })
+    .await
+}
+
+/// Asks on a thread of its own: one that waits for a key must keep nobody from ending the program.
+async fn answer<T: Send + 'static>(
+    shutdown: &Shutdown,
+    ask: impl FnOnce() -> dialoguer::Result<Option<T>> + Send + 'static,
+) -> Result<T> {
+    let terminal = Terminal::remember();
     let (sender, answer) = tokio::sync::oneshot::channel();
-    // A thread of its own: one that waits for a key must keep nobody from ending the program.
     std::thread::Builder::new()
         .name("prompt".to_owned())
         .spawn(move || {
-            let answer = dialoguer::Confirm::new().with_prompt(question).interact();
-            let _ = sender.send(answer);
+            let _ = sender.send(ask());
         })
         .context("no thread can be started")?;
     let answer = tokio::select! {
         biased;
         () = shutdown.asked() => None,
         answer = answer => Some(answer.context("the question was not answered")?),
-    };
-    match answer {
-        Some(Ok(true)) => return Ok(()),
-        Some(Ok(false)) => {
-            return Err(Failure::new(Exit::Declined, "declined: nothing was touched").into());
+        () = tokio::time::sleep(PATIENCE) => {
+            drop(terminal);
+            let minutes = PATIENCE.as_secs() / 60;
+            let why = format!("nobody answered for {minutes} minutes: nothing was touched");
+            return Err(Failure::new(Exit::Declined, why).into());
         }
-        _ => {}
+    };
+    if let Some(Ok(Some(answer))) = answer {
+        return Ok(answer);
     }
-    // It is hidden while the question stands.
-    let _ = dialoguer::console::Term::stderr().show_cursor();
+    drop(terminal);
     match answer {
+        Some(Ok(_)) => Err(Failure::new(Exit::Declined, "cancelled: nothing was touched").into()),
         Some(Err(dialoguer::Error::IO(error))) if error.kind() != ErrorKind::Interrupted => {
             Err(anyhow::Error::from(error).context("the question could not be asked"))
         }
         // Ctrl-C comes as a key, and as a signal a moment later.
-        Some(_) => Err(Failure::new(Exit::Interrupted, ENDED).into()),
+        Some(Err(_)) => Err(Failure::new(Exit::Interrupted, ENDED).into()),
         None => Err(Failure::new(shutdown.exit(), ENDED).into()),
+    }
+}
+
+/// The terminal as it was before a question: while one stands, keys are not echoed and the cursor is hidden.
+struct Terminal(Option<Termios>);
+
+impl Terminal {
+    fn remember() -> Self {
+        Self(tcgetattr(std::io::stdin()).ok())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = dialoguer::console::Term::stderr().show_cursor();
+        if let Some(before) = &self.0 {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
     }
 }

@@ -55,7 +55,7 @@ impl Draft<'_> {
         PointRecord {
             format: FORMAT,
             kopi_docka_version: env!("CARGO_PKG_VERSION").to_owned(),
-            backup_id: run.backup_id,
+            backup_id: run.backup_id.into(),
             unit: self.unit.name.clone(),
             kind: self.unit.kind,
             identity: run.store.kopia.identity(),

@@ -59,7 +59,7 @@ impl Args {
     fn request(&self) -> Result<Option<Request>> {
         let what = What::of_flags(self.volumes.clone(), self.paths.clone(), self.recipe)?;
         let to = Destination::of_flags(self.target.clone(), self.project.clone(), &what)?;
-        let (Some(unit), Some(which)) = (self.unit.clone(), self.backup_id) else {
+        let (Some(unit), Some(which)) = (self.unit.clone(), self.backup_id.clone()) else {
             if what != What::Unit || to != Destination::InPlace {
                 return Err(Failure::new(Exit::Usage, "of which restore point?")
                     .hint("say `--unit UNIT` and `--backup-id ID` or `--backup-id latest`, or nothing at all to be asked")

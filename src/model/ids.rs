@@ -135,6 +135,63 @@ impl From<BackupId> for String {
     }
 }
 
+text_id!(
+    /// What another tool calls a run: a UUID in what the Python kopi-docka writes. It is shown and compared, never part of a path.
+    ForeignId,
+    "the id of a restore point (printable characters without spaces)",
+    |text| !text.is_empty()
+        && text.len() <= 255
+        // What the command line means otherwise.
+        && text != "latest"
+        && !text.starts_with('-')
+        && text.bytes().all(|b| b.is_ascii_graphic())
+);
+
+/// The id of a restore point, whichever tool made it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum PointId {
+    /// In our form. Early versions of the Python tool had the same.
+    Run(BackupId),
+    Foreign(ForeignId),
+}
+
+impl PointId {
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        BackupId::parse(text)
+            .map(Self::Run)
+            .or_else(|_| ForeignId::parse(text).map(Self::Foreign))
+    }
+}
+
+impl From<BackupId> for PointId {
+    fn from(id: BackupId) -> Self {
+        Self::Run(id)
+    }
+}
+
+impl fmt::Display for PointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(id) => id.fmt(f),
+            Self::Foreign(id) => id.fmt(f),
+        }
+    }
+}
+
+impl TryFrom<String> for PointId {
+    type Error = InvalidId;
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        Self::parse(&text)
+    }
+}
+
+impl From<PointId> for String {
+    fn from(id: PointId) -> String {
+        id.to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +209,22 @@ mod tests {
             "2025-01-31T23-59-59Z\n",
         ] {
             assert!(BackupId::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_point_is_ours_or_any_other_word() {
+        let ours = "2025-01-31T23-59-59Z";
+        let run = BackupId::parse(ours).unwrap();
+        assert_eq!(PointId::parse(ours).unwrap(), PointId::Run(run));
+        for word in ["09b4417c-dac5-44a9-b5ef-b3981f2d6ba7", "20250131_235959"] {
+            let id = PointId::parse(word).unwrap();
+            assert!(matches!(id, PointId::Foreign(_)), "{id:?}");
+            assert_eq!(serde_json::to_value(&id).unwrap(), word);
+            assert_eq!(serde_json::from_value::<PointId>(word.into()).unwrap(), id);
+        }
+        for wrong in ["", "latest", "a b", "a\n", "-x", "\u{1b}[31m"] {
+            assert!(PointId::parse(wrong).is_err(), "{wrong:?}");
         }
     }
 

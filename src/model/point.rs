@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::grade::Grade;
-use super::ids::{BackupId, ObjectId, SnapshotId, UnitName};
+use super::ids::{ObjectId, PointId, SnapshotId, UnitName};
 use super::source::{Gap, SourceKey};
 use super::unit::UnitKind;
 
@@ -22,7 +22,7 @@ pub const RECORD_FILE: &str = "recipe.json";
 pub struct PointRecord {
     pub format: u32,
     pub kopi_docka_version: String,
-    pub backup_id: BackupId,
+    pub backup_id: PointId,
     pub unit: UnitName,
     pub kind: UnitKind,
     /// The Kopia identity it was saved under, `kopi-docka@host`.

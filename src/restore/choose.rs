@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::points::{Point, PointState};
 use super::request::{Request, Which};
 use crate::error::{Exit, Failure, Result};
-use crate::model::BackupId;
+use crate::model::PointId;
 
 /// How many points a hint names.
 const SHOWN: usize = 5;
@@ -24,7 +24,7 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, identity: &str) -> Res
     if of_unit.is_empty() {
         return Err(unknown_unit(points, &own, request).into());
     }
-    let point = match request.which {
+    let point = match &request.which {
         Which::Latest => of_unit
             .iter()
             .copied()
@@ -33,7 +33,7 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, identity: &str) -> Res
         Which::Id(id) => of_unit
             .iter()
             .copied()
-            .find(|point| point.backup_id == id)
+            .find(|point| point.backup_id == *id)
             .ok_or_else(|| unknown_id(&of_unit, request, id))?,
     };
     if point.state == PointState::Unfinished {
@@ -59,7 +59,7 @@ pub fn newer_but_not_whole<'a>(points: &'a [Point], point: &Point) -> Vec<&'a Po
         .filter(|other| {
             other.identity == point.identity
                 && other.unit == point.unit
-                && other.backup_id > point.backup_id
+                && other.time > point.time
                 && other.state != PointState::Whole
         })
         .collect()
@@ -107,7 +107,7 @@ fn unknown_unit(all: &[Point], own: &[&Point], request: &Request) -> Failure {
     failure.hint("see all points with `kopi-docka list --snapshots --all-hosts`")
 }
 
-fn unknown_id(of_unit: &[&Point], request: &Request, id: BackupId) -> Failure {
+fn unknown_id(of_unit: &[&Point], request: &Request, id: &PointId) -> Failure {
     Failure::new(
         Exit::NothingMatched,
         format!("unit `{}` has no restore point {id}", request.unit),
@@ -132,7 +132,7 @@ fn none_whole(of_unit: &[&Point], request: &Request) -> Failure {
             ))
             .hint(format!(
                 "`{}` tells what it has",
-                request.command(point.backup_id, &[])
+                request.command(&point.backup_id, &[])
             )),
         None => failure.hint("`kopi-docka backup` makes one"),
     }
@@ -161,7 +161,7 @@ fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 mod tests {
     use super::*;
     use crate::error::{exit_of, render};
-    use crate::model::{Grade, UnitName};
+    use crate::model::{BackupId, Grade, UnitName};
     use crate::restore::request::{Destination, What};
 
     const OWN: &str = "kopi-docka@here";
@@ -170,7 +170,7 @@ mod tests {
         let backup_id = BackupId::parse(&format!("2026-01-{day:02}T00-00-00Z")).unwrap();
         Point {
             unit: UnitName::parse(unit).unwrap(),
-            backup_id,
+            backup_id: backup_id.into(),
             identity: identity.to_owned(),
             time: backup_id.time(),
             state,

@@ -11,7 +11,7 @@ use super::pieces::Piece;
 use super::recipe::SavedVolume;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::Part;
-use crate::model::{BackupId, Grade, SourceKey, UnitName};
+use crate::model::{BackupId, Grade, PointId, SourceKey, UnitName};
 use crate::quiesce::Entry;
 use crate::ui::text;
 
@@ -20,7 +20,7 @@ pub struct Plan {
     /// The restore's own id.
     pub restore_id: BackupId,
     pub unit: UnitName,
-    pub backup_id: BackupId,
+    pub backup_id: PointId,
     /// Who made the point.
     pub identity: String,
     pub grade: Grade,

@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::kopia::Manifest;
-use crate::model::{BackupId, Grade, ObjectId, UnitName};
+use crate::model::{BackupId, Grade, ObjectId, PointId, UnitName};
 
 /// The snapshots of one host, unit and run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Point {
     pub unit: UnitName,
-    pub backup_id: BackupId,
+    pub backup_id: PointId,
     /// `user@host` that made it.
     pub identity: String,
     pub time: DateTime<Utc>,
@@ -61,7 +61,7 @@ pub fn points(manifests: &[Manifest]) -> Vec<Point> {
         .map(|((backup_id, unit, identity), group)| {
             let mut point = Point {
                 unit,
-                backup_id,
+                backup_id: backup_id.into(),
                 identity,
                 time: backup_id.time(),
                 state: PointState::Unfinished,

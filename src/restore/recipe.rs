@@ -270,7 +270,7 @@ fn not_whole(
     } else {
         failure.hint(format!(
             "what it has is restored by `{}`",
-            request.command(record.backup_id, &has)
+            request.command(&record.backup_id, &has)
         ))
     }
 }
@@ -311,7 +311,7 @@ pub mod tests {
 
     use super::*;
     use crate::error::{exit_of, render};
-    use crate::model::{BackupId, UnitName};
+    use crate::model::{PointId, UnitName};
     use crate::restore::request::{Destination, Which};
 
     pub fn record() -> Value {
@@ -330,7 +330,7 @@ pub mod tests {
     fn request(only: &[&str]) -> Request {
         Request {
             unit: UnitName::parse("web").unwrap(),
-            which: Which::Id(BackupId::parse("2026-01-02T03-04-05Z").unwrap()),
+            which: Which::Id(PointId::parse("2026-01-02T03-04-05Z").unwrap()),
             what: What::of_flags(
                 only.iter().map(|name| (*name).to_owned()).collect(),
                 Vec::new(),

@@ -7,14 +7,14 @@ use serde::Serialize;
 use super::files::FileAction;
 use super::pieces::Piece;
 use crate::model::report::StepTime;
-use crate::model::{BackupId, SourceKey, UnitName};
+use crate::model::{BackupId, PointId, SourceKey, UnitName};
 
 /// Fields are only ever added.
 #[derive(Debug, Serialize)]
 pub struct RestoreReport {
     pub restore_id: BackupId,
     pub unit: UnitName,
-    pub backup_id: BackupId,
+    pub backup_id: PointId,
     pub identity: String,
     /// Whether the targets hold what was saved. All of them do, or none.
     pub is_restored: bool,

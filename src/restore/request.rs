@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::error::{Exit, Failure, Result};
 use crate::model::ids::InvalidId;
 use crate::model::source::SourceKey;
-use crate::model::{BackupId, UnitName};
+use crate::model::{PointId, UnitName};
 
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -18,11 +18,11 @@ pub struct Request {
     pub to: Destination,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
     /// The newest one that is whole.
     Latest,
-    Id(BackupId),
+    Id(PointId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl FromStr for Which {
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         match text {
             "latest" => Ok(Self::Latest),
-            id => BackupId::parse(id).map(Self::Id),
+            id => PointId::parse(id).map(Self::Id),
         }
     }
 }
@@ -185,7 +185,7 @@ impl Request {
     }
 
     /// The command line that asks for `only` of point `id`, to the same place; to be copied from a hint.
-    pub fn command(&self, id: BackupId, only: &[String]) -> String {
+    pub fn command(&self, id: &PointId, only: &[String]) -> String {
         let mut words = vec![
             "kopi-docka".to_owned(),
             "restore".to_owned(),

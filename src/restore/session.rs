@@ -179,7 +179,7 @@ impl<'a> Session<'a> {
         let plan = Plan {
             restore_id: id,
             unit: recipe.record.unit.clone(),
-            backup_id: recipe.record.backup_id,
+            backup_id: point.backup_id.clone(),
             identity: point.identity.clone(),
             grade: recipe.record.grade,
             is_whole_unit: request.is_whole_unit(),

@@ -42,7 +42,7 @@ pub async fn ask(
     };
     Ok(Request {
         unit,
-        which: Which::Id(point.backup_id),
+        which: Which::Id(point.backup_id.clone()),
         what,
         host: (!session.is_own(point)).then(|| host_of(point).to_owned()),
         to,

@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use tokio::sync::{Semaphore, watch};
 
 use super::aside::aside;
-use super::extract::{Cancelled, Extractor};
+use super::extract::Extractor;
+use super::feed::{Cancelled, Feed};
 use super::journal::JournalFile;
 use super::plan::{NewVolume, Plan, SourcePlan};
 use super::recipe::Recipe;
@@ -114,11 +115,14 @@ impl Applying<'_> {
         let (cancel, is_cancelled) = watch::channel(false);
         let slots = Arc::new(Semaphore::new(workers(session)));
         let extractor = Extractor {
-            kopia: session.repository.kopia.clone(),
+            feed: Feed {
+                kopia: session.repository.kopia.clone(),
+                stall: session.config.backup.stall_timeout,
+                shutdown: session.cx.shutdown.clone(),
+                is_cancelled,
+                what: "restore",
+            },
             tar: session.tar.clone(),
-            stall: session.config.backup.stall_timeout,
-            shutdown: session.cx.shutdown.clone(),
-            is_cancelled,
         };
         let reporter = &self.reporter;
         let extractions = self.plan.sources.iter().map(|source| {

@@ -1,44 +1,27 @@
-//! Brings the parts of a source into its staging folder: kopia's stdout, through us, into tar's stdin.
-//!
-//! It went well only if kopia and tar both exited with 0, every byte that the recipe promises went through, and tar
-//! had nothing to say. The end of the stream alone proves nothing: a kopia that dies ends it too.
+//! Brings the parts of a source into its staging folder. It went well only if the feed did, and tar had nothing to say.
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
 
 use super::aside::aside;
+use super::feed::{Feed, said};
 use super::journal::Swap;
 use super::pieces;
 use super::plan::SourcePlan;
-use super::pump::pump;
 use crate::backup::Tar;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::{Activity, Kopia};
+use crate::kopia::Activity;
 use crate::model::point::Part;
-use crate::shutdown::Shutdown;
-use crate::tool::{Child, Ended, Input, Output, Spec, pipe};
+use crate::tool::{Ended, Spec};
 
 /// What every extraction gets.
 #[derive(Clone)]
 pub struct Extractor {
-    pub kopia: Kopia,
+    pub feed: Feed,
     pub tar: Tar,
-    /// Without a byte that moves.
-    pub stall: Duration,
-    pub shutdown: Shutdown,
-    /// Turns true when another extraction has failed, and with it the whole.
-    pub is_cancelled: watch::Receiver<bool>,
 }
-
-/// Why an extraction ended early: another one has failed, and its error tells more.
-#[derive(Debug, thiserror::Error)]
-#[error("another source failed")]
-pub struct Cancelled;
 
 impl Extractor {
     /// Extracts `source` into its staging folder, which must exist. On an error what is there is worth nothing.
@@ -93,62 +76,19 @@ impl Extractor {
         paths: &[PathBuf],
         moved: &Activity,
     ) -> Result<()> {
-        let (stream, archive) = (pipe()?, pipe()?);
         let mut untar = untar(&self.tar, folder);
         if !paths.is_empty() {
             untar = untar.args(pieces::members(paths));
         }
-        let mut tar = Child::spawn(untar.input(Input::Pipe(archive.reader)))?;
-        let mut kopia = self
-            .kopia
-            .show(&part.root, &part.file, Output::Pipe(stream.writer))?;
-        let pumped = pump(stream.reader, archive.writer, moved.clone())?;
-        let work = async {
-            let pumped = pumped.await.context("the pump ended in a panic")?;
-            let (kopia, tar) = tokio::join!(kopia.wait(), tar.wait());
-            Ok::<_, anyhow::Error>((pumped, kopia?, tar?))
-        };
-        let ended = tokio::select! {
-            biased;
-            () = self.shutdown.asked() => Err(
-                Failure::new(self.shutdown.exit(), "a signal ended the restore").into(),
-            ),
-            () = self.cancelled() => Err(Cancelled.into()),
-            () = stuck(moved, self.stall) => Err(self.stalled()),
-            ended = work => ended,
-        };
-        let (pumped, shown, extracted) = match ended {
-            Ok(ended) => ended,
-            Err(error) => {
-                tar.kill();
-                kopia.kill();
-                // Whoever removes the staging folder must find nobody at work in it.
-                let _ = tokio::join!(tar.wait(), kopia.wait());
-                return Err(error);
-            }
-        };
-        judge(part, pumped, &shown, &extracted).map_err(|error| {
+        let tar = self.feed.run(part, untar, moved).await;
+        let tar = tar.map_err(|error| {
             if paths.is_empty() {
-                return error;
+                error
+            } else {
+                pieces::explain(error)
             }
-            pieces::explain(error, &extracted.stderr)
-        })
-    }
-
-    async fn cancelled(&self) {
-        let mut is_cancelled = self.is_cancelled.clone();
-        if is_cancelled.wait_for(|it_is| *it_is).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    fn stalled(&self) -> anyhow::Error {
-        Failure::new(
-            Exit::Storage,
-            format!("no byte came for {} s", self.stall.as_secs()),
-        )
-        .hint("check that the storage answers (`kopi-docka repo-status`) and the disk (`dmesg`); `backup.stall_timeout` says how long to wait")
-        .into()
+        })?;
+        refuse_words(&tar)
     }
 }
 
@@ -167,51 +107,18 @@ fn untar(tar: &Tar, folder: &Path) -> Spec {
         .arg(directory)
 }
 
-fn judge(part: &Part, pumped: Result<u64>, kopia: &Ended, tar: &Ended) -> Result<()> {
-    match pumped {
-        // Kopia then dies of it as well; only tar knows why.
-        Err(error) => Err(said(tar).context(error)),
-        Ok(_) if !kopia.status.success() => Err(Kopia::failure(kopia)),
-        Ok(bytes) if bytes != part.bytes => Err(Failure::new(
-            Exit::UnitsFailed,
-            format!(
-                "the repository gave {bytes} bytes instead of {}",
-                part.bytes
-            ),
-        )
-        .hint("the snapshot is damaged: take another restore point")
-        .into()),
-        Ok(_) if !tar.status.success() => Err(said(tar)),
-        // Attributes that can't be set leave the status at 0 and a line behind.
-        Ok(_) if !tar.stderr.is_empty() => Err(Failure::new(
-            Exit::UnitsFailed,
-            "not everything could be restored as it was",
-        )
-        .hint("the file system must be able to hold what was saved (owners, ACLs, extended attributes)")
-        .caused_by(said(tar))
-        .into()),
-        Ok(_) => Ok(()),
+/// Attributes that can't be set leave the status at 0 and a line behind.
+fn refuse_words(tar: &Ended) -> Result<()> {
+    if tar.stderr.is_empty() {
+        return Ok(());
     }
-}
-
-fn said(tar: &Ended) -> anyhow::Error {
-    anyhow::anyhow!("tar said: {}", tar.stderr).context(tar.describe())
-}
-
-/// Resolves when nothing has moved for `limit`.
-async fn stuck(moved: &Activity, limit: Duration) {
-    let mut last = moved.total();
-    let mut since = Instant::now();
-    loop {
-        sleep((limit / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
-        let now = moved.total();
-        if now != last {
-            last = now;
-            since = Instant::now();
-        } else if since.elapsed() >= limit {
-            return;
-        }
-    }
+    Err(Failure::new(
+        Exit::UnitsFailed,
+        "not everything could be restored as it was",
+    )
+    .hint("the file system must be able to hold what was saved (owners, ACLs, extended attributes)")
+    .caused_by(said(tar))
+    .into())
 }
 
 /// Moves the one file of `folder` to where the swap takes it from.

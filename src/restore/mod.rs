@@ -3,14 +3,15 @@
 //!
 //! Reading order: [`request`] (what is wanted) → [`points`], [`choose`] (which point) → [`session`] (from a request to a
 //! [`plan`]: [`recipe`], [`locate`] with [`names`] and [`target`], [`files`], [`users`], [`advice`]) → [`apply`] (the order
-//! of it all: [`step`], [`journal`], [`staging`], [`extract`] with [`pump`], [`window`] with [`swap`], [`outcome`]) →
+//! of it all: [`step`], [`journal`], [`staging`], [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`], [`outcome`]) →
 //! [`report`], [`reporter`]; [`replay`] is for what a killed one left.
 
 mod advice;
 mod apply;
 mod aside;
-mod choose;
+pub mod choose;
 mod extract;
+pub mod feed;
 mod files;
 mod journal;
 mod locate;
@@ -23,7 +24,7 @@ mod places;
 mod plan;
 pub mod points;
 mod pump;
-mod recipe;
+pub mod recipe;
 pub mod replay;
 mod report;
 pub mod reporter;

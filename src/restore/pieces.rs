@@ -96,14 +96,15 @@ pub fn members(paths: &[PathBuf]) -> Vec<std::ffi::OsString> {
 }
 
 /// Says in our words what tar said of members that were asked for.
-pub fn explain(error: anyhow::Error, stderr: &str) -> anyhow::Error {
-    let failure = if stderr.contains(": Not found in archive") {
+pub fn explain(error: anyhow::Error) -> anyhow::Error {
+    let text = format!("{error:#}");
+    let failure = if text.contains(": Not found in archive") {
         Failure::new(
             Exit::NothingMatched,
             "not all of these paths are in the restore point",
         )
         .hint("give each as it is in the volume, relative to its root: upper and lower case count")
-    } else if stderr.contains("Cannot hard link to") {
+    } else if text.contains("Cannot hard link to") {
         Failure::new(
             Exit::UnitsFailed,
             "a file is another name (hard link) of one that was not asked for",

@@ -44,6 +44,22 @@ pub struct SavedVolume {
 
 /// Reads the record of `point`, and makes a folder below `runtime` for the rest.
 pub async fn fetch(kopia: &Kopia, point: &Point, runtime: &Path) -> Result<Recipe> {
+    let (root, record) = read(kopia, point).await?;
+    crate::lock::make_private_folder(runtime)?;
+    let folder = tempfile::Builder::new()
+        .prefix(WORK_PREFIX)
+        .tempdir_in(runtime)
+        .with_context(|| format!("no work folder can be made in `{}`", runtime.display()))?;
+    Ok(Recipe {
+        record,
+        root,
+        folder,
+        files: BTreeMap::new(),
+    })
+}
+
+/// The record of `point` and the root of its recipe, read and checked; writes nothing.
+pub async fn read(kopia: &Kopia, point: &Point) -> Result<(ObjectId, PointRecord)> {
     let root = point
         .recipe
         .clone()
@@ -60,17 +76,7 @@ pub async fn fetch(kopia: &Kopia, point: &Point, runtime: &Path) -> Result<Recip
         ))
         .into());
     }
-    crate::lock::make_private_folder(runtime)?;
-    let folder = tempfile::Builder::new()
-        .prefix(WORK_PREFIX)
-        .tempdir_in(runtime)
-        .with_context(|| format!("no work folder can be made in `{}`", runtime.display()))?;
-    Ok(Recipe {
-        record,
-        root,
-        folder,
-        files: BTreeMap::new(),
-    })
+    Ok((root, record))
 }
 
 fn parse(bytes: &[u8]) -> Result<PointRecord> {

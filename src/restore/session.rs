@@ -86,9 +86,8 @@ impl<'a> Session<'a> {
 
     /// What `point` holds.
     pub async fn record(&self, point: &Point) -> Result<PointRecord> {
-        let runtime = &self.cx.paths.runtime;
-        let recipe = recipe::fetch(&self.repository.kopia, point, runtime).await?;
-        Ok(recipe.record)
+        let (_root, record) = recipe::read(&self.repository.kopia, point).await?;
+        Ok(record)
     }
 
     pub async fn plan(&self, request: &Request) -> Result<Planned> {

@@ -7,7 +7,13 @@ use std::process::ExitStatus;
 use super::*;
 use crate::model::point::PartKind;
 use crate::model::{ObjectId, SnapshotId};
-use crate::restore::staging;
+use crate::restore::{feed, staging};
+use crate::tool::{Child, Input, pipe};
+
+fn judge(part: &Part, pumped: Result<u64>, kopia: &Ended, tar: &Ended) -> Result<()> {
+    feed::judge(part, pumped, kopia, tar)?;
+    refuse_words(tar)
+}
 
 fn part(bytes: u64) -> Part {
     Part {

@@ -1,0 +1,132 @@
+//! Brings one part of a source from the repository into a tar: kopia's stdout, through us, into tar's stdin.
+//!
+//! It went well only if kopia and tar both exited with 0 and every byte that the recipe promises went through. The end of
+//! the stream alone proves nothing: a kopia that dies ends it too.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::pump::pump;
+use crate::error::{Exit, Failure, Result};
+use crate::kopia::{Activity, Kopia};
+use crate::model::point::Part;
+use crate::shutdown::Shutdown;
+use crate::tool::{Child, Ended, Input, Output, Spec, pipe};
+
+/// What every feed gets.
+#[derive(Clone)]
+pub struct Feed {
+    pub kopia: Kopia,
+    /// Without a byte that moves.
+    pub stall: Duration,
+    pub shutdown: Shutdown,
+    /// Turns true when another one has failed, and with it the whole.
+    pub is_cancelled: watch::Receiver<bool>,
+    /// What a signal ends, in an error.
+    pub what: &'static str,
+}
+
+/// Why a feed ended early: another one has failed, and its error tells more.
+#[derive(Debug, thiserror::Error)]
+#[error("another source failed")]
+pub struct Cancelled;
+
+impl Feed {
+    /// Feeds `part` to `tar` and returns how tar ended: with 0, but it may have had something to say.
+    pub async fn run(&self, part: &Part, tar: Spec, moved: &Activity) -> Result<Ended> {
+        let (stream, archive) = (pipe()?, pipe()?);
+        let mut tar = Child::spawn(tar.input(Input::Pipe(archive.reader)))?;
+        let mut kopia = self
+            .kopia
+            .show(&part.root, &part.file, Output::Pipe(stream.writer))?;
+        let pumped = pump(stream.reader, archive.writer, moved.clone())?;
+        let work = async {
+            let pumped = pumped.await.context("the pump ended in a panic")?;
+            let (kopia, tar) = tokio::join!(kopia.wait(), tar.wait());
+            Ok::<_, anyhow::Error>((pumped, kopia?, tar?))
+        };
+        let ended = tokio::select! {
+            biased;
+            () = self.shutdown.asked() => Err(self.interrupted()),
+            () = self.cancelled() => Err(Cancelled.into()),
+            () = stuck(moved, self.stall) => Err(self.stalled()),
+            ended = work => ended,
+        };
+        let (pumped, shown, fed) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                tar.kill();
+                kopia.kill();
+                // Whoever removes what tar wrote must find nobody at work in it.
+                let _ = tokio::join!(tar.wait(), kopia.wait());
+                return Err(error);
+            }
+        };
+        judge(part, pumped, &shown, &fed)?;
+        Ok(fed)
+    }
+
+    pub fn interrupted(&self) -> anyhow::Error {
+        let what = format!("a signal ended the {}", self.what);
+        Failure::new(self.shutdown.exit(), what).into()
+    }
+
+    async fn cancelled(&self) {
+        let mut is_cancelled = self.is_cancelled.clone();
+        if is_cancelled.wait_for(|it_is| *it_is).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn stalled(&self) -> anyhow::Error {
+        Failure::new(
+            Exit::Storage,
+            format!("no byte came for {} s", self.stall.as_secs()),
+        )
+        .hint("check that the storage answers (`kopi-docka repo-status`) and the disk (`dmesg`); `backup.stall_timeout` says how long to wait")
+        .into()
+    }
+}
+
+pub(super) fn judge(part: &Part, pumped: Result<u64>, kopia: &Ended, tar: &Ended) -> Result<()> {
+    match pumped {
+        // Kopia then dies of it as well; only tar knows why.
+        Err(error) => Err(said(tar).context(error)),
+        Ok(_) if !kopia.status.success() => Err(Kopia::failure(kopia)),
+        Ok(bytes) if bytes != part.bytes => Err(Failure::new(
+            Exit::UnitsFailed,
+            format!(
+                "the repository gave {bytes} bytes instead of {}",
+                part.bytes
+            ),
+        )
+        .hint("the snapshot is damaged: take another restore point")
+        .into()),
+        Ok(_) if !tar.status.success() => Err(said(tar)),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// What a tar that ended badly has to say.
+pub fn said(tar: &Ended) -> anyhow::Error {
+    anyhow::anyhow!("tar said: {}", tar.stderr).context(tar.describe())
+}
+
+/// Resolves when nothing has moved for `limit`.
+async fn stuck(moved: &Activity, limit: Duration) {
+    let mut last = moved.total();
+    let mut since = Instant::now();
+    loop {
+        sleep((limit / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
+        let now = moved.total();
+        if now != last {
+            last = now;
+            since = Instant::now();
+        } else if since.elapsed() >= limit {
+            return;
+        }
+    }
+}

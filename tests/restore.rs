@@ -730,8 +730,8 @@ fn what_is_wrong_with_the_request_is_said_before_anything_is_touched() {
         .stderr("has no restore point 2001")
         .code(4);
     restore(world, stack, &["--backup-id", "yesterday"])
-        .stderr("is not a backup id")
-        .code(2);
+        .stderr("has no restore point yesterday")
+        .code(4);
     restore_latest(world, stack, &["--host", "elsewhere"])
         .stderr("made by host `elsewhere`")
         .code(4);

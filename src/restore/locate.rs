@@ -34,6 +34,7 @@ impl Session<'_> {
                     named_by: NamedBy::Operator,
                     is_in_docker: false,
                     new_volume: None,
+                    is_renamed: false,
                 },
                 (None, SourceKey::Bind { path }) => Located {
                     path: path.clone(),
@@ -42,6 +43,7 @@ impl Session<'_> {
                     named_by: NamedBy::Recipe,
                     is_in_docker: false,
                     new_volume: None,
+                    is_renamed: false,
                 },
                 (None, SourceKey::Volume { name }) => {
                     let name = name.clone();
@@ -82,6 +84,7 @@ impl Session<'_> {
                 NamedBy::Recipe
             },
             is_in_docker,
+            is_renamed: name != saved_name,
             path,
             new_volume,
         })
@@ -145,6 +148,8 @@ pub(super) struct Located {
     /// It is below Docker's own folder, where volumes are.
     pub(super) is_in_docker: bool,
     pub(super) new_volume: Option<NewVolume>,
+    /// A volume that is made under another name, for a copy of the unit: nobody has it.
+    pub(super) is_renamed: bool,
 }
 
 /// Whose word a path is.

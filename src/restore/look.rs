@@ -192,6 +192,7 @@ impl Located {
             named_by: self.named_by,
             is_in_docker: self.is_in_docker,
             new_volume: self.new_volume.clone(),
+            is_renamed: self.is_renamed,
         });
         Ok(split.collect())
     }
@@ -204,7 +205,7 @@ impl Located {
         let swap = Swap::new(what, target.path.clone(), id);
         SourcePlan {
             bytes: self.source.parts.iter().map(|part| part.bytes).sum(),
-            is_apart: self.named_by == NamedBy::Operator,
+            is_apart: self.named_by == NamedBy::Operator || self.is_renamed,
             piece: self.piece,
             key: self.source.key,
             is_file: self.source.is_file,

@@ -83,7 +83,8 @@ impl Applying<'_> {
         stopped?;
         self.enter(Step::ProveCold).await;
         let entries = quiesced.map_or(&[][..], Quiesced::entries);
-        let sources: Vec<Source> = self.plan.sources.iter().map(as_source).collect();
+        let sources = self.plan.sources.iter().filter(|source| !source.is_apart);
+        let sources: Vec<Source> = sources.map(as_source).collect();
         cold::prove(
             &self.session.engine,
             entries,

@@ -33,6 +33,7 @@ mod run;
 mod service;
 mod stack;
 mod stand_in;
+mod terminal;
 mod world;
 
 pub mod oracle;
@@ -49,4 +50,5 @@ pub use rustix::process::Signal;
 pub use service::{Service, Volume};
 pub use stack::{Stack, StackBuilder};
 pub use stand_in::Process;
+pub use terminal::Terminal;
 pub use world::{PASSWORD, World};

@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use super::poll;
+use super::terminal::Terminal;
 
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// How long after its end a program's streams may be held open by a child of its own.
@@ -165,6 +166,18 @@ impl Run {
     #[track_caller]
     pub fn run(self) -> Done {
         self.spawn().wait()
+    }
+
+    /// Starts it on a terminal; nothing is expected of its streams.
+    #[track_caller]
+    pub fn terminal(self) -> Terminal {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).env_clear().envs(self.envs.clone());
+        command.env("TERM", "xterm");
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        Terminal::start(command, self.to_string())
     }
 
     /// Starts it, in a process group of its own.

@@ -21,7 +21,7 @@ export DOCKER_CONFIG="$cache/docker"
 # command:package, for what is looked up by name.
 tools=(
   dockerd:docker.io docker:docker.io iptables:iptables tar:tar getfattr:attr setfacl:acl setcap:libcap2-bin jq:jq
-  ps:procps ip:iproute2 unshare:util-linux tmux:tmux openssl:openssl make:make cc:gcc
+  debootstrap:debootstrap ps:procps ip:iproute2 unshare:util-linux tmux:tmux openssl:openssl make:make cc:gcc
 )
 
 missing_packages() {

@@ -40,6 +40,17 @@ impl Bed {
         .clone()
     }
 
+    /// Makes the image of a real PostgreSQL; its name.
+    #[track_caller]
+    pub fn postgres_image(&self) -> &'static str {
+        script("postgres.sh")
+            .arg(&self.socket)
+            .timeout(Duration::from_secs(540))
+            .stderr_any()
+            .ok();
+        "kopi-docka-test-postgres:1"
+    }
+
     /// An engine of the test's own, for tests that kill it, restart it, or back up everything that runs on it.
     pub fn own_engine() -> OwnEngine {
         Self::own_engine_with(&serde_json::json!({}))

@@ -11,6 +11,7 @@ use super::writer;
 #[derive(Clone, Default)]
 pub struct Service {
     pub(super) name: String,
+    image: Option<String>,
     command: Vec<String>,
     mounts: Vec<Mount>,
     pub(super) depends_on: Vec<(String, String)>,
@@ -128,6 +129,16 @@ impl Service {
         self
     }
 
+    /// Another image than the one that all have.
+    pub fn image(mut self, image: &str) -> Self {
+        self.image = Some(image.into());
+        self
+    }
+
+    fn image_name(&self) -> &str {
+        self.image.as_deref().unwrap_or(IMAGE)
+    }
+
     /// Any other option of `docker run`; the compose file doesn't get it.
     pub fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.into());
@@ -177,7 +188,7 @@ impl Service {
             option("--network", network.unwrap_or("none").into());
         }
         args.extend(self.args.iter().cloned());
-        args.push(IMAGE.into());
+        args.push(self.image_name().into());
         args.extend(self.command.iter().cloned());
         args
     }
@@ -189,7 +200,7 @@ impl Service {
             .map(|(name, value)| (name.clone(), dollars(value).into()))
             .collect();
         labels.insert(world_label.0.into(), world_label.1.into());
-        let mut service = json!({ "image": IMAGE, "labels": labels });
+        let mut service = json!({ "image": self.image_name(), "labels": labels });
         if !network {
             service["network_mode"] = "none".into();
         }

@@ -1,0 +1,197 @@
+//! What a project's compose files cannot know of its new home: bind mounts at other paths, names that a copy must not share
+//! with the original. Written as one more compose file, which the others are overlaid with.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::places::Places;
+use crate::discovery::{labels, place};
+use crate::error::Result;
+use crate::model::UnitName;
+
+/// Compose finds it by itself beside a file with one of [`DEFAULT_FILES`].
+const FOUND_BY_ITSELF: &str = "compose.override.yaml";
+
+/// Otherwise it has to be named.
+const NAMED: &str = "compose.kopi-docka.yaml";
+
+const DEFAULT_FILES: [&str; 4] = [
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yaml",
+    "docker-compose.yml",
+];
+
+/// The name of the overlay beside `files`, the project's own in order.
+pub fn file_name(files: &[PathBuf]) -> &'static str {
+    let is_default = |file: &PathBuf| {
+        file.file_name()
+            .is_some_and(|name| DEFAULT_FILES.iter().any(|default| name == *default))
+    };
+    match files {
+        [file] if is_default(file) => FOUND_BY_ITSELF,
+        _ => NAMED,
+    }
+}
+
+/// The overlay, as JSON, which is YAML; `None` when nothing is different. `containers` are as `docker inspect` had them,
+/// `restored` the paths of the bind mounts that move.
+pub fn overlay(
+    unit: &UnitName,
+    containers: &[Value],
+    places: &Places,
+    restored: &[PathBuf],
+) -> Result<Option<Value>> {
+    let mut services = Map::new();
+    for container in containers {
+        let Some(service) = label(container, labels::SERVICE) else {
+            continue;
+        };
+        let mut overlaid = Map::new();
+        let binds = binds(container, places, restored)?;
+        if !binds.is_empty() {
+            overlaid.insert("volumes".to_owned(), binds.into());
+        }
+        if let Some(project) = places.project()
+            && let Some(name) = own_name(container, unit, service)
+        {
+            overlaid.insert(
+                "container_name".to_owned(),
+                format!("{project}-{name}").into(),
+            );
+        }
+        if !overlaid.is_empty() {
+            services.insert(service.to_owned(), overlaid.into());
+        }
+    }
+    let volumes: Map<String, Value> = places
+        .explicit_volumes()
+        .map(|renamed| (renamed.key.clone(), json!({"name": renamed.name})))
+        .collect();
+    let mut overlay = Map::new();
+    for (key, part) in [("services", services), ("volumes", volumes)] {
+        if !part.is_empty() {
+            overlay.insert(key.to_owned(), part.into());
+        }
+    }
+    Ok((!overlay.is_empty()).then(|| overlay.into()))
+}
+
+/// The bind mounts of a container whose data moves, at their new paths. Compose puts them in the place of those with the same target.
+fn binds(container: &Value, places: &Places, restored: &[PathBuf]) -> Result<Vec<Value>> {
+    let mut binds = Vec::new();
+    let mounts = container.get("Mounts").and_then(Value::as_array);
+    for mount in mounts.into_iter().flatten() {
+        let text = |key: &str| mount.get(key).and_then(Value::as_str).unwrap_or_default();
+        let source = place::clean(Path::new(text("Source")));
+        let moves = restored.iter().any(|path| source.starts_with(path));
+        if text("Type") != "bind" || !moves {
+            continue;
+        }
+        let mut bind = json!({
+            "type": "bind",
+            "source": places.path(&source)?,
+            "target": text("Destination"),
+        });
+        if let Value::Object(fields) = &mut bind {
+            if mount.get("RW").and_then(Value::as_bool) == Some(false) {
+                fields.insert("read_only".to_owned(), true.into());
+            }
+            let propagation = text("Propagation");
+            if !matches!(propagation, "" | "rprivate") {
+                fields.insert("bind".to_owned(), json!({ "propagation": propagation }));
+            }
+        }
+        binds.push(bind);
+    }
+    Ok(binds)
+}
+
+/// The name of a container when it was given one (`container_name`), and not made from the project's.
+fn own_name<'a>(container: &'a Value, unit: &UnitName, service: &str) -> Option<&'a str> {
+    let name = container.get("Name")?.as_str()?.trim_start_matches('/');
+    let number = label(container, labels::NUMBER).unwrap_or("1");
+    let is_made = ["-", "_"]
+        .iter()
+        .any(|by| name == [unit.as_str(), service, number].join(by));
+    (!is_made).then_some(name)
+}
+
+fn label<'a>(container: &'a Value, key: &str) -> Option<&'a str> {
+    container.get("Config")?.get("Labels")?.get(key)?.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::restore::request::Destination;
+
+    fn container(name: &str, service: &str, mounts: Value) -> Value {
+        json!({
+            "Name": format!("/{name}"), "Mounts": mounts,
+            "Config": {"Labels": {"com.docker.compose.service": service, "com.docker.compose.container-number": "1"}},
+        })
+    }
+
+    fn places(project: Option<&str>) -> Places {
+        let to = Destination::Moved {
+            folder: "/new".into(),
+            project: project.map(|name| UnitName::parse(name).unwrap()),
+        };
+        Places::new(to, Some("/opt/web".into()))
+    }
+
+    fn overlaid(places: &Places, containers: &[Value]) -> Option<Value> {
+        let restored = ["/opt/web/data", "/srv/media"].map(PathBuf::from);
+        overlay(&UnitName::parse("web").unwrap(), containers, places, &restored).unwrap()
+    }
+
+    #[test]
+    fn binds_move_and_what_was_not_saved_stays() {
+        let bind = |source: &str, target: &str, rw: bool| {
+            json!({"Type": "bind", "Source": source, "Destination": target, "RW": rw, "Propagation": "rprivate"})
+        };
+        let mounts = json!([
+            bind("/opt/web/data", "/data", true),
+            bind("/srv/media/films", "/films", false),
+            bind("/etc/localtime", "/etc/localtime", false),
+            {"Type": "volume", "Name": "v", "Source": "/opt/web/data", "Destination": "/v"},
+        ]);
+        let found = overlaid(&places(None), &[container("web-app-1", "app", mounts)]).unwrap();
+        assert_eq!(
+            found,
+            json!({"services": {"app": {"volumes": [
+                {"type": "bind", "source": "/new/data", "target": "/data"},
+                {"type": "bind", "source": "/new/outside/srv/media/films", "target": "/films", "read_only": true},
+            ]}}})
+        );
+        let nothing = container("web-app-1", "app", json!([]));
+        assert_eq!(overlaid(&places(None), &[nothing]), None);
+    }
+
+    #[test]
+    fn a_copy_shares_no_name_with_the_original() {
+        let containers = [
+            container("web-app-1", "app", json!([])),
+            container("web_old_1", "old", json!([])),
+            container("database", "db", json!([])),
+        ];
+        let found = overlaid(&places(Some("copy")), &containers).unwrap();
+        assert_eq!(
+            found,
+            json!({"services": {"db": {"container_name": "copy-database"}}})
+        );
+        assert_eq!(overlaid(&places(None), &containers), None);
+    }
+
+    #[test]
+    fn it_is_found_by_itself_only_beside_a_default_file() {
+        let name = |files: &[&str]| file_name(&files.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(name(&["/a/compose.yaml"]), "compose.override.yaml");
+        assert_eq!(name(&["/a/docker-compose.yml"]), "compose.override.yaml");
+        for other in [&["/a/prod.yaml"][..], &["/a/compose.yaml", "/a/compose.override.yaml"], &[]] {
+            assert_eq!(name(other), "compose.kopi-docka.yaml");
+        }
+    }
+}

@@ -86,6 +86,12 @@ pub enum Command {
     Backup(commands::backup::Args),
     /// Bring a restore point back
     Restore(commands::restore::Args),
+    /// Prove that restore points can be read back
+    ///
+    /// Reads the recipe and the data of restore points out of the storage itself, past Kopia's cache, and checks that every stream
+    /// is as long as it was and a sound archive to its end. Nothing is written but what was found, which `list --snapshots`
+    /// shows; no container is touched, Docker is not needed, and backups go on meanwhile.
+    Verify(commands::verify::Args),
     /// Start again what an interrupted run left stopped
     Recover(commands::recover::Args),
     /// Show the version

@@ -48,6 +48,11 @@ impl Paths {
         self.state.join("restoring")
     }
 
+    /// What `verify` found, one file a restore point.
+    pub fn verified(&self) -> PathBuf {
+        self.state.join("verified")
+    }
+
     pub fn repositories(&self) -> PathBuf {
         self.state.join("repositories")
     }

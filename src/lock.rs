@@ -1,4 +1,4 @@
-//! One run at a time per host.
+//! One run at a time per host, and one verify beside it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -18,8 +18,17 @@ pub struct Lock {
 impl Lock {
     /// Takes `<runtime>/kopi-docka.lock` or says who has it. `what` is shown to those who come later.
     pub fn take(runtime: &Path, what: &str) -> Result<Self> {
+        Self::take_file(runtime, "kopi-docka.lock", what)
+    }
+
+    /// A lock of its own for what only reads the repository: it may take hours, and no backup may wait for it.
+    pub fn take_to_verify(runtime: &Path) -> Result<Self> {
+        Self::take_file(runtime, "verify.lock", "verify")
+    }
+
+    fn take_file(runtime: &Path, name: &str, what: &str) -> Result<Self> {
         make_private_folder(runtime)?;
-        let path = runtime.join("kopi-docka.lock");
+        let path = runtime.join(name);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

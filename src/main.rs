@@ -23,6 +23,7 @@ mod state;
 mod timeline;
 mod tool;
 mod ui;
+mod verify;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! `list --snapshots`: the restore points in the repository, graded.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::context::Context;
@@ -9,12 +10,14 @@ use crate::model::UnitName;
 use crate::repository::Repository;
 use crate::restore::points::{Point, PointState, points};
 use crate::ui::{table, text};
+use crate::verify::Memory;
 
 pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8> {
     cx.require_root("list --snapshots")?;
     let loaded = cx.config()?;
     let repository = Repository::of(cx, &loaded.config)?;
-    repository.open().await?;
+    let status = repository.open().await?;
+    let memory = remembered(cx, &status.unique_id);
     let identity = repository.kopia.identity();
     let points: Vec<Point> = points(&repository.kopia.list().await?)
         .into_iter()
@@ -22,7 +25,11 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
         .filter(|point| units.is_empty() || units.contains(&point.unit))
         .collect();
     if cx.ui.json {
-        cx.ui.answer_json(&json!({ "points": points }));
+        let listed = points
+            .iter()
+            .map(|point| Listed::of(point, memory.as_ref()));
+        let listed: Vec<Listed<'_>> = listed.collect();
+        cx.ui.answer_json(&json!({ "points": listed }));
         return Ok(0);
     }
     if points.is_empty() {
@@ -41,15 +48,76 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
                 PointState::Partial => "PARTIAL".to_owned(),
                 PointState::Unfinished => "unfinished".to_owned(),
             },
+            Listed::of(point, memory.as_ref()).verified(now),
             text::bytes(point.bytes),
             point.identity.clone(),
             point.problems.join("; "),
         ]
     });
     cx.ui.answer(table::table(
-        ["UNIT", "BACKUP ID", "AGE", "GRADE", "SIZE", "MADE BY", ""],
-        &[4],
+        [
+            "UNIT",
+            "BACKUP ID",
+            "AGE",
+            "GRADE",
+            "VERIFIED",
+            "SIZE",
+            "MADE BY",
+            "",
+        ],
+        &[5],
         rows,
     ));
     Ok(0)
+}
+
+/// A point, and what this host found when it read it back.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    point: &'a Point,
+    /// All three are `null` when it was never read back.
+    verified_at: Option<DateTime<Utc>>,
+    verified_percent: Option<u8>,
+    verified_ok: Option<bool>,
+}
+
+impl<'a> Listed<'a> {
+    fn of(point: &'a Point, memory: Option<&Memory>) -> Self {
+        let known = memory.and_then(|memory| memory.of(point));
+        Self {
+            point,
+            verified_at: known.map(|known| known.verified_at),
+            verified_percent: known.map(|known| known.percent),
+            verified_ok: known.map(|known| known.is_good),
+        }
+    }
+
+    fn verified(&self, now: DateTime<Utc>) -> String {
+        match (self.verified_at, self.verified_percent, self.verified_ok) {
+            (_, _, Some(false)) => "damaged".to_owned(),
+            (Some(at), Some(100), _) => format!("{} ago", text::age(at, now)),
+            (Some(at), Some(percent), _) => format!("{} ago, {percent} %", text::age(at, now)),
+            _ => "-".to_owned(),
+        }
+    }
+}
+
+/// Never worth a failure.
+fn remembered(cx: &Context, repository: &str) -> Option<Memory> {
+    let memory = Memory::load(&cx.paths.verified(), repository);
+    let damaged = match &memory {
+        Ok(memory) => memory
+            .damaged
+            .iter()
+            .map(|path| format!("`{}` is damaged", path.display()))
+            .collect(),
+        Err(error) => vec![format!("{error:#}")],
+    };
+    for what in damaged {
+        cx.ui.warn(format!(
+            "{what}: a point may have been verified all the same; `kopi-docka verify` finds out again"
+        ));
+    }
+    memory.ok()
 }

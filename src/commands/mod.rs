@@ -9,6 +9,7 @@ pub mod recover;
 pub mod repo_status;
 pub mod restore;
 pub mod show_config;
+pub mod verify;
 pub mod version;
 
 use crate::cli::Command;
@@ -24,6 +25,7 @@ pub async fn run(command: Command, cx: &Context) -> Result<u8> {
         Command::List(args) => list::run(cx, args).await,
         Command::Backup(args) => backup::run(cx, args).await,
         Command::Restore(args) => restore::run(cx, args).await,
+        Command::Verify(args) => verify::run(cx, args).await,
         Command::Recover(args) => recover::run(cx, args).await,
         Command::Version(args) => version::run(cx, args),
     }

@@ -42,6 +42,7 @@ pub struct Kopia {
     pub(super) cache: PathBuf,
     pub(super) password: Secret,
     pub(super) settings: Settings,
+    logs: PathBuf,
     home: PathBuf,
 }
 
@@ -55,7 +56,10 @@ impl Kopia {
         settings: Settings,
     ) -> Result<Self> {
         let program = tool::find("kopia", REMEDY)?;
+        let mut logs = cache.clone().into_os_string();
+        logs.push(".logs");
         Ok(Self {
+            logs: logs.into(),
             program,
             profile: home
                 .join(".config/kopia")
@@ -106,11 +110,9 @@ impl Kopia {
 
     /// A call on another profile: a failed `connect` deletes the profile and the cache it was given.
     pub(super) fn command_on(&self, profile: &std::path::Path, cache: &std::path::Path) -> Spec {
-        let mut logs = self.cache.clone().into_os_string();
-        logs.push(".logs");
         let mut spec = Spec::new(&self.program)
             .arg(joined("--config-file=", profile.as_os_str()))
-            .arg(joined("--log-dir=", &logs))
+            .arg(joined("--log-dir=", self.logs.as_os_str()))
             // Debug logs of Kopia name every blob and grow without being read.
             .args(["--file-log-level=info", "--disable-content-log"])
             // Else a good snapshot exits 1 when maintenance fails, and maintenance runs when a backup should end.

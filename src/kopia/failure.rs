@@ -58,6 +58,11 @@ pub(super) fn cause(stderr: &str) -> Cause {
         .map_or(Cause::Other, |(_, cause)| *cause)
 }
 
+/// What a kopia said that a signal ended, in the chain of its error: it could not tell what is wrong with the repository.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Killed(String);
+
 /// The error for a kopia that ended badly.
 pub(super) fn of(ended: &Ended) -> anyhow::Error {
     let what = ended.describe();
@@ -76,9 +81,13 @@ pub(super) fn of(ended: &Ended) -> anyhow::Error {
             .hint("check that it is mounted or that its server answers, and `kopia.kopia_params` (`kopi-docka show-config`)"),
         Cause::Other => Failure::new(Exit::Program, "kopia failed"),
     };
-    failure
-        .caused_by(anyhow::anyhow!("{}", said(ended)).context(what))
-        .into()
+    let said = said(ended);
+    let cause = if ended.status.code().is_none() {
+        anyhow::Error::from(Killed(said))
+    } else {
+        anyhow::anyhow!("{said}")
+    };
+    failure.caused_by(cause.context(what)).into()
 }
 
 /// What it said, in one short text.

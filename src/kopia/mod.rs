@@ -2,12 +2,14 @@
 //!
 //! Reading order: [`client`] (how every call is made) → [`repository`] (status, create, connect) →
 //! [`identity`] (which repository it must be) → [`policy`] → [`stream`] (snapshots from stdin) →
-//! [`manifest`] (snapshots as Kopia lists them) → [`tree`] (what is in one) → [`failure`] (what its words mean).
+//! [`manifest`] (snapshots as Kopia lists them) → [`tree`] (what is in one) → [`fresh`] (read from the storage itself) →
+//! [`failure`] (what its words mean).
 //!
 //! Never here: what a unit or a restore point is.
 
 mod client;
 mod failure;
+mod fresh;
 mod identity;
 mod manifest;
 mod policy;
@@ -18,6 +20,7 @@ mod tree;
 mod watch;
 
 pub use client::{Kopia, Settings};
+pub use failure::Killed;
 pub use identity::Identity;
 pub use manifest::Manifest;
 pub use repository::{Initialized, Status};

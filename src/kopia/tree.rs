@@ -3,14 +3,17 @@
 //! Not by `kopia restore`: as of 0.23.1 it joins the names in a folder's object to the target as they are, so that a forged
 //! folder with a file `../../x` writes there, as root.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::client::{ASK_DEADLINE, Kopia, parse_json};
 use super::failure;
+use super::watch::{self, Activity};
 use crate::error::Result;
 use crate::model::ObjectId;
-use crate::tool::{self, Finished};
+use crate::tool::{self, Child, Finished, Output};
 
 /// One entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -64,6 +67,43 @@ impl Kopia {
     /// The bytes of the small file at `path` below `root`; `None` when there is none.
     pub async fn read_file(&self, root: &ObjectId, path: &str) -> Result<Option<Vec<u8>>> {
         Ok(self.show_small(root, path).await?.map(|shown| shown.stdout))
+    }
+
+    /// Reads every file below the folder `root`, and writes none of them.
+    pub async fn read_tree(&self, root: &ObjectId, stall_timeout: Duration) -> Result<()> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            stats: Stats,
+            error_count: u64,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Stats {
+            read_file_count: u64,
+        }
+        let spec = self
+            .command()
+            .args(["snapshot", "verify", "--json"])
+            .arg(format!("--directory-id={root}"))
+            .args(["--verify-files-percent=100", "--max-errors=100"])
+            .output(Output::Captured);
+        let mut child = Child::spawn(spec)?;
+        let stdout = watch::collect(child.take_stdout());
+        let ended = watch::until_end(&mut child, &Activity::default(), stall_timeout).await?;
+        if !ended.status.success() {
+            return Err(failure::of(&ended));
+        }
+        let stdout = stdout.await?;
+        let answer: Answer = parse_json(&Finished { ended, stdout })?;
+        if answer.error_count > 0 || answer.stats.read_file_count == 0 {
+            anyhow::bail!(
+                "kopia read {} files of {root} and found {} errors",
+                answer.stats.read_file_count,
+                answer.error_count
+            );
+        }
+        Ok(())
     }
 
     async fn show_small(&self, root: &ObjectId, path: &str) -> Result<Option<Finished>> {

@@ -22,6 +22,11 @@ impl Activity {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Whether both count the same thing.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub fn total(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -17,6 +17,7 @@ use super::reporter::Reporter;
 use super::session::{Planned, Session};
 use super::step::{Step, Timeline};
 use super::{files, staging};
+use crate::config::Config;
 use crate::docker::Engine;
 use crate::error::{Failure, Result};
 
@@ -113,7 +114,7 @@ impl Applying<'_> {
         self.enter(Step::Extract).await;
         let session = self.session;
         let (cancel, is_cancelled) = watch::channel(false);
-        let slots = Arc::new(Semaphore::new(workers(session)));
+        let slots = Arc::new(Semaphore::new(workers(&session.config)));
         let extractor = Extractor {
             feed: Feed {
                 kopia: session.repository.kopia.clone(),
@@ -187,12 +188,13 @@ async fn make_volume(engine: &Engine, new: &NewVolume, source: &SourcePlan) -> R
     Ok(())
 }
 
-fn workers(session: &Session<'_>) -> usize {
+/// How many sources are read back at once.
+pub fn workers(config: &Config) -> usize {
     let system = sysinfo::System::new_with_specifics(
         sysinfo::RefreshKind::nothing()
             .with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram()),
     );
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = session.config.backup.parallel_workers;
+    let workers = config.backup.parallel_workers;
     workers.resolve(system.total_memory(), cpus)
 }

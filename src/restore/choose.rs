@@ -65,7 +65,7 @@ pub fn newer_but_not_whole<'a>(points: &'a [Point], point: &Point) -> Vec<&'a Po
         .collect()
 }
 
-fn is_made_by(point: &Point, host: Option<&str>, identity: &str) -> bool {
+pub fn is_made_by(point: &Point, host: Option<&str>, identity: &str) -> bool {
     match host {
         None => point.identity == identity,
         Some(host) => {

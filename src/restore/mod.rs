@@ -8,7 +8,7 @@
 
 mod advice;
 mod apply;
-mod aside;
+pub mod aside;
 pub mod choose;
 mod extract;
 pub mod feed;
@@ -38,6 +38,6 @@ mod users;
 mod window;
 pub mod wizard;
 
-pub use apply::apply;
+pub use apply::{apply, workers};
 pub use plan::Plan;
 pub use session::Session;

@@ -14,6 +14,6 @@ mod stderr;
 pub use child::{Child, Ended};
 pub use find::find;
 pub use pipe::pipe;
-pub use run::{Finished, run};
+pub use run::{Finished, NoAnswer, run};
 pub use spec::{Input, Output, Spec};
 pub use stderr::Said;

@@ -11,6 +11,11 @@ use crate::error::{Exit, Failure, Result};
 /// More than any answer that we ask for; one that is longer is cut and won't parse.
 const MAX_STDOUT_BYTES: u64 = 256 * 1024 * 1024;
 
+/// In the chain of the error for a program that took too long.
+#[derive(Debug, thiserror::Error)]
+#[error("it may wait for a disk or a server that does not answer")]
+pub struct NoAnswer;
+
 #[derive(Debug)]
 pub struct Finished {
     pub ended: Ended,
@@ -45,6 +50,7 @@ pub async fn run(spec: Spec, deadline: Duration) -> Result<Finished> {
                 deadline.as_secs()
             ),
         )
+        .caused_by(NoAnswer)
         .into()),
     }
 }

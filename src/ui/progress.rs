@@ -157,12 +157,13 @@ impl Shown {
         } else if self.spoke_at.elapsed() >= LINE_EVERY {
             self.spoke_at = Instant::now();
             let tracks = self.tracks.iter().map(|(track, _)| {
-                format!(
-                    "; {}: read {}, stored {}",
-                    track.label,
-                    text::bytes(track.read.total()),
-                    text::bytes(track.stored.total())
-                )
+                let read = text::bytes(track.read.total());
+                let stored = text::bytes(track.stored.total());
+                if track.read.is(&track.stored) {
+                    format!("; {}: {read}", track.label)
+                } else {
+                    format!("; {}: read {read}, stored {stored}", track.label)
+                }
             });
             ui.say(format!("{headline}{}", tracks.collect::<String>()));
         }

@@ -1,0 +1,67 @@
+//! `verify`: proves that restore points can be read back.
+
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::model::UnitName;
+use crate::restore::request::Which;
+use crate::verify::{self, Hosts, Request, reporter};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only this unit; may be given several times
+    #[arg(long = "unit", value_name = "UNIT")]
+    units: Vec<UnitName>,
+
+    /// Which restore points: those of one run by its id, or `latest` for the newest whole one of each unit
+    #[arg(long, value_name = "ID|latest", default_value = "latest")]
+    backup_id: Which,
+
+    /// Restore points that another host made
+    #[arg(long, value_name = "HOST", conflicts_with = "all_hosts")]
+    host: Option<String>,
+
+    /// Restore points of every host that uses the repository
+    #[arg(long)]
+    all_hosts: bool,
+
+    /// How much of the data is read, at least
+    ///
+    /// Kopia gives the stream of a source (a volume, a bind mount) from its beginning, so a source is read whole or not at all:
+    /// with less than 100, sources are drawn at random, larger ones sooner, until they hold that share of the bytes of all
+    /// points together. What was not drawn is named; recipes are always read.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u8).range(1..=100)
+    )]
+    files_percent: u8,
+}
+
+pub async fn run(cx: &Context, args: Args) -> Result<u8> {
+    cx.require_root("verify")?;
+    let hosts = match args.host {
+        Some(host) => Hosts::One(host),
+        None if args.all_hosts => Hosts::All,
+        None => Hosts::Own,
+    };
+    let request = Request {
+        units: args.units,
+        which: args.backup_id,
+        hosts,
+        percent: args.files_percent,
+    };
+    let verified = verify::run(cx, &request).await?;
+    let report = verified.report;
+    cx.ui
+        .event(&json!({"event": "verify_finished", "report": report}));
+    if !cx.ui.json && !cx.ui.quiet {
+        cx.ui.answer(reporter::report_text(&report));
+    }
+    match verified.ended {
+        Some(error) => Err(error),
+        None => Ok(report.exit_code),
+    }
+}

@@ -1,0 +1,20 @@
+//! Proving that restore points can be read back: every byte comes out of the storage, and goes nowhere.
+//!
+//! Reading order: [`choose`] (which points) → [`run`] (the order of it all: [`share`], [`read`], [`verdict`]) →
+//! [`report`], [`reporter`]; [`record`] remembers what was found.
+//!
+//! Never here: anything that writes to the repository, or that needs Docker. A verify may take hours, so it does not hold the
+//! lock of runs; what a run deletes meanwhile is told from damage by listing again.
+
+mod choose;
+mod read;
+mod record;
+mod report;
+pub mod reporter;
+mod run;
+mod share;
+mod verdict;
+
+pub use choose::{Hosts, Request};
+pub use record::Memory;
+pub use run::run;

@@ -5,6 +5,7 @@
 
 mod commit;
 mod events;
+mod own;
 mod plan;
 mod read;
 mod recipe;

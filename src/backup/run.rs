@@ -10,13 +10,13 @@ use tokio::sync::Semaphore;
 use tracing::info;
 
 use super::events::Event;
-use super::plan;
 use super::reporter::Reporter;
 use super::spool::{Budget, Spool};
 use super::store::Store;
 use super::tags::Filing;
 use super::tar::Tar;
 use super::unit;
+use super::{own, plan};
 use crate::config::{Config, SpoolSize};
 use crate::context::{Context, Paths};
 use crate::discovery::{self, Discovery, Rules};
@@ -267,6 +267,7 @@ async fn plan_unit(
         .find(|unit| unit.name == *name)
         .cloned()
         .ok_or_else(|| anyhow::anyhow!("it is gone from this host since the run began"))?;
+    own::leave_out(&mut unit, run.config.backup.stall_timeout).await;
     let sizes = measure_all(run, &mut unit).await?;
     discovery::leave_out_too_large(&mut unit, &run.rules, &sizes);
     let stop_timeout = run

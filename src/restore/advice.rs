@@ -1,6 +1,7 @@
 //! What the operator should know of a point before it is restored, and what comes after.
 
 use super::choose::newer_but_not_whole;
+use super::marks;
 use super::points::Point;
 use crate::discovery::Discovery;
 use crate::model::point::{PointRecord, SourceRecord};
@@ -27,11 +28,17 @@ pub fn doubts(
         for reason in &source.reasons {
             doubts.push(format!("{} is {}: {reason}", source.key, source.grade));
         }
-        if !source.exclude_patterns.is_empty() {
+        let patterns: Vec<&str> = source
+            .exclude_patterns
+            .iter()
+            .map(String::as_str)
+            .filter(|pattern| !marks::is_pattern(pattern))
+            .collect();
+        if !patterns.is_empty() {
             doubts.push(format!(
                 "{} was saved without what matches {}: that will only be in the safety copy",
                 source.key,
-                source.exclude_patterns.join(", ")
+                patterns.join(", ")
             ));
         }
     }

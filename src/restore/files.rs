@@ -108,8 +108,8 @@ impl Planner<'_> {
         } else {
             FileAction::Replace
         };
-        let swap = (action != FileAction::Leave)
-            .then(|| Swap::new(format!("`{}`", path.display()), target.path.clone(), id));
+        let swap =
+            (action != FileAction::Leave).then(|| target.swap(format!("`{}`", path.display()), id));
         let bytes = std::fs::metadata(&saved)?.len();
         Ok(FilePlan {
             path: target.path,

@@ -4,7 +4,6 @@
 //! on everything is extracted, whole and on the disk, and the swaps are finished, so that a unit never starts
 //! half old and half new.
 
-use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,14 +11,13 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::marks::{self, Mark};
+use super::within::{Moves, Within};
 use crate::error::Result;
 use crate::model::{BackupId, UnitName};
 use crate::state;
 
 const FORMAT: u32 = 1;
-
-/// The longest name of a file on Linux.
-const MAX_NAME_BYTES: usize = 255;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Journal {
@@ -59,17 +57,34 @@ pub struct Swap {
     pub new_inode: Option<u64>,
     /// Inode number of what the target was before; `None` when there was nothing.
     pub old_inode: Option<u64>,
+    /// Set for a target that can't be renamed: what is in it is moved instead, and all its paths are in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
 }
 
 impl Swap {
     pub fn new(what: String, target: PathBuf, id: BackupId) -> Self {
         Self {
-            staging: beside(&target, "new", id),
-            kept: beside(&target, "before", id),
+            staging: marks::beside(&target, Mark::New, id),
+            kept: marks::beside(&target, Mark::Before, id),
             what,
             target,
             new_inode: None,
             old_inode: None,
+            within: None,
+        }
+    }
+
+    /// For a target that can't be renamed; `root_inode` is its own.
+    pub fn within(what: String, target: PathBuf, id: BackupId, root_inode: u64) -> Self {
+        Self {
+            staging: marks::inside(&target, Mark::New, id),
+            kept: marks::inside(&target, Mark::Before, id),
+            within: Some(Within {
+                root_inode,
+                moves: None,
+            }),
+            ..Self::new(what, target, id)
         }
     }
 
@@ -78,31 +93,10 @@ impl Swap {
         self.staging.join("data")
     }
 
+    /// The folder that the staging folder and the safety copy are in.
     pub fn parent(&self) -> &Path {
-        self.target.parent().unwrap_or(Path::new("/"))
+        self.kept.parent().unwrap_or(Path::new("/"))
     }
-}
-
-/// `<name>.kopi-docka-<word>-<id>`, the name cut where it would get too long.
-fn beside(target: &Path, word: &str, id: BackupId) -> PathBuf {
-    let suffix = format!(".kopi-docka-{word}-{id}");
-    let name = target.file_name().unwrap_or_default();
-    let room = MAX_NAME_BYTES - suffix.len();
-    let mut new = if name.len() > room {
-        let text: String = name
-            .to_string_lossy()
-            .chars()
-            .scan(0, |used, c| {
-                *used += c.len_utf8();
-                (*used <= room).then_some(c)
-            })
-            .collect();
-        OsString::from(text)
-    } else {
-        name.to_owned()
-    };
-    new.push(suffix);
-    target.with_file_name(new)
 }
 
 /// Of the thing itself, not of what a link leads to; `None` when there is nothing.
@@ -164,6 +158,11 @@ impl JournalFile {
             if swap.new_inode.is_none() {
                 anyhow::bail!("what was extracted for {} is gone", swap.what);
             }
+            let content = swap.content();
+            if let Some(within) = &mut swap.within {
+                within.check_root(&swap.target)?;
+                within.moves = Some(Moves::plan(&swap.target, &content)?);
+            }
         }
         self.journal.phase = Phase::Swapping;
         self.save()
@@ -204,27 +203,6 @@ impl JournalFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_names_beside_a_target_stay_within_what_a_file_system_takes() {
-        let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
-        let swap = Swap::new("v".to_owned(), "/srv/data".into(), id);
-        assert_eq!(
-            swap.kept,
-            Path::new("/srv/data.kopi-docka-before-2026-01-02T03-04-05Z")
-        );
-        assert_eq!(
-            swap.content(),
-            Path::new("/srv/data.kopi-docka-new-2026-01-02T03-04-05Z/data")
-        );
-        for long in ["x".repeat(255), "ä".repeat(127)] {
-            let swap = Swap::new("v".to_owned(), Path::new("/srv").join(long), id);
-            for path in [&swap.kept, &swap.staging] {
-                assert!(path.file_name().unwrap().len() <= MAX_NAME_BYTES);
-                assert_eq!(path.parent(), Some(Path::new("/srv")));
-            }
-        }
-    }
 
     #[test]
     fn a_journal_is_found_again_and_a_damaged_one_is_named() {

@@ -8,7 +8,7 @@ use chrono::Utc;
 
 use super::aside::aside;
 use super::files::{Files, Planner};
-use super::journal::{JournalFile, Swap};
+use super::journal::JournalFile;
 use super::locate::{Located, NamedBy};
 use super::new_home;
 use super::pieces::{self, Piece};
@@ -146,9 +146,9 @@ impl Ground {
                 Files::default()
             };
             let swaps = files.plans.iter().filter_map(|file| file.swap.clone());
-            let mut all = paths
+            let mut all = targets
                 .iter()
-                .map(|path| Swap::new(String::new(), path.clone(), id))
+                .map(|(_, target)| target.swap(String::new(), id))
                 .chain(swaps);
             let is_taken = JournalFile::path(&self.journals, id).exists()
                 || all.any(|swap| swap.kept.exists() || swap.staging.exists());
@@ -202,7 +202,7 @@ impl Located {
             Some(path) => format!("`{}` of {}", path.display(), self.source.key),
             None => self.source.key.to_string(),
         };
-        let swap = Swap::new(what, target.path.clone(), id);
+        let swap = target.swap(what, id);
         SourcePlan {
             bytes: self.source.parts.iter().map(|part| part.bytes).sum(),
             is_apart: self.named_by == NamedBy::Operator || self.is_renamed,

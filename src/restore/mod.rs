@@ -1,14 +1,16 @@
 //! Bringing restore points back, in place. Everything is extracted beside its target and checked while services run; then
 //! they are stopped for as long as a few renames take.
 //!
-//! Reading order: [`request`] (what is wanted) → [`points`], [`choose`] (which point) → [`session`] (from a request to a
-//! [`plan`]: [`recipe`], [`locate`] with [`names`] and [`target`], [`files`], [`users`], [`advice`]) → [`apply`] (the order
-//! of it all: [`step`], [`journal`], [`staging`], [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`], [`outcome`]) →
+//! Reading order: [`request`] (what is wanted, where to) or [`wizard`] (asks for it) → [`points`], [`choose`] (which point) →
+//! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`], [`locate`] by name, [`look`] at the disks with [`names`], [`target`],
+//! [`new_home`], [`pieces`], [`files`]; [`users`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`],
+//! [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`] and, for what can't be renamed, [`within`], [`outcome`]) →
 //! [`report`], [`reporter`]; [`replay`] is for what a killed one left.
 
 mod advice;
 mod apply;
 pub mod aside;
+mod attributes;
 pub mod choose;
 mod extract;
 pub mod feed;
@@ -16,6 +18,7 @@ mod files;
 mod journal;
 mod locate;
 mod look;
+pub mod marks;
 mod names;
 mod new_home;
 mod outcome;
@@ -36,8 +39,10 @@ mod swap;
 mod target;
 mod users;
 mod window;
+mod within;
 pub mod wizard;
 
 pub use apply::{apply, workers};
+pub use aside::aside;
 pub use plan::Plan;
 pub use session::Session;

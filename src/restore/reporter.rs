@@ -64,6 +64,7 @@ pub fn plan_text(plan: &Plan) -> String {
     if !plan.sources.is_empty() {
         let rows = plan.sources.iter().map(|source| {
             let now = match (&source.kept, &source.new_volume) {
+                (Some(_), _) if source.swap.within.is_some() => "replaced, kept inside it",
                 (Some(_), _) => "replaced, kept beside it",
                 (None, Some(_)) => "missing: the volume is made",
                 (None, None) => "missing",

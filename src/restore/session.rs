@@ -156,7 +156,7 @@ impl<'a> Session<'a> {
                 target.device,
                 target.free_bytes,
                 if is_whole { bytes } else { 0 },
-                parent(&target.path),
+                target.folder(),
             )
         });
         let file_needs = files.plans.iter().filter_map(|file| {
@@ -166,6 +166,11 @@ impl<'a> Session<'a> {
         let space = space(needs.chain(file_needs));
         check_space(&space)?;
 
+        warnings.extend(
+            targets
+                .iter()
+                .filter_map(|(located, target)| target.remark(&located.source.key, id)),
+        );
         let sources: Vec<SourcePlan> = targets
             .into_iter()
             .map(|(located, target)| located.plan(target, id))

@@ -1,4 +1,5 @@
-//! Where a restore puts things before they have their place: folders beside the targets, for root alone.
+//! Where a restore puts things before they have their place: folders beside the targets (inside those that can't be
+//! renamed), for root alone.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
@@ -6,43 +7,59 @@ use std::path::Path;
 use anyhow::Context as _;
 use rustix::io::Errno;
 
+use super::attributes::keep_time;
 use super::journal::Swap;
 use crate::error::Result;
 
 /// Makes the staging folder of `swap`, 0700 and without the ACLs that its parent hands down: with `--no-acls` tar
 /// would let every extracted file inherit them.
 pub fn make(swap: &Swap) -> Result<()> {
+    in_place(swap, || make_private(&swap.staging))
+}
+
+pub fn make_private(folder: &Path) -> Result<()> {
     std::fs::DirBuilder::new()
         .mode(0o700)
-        .create(&swap.staging)
-        .with_context(|| format!("`{}` can't be made", swap.staging.display()))?;
+        .create(folder)
+        .with_context(|| format!("`{}` can't be made", folder.display()))?;
     for name in ["system.posix_acl_default", "system.posix_acl_access"] {
-        match rustix::fs::lremovexattr(&swap.staging, name) {
+        match rustix::fs::lremovexattr(folder, name) {
             Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
             Err(error) => {
                 return Err(error).with_context(|| {
                     format!(
                         "the inherited ACLs of `{}` can't be removed",
-                        swap.staging.display()
+                        folder.display()
                     )
                 });
             }
         }
     }
     // Inherited ACLs may have changed the mode.
-    rustix::fs::chmod(&swap.staging, rustix::fs::Mode::RWXU)
-        .with_context(|| format!("`{}` can't be closed to others", swap.staging.display()))
+    rustix::fs::chmod(folder, rustix::fs::Mode::RWXU)
+        .with_context(|| format!("`{}` can't be closed to others", folder.display()))
+}
+
+/// A staging folder inside the target comes and goes without a trace in the target's own time.
+fn in_place(swap: &Swap, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    match &swap.within {
+        Some(within) => {
+            within.check_root(&swap.target)?;
+            keep_time(&swap.target, work)
+        }
+        None => work(),
+    }
 }
 
 /// Removes a staging folder and what is in it. No error when it isn't there. Blocks.
 pub fn remove(swap: &Swap) -> Result<()> {
-    match std::fs::remove_dir_all(&swap.staging) {
+    in_place(swap, || match std::fs::remove_dir_all(&swap.staging) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => {
             Err(error).with_context(|| format!("`{}` can't be removed", swap.staging.display()))
         }
-    }
+    })
 }
 
 /// Writes what was extracted to the disk, the whole file system at once: a power cut after the swap must not find it

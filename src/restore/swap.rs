@@ -9,6 +9,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::journal::{Swap, inode};
+use super::within;
 use crate::error::Result;
 use crate::fault;
 use crate::state::sync_folder;
@@ -17,7 +18,7 @@ use crate::state::sync_folder;
 pub async fn exchange_all(swaps: &[Swap]) -> Result<()> {
     for (index, swap) in swaps.iter().enumerate() {
         fault::reached(&format!("restore_swap_{}", index + 1)).await;
-        if let Err(error) = exchange(swap) {
+        if let Err(error) = exchange(swap).await {
             let error = error.context(format!("{} can't be put in its place", swap.what));
             return Err(match take_back_all(swaps) {
                 Ok(()) => error,
@@ -54,8 +55,11 @@ pub fn take_back_all(swaps: &[Swap]) -> Result<()> {
     }
 }
 
-fn exchange(swap: &Swap) -> Result<()> {
-    exchange_by(swap, exchange_names)
+async fn exchange(swap: &Swap) -> Result<()> {
+    match &swap.within {
+        Some(within) => within::exchange(swap, within).await,
+        None => exchange_by(swap, exchange_names),
+    }
 }
 
 /// `swap_names` exchanges two names atomically, or says that this file system can't.
@@ -79,6 +83,9 @@ fn exchange_by(swap: &Swap, swap_names: fn(&Path, &Path) -> Result<Swapped>) -> 
 
 /// Puts the old content back, from wherever it is by now. Nothing to do when it never left.
 fn take_back(swap: &Swap) -> Result<()> {
+    if let Some(within) = &swap.within {
+        return within::take_back(swap, within);
+    }
     let (content, target) = (swap.content(), &swap.target);
     let holds_new = swap.new_inode.is_some() && inode(target)? == swap.new_inode;
     if holds_new {
@@ -104,6 +111,9 @@ fn take_back(swap: &Swap) -> Result<()> {
 /// Gives what was there before the name that it is kept under, and removes the staging folder. An empty folder isn't kept.
 /// Returns where the old content is, if there was any. Only after every exchange.
 pub fn keep(swap: &Swap) -> Result<Option<PathBuf>> {
+    if let Some(within) = &swap.within {
+        return within::keep(swap, within);
+    }
     let content = swap.content();
     if let Some(found) = inode(&content)? {
         if Some(found) == swap.new_inode {
@@ -167,7 +177,7 @@ fn exchange_names(one: &Path, other: &Path) -> Result<Swapped> {
 }
 
 /// Never onto something that is there.
-fn rename_to_nothing(from: &Path, to: &Path) -> Result<()> {
+pub fn rename_to_nothing(from: &Path, to: &Path) -> Result<()> {
     let moved = match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if inode(to)?.is_none() => {
             rustix::fs::rename(from, to)
@@ -312,7 +322,7 @@ mod tests {
             keep(&swap).is_err(),
             "the new content is still in the staging folder"
         );
-        exchange(&swap).unwrap();
+        exchange_by(&swap, exchange_names).unwrap();
         assert_eq!(keep(&swap).unwrap(), None);
         assert_eq!(text(&swap.target).as_deref(), Some("new"));
     }

@@ -1,14 +1,16 @@
 //! A place on this host that something is restored to: whether it may be, and whether it can be swapped.
 
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use rustix::fs::{Access, StatVfsMountFlags};
 
+use super::journal::Swap;
 use super::names::{check_name, refused};
 use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result};
+use crate::model::{BackupId, SourceKey};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -21,6 +23,45 @@ pub struct Target {
     /// The file system it is on: its device and what it has free.
     pub device: u64,
     pub free_bytes: u64,
+    /// Set when it can't be renamed: then what is in it is moved.
+    pub fixed: Option<Fixed>,
+}
+
+/// A folder that stays where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixed {
+    inode: u64,
+    why: String,
+}
+
+impl Target {
+    /// How it is replaced.
+    pub fn swap(&self, what: String, id: BackupId) -> Swap {
+        match &self.fixed {
+            Some(fixed) => Swap::within(what, self.path.clone(), id, fixed.inode),
+            None => Swap::new(what, self.path.clone(), id),
+        }
+    }
+
+    /// A folder on the file system that what is restored has to fit on.
+    pub fn folder(&self) -> &Path {
+        match &self.fixed {
+            Some(_) => &self.path,
+            None => self.path.parent().unwrap_or(&self.path),
+        }
+    }
+
+    /// What the operator should know of how it is replaced.
+    pub fn remark(&self, what: &SourceKey, id: BackupId) -> Option<String> {
+        let (fixed, swap) = (self.fixed.as_ref()?, self.swap(String::new(), id));
+        let name = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
+        Some(format!(
+            "{what} can't be renamed ({}): it is extracted inside itself, in `{}`, and what is there now is kept in `{}`, where containers see it until it is discarded",
+            fixed.why,
+            name(&swap.staging),
+            name(&swap.kept)
+        ))
+    }
 }
 
 /// What must never be replaced: the repository, our own state, the engine's.
@@ -61,51 +102,98 @@ pub fn look(path: &Path, mounts: &MountTable, forbidden: &Forbidden) -> Result<T
         .and_then(|folder| folder.parent())
         .or_else(|| real.parent())
         .with_context(|| format!("`{}` has no parent", real.display()))?;
-    let parent = std::fs::metadata(anchor)
-        .with_context(|| format!("`{}` can't be looked at", anchor.display()))?;
-    let disk = rustix::fs::statvfs(anchor)
-        .with_context(|| format!("`{}` can't be looked at", anchor.display()))?;
-    let is_read_only = disk.f_flag.contains(StatVfsMountFlags::RDONLY)
-        || rustix::fs::access(anchor, Access::WRITE_OK).is_err();
-    if is_read_only {
-        return Err(cannot_swap(&real, &format!("`{}` is read-only", anchor.display())).into());
-    }
-    let exists = match std::fs::symlink_metadata(&real) {
-        Ok(metadata) => {
-            let kind = metadata.file_type();
-            if kind.is_socket() || kind.is_fifo() || kind.is_block_device() || kind.is_char_device()
-            {
-                return Err(cannot_swap(&real, "it is neither a folder nor a file").into());
-            }
-            if is_mount_point(&real, mounts) {
-                return Err(cannot_swap(&real, "another file system is mounted there").into());
-            }
-            if metadata.dev() != parent.dev() {
-                return Err(
-                    cannot_swap(&real, "it is a file system (or subvolume) of its own").into(),
-                );
-            }
-            if let Some(inner) = mounts.below(&real).next() {
-                let why = format!(
-                    "another file system is mounted in it, at `{}`",
-                    inner.point.display()
-                );
+    let room = Room::of(anchor)?;
+    let metadata = match std::fs::symlink_metadata(&real) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if room.is_read_only {
+                let why = format!("`{}` is read-only", anchor.display());
                 return Err(cannot_swap(&real, &why).into());
             }
-            true
+            return Ok(Target {
+                path: real,
+                exists: false,
+                missing_folders,
+                device: room.device,
+                free_bytes: room.free_bytes,
+                fixed: None,
+            });
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => {
             return Err(error).with_context(|| format!("`{}` can't be looked at", real.display()));
         }
     };
+    let kind = metadata.file_type();
+    if !kind.is_dir() && !kind.is_file() {
+        return Err(cannot_swap(&real, "it is neither a folder nor a file").into());
+    }
+    if let Some(inner) = mounts.below(&real).next() {
+        let why = format!(
+            "another file system is mounted in it, at `{}`",
+            inner.point.display()
+        );
+        return Err(cannot_swap(&real, &why).into());
+    }
+    let why = if is_mount_point(&real, mounts) {
+        Some("another file system is mounted there".to_owned())
+    } else if metadata.dev() != room.device {
+        Some("it is a file system (or subvolume) of its own".to_owned())
+    } else if room.is_read_only {
+        Some(format!("`{}` is read-only", anchor.display()))
+    } else {
+        None
+    };
+    let Some(why) = why else {
+        return Ok(Target {
+            path: real,
+            exists: true,
+            missing_folders,
+            device: room.device,
+            free_bytes: room.free_bytes,
+            fixed: None,
+        });
+    };
+    // Of a file only the content could be replaced, and not in one step.
+    if !kind.is_dir() {
+        return Err(cannot_swap(&real, &why).into());
+    }
+    let room = Room::of(&real)?;
+    if room.is_read_only {
+        return Err(cannot_swap(&real, &format!("{why}, and it is read-only")).into());
+    }
     Ok(Target {
-        path: real,
-        exists,
+        exists: true,
         missing_folders,
-        device: parent.dev(),
-        free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
+        device: room.device,
+        free_bytes: room.free_bytes,
+        fixed: Some(Fixed {
+            inode: metadata.ino(),
+            why,
+        }),
+        path: real,
     })
+}
+
+/// What the file system of a folder has.
+struct Room {
+    device: u64,
+    free_bytes: u64,
+    is_read_only: bool,
+}
+
+impl Room {
+    fn of(folder: &Path) -> Result<Self> {
+        let look = || -> std::io::Result<Self> {
+            let disk = rustix::fs::statvfs(folder)?;
+            Ok(Self {
+                device: std::fs::metadata(folder)?.dev(),
+                free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
+                is_read_only: disk.f_flag.contains(StatVfsMountFlags::RDONLY)
+                    || rustix::fs::access(folder, Access::WRITE_OK).is_err(),
+            })
+        };
+        look().with_context(|| format!("`{}` can't be looked at", folder.display()))
+    }
 }
 
 fn is_mount_point(path: &Path, mounts: &MountTable) -> bool {
@@ -192,22 +280,29 @@ mod tests {
     }
 
     #[test]
-    fn mount_points_are_refused_with_a_remedy() {
+    fn a_mounted_folder_is_replaced_from_within_and_what_holds_one_or_is_a_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        let point = root.join("data/mnt");
+        let (point, file) = (root.join("data/mnt"), root.join("file"));
         std::fs::create_dir_all(&point).unwrap();
+        std::fs::write(&file, "").unwrap();
         let line = format!(
-            "1 0 8:1 / / rw - ext4 a rw\n2 1 8:1 /x {} rw - ext4 a rw\n",
-            point.display()
+            "1 0 8:1 / / rw - ext4 a rw\n2 1 8:1 /x {} rw - ext4 a rw\n3 1 8:1 /y {} rw - ext4 a rw\n",
+            point.display(),
+            file.display()
         );
         let mounts = MountTable::parse(line.as_bytes());
-        for path in [&point, &root.join("data")] {
+        for path in [&file, &root.join("data")] {
             let text = render(&look(path, &mounts, &Forbidden::default()).unwrap_err());
             assert!(text.contains("mounted") && text.contains("hint:"), "{text}");
         }
+        let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
+        let target = look(&point, &mounts, &Forbidden::default()).unwrap();
+        let swap = target.swap(String::new(), id);
+        assert!(swap.within.is_some() && swap.kept.starts_with(&point));
+        assert_eq!(target.folder(), point);
         let shm = Path::new("/dev/shm");
-        assert!(look_at(shm).is_err());
+        assert!(look_at(shm).is_err(), "by its name");
     }
 
     #[test]

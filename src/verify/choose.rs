@@ -6,7 +6,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
 use crate::restore::choose::{self, is_made_by, newer_but_not_whole};
 use crate::restore::points::{Point, PointState};
-use crate::restore::request::{self, Which};
+use crate::restore::request::{self, Destination, What, Which};
 
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -48,9 +48,10 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, identity: &str) -> Res
         for unit in units {
             let one = request::Request {
                 unit,
-                which: request.which,
-                only: Vec::new(),
+                which: request.which.clone(),
+                what: What::Unit,
                 host: request.host().map(str::to_owned),
+                to: Destination::InPlace,
             };
             let point = choose::choose(points, &one, identity)?;
             chosen.points.push(point);
@@ -110,11 +111,11 @@ impl<'a> Chosen<'a> {
         }
         groups.retain(|(unit, _), _| units.is_empty() || units.contains(unit));
         for ((unit, made_by), group) in groups {
-            let found = group.iter().find(|point| match request.which {
+            let found = group.iter().find(|point| match &request.which {
                 Which::Latest => point.state == PointState::Whole,
-                Which::Id(id) => point.backup_id == id && point.state != PointState::Unfinished,
+                Which::Id(id) => point.backup_id == *id && point.state != PointState::Unfinished,
             });
-            match (found, request.which) {
+            match (found, &request.which) {
                 (Some(point), _) => self.points.push(point),
                 (None, Which::Latest) => self.warnings.push(format!(
                     "unit `{unit}` of {made_by} has no whole restore point: nothing of it is read"
@@ -125,7 +126,7 @@ impl<'a> Chosen<'a> {
         if !self.points.is_empty() {
             return Ok(());
         }
-        Err(match request.which {
+        Err(match &request.which {
             Which::Latest => nothing("there is no whole restore point".to_owned()),
             Which::Id(id) => nothing(format!("there is no restore point {id}")),
         }
@@ -150,7 +151,7 @@ mod tests {
         let backup_id = BackupId::parse(&format!("2026-01-{day:02}T00-00-00Z")).unwrap();
         Point {
             unit: UnitName::parse(unit).unwrap(),
-            backup_id,
+            backup_id: backup_id.into(),
             identity: format!("kopi-docka@{host}"),
             time: backup_id.time(),
             state,
@@ -184,11 +185,7 @@ mod tests {
         let chosen = choose(&points, &request, OWN)?;
         let name = |point: &&Point| {
             let (_, host) = point.identity.split_once('@').unwrap();
-            format!(
-                "{}@{host} {}",
-                point.unit,
-                point.backup_id.time().format("%d")
-            )
+            format!("{}@{host} {}", point.unit, point.time.format("%d"))
         };
         Ok((
             chosen.points.iter().map(name).collect(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Result;
-use crate::model::{BackupId, UnitName};
+use crate::model::{PointId, UnitName};
 use crate::restore::points::Point;
 use crate::state;
 
@@ -19,7 +19,7 @@ pub struct Verified {
     repository: String,
     identity: String,
     unit: UnitName,
-    backup_id: BackupId,
+    backup_id: PointId,
     pub verified_at: DateTime<Utc>,
     /// Of the bytes of its sources.
     pub percent: u8,
@@ -59,7 +59,7 @@ impl Memory {
             repository: self.repository.clone(),
             identity: point.identity.clone(),
             unit: point.unit.clone(),
-            backup_id: point.backup_id,
+            backup_id: point.backup_id.clone(),
             verified_at: Utc::now(),
             percent,
             is_good,
@@ -129,14 +129,14 @@ fn weighs_more(known: &Verified, new: &Verified) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Grade;
+    use crate::model::{BackupId, Grade};
     use crate::restore::points::PointState;
 
     fn point(unit: &str) -> Point {
         let backup_id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
         Point {
             unit: UnitName::parse(unit).unwrap(),
-            backup_id,
+            backup_id: backup_id.into(),
             identity: "kopi-docka@h".to_owned(),
             time: backup_id.time(),
             state: PointState::Whole,

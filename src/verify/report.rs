@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::share::percent_of;
-use crate::model::{BackupId, SourceKey, UnitName};
+use crate::model::{PointId, SourceKey, UnitName};
 
 #[derive(Debug, Serialize)]
 pub struct VerifyReport {
@@ -26,7 +26,7 @@ pub struct VerifyReport {
 #[derive(Clone, Debug, Serialize)]
 pub struct PointReport {
     pub unit: UnitName,
-    pub backup_id: BackupId,
+    pub backup_id: PointId,
     pub identity: String,
     pub result: PointResult,
     pub bytes: u64,

@@ -179,7 +179,7 @@ impl Verify<'_> {
     ) -> PointReport {
         let mut report = PointReport {
             unit: point.unit.clone(),
-            backup_id: point.backup_id,
+            backup_id: point.backup_id.clone(),
             identity: point.identity.clone(),
             result: PointResult::Good,
             bytes: point.bytes,
@@ -341,7 +341,7 @@ impl Trouble {
 
     /// As the operator reads it; `None` for what is no fault of the point.
     fn failure(self, point: &Point, what: &str, is_own: bool) -> Option<anyhow::Error> {
-        let (id, unit) = (point.backup_id, &point.unit);
+        let (id, unit) = (&point.backup_id, &point.unit);
         let quoted = shell_words::quote(unit.as_str()).into_owned();
         let failure = match self {
             Self::Damaged(error) => {

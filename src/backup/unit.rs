@@ -379,7 +379,7 @@ impl Saving<'_> {
             errors.push(format!("container `{name}` is still stopped: {reason}"));
         }
         let outcome = match (self.grade, &result) {
-            (Some(Grade::Ok | Grade::Crash | Grade::Hot), _) => Outcome::Saved,
+            (Some(Grade::Ok | Grade::Crash | Grade::Unproven | Grade::Hot), _) => Outcome::Saved,
             (Some(Grade::Partial), _) => Outcome::SavedWithLoss,
             (None, _) => Outcome::Failed,
         };

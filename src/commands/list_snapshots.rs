@@ -21,7 +21,7 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
     let identity = repository.kopia.identity();
     let points: Vec<Point> = points(&repository.kopia.list().await?)
         .into_iter()
-        .filter(|point| all_hosts || point.identity == identity)
+        .filter(|point| all_hosts || point.is_of_host(None, &identity))
         .filter(|point| units.is_empty() || units.contains(&point.unit))
         .collect();
     if cx.ui.json {
@@ -50,7 +50,7 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
             },
             Listed::of(point, memory.as_ref()).verified(now),
             text::bytes(point.bytes),
-            point.identity.clone(),
+            point.made_by.sign(&point.identity),
             point.problems.join("; "),
         ]
     });

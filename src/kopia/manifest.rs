@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::client::{Kopia, parse_json};
+use super::tree::posix_mode;
 use crate::error::Result;
+use crate::model::point::Attributes;
 
 /// One snapshot manifest, of any tool and host. Optional where another writer may have left it out.
 #[derive(Clone, Debug, Deserialize)]
@@ -13,6 +16,9 @@ use crate::error::Result;
 pub struct Manifest {
     pub id: String,
     pub source: ManifestSource,
+    /// When it was begun, as Kopia writes it.
+    #[serde(default)]
+    start_time: String,
     /// Why it isn't whole: `canceled`, `checkpoint`, …; empty when it is.
     #[serde(default)]
     pub incomplete: String,
@@ -27,11 +33,23 @@ pub struct Manifest {
 pub struct ManifestSource {
     pub host: String,
     pub user_name: String,
+    #[serde(default)]
+    pub path: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct RootEntry {
     pub obj: String,
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    mode: String,
+    #[serde(default)]
+    uid: u32,
+    #[serde(default)]
+    gid: u32,
+    #[serde(default)]
+    mtime: String,
     #[serde(default)]
     pub summ: Summary,
 }
@@ -51,6 +69,10 @@ impl Manifest {
         self.tags.get(&format!("tag:{name}")).map(String::as_str)
     }
 
+    pub fn started_at(&self) -> Option<DateTime<Utc>> {
+        time(&self.start_time)
+    }
+
     pub fn identity(&self) -> String {
         format!("{}@{}", self.source.user_name, self.source.host)
     }
@@ -63,6 +85,31 @@ impl Manifest {
                 .as_ref()
                 .is_some_and(|root| root.summ.num_failed == 0 && root.summ.num_ignored_errors == 0)
     }
+}
+
+impl RootEntry {
+    pub fn is_folder(&self) -> bool {
+        self.kind == "d"
+    }
+
+    pub fn is_file(&self) -> bool {
+        self.kind == "f"
+    }
+
+    /// `None` where they are left out or make no sense.
+    pub fn attributes(&self) -> Option<Attributes> {
+        Some(Attributes {
+            mode: posix_mode(&self.mode)?,
+            uid: self.uid,
+            gid: self.gid,
+            mtime: time(&self.mtime)?,
+        })
+    }
+}
+
+/// A list holds what others wrote: a time that makes no sense must not cost the rest of it.
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
 }
 
 impl Kopia {
@@ -92,6 +139,15 @@ mod tests {
         assert_eq!(list[0].tag("type"), Some("volume"));
         assert_eq!(list[0].identity(), "kopi-docka@h1");
         assert!(list[0].is_complete());
+        let root = list[0].root_entry.as_ref().unwrap();
+        assert!(root.is_folder() && !root.is_file());
+        assert_eq!(root.attributes().unwrap().mode, 0o777);
+        assert!(
+            list[0].started_at()
+                < list[1]
+                    .started_at()
+                    .map(|time| time + chrono::TimeDelta::seconds(1))
+        );
         assert!(!list[1].is_complete());
     }
 }

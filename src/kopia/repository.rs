@@ -15,7 +15,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::tool::{self, Finished, Spec};
 
 /// The user part of every identity of ours.
-pub(super) const USER: &str = "kopi-docka";
+pub const USER: &str = "kopi-docka";
 
 /// Connecting and creating derive keys and talk to storage that may retry for a while.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);

@@ -10,6 +10,8 @@ pub enum Grade {
     Ok,
     /// Read cold, but a writer did not stop cleanly (killed, out of memory, paused): as after a power cut.
     Crash,
+    /// Read after a stop that nobody checked: the Python tool proves nothing. Never the grade of what this program saves.
+    Unproven,
     /// Something may have written while it was read.
     Hot,
     /// A restore point that lacks sources it should have. Never the grade of a single source.
@@ -21,15 +23,22 @@ impl Grade {
         match self {
             Self::Ok => "ok",
             Self::Crash => "crash",
+            Self::Unproven => "unproven",
             Self::Hot => "hot",
             Self::Partial => "partial",
         }
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Ok, Self::Crash, Self::Hot, Self::Partial]
-            .into_iter()
-            .find(|grade| grade.as_str() == text)
+        [
+            Self::Ok,
+            Self::Crash,
+            Self::Unproven,
+            Self::Hot,
+            Self::Partial,
+        ]
+        .into_iter()
+        .find(|grade| grade.as_str() == text)
     }
 }
 

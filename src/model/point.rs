@@ -66,7 +66,7 @@ pub struct Part {
     pub root: ObjectId,
     /// The name of the stream inside the root directory.
     pub file: String,
-    /// Length of the tar stream.
+    /// Length of the tar stream; of all files where there is none.
     pub bytes: u64,
     /// Paths to delete before this part is extracted, relative to the source.
     pub delete: Vec<String>,
@@ -77,6 +77,25 @@ pub struct Part {
 pub enum PartKind {
     /// A tar of everything.
     Full,
+    /// As [`Self::Full`], in the one file of the snapshot, whatever it is called. Only read: the Python tool wrote such.
+    #[serde(skip)]
+    OnlyFile,
+    /// A folder as Kopia keeps one, with what is known of its root. Only read, as above.
+    #[serde(skip)]
+    Tree(Attributes),
+    /// A file as Kopia keeps one. Only read, as above.
+    #[serde(skip)]
+    File(Attributes),
+}
+
+/// What Kopia knows of a file or folder, beside its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// The 12 bits that `chmod` takes.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub mtime: DateTime<Utc>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

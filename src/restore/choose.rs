@@ -14,7 +14,7 @@ const SHOWN: usize = 5;
 pub fn choose<'a>(points: &'a [Point], request: &Request, identity: &str) -> Result<&'a Point> {
     let own: Vec<&Point> = points
         .iter()
-        .filter(|point| is_made_by(point, request.host.as_deref(), identity))
+        .filter(|point| point.is_of_host(request.host.as_deref(), identity))
         .collect();
     let of_unit: Vec<&Point> = own
         .iter()
@@ -57,7 +57,7 @@ pub fn newer_but_not_whole<'a>(points: &'a [Point], point: &Point) -> Vec<&'a Po
     points
         .iter()
         .filter(|other| {
-            other.identity == point.identity
+            host(other) == host(point)
                 && other.unit == point.unit
                 && other.time > point.time
                 && other.state != PointState::Whole
@@ -65,17 +65,11 @@ pub fn newer_but_not_whole<'a>(points: &'a [Point], point: &Point) -> Vec<&'a Po
         .collect()
 }
 
-pub fn is_made_by(point: &Point, host: Option<&str>, identity: &str) -> bool {
-    match host {
-        None => point.identity == identity,
-        Some(host) => {
-            let (user, _) = identity.split_once('@').unwrap_or((identity, ""));
-            point
-                .identity
-                .split_once('@')
-                .is_some_and(|(made_by, at)| made_by == user && at.eq_ignore_ascii_case(host))
-        }
-    }
+fn host(point: &Point) -> &str {
+    point
+        .identity
+        .split_once('@')
+        .map_or(&point.identity, |(_, host)| host)
 }
 
 fn unknown_unit(all: &[Point], own: &[&Point], request: &Request) -> Failure {
@@ -94,8 +88,7 @@ fn unknown_unit(all: &[Point], own: &[&Point], request: &Request) -> Failure {
     let elsewhere: BTreeSet<&str> = all
         .iter()
         .filter(|point| point.unit == request.unit)
-        .filter_map(|point| point.identity.split_once('@'))
-        .map(|(_, host)| host)
+        .map(host)
         .filter(|host| request.host.as_deref() != Some(*host))
         .collect();
     if !elsewhere.is_empty() {
@@ -162,6 +155,7 @@ mod tests {
     use super::*;
     use crate::error::{exit_of, render};
     use crate::model::{BackupId, Grade, UnitName};
+    use crate::restore::points::Tool;
     use crate::restore::request::{Destination, What};
 
     const OWN: &str = "kopi-docka@here";
@@ -172,6 +166,7 @@ mod tests {
             unit: UnitName::parse(unit).unwrap(),
             backup_id: backup_id.into(),
             identity: identity.to_owned(),
+            made_by: Tool::KopiDocka,
             time: backup_id.time(),
             state,
             grade: Some(Grade::Ok),

@@ -13,7 +13,7 @@ use super::plan::SourcePlan;
 use crate::backup::Tar;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::Activity;
-use crate::model::point::Part;
+use crate::model::point::{Part, PartKind};
 use crate::tool::{Ended, Spec};
 
 /// What every extraction gets.
@@ -45,8 +45,15 @@ impl Extractor {
                 delete.iter().try_for_each(|path| delete_below(&root, path))
             })
             .await?;
-            self.extract_part(part, &folder, &piece.paths, moved)
-                .await?;
+            match part.kind {
+                PartKind::Full | PartKind::OnlyFile => {
+                    self.extract_part(part, &folder, &piece.paths, moved)
+                        .await?;
+                }
+                PartKind::Tree(_) | PartKind::File(_) => {
+                    self.feed.bring(part, &folder, &piece.paths, moved).await?;
+                }
+            }
         }
         if source.is_file {
             take_out(&folder, &source.swap)?;

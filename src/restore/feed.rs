@@ -9,10 +9,11 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use super::legacy;
 use super::pump::pump;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Activity, Kopia};
-use crate::model::point::Part;
+use crate::model::point::{Part, PartKind};
 use crate::shutdown::Shutdown;
 use crate::tool::{Child, Ended, Input, Output, Spec, pipe};
 
@@ -37,25 +38,24 @@ pub struct Cancelled;
 impl Feed {
     /// Feeds `part` to `tar` and returns how tar ended: with 0, but it may have had something to say.
     pub async fn run(&self, part: &Part, tar: Spec, moved: &Activity) -> Result<Ended> {
+        let only = match part.kind {
+            PartKind::OnlyFile => Some(legacy::only_file(&self.kopia, part).await?),
+            _ => None,
+        };
         let (stream, archive) = (pipe()?, pipe()?);
         let mut tar = Child::spawn(tar.input(Input::Pipe(archive.reader)))?;
-        let mut kopia = self
-            .kopia
-            .show(&part.root, &part.file, Output::Pipe(stream.writer))?;
+        let output = Output::Pipe(stream.writer);
+        let mut kopia = match &only {
+            Some(object) => self.kopia.show_object(object, output)?,
+            None => self.kopia.show(&part.root, &part.file, output)?,
+        };
         let pumped = pump(stream.reader, archive.writer, moved.clone())?;
         let work = async {
             let pumped = pumped.await.context("the pump ended in a panic")?;
             let (kopia, tar) = tokio::join!(kopia.wait(), tar.wait());
             Ok::<_, anyhow::Error>((pumped, kopia?, tar?))
         };
-        let ended = tokio::select! {
-            biased;
-            () = self.shutdown.asked() => Err(self.interrupted()),
-            () = self.cancelled() => Err(Cancelled.into()),
-            () = stuck(moved, self.stall) => Err(self.stalled()),
-            ended = work => ended,
-        };
-        let (pumped, shown, fed) = match ended {
+        let (pumped, shown, fed) = match self.guarded(moved, work).await {
             Ok(ended) => ended,
             Err(error) => {
                 tar.kill();
@@ -67,6 +67,21 @@ impl Feed {
         };
         judge(part, pumped, &shown, &fed)?;
         Ok(fed)
+    }
+
+    /// Drops `work` at a signal, when another one has failed, and when `alive` does not change for too long.
+    pub async fn guarded<T>(
+        &self,
+        alive: &Activity,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.shutdown.asked() => Err(self.interrupted()),
+            () = self.cancelled() => Err(Cancelled.into()),
+            () = stuck(alive, self.stall) => Err(self.stalled()),
+            done = work => done,
+        }
     }
 
     pub fn interrupted(&self) -> anyhow::Error {

@@ -16,6 +16,7 @@ mod extract;
 pub mod feed;
 mod files;
 mod journal;
+mod legacy;
 mod locate;
 mod look;
 pub mod marks;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::files::FilePlan;
 use super::journal::Swap;
 use super::pieces::Piece;
+use super::points::Tool;
 use super::recipe::SavedVolume;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::Part;
@@ -23,6 +24,7 @@ pub struct Plan {
     pub backup_id: PointId,
     /// Who made the point.
     pub identity: String,
+    pub made_by: Tool,
     pub grade: Grade,
     pub is_whole_unit: bool,
     /// The folder that it goes to; `None` in place.

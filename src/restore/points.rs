@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::kopia::Manifest;
-use crate::model::{BackupId, Grade, ObjectId, PointId, UnitName};
+use super::legacy;
+use crate::kopia::{Manifest, USER};
+use crate::model::{Grade, ObjectId, PointId, UnitName};
 
 /// The snapshots of one host, unit and run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,6 +16,8 @@ pub struct Point {
     pub backup_id: PointId,
     /// `user@host` that made it.
     pub identity: String,
+    pub made_by: Tool,
+    /// When the run began.
     pub time: DateTime<Utc>,
     pub state: PointState,
     /// `None` without a recipe.
@@ -27,6 +30,16 @@ pub struct Point {
     pub recipe: Option<ObjectId>,
     /// Ids of every snapshot with its tags, the recipe's too.
     pub snapshots: Vec<String>,
+}
+
+/// Whose format a point is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Tool {
+    #[serde(rename = "kopi-docka")]
+    KopiDocka,
+    /// The Python program of the same name, up to its version 7.
+    #[serde(rename = "kopi-docka (Python)")]
+    Python,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -43,43 +56,37 @@ pub enum PointState {
 /// Groups what Kopia lists into points, the newest first. Snapshots of others are left alone.
 pub fn points(manifests: &[Manifest]) -> Vec<Point> {
     let complete = complete_roots(manifests);
-    let mut groups: BTreeMap<(BackupId, UnitName, String), Vec<&Manifest>> = BTreeMap::new();
+    let mut groups: BTreeMap<(PointId, UnitName, String), Vec<&Manifest>> = BTreeMap::new();
     for manifest in manifests {
         let (Some(unit), Some(id)) = (manifest.tag("unit"), manifest.tag("backup_id")) else {
             continue;
         };
-        if let (Ok(unit), Ok(id)) = (UnitName::parse(unit), BackupId::parse(id)) {
+        if let (Ok(unit), Ok(id)) = (UnitName::parse(unit), PointId::parse(id)) {
             groups
                 .entry((id, unit, manifest.identity()))
                 .or_default()
                 .push(manifest);
         }
     }
-    groups
+    let mut points: Vec<Point> = groups
         .into_iter()
         .rev()
         .map(|((backup_id, unit, identity), group)| {
-            let mut point = Point {
-                unit,
-                backup_id: backup_id.into(),
-                identity,
-                time: backup_id.time(),
-                state: PointState::Unfinished,
-                grade: None,
-                bytes: 0,
-                problems: Vec::new(),
-                recipe: None,
-                snapshots: group.iter().map(|manifest| manifest.id.clone()).collect(),
-            };
-            match group.iter().find(|manifest| is_recipe(manifest)) {
-                Some(recipe) => point.judge(recipe, &complete),
-                None => point
+            let mut point = Point::new(backup_id, unit, identity);
+            point.snapshots = group.iter().map(|manifest| manifest.id.clone()).collect();
+            match (point.made_by, group.iter().find(|one| is_recipe(one))) {
+                (Tool::Python, _) => legacy::judge(&mut point, &group),
+                (Tool::KopiDocka, Some(recipe)) => point.judge(recipe, &complete),
+                (Tool::KopiDocka, None) => point
                     .problems
                     .push("the run that made it did not finish".to_owned()),
             }
             point
         })
-        .collect()
+        .collect();
+    // Stable: those of one time stay in the order of their ids.
+    points.sort_by_key(|point| std::cmp::Reverse(point.time));
+    points
 }
 
 /// The root objects that the repository has whole.
@@ -96,7 +103,58 @@ fn is_recipe(manifest: &Manifest) -> bool {
     manifest.tag("type") == Some("recipe") && manifest.is_complete()
 }
 
+impl Tool {
+    /// `identity`, and whether it is of the other tool.
+    pub fn sign(self, identity: &str) -> String {
+        match self {
+            Self::KopiDocka => identity.to_owned(),
+            Self::Python => format!("{identity} (Python)"),
+        }
+    }
+
+    /// Early versions of the Python tool had ids like ours, and were whatever user ran them.
+    fn of(id: &PointId, identity: &str) -> Self {
+        let user = identity.split_once('@').map_or(identity, |(user, _)| user);
+        match id {
+            PointId::Run(_) if user == USER => Self::KopiDocka,
+            _ => Self::Python,
+        }
+    }
+}
+
 impl Point {
+    /// One of which nothing is known but its name.
+    fn new(backup_id: PointId, unit: UnitName, identity: String) -> Self {
+        Self {
+            made_by: Tool::of(&backup_id, &identity),
+            time: match &backup_id {
+                PointId::Run(id) => id.time(),
+                PointId::Foreign(_) => DateTime::UNIX_EPOCH,
+            },
+            unit,
+            backup_id,
+            identity,
+            state: PointState::Unfinished,
+            grade: None,
+            bytes: 0,
+            problems: Vec::new(),
+            recipe: None,
+            snapshots: Vec::new(),
+        }
+    }
+
+    /// Whether it is of `host`; of the host of `identity`, which is ours, where none is named. The Python tool saved under
+    /// the name of the user who ran it.
+    pub fn is_of_host(&self, host: Option<&str>, identity: &str) -> bool {
+        let (user, own) = identity.split_once('@').unwrap_or((identity, ""));
+        let (made_by, at) = self
+            .identity
+            .split_once('@')
+            .unwrap_or((&self.identity, ""));
+        (self.made_by == Tool::Python || made_by == user)
+            && at.eq_ignore_ascii_case(host.unwrap_or(own))
+    }
+
     fn judge(&mut self, recipe: &Manifest, complete: &HashSet<&str>) {
         self.grade = recipe.tag("grade").and_then(Grade::parse);
         self.bytes = recipe

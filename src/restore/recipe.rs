@@ -9,11 +9,12 @@ use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
 
-use super::points::Point;
+use super::legacy::{self, Translation};
+use super::points::{Point, Tool};
 use super::request::{Request, What, handle};
 use crate::backup::WORK_PREFIX;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::{Entry, Kopia};
+use crate::kopia::{Entry, Kopia, Manifest};
 use crate::model::ObjectId;
 use crate::model::point::{FORMAT, PointRecord, RECORD_FILE, SourceRecord};
 
@@ -23,11 +24,19 @@ const AT_ONCE: usize = 4;
 #[derive(Debug)]
 pub struct Recipe {
     pub record: PointRecord,
-    root: ObjectId,
+    content: Content,
     /// Holds secrets: removed with this value; one that a killed run left is removed by the next.
     folder: tempfile::TempDir,
     /// Where the copy of each file is, or why there is none.
     files: BTreeMap<PathBuf, Result<PathBuf, String>>,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// The root of the recipe's snapshot.
+    Ours(ObjectId),
+    /// Of the Python tool.
+    Translated(Box<Translation>),
 }
 
 /// What Docker needs to make a volume again.
@@ -42,9 +51,24 @@ pub struct SavedVolume {
     pub labels: Option<BTreeMap<String, String>>,
 }
 
-/// Reads the record of `point`, and makes a folder below `runtime` for the rest.
-pub async fn fetch(kopia: &Kopia, point: &Point, runtime: &Path) -> Result<Recipe> {
-    let (root, record) = read(kopia, point).await?;
+/// Reads the record of `point`, which is one of those that `manifests` make, and makes a folder below `runtime` for the rest.
+pub async fn fetch(
+    kopia: &Kopia,
+    point: &Point,
+    manifests: &[Manifest],
+    runtime: &Path,
+) -> Result<Recipe> {
+    let (record, content) = match point.made_by {
+        Tool::KopiDocka => {
+            let (root, record) = read(kopia, point).await?;
+            (record, Content::Ours(root))
+        }
+        Tool::Python => {
+            let translation = legacy::translate(kopia, point, manifests).await?;
+            let record = translation.record.clone();
+            (record, Content::Translated(Box::new(translation)))
+        }
+    };
     crate::lock::make_private_folder(runtime)?;
     let folder = tempfile::Builder::new()
         .prefix(WORK_PREFIX)
@@ -52,13 +76,21 @@ pub async fn fetch(kopia: &Kopia, point: &Point, runtime: &Path) -> Result<Recip
         .with_context(|| format!("no work folder can be made in `{}`", runtime.display()))?;
     Ok(Recipe {
         record,
-        root,
+        content,
         folder,
         files: BTreeMap::new(),
     })
 }
 
-/// The record of `point` and the root of its recipe, read and checked; writes nothing.
+/// The record of `point`, which is one of those that `manifests` make, whichever tool made it.
+pub async fn record(kopia: &Kopia, point: &Point, manifests: &[Manifest]) -> Result<PointRecord> {
+    Ok(match point.made_by {
+        Tool::KopiDocka => read(kopia, point).await?.1,
+        Tool::Python => legacy::translate(kopia, point, manifests).await?.record,
+    })
+}
+
+/// The record of a `point` of ours and the root of its recipe, read and checked; writes nothing.
 pub async fn read(kopia: &Kopia, point: &Point) -> Result<(ObjectId, PointRecord)> {
     let root = point
         .recipe
@@ -104,10 +136,39 @@ fn unreadable(what: String) -> Failure {
 }
 
 impl Recipe {
+    /// The bytes of `path` in the recipe, such as `docker/images.json`; `None` when it has none.
+    pub async fn read(&self, kopia: &Kopia, path: &str) -> Result<Option<Vec<u8>>> {
+        match &self.content {
+            Content::Ours(root) => kopia.read_file(root, path).await,
+            Content::Translated(old) => Ok(old
+                .documents
+                .get(path)
+                .map(serde_json::to_vec)
+                .transpose()?),
+        }
+    }
+
+    /// The sources that `request` means. `complete` are the root objects that the repository has whole.
+    pub fn select(&self, request: &Request, complete: &HashSet<&str>) -> Result<Vec<SourceRecord>> {
+        let lacks = match &self.content {
+            Content::Ours(_) => &[][..],
+            Content::Translated(old) => &old.lacks,
+        };
+        select(&self.record, lacks, request, complete)
+    }
+
+    /// What has to be said of `sources` that is no fault of the point's: how the tool that made it works.
+    pub fn notes(&self, sources: &[SourceRecord]) -> Vec<String> {
+        match &self.content {
+            Content::Ours(_) => Vec::new(),
+            Content::Translated(old) => old.notes(sources),
+        }
+    }
+
     /// What `docker volume inspect` said of the volume when it was saved.
     pub async fn volume(&self, kopia: &Kopia, name: &str) -> Result<Option<SavedVolume>> {
         let path = format!("docker/volumes/{name}.json");
-        let Some(bytes) = kopia.read_file(&self.root, &path).await? else {
+        let Some(bytes) = self.read(kopia, &path).await? else {
             return Ok(None);
         };
         let saved = serde_json::from_slice(&bytes)
@@ -138,12 +199,22 @@ impl Recipe {
         path: &Path,
         copy: &Path,
     ) -> Result<Result<(), String>> {
+        let root = match &self.content {
+            Content::Ours(root) => root,
+            Content::Translated(old) => {
+                let Some(entry) = old.files.get(path) else {
+                    return Ok(Err("the point does not have it".to_owned()));
+                };
+                let bytes = kopia.read_object(&entry.obj).await?;
+                return keep_copy(path, copy, &bytes, entry);
+            }
+        };
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Ok(Err("it is no file".to_owned()));
         };
         let folder = format!("files{}", folder.display());
         let folder = folder.trim_end_matches('/');
-        let entries = kopia.read_folder(&self.root, folder).await?;
+        let entries = kopia.read_folder(root, folder).await?;
         let entry = entries
             .unwrap_or_default()
             .into_iter()
@@ -155,15 +226,10 @@ impl Recipe {
             return Ok(Err("in the point it is not a plain file".to_owned()));
         }
         let place = format!("{folder}/{}", entry.name);
-        let Some(bytes) = kopia.read_file(&self.root, &place).await? else {
+        let Some(bytes) = kopia.read_file(root, &place).await? else {
             return Ok(Err("the point names it, but does not have it".to_owned()));
         };
-        if bytes.len() as u64 != entry.size {
-            return Ok(Err("it could not be read whole".to_owned()));
-        }
-        write_copy(copy, &bytes, &entry)
-            .with_context(|| format!("the copy of `{}` can't be written", path.display()))?;
-        Ok(Ok(()))
+        keep_copy(path, copy, &bytes, &entry)
     }
 
     /// Whether [`Recipe::bring_files`] brought any.
@@ -181,6 +247,15 @@ impl Recipe {
     }
 }
 
+fn keep_copy(path: &Path, copy: &Path, bytes: &[u8], entry: &Entry) -> Result<Result<(), String>> {
+    if bytes.len() as u64 != entry.size {
+        return Ok(Err("it could not be read whole".to_owned()));
+    }
+    write_copy(copy, bytes, entry)
+        .with_context(|| format!("the copy of `{}` can't be written", path.display()))?;
+    Ok(Ok(()))
+}
+
 fn write_copy(copy: &Path, bytes: &[u8], entry: &Entry) -> std::io::Result<()> {
     let mut file = std::fs::File::options()
         .write(true)
@@ -194,9 +269,10 @@ fn write_copy(copy: &Path, bytes: &[u8], entry: &Entry) -> std::io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(entry.mode()))
 }
 
-/// The sources that `request` means. `complete` are the root objects that the repository has whole.
-pub fn select(
+/// `lacks` is what the point lacks beside data, one sentence each.
+fn select(
     record: &PointRecord,
+    lacks: &[String],
     request: &Request,
     complete: &HashSet<&str>,
 ) -> Result<Vec<SourceRecord>> {
@@ -207,6 +283,9 @@ pub fn select(
             .all(|part| complete.contains(part.root.as_str()))
     };
     if request.what == What::Recipe {
+        if record.files.is_empty() && !lacks.is_empty() {
+            return Err(not_whole(record, request, lacks, std::iter::empty()).into());
+        }
         return Ok(Vec::new());
     }
     if request.is_whole_unit() {
@@ -214,8 +293,9 @@ pub fn select(
         let lacks: Vec<String> = record
             .missing
             .iter()
-            .map(|missing| format!("{}: {}", missing.key, missing.reason))
-            .chain(lost.map(|source| format!("{}: its snapshot is gone", source.key)))
+            .map(|missing| format!("it lacks {}: {}", missing.key, missing.reason))
+            .chain(lost.map(|source| format!("it lacks {}: its snapshot is gone", source.key)))
+            .chain(lacks.iter().cloned())
             .collect();
         if lacks.is_empty() {
             return Ok(record.sources.clone());
@@ -268,7 +348,7 @@ fn not_whole(
         ),
     );
     for lack in lacks {
-        failure = failure.note(format!("it lacks {lack}"));
+        failure = failure.note(lack.clone());
     }
     let has: Vec<String> = has.collect();
     if has.is_empty() {
@@ -373,7 +453,7 @@ pub mod tests {
             json!([{"type": "volume", "name": "web_files", "reason": "disk error"}]);
         let partial = parse(partial.to_string().as_bytes()).unwrap();
         let complete = HashSet::from(["k1"]);
-        let error = select(&partial, &request(&[]), &complete).unwrap_err();
+        let error = select(&partial, &[], &request(&[]), &complete).unwrap_err();
         let text = render(&error);
         assert!(
             text.contains("it lacks volume `web_files`: disk error"),
@@ -386,20 +466,20 @@ pub mod tests {
             "{text}"
         );
         assert_eq!(
-            select(&partial, &request(&["web_db"]), &complete)
+            select(&partial, &[], &request(&["web_db"]), &complete)
                 .unwrap()
                 .len(),
             1
         );
-        let error = select(&partial, &request(&["web_files"]), &complete).unwrap_err();
+        let error = select(&partial, &[], &request(&["web_files"]), &complete).unwrap_err();
         assert_eq!(exit_of(&error), Exit::NothingMatched);
         assert!(render(&error).contains("disk error"), "{error}");
 
         let whole = parse(record().to_string().as_bytes()).unwrap();
         let nothing = HashSet::new();
-        let text = render(&select(&whole, &request(&[]), &nothing).unwrap_err());
+        let text = render(&select(&whole, &[], &request(&[]), &nothing).unwrap_err());
         assert!(text.contains("its snapshot is gone"), "{text}");
-        assert!(select(&whole, &request(&["web_db"]), &nothing).is_err());
+        assert!(select(&whole, &[], &request(&["web_db"]), &nothing).is_err());
     }
 
     #[test]

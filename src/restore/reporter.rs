@@ -59,7 +59,10 @@ impl Reporter {
 pub fn plan_text(plan: &Plan) -> String {
     let mut lines = vec![format!(
         "Restore of `{}` from {} ({}, made by {})",
-        plan.unit, plan.backup_id, plan.grade, plan.identity
+        plan.unit,
+        plan.backup_id,
+        plan.grade,
+        plan.made_by.sign(&plan.identity)
     )];
     if !plan.sources.is_empty() {
         let rows = plan.sources.iter().map(|source| {

@@ -81,12 +81,12 @@ impl<'a> Session<'a> {
 
     /// Whether this host made it.
     pub fn is_own(&self, point: &Point) -> bool {
-        point.identity == self.repository.kopia.identity()
+        point.is_of_host(None, &self.repository.kopia.identity())
     }
 
     /// What `point` holds.
     pub async fn record(&self, point: &Point) -> Result<PointRecord> {
-        let (_root, record) = recipe::read(&self.repository.kopia, point).await?;
+        let record = recipe::record(&self.repository.kopia, point, &self.manifests).await?;
         Ok(record)
     }
 
@@ -96,12 +96,13 @@ impl<'a> Session<'a> {
         let point = choose(&points, request, &identity)?;
         let kopia = &self.repository.kopia;
         let (mut recipe, host) = tokio::try_join!(
-            recipe::fetch(kopia, point, &self.cx.paths.runtime),
+            recipe::fetch(kopia, point, &self.manifests, &self.cx.paths.runtime),
             discovery::discover(&self.engine, &self.rules)
         )?;
         let complete = complete_roots(&self.manifests);
-        let mut sources = recipe::select(&recipe.record, request, &complete)?;
+        let mut sources = recipe.select(request, &complete)?;
         let mut warnings = doubts(&points, point, &recipe.record, &sources);
+        warnings.extend(recipe.notes(&sources));
 
         let mounted: Vec<PathBuf> = host
             .containers
@@ -185,6 +186,7 @@ impl<'a> Session<'a> {
             unit: recipe.record.unit.clone(),
             backup_id: point.backup_id.clone(),
             identity: point.identity.clone(),
+            made_by: point.made_by,
             grade: recipe.record.grade,
             is_whole_unit: request.is_whole_unit(),
             folder: places.folder().map(Path::to_owned),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
-use crate::restore::choose::{self, is_made_by, newer_but_not_whole};
+use crate::restore::choose::{self, newer_but_not_whole};
 use crate::restore::points::{Point, PointState};
 use crate::restore::request::{self, Destination, What, Which};
 
@@ -93,7 +93,7 @@ impl<'a> Chosen<'a> {
         let mut groups: BTreeMap<(&UnitName, &str), Vec<&Point>> = BTreeMap::new();
         for point in points {
             let is_meant =
-                request.hosts == Hosts::All || is_made_by(point, request.host(), identity);
+                request.hosts == Hosts::All || point.is_of_host(request.host(), identity);
             if is_meant {
                 let group = groups.entry((&point.unit, &point.identity)).or_default();
                 group.push(point);
@@ -144,6 +144,7 @@ mod tests {
     use super::*;
     use crate::error::{exit_of, render};
     use crate::model::{BackupId, Grade};
+    use crate::restore::points::Tool;
 
     const OWN: &str = "kopi-docka@here";
 
@@ -153,6 +154,7 @@ mod tests {
             unit: UnitName::parse(unit).unwrap(),
             backup_id: backup_id.into(),
             identity: format!("kopi-docka@{host}"),
+            made_by: Tool::KopiDocka,
             time: backup_id.time(),
             state,
             grade: Some(Grade::Ok),

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::backup::Tar;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::{Activity, Kopia};
+use crate::kopia::{Activity, Kopia, Manifest};
 use crate::model::point::{Part, PartKind, PointRecord, SourceRecord};
 use crate::restore::aside;
 use crate::restore::feed::{Feed, said};
@@ -14,17 +14,22 @@ use crate::restore::points::Point;
 use crate::restore::recipe;
 use crate::tool::{Output, Spec, pipe};
 
-pub struct Reader {
+pub struct Reader<'a> {
     pub feed: Feed,
     pub tar: Tar,
+    /// Every snapshot of the repository.
+    pub manifests: &'a [Manifest],
 }
 
-impl Reader {
+impl Reader<'_> {
     /// Reads every file of the recipe, and makes sense of its record.
     pub async fn recipe(&self, point: &Point) -> Result<PointRecord> {
         let read = async {
-            let (root, record) = recipe::read(self.kopia(), point).await?;
-            self.kopia().read_tree(&root, self.feed.stall).await?;
+            let record = recipe::record(self.kopia(), point, self.manifests).await?;
+            if let Some(root) = &point.recipe {
+                let files = self.kopia().read_tree(root, true, self.feed.stall);
+                anyhow::ensure!(files.await? > 0, "the recipe is empty");
+            }
             Ok(record)
         };
         tokio::select! {
@@ -44,7 +49,20 @@ impl Reader {
 
     async fn part(&self, part: &Part, moved: &Activity) -> Result<()> {
         match part.kind {
-            PartKind::Full => self.tar(part, moved).await,
+            PartKind::Full | PartKind::OnlyFile => self.tar(part, moved).await,
+            PartKind::Tree(_) | PartKind::File(_) => {
+                let is_folder = matches!(part.kind, PartKind::Tree(_));
+                let read = self
+                    .kopia()
+                    .read_tree(&part.root, is_folder, self.feed.stall);
+                tokio::select! {
+                    biased;
+                    () = self.feed.shutdown.asked() => return Err(self.feed.interrupted()),
+                    read = read => { read?; }
+                }
+                moved.add(part.bytes);
+                Ok(())
+            }
         }
     }
 

@@ -130,7 +130,7 @@ fn weighs_more(known: &Verified, new: &Verified) -> bool {
 mod tests {
     use super::*;
     use crate::model::{BackupId, Grade};
-    use crate::restore::points::PointState;
+    use crate::restore::points::{PointState, Tool};
 
     fn point(unit: &str) -> Point {
         let backup_id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
@@ -138,6 +138,7 @@ mod tests {
             unit: UnitName::parse(unit).unwrap(),
             backup_id: backup_id.into(),
             identity: "kopi-docka@h".to_owned(),
+            made_by: Tool::KopiDocka,
             time: backup_id.time(),
             state: PointState::Whole,
             grade: Some(Grade::Ok),

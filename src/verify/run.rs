@@ -33,7 +33,7 @@ pub struct Verified {
 struct Verify<'a> {
     cx: &'a Context,
     repository: &'a Repository,
-    reader: Reader,
+    reader: Reader<'a>,
     reporter: Reporter,
     slots: Semaphore,
     /// The root objects that the repository has whole.
@@ -83,7 +83,11 @@ pub async fn run(cx: &Context, request: &Request) -> Result<Verified> {
     let verify = Verify {
         cx,
         repository: &repository,
-        reader: Reader { feed, tar },
+        reader: Reader {
+            feed,
+            tar,
+            manifests: &manifests,
+        },
         reporter: Reporter::new(&cx.ui, &repository.kopia.identity()),
         slots: Semaphore::new(restore::workers(&config)),
         complete: complete_roots(&manifests),

@@ -55,6 +55,11 @@ impl Engine {
         &self.api
     }
 
+    /// The same as numbers.
+    pub fn api_number(&self) -> (u32, u32) {
+        parse_api(&self.api).unwrap_or(OLDEST_API)
+    }
+
     /// The socket it was reached at.
     pub fn socket(&self) -> &Path {
         &self.socket

@@ -4,6 +4,9 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 use super::engine::{Engine, PATIENCE, bounded};
+use super::errors::EngineError;
+use super::json::Json as _;
+use super::raw::encoded;
 use crate::error::Result;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,5 +39,31 @@ impl Engine {
             });
         }
         Ok(records)
+    }
+
+    /// The image that `name` (a tag, a digest or an id) leads to here; `None` also for what Docker doesn't take for a name.
+    pub async fn image(&self, name: &str) -> Result<Option<ImageRecord>> {
+        let raw = match self
+            .get_json(&format!("/images/{}/json", encoded(name)))
+            .await
+        {
+            Ok(Some(raw)) => raw,
+            Ok(None)
+            | Err(EngineError::Refused {
+                status: 300..500, ..
+            }) => return Ok(None),
+            Err(error) => return Err(error.doing(format!("image `{name}` can't be inspected"))),
+        };
+        let texts = |key: &str| {
+            let texts = raw.at(key).as_array().into_iter().flatten();
+            texts
+                .filter_map(|text| text.as_str().map(str::to_owned))
+                .collect()
+        };
+        Ok(Some(ImageRecord {
+            id: raw.at("Id").as_str().unwrap_or_default().to_owned(),
+            tags: texts("RepoTags"),
+            digests: texts("RepoDigests"),
+        }))
     }
 }

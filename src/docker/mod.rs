@@ -1,18 +1,21 @@
 //! The only place that talks to Docker's API.
 //!
 //! Reading order: [`engine`] (the connection) → [`inventory`] (everything on the host, fast) → [`inspect`] (one
-//! thing at a time) → [`lifecycle`] (stop, start) → [`events`] (what was started meanwhile) → [`volume`] →
-//! [`image`]; beside them [`raw`] (what the typed client can't do) and [`errors`] (what a caller can tell apart).
+//! thing at a time) → [`lifecycle`] (stop, start) → [`events`] (what was started meanwhile) → [`volume`],
+//! [`network`], [`create`] (what makes things again) → [`image`]; beside them [`raw`] (what the typed client can't do), [`json`] and [`errors`] (what a caller can tell apart).
 //!
 //! No policy here: what is stopped, read or left out is decided elsewhere.
 
+pub mod create;
 pub mod engine;
 pub mod errors;
 pub mod events;
 pub mod image;
 pub mod inspect;
 pub mod inventory;
+pub mod json;
 pub mod lifecycle;
+pub mod network;
 mod raw;
 #[cfg(test)]
 pub mod testing;

@@ -1,11 +1,11 @@
 //! Requests that the typed client can't make: answers as Docker wrote them, and the status of an answer.
 //!
-//! The typed client drops every field that it doesn't know, which a record of the engine's state must not, and it
-//! takes 304 (nothing to do) for 204 (done).
+//! The typed client drops every field that it doesn't know, which a record of the engine's state and what is made from
+//! one must not, and it takes 304 (nothing to do) for 204 (done).
 
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use super::errors::EngineError;
 impl Engine {
     /// The JSON at `path`, such as `/containers/<id>/json`; `None` when Docker knows nothing of that name.
     pub(super) async fn get_json(&self, path: &str) -> Result<Option<Value>, EngineError> {
-        let (status, body) = self.request("GET", path, Some(PATIENCE)).await?;
+        let (status, body) = self.request("GET", path, None, Some(PATIENCE)).await?;
         match status {
             200..300 => serde_json::from_slice(&body)
                 .map(Some)
@@ -34,7 +34,7 @@ impl Engine {
         limit: Option<Duration>,
         expected: &[u16],
     ) -> Result<u16, EngineError> {
-        let (status, body) = self.request("POST", path, limit).await?;
+        let (status, body) = self.request("POST", path, None, limit).await?;
         if expected.contains(&status) {
             Ok(status)
         } else {
@@ -42,20 +42,47 @@ impl Engine {
         }
     }
 
+    /// Posts `value` to `path`; what Docker answers, `null` when that is nothing.
+    pub(super) async fn post_json(&self, path: &str, value: &Value) -> Result<Value, EngineError> {
+        let (status, body) = self
+            .request("POST", path, Some(value), Some(PATIENCE))
+            .await?;
+        match status {
+            200..300 if body.is_empty() => Ok(Value::Null),
+            200..300 => serde_json::from_slice(&body)
+                .map_err(|error| EngineError::Garbled(error.to_string())),
+            _ => Err(refused(status, &body)),
+        }
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<(), EngineError> {
+        let (status, body) = self.request("DELETE", path, None, Some(PATIENCE)).await?;
+        match status {
+            200..300 => Ok(()),
+            _ => Err(refused(status, &body)),
+        }
+    }
+
     async fn request(
         &self,
         method: &str,
         path: &str,
+        body: Option<&Value>,
         limit: Option<Duration>,
     ) -> Result<(u16, Bytes), EngineError> {
-        let exchange = self.exchange(method, path);
+        let exchange = self.exchange(method, path, body);
         match limit {
             Some(limit) => bounded(limit, exchange).await,
             None => exchange.await,
         }
     }
 
-    async fn exchange(&self, method: &str, path: &str) -> Result<(u16, Bytes), EngineError> {
+    async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Bytes), EngineError> {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|error| EngineError::Lost(error.to_string()))?;
@@ -63,11 +90,16 @@ impl Engine {
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // It ends when `sender` is dropped; what it says then is said by the request as well.
         tokio::spawn(connection);
-        let request = hyper::Request::builder()
+        let mut request = hyper::Request::builder()
             .method(method)
             .uri(format!("/v{}{path}", self.api))
-            .header("host", "docker")
-            .body(Empty::<Bytes>::new())
+            .header("host", "docker");
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let request = request
+            .body(Full::new(Bytes::from(body)))
             .map_err(|error| EngineError::Garbled(error.to_string()))?;
         let answer = sender.send_request(request).await?;
         let status = answer.status().as_u16();

@@ -48,7 +48,7 @@ impl Child {
                 Output::Captured => Stdio::piped(),
                 Output::Pipe(fd) => Stdio::from(fd),
             })
-            .stderr(Stdio::piped())
+            .stderr(spec.errors.map_or_else(Stdio::piped, Stdio::from))
             .process_group(0)
             .kill_on_drop(true);
         follow_into_death(&mut command, niceness);

@@ -24,6 +24,7 @@ pub struct Spec {
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) input: Input,
     pub(super) output: Output,
+    pub(super) errors: Option<OwnedFd>,
     pub(super) niceness: i32,
 }
 
@@ -37,6 +38,7 @@ impl Spec {
             env: vec![("PATH".into(), path), ("LC_ALL".into(), "C".into())],
             input: Input::Null,
             output: Output::Null,
+            errors: None,
             niceness: 0,
         }
     }
@@ -66,6 +68,12 @@ impl Spec {
 
     pub fn output(mut self, output: Output) -> Self {
         self.output = output;
+        self
+    }
+
+    /// Sends stderr there instead of draining it into a bounded tail.
+    pub fn errors(mut self, errors: OwnedFd) -> Self {
+        self.errors = Some(errors);
         self
     }
 

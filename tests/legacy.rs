@@ -482,7 +482,7 @@ fn an_old_point_takes_the_place_of_what_is_there_whole() {
     std::os::unix::fs::chown(odd.join("secret"), Some(70), Some(71)).unwrap();
     fs::set_permissions(odd.join("secret"), fs::Permissions::from_mode(0o4000)).unwrap();
     fs::write(odd.join("closed"), "x").unwrap();
-    fs::set_permissions(odd.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(odd.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
     fs::set_permissions(&odd, fs::Permissions::from_mode(0o2711)).unwrap();
     fs::hard_link(old.two.join("generation"), old.two.join("again")).unwrap();
     let before = [&old.one, &old.bind, &old.file].map(|path| oracle::manifest(path));

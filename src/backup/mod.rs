@@ -19,5 +19,6 @@ mod tags;
 mod tar;
 mod unit;
 
+pub use recipe::REDACTED;
 pub use run::{WORK_PREFIX, bring_up_what_is_down, remove_stale_work, run};
 pub use tar::Tar;

@@ -28,6 +28,8 @@ mod yaml;
 
 use std::path::Path;
 
+pub use redact::REDACTED;
+
 use crate::docker::Engine;
 use crate::error::Result;
 use crate::model::Unit;

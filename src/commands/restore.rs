@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
+use crate::restore::rebuild::BringUp;
 use crate::restore::request::{self, Destination, Request, What, Which};
 use crate::restore::{self, Plan, Session, reporter, wizard};
 use crate::ui::{prompt, text};
@@ -45,6 +46,10 @@ pub struct Args {
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
 
+    /// Start the unit when its data is back: `docker compose up -d`, or its container
+    #[arg(long, conflicts_with = "volumes")]
+    up: bool,
+
     /// Don't ask
     #[arg(short, long)]
     yes: bool,
@@ -73,7 +78,16 @@ impl Args {
             what,
             to,
             host: self.host.clone(),
+            bring_up: self.bring_up(),
         }))
+    }
+
+    fn bring_up(&self) -> BringUp {
+        match (self.up, self.yes) {
+            (true, _) => BringUp::Yes,
+            (false, true) => BringUp::No,
+            (false, false) => BringUp::Ask,
+        }
     }
 }
 
@@ -90,7 +104,10 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     let session = Session::open(cx, args.dry_run).await?;
     let request = match by_flags {
         Some(request) => request,
-        None => wizard::ask(&session, args.unit.clone(), args.host.as_deref()).await?,
+        None => {
+            let (unit, host) = (args.unit.clone(), args.host.as_deref());
+            wizard::ask(&session, unit, host, args.bring_up()).await?
+        },
     };
     let planned = session.plan(&request).await?;
     show(cx, &planned.plan, args.dry_run);

@@ -1,9 +1,8 @@
-//! What the operator should know of a point before it is restored, and what comes after.
+//! What the operator should know of a point before it is restored.
 
 use super::choose::newer_but_not_whole;
 use super::marks;
 use super::points::Point;
-use crate::discovery::Discovery;
 use crate::model::point::{PointRecord, SourceRecord};
 
 /// What the operator should know of the point before it is restored.
@@ -46,34 +45,4 @@ pub fn doubts(
         doubts.push(format!("not in this point: {}: {}", gap.what, gap.detail));
     }
     doubts
-}
-
-/// How the unit comes to life where it has no containers.
-pub fn next_steps(host: &Discovery, record: &PointRecord) -> Vec<String> {
-    let has_containers = host
-        .units
-        .iter()
-        .any(|unit| unit.name == record.unit && !unit.containers.is_empty());
-    if has_containers {
-        return Vec::new();
-    }
-    let Some(project) = &record.project else {
-        return vec![format!("make container `{}` again", record.unit)];
-    };
-    let mut words = vec!["docker".to_owned(), "compose".to_owned()];
-    words.extend(["--project-name".to_owned(), record.unit.to_string()]);
-    if let Some(folder) = &project.working_dir {
-        words.extend([
-            "--project-directory".to_owned(),
-            folder.display().to_string(),
-        ]);
-    }
-    for file in &project.compose_files {
-        words.extend(["-f".to_owned(), file.display().to_string()]);
-    }
-    for file in &project.env_files {
-        words.extend(["--env-file".to_owned(), file.display().to_string()]);
-    }
-    words.extend(["up".to_owned(), "-d".to_owned()]);
-    vec![shell_words::join(words)]
 }

@@ -32,6 +32,7 @@ pub(super) struct Applying<'a> {
     pub(super) still_stopped: Vec<(String, String)>,
     pub(super) warnings: Vec<String>,
     pub(super) errors: Vec<String>,
+    pub(super) is_up: bool,
 }
 
 /// Carries `planned` out. An error means that every target holds what it held before.
@@ -46,6 +47,7 @@ pub async fn apply(session: &Session<'_>, planned: Planned) -> Result<RestoreRep
         still_stopped: Vec::new(),
         warnings: Vec::new(),
         errors: Vec::new(),
+        is_up: false,
     };
     if applying.plan.is_empty() {
         return Ok(applying.into_report(Vec::new()));
@@ -53,7 +55,10 @@ pub async fn apply(session: &Session<'_>, planned: Planned) -> Result<RestoreRep
     let mut file = applying.open_journal().await?;
     let result = applying.bring_in(&mut file).await;
     match result {
-        Ok(kept) => Ok(applying.into_report(kept)),
+        Ok(kept) => {
+            applying.bring_up().await;
+            Ok(applying.into_report(kept))
+        }
         Err(error) => Err(applying.give_up(&file, error).await),
     }
 }
@@ -80,6 +85,7 @@ impl Applying<'_> {
     /// Returns where what was there before is, one for each swap.
     async fn bring_in(&mut self, file: &mut JournalFile) -> Result<Vec<Option<PathBuf>>> {
         self.create().await?;
+        self.make_networks(file).await?;
         self.extract().await?;
         self.enter(Step::Sync).await;
         let swaps = self.plan.swaps();

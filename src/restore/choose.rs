@@ -156,6 +156,7 @@ mod tests {
     use crate::error::{exit_of, render};
     use crate::model::{BackupId, Grade, UnitName};
     use crate::restore::points::Tool;
+    use crate::restore::rebuild::BringUp;
     use crate::restore::request::{Destination, What};
 
     const OWN: &str = "kopi-docka@here";
@@ -196,6 +197,7 @@ mod tests {
             what: What::Unit,
             host: host.map(str::to_owned),
             to: Destination::InPlace,
+            bring_up: BringUp::No,
         };
         choose(&points(), &request, OWN).map(|point| point.backup_id.to_string())
     }

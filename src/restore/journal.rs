@@ -32,6 +32,9 @@ pub struct Journal {
     pub swaps: Vec<Swap>,
     /// Volumes that were not there before; made empty.
     pub new_volumes: Vec<String>,
+    /// Networks that were not there before.
+    #[serde(default)]
+    pub new_networks: Vec<String>,
     /// Folders that were not there before, the outermost first.
     pub new_folders: Vec<PathBuf>,
 }
@@ -139,6 +142,7 @@ impl JournalFile {
                 phase: Phase::Extracting,
                 swaps,
                 new_volumes,
+                new_networks: Vec::new(),
                 new_folders,
             },
         };
@@ -165,6 +169,13 @@ impl JournalFile {
             }
         }
         self.journal.phase = Phase::Swapping;
+        self.save()
+    }
+
+    /// What is about to be made besides is removed too when it comes to nothing.
+    pub fn add(&mut self, volumes: Vec<String>, networks: Vec<String>) -> Result<()> {
+        self.journal.new_volumes.extend(volumes);
+        self.journal.new_networks.extend(networks);
         self.save()
     }
 

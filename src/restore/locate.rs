@@ -11,7 +11,7 @@ use super::session::Session;
 use crate::discovery::place::{self, Place};
 use crate::docker::Volume;
 use crate::error::{Exit, Failure, Result};
-use crate::model::SourceKey;
+use crate::model::{SourceKey, UnitKind};
 use crate::model::point::SourceRecord;
 
 impl Session<'_> {
@@ -71,7 +71,8 @@ impl Session<'_> {
             Some(volume) => (path_of(&name, &volume)?, None),
             None => {
                 let saved = saved.await?.map(|saved| places.relabelled(saved));
-                self.missing_volume(&name, saved, warnings)?
+                let is_found_again = recipe.record.kind == UnitKind::Standalone;
+                self.missing_volume(&name, saved, is_found_again, warnings)?
             }
         };
         let is_in_docker = path.starts_with(&self.docker_root);
@@ -94,6 +95,7 @@ impl Session<'_> {
         &self,
         name: &str,
         saved: Option<SavedVolume>,
+        is_found_again: bool,
         warnings: &mut Vec<String>,
     ) -> Result<(PathBuf, Option<NewVolume>)> {
         if saved.is_none() {
@@ -126,7 +128,7 @@ impl Session<'_> {
             ..Volume::default()
         };
         let path = path_of(name, &volume)?;
-        if place::is_anonymous(name, &BTreeMap::new()) {
+        if !is_found_again && place::is_anonymous(name, &BTreeMap::new()) {
             warnings.push(format!(
                 "volume `{name}` has no name of its own: it is made again, but new containers will not look for it"
             ));

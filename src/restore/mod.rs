@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`request`] (what is wanted, where to) or [`wizard`] (asks for it) → [`points`], [`choose`] (which point) →
 //! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`], [`locate`] by name, [`look`] at the disks with [`names`], [`target`],
-//! [`new_home`], [`pieces`], [`files`]; [`users`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`],
+//! [`new_home`], [`pieces`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`],
 //! [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`] and, for what can't be renamed, [`within`], [`outcome`]) →
 //! [`report`], [`reporter`]; [`replay`] is for what a killed one left.
 
@@ -28,6 +28,7 @@ mod places;
 mod plan;
 pub mod points;
 mod pump;
+pub mod rebuild;
 pub mod recipe;
 pub mod replay;
 mod report;

@@ -104,6 +104,8 @@ impl Applying<'_> {
                 .into_iter()
                 .map(|(name, _)| name)
                 .collect(),
+            container_script: self.plan.rebuild.script(),
+            is_up: self.is_up,
             next_steps: self.plan.next_steps,
             exit_code,
         }

@@ -9,6 +9,7 @@ use super::files::FilePlan;
 use super::journal::Swap;
 use super::pieces::Piece;
 use super::points::Tool;
+use super::rebuild::Rebuild;
 use super::recipe::SavedVolume;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::Part;
@@ -40,6 +41,8 @@ pub struct Plan {
     #[serde(skip)]
     pub tolerated: Vec<String>,
     pub space: Vec<Space>,
+    /// What is made and started besides.
+    pub rebuild: Rebuild,
     pub warnings: Vec<String>,
     /// What brings the unit up when it has no containers here.
     pub next_steps: Vec<String>,
@@ -118,7 +121,7 @@ impl Plan {
 
     /// Nothing in it needs containers to be stopped, or anything to be done at all.
     pub fn is_empty(&self) -> bool {
-        self.swaps().is_empty()
+        self.swaps().is_empty() && self.rebuild.is_empty()
     }
 }
 

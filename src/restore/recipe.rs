@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::legacy::{self, Translation};
 use super::points::{Point, Tool};
+use super::rebuild::Saved;
 use super::request::{Request, What, handle};
 use crate::backup::WORK_PREFIX;
 use crate::error::{Exit, Failure, Result};
@@ -145,6 +146,14 @@ impl Recipe {
                 .get(path)
                 .map(serde_json::to_vec)
                 .transpose()?),
+        }
+    }
+
+    /// What it has of the engine's side of the unit.
+    pub async fn saved(&self, kopia: &Kopia) -> Result<Saved> {
+        match &self.content {
+            Content::Ours(root) => Saved::read(kopia, root).await,
+            Content::Translated(old) => Ok(Saved::of_documents(&old.documents)),
         }
     }
 
@@ -398,6 +407,7 @@ pub mod tests {
     use super::*;
     use crate::error::{exit_of, render};
     use crate::model::{PointId, UnitName};
+    use crate::restore::rebuild::BringUp;
     use crate::restore::request::{Destination, Which};
 
     pub fn record() -> Value {
@@ -425,6 +435,7 @@ pub mod tests {
             .unwrap(),
             host: None,
             to: Destination::InPlace,
+            bring_up: BringUp::No,
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::aside::aside;
 use super::journal::{Journal, JournalFile, Phase};
-use super::{staging, swap};
+use super::{rebuild, staging, swap};
 use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result};
 use crate::ui::Ui;
@@ -99,11 +99,12 @@ pub async fn undo(file: &JournalFile) -> Result<()> {
         Ok(journal)
     })
     .await?;
-    if !journal.new_volumes.is_empty() {
+    if !journal.new_volumes.is_empty() || !journal.new_networks.is_empty() {
         let engine = Engine::connect(&journal.socket).await?;
         for name in &journal.new_volumes {
             remove_if_empty(&engine, name).await?;
         }
+        rebuild::remove_networks(&engine, &journal.new_networks).await?;
     }
     staging::remove_empty(&journal.new_folders);
     file.clear()

@@ -27,6 +27,10 @@ pub struct RestoreReport {
     /// What went wrong after the targets had their new content.
     pub errors: Vec<String>,
     pub still_stopped: Vec<String>,
+    /// How the container of a standalone unit was made, for reading.
+    pub container_script: Option<PathBuf>,
+    /// The unit was started as was asked for.
+    pub is_up: bool,
     pub next_steps: Vec<String>,
     pub exit_code: u8,
 }

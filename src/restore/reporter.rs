@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::files::FileAction;
 use super::plan::{Plan, SourcePlan};
+use super::rebuild;
 use super::report::RestoreReport;
 use super::step::Step;
 use crate::kopia::Activity;
@@ -53,6 +54,21 @@ impl Reporter {
     pub fn warn(&self, text: &str) {
         self.progress.warn(text);
     }
+
+    pub fn say(&self, text: &str) {
+        self.progress.say(text);
+    }
+
+    /// Takes what is drawn away, so that a question can be asked.
+    pub fn rest(&mut self) {
+        let mut quiet = self.ui.clone();
+        quiet.quiet = true;
+        self.progress = Progress::new(&quiet);
+    }
+
+    pub fn resume(&mut self) {
+        self.progress = Progress::new(&self.ui);
+    }
 }
 
 /// What would be done.
@@ -98,6 +114,7 @@ pub fn plan_text(plan: &Plan) -> String {
         lines.push(String::new());
         lines.push(table::table(["FILE", ""], &[], rows));
     }
+    lines.extend(rebuild::plan_lines(&plan.rebuild));
     lines.push(String::new());
     if plan.is_empty() {
         lines.push("Nothing to do.".to_owned());
@@ -164,9 +181,18 @@ pub fn report_text(report: &RestoreReport) -> String {
             lines.push(format!("  rm -rf {}", shell_words::quote(&copy)));
         }
     }
+    if report.is_up {
+        lines.push(format!("`{}` is started", report.unit));
+    }
+    if let Some(script) = &report.container_script {
+        lines.push(format!(
+            "How its container was made: `{}`",
+            script.display()
+        ));
+    }
     if !report.next_steps.is_empty() {
         lines.push(String::new());
-        lines.push("The unit has no containers here. Next:".to_owned());
+        lines.push("The unit is not started. Next:".to_owned());
         lines.extend(report.next_steps.iter().map(|step| format!("  {step}")));
     }
     lines.join("\n")

@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::{Exit, Failure, Result};
+use super::rebuild::BringUp;
 use crate::model::ids::InvalidId;
 use crate::model::source::SourceKey;
 use crate::model::{PointId, UnitName};
@@ -16,6 +17,8 @@ pub struct Request {
     /// The host that made the point; `None` is this one.
     pub host: Option<String>,
     pub to: Destination,
+    /// Whether the unit is started when its data is back.
+    pub bring_up: BringUp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

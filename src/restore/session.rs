@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::advice::{doubts, next_steps};
+use super::advice::doubts;
 use super::aside::aside;
 use super::choose::choose;
 use super::locate::Located;
@@ -180,7 +180,9 @@ impl<'a> Session<'a> {
             .users(&host, &recipe.record, &sources, places.folder().is_some())
             .await?;
         warnings.extend(users.warnings);
-        let next_steps = next_steps(&host, &recipe.record);
+        let rebuild = self.rebuild(&host, &recipe, request, id).await?;
+        warnings.extend(rebuild.warnings.iter().cloned());
+        let next_steps = rebuild.next_steps(&recipe.record);
         let plan = Plan {
             restore_id: id,
             unit: recipe.record.unit.clone(),
@@ -196,6 +198,7 @@ impl<'a> Session<'a> {
             stops: users.entries,
             tolerated: users.tolerated,
             space,
+            rebuild,
             warnings,
             next_steps,
         };

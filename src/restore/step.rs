@@ -8,6 +8,8 @@ pub enum Step {
     Journal,
     /// Missing folders and volumes are made.
     Create,
+    /// Missing networks are made, and volumes that have no data in the point.
+    Networks,
     /// Everything is extracted beside its target.
     Extract,
     /// What was extracted goes to the disk.
@@ -26,6 +28,8 @@ pub enum Step {
     Start,
     /// Services get healthy.
     Settle,
+    /// A unit that has no containers here gets them.
+    Up,
 }
 
 pub type Timeline = timeline::Timeline<Step>;
@@ -35,6 +39,7 @@ impl timeline::Step for Step {
         match self {
             Self::Journal => "restore_journal",
             Self::Create => "restore_create",
+            Self::Networks => "restore_networks",
             Self::Extract => "restore_extract",
             Self::Sync => "restore_sync",
             Self::Record => "restore_record",
@@ -46,13 +51,21 @@ impl timeline::Step for Step {
             Self::Forget => "restore_forget",
             Self::Start => "restore_start",
             Self::Settle => "restore_settle",
+            Self::Up => "restore_up",
         }
     }
 
     fn is_in_window(self) -> bool {
         !matches!(
             self,
-            Self::Journal | Self::Create | Self::Extract | Self::Sync | Self::Record | Self::Settle
+            Self::Journal
+                | Self::Create
+                | Self::Networks
+                | Self::Extract
+                | Self::Sync
+                | Self::Record
+                | Self::Settle
+                | Self::Up
         )
     }
 }

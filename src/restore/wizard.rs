@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::Utc;
 
 use super::points::{Point, PointState};
+use super::rebuild::BringUp;
 use super::request::{Destination, Request, What, Which, handle, project_name};
 use super::session::Session;
 use crate::error::{Exit, Failure, Result};
@@ -19,6 +20,7 @@ pub async fn ask(
     session: &Session<'_>,
     unit: Option<UnitName>,
     host: Option<&str>,
+    bring_up: BringUp,
 ) -> Result<Request> {
     let points = session.points();
     let unit = match unit {
@@ -46,6 +48,7 @@ pub async fn ask(
         what,
         host: (!session.is_own(point)).then(|| host_of(point).to_owned()),
         to,
+        bring_up,
     })
 }
 

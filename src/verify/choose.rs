@@ -6,6 +6,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
 use crate::restore::choose::{self, newer_but_not_whole};
 use crate::restore::points::{Point, PointState};
+use crate::restore::rebuild::BringUp;
 use crate::restore::request::{self, Destination, What, Which};
 
 #[derive(Clone, Debug)]
@@ -52,6 +53,7 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, identity: &str) -> Res
                 what: What::Unit,
                 host: request.host().map(str::to_owned),
                 to: Destination::InPlace,
+                bring_up: BringUp::No,
             };
             let point = choose::choose(points, &one, identity)?;
             chosen.points.push(point);

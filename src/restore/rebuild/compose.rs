@@ -1,0 +1,191 @@
+//! `docker` as the operator would call it: the words of `compose up`, and running them where the operator sees them.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe::Receiver;
+
+use crate::error::{Exit, Failure, Result};
+use crate::model::point::PointRecord;
+use crate::shutdown::Shutdown;
+use crate::tool::{self, Child, Output, Spec};
+use crate::ui::text::printable;
+
+/// Of what `docker` said, for an error.
+const KEPT_LINES: usize = 20;
+const MAX_LINE_BYTES: usize = 2000;
+
+/// What of our environment `docker` gets: where its plugins, logins and proxies are, and what compose takes for flags.
+const PASSED_ON: &[&str] = &[
+    "HOME",
+    "USER",
+    "XDG_RUNTIME_DIR",
+    "DOCKER_CONFIG",
+    "COMPOSE_PROFILES",
+    "SSH_AUTH_SOCK",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// The words of `docker compose … up -d`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ComposeUp {
+    pub project: String,
+    pub directory: Option<PathBuf>,
+    /// In override order.
+    pub files: Vec<PathBuf>,
+    pub env_files: Vec<PathBuf>,
+}
+
+impl ComposeUp {
+    /// Where everything was; `None` for a unit that is no compose project.
+    pub fn of(record: &PointRecord) -> Option<Self> {
+        let project = record.project.as_ref()?;
+        Some(Self {
+            project: record.unit.to_string(),
+            directory: project.working_dir.clone(),
+            files: project.compose_files.clone(),
+            env_files: project.env_files.clone(),
+        })
+    }
+
+    /// What follows `docker`.
+    pub fn args(&self) -> Vec<String> {
+        let mut words = vec![
+            "compose".to_owned(),
+            "--project-name".to_owned(),
+            self.project.clone(),
+        ];
+        let mut option = |name: &str, path: &Path| {
+            words.extend([name.to_owned(), path.display().to_string()]);
+        };
+        if let Some(directory) = &self.directory {
+            option("--project-directory", directory);
+        }
+        for file in &self.files {
+            option("-f", file);
+        }
+        for file in &self.env_files {
+            option("--env-file", file);
+        }
+        words.extend(["up".to_owned(), "-d".to_owned()]);
+        words
+    }
+
+    /// To be copied into a shell.
+    pub fn command(&self) -> String {
+        shell_words::join(std::iter::once("docker".to_owned()).chain(self.args()))
+    }
+}
+
+fn host(socket: &Path) -> String {
+    format!("unix://{}", socket.display())
+}
+
+pub fn find() -> Result<PathBuf> {
+    tool::find(
+        "docker",
+        "install Docker's command-line client: https://docs.docker.com/engine/install/",
+    )
+}
+
+/// Runs `docker` and passes on every line that it says. It is ended with its group when it takes longer than `limit` or a
+/// signal comes.
+pub async fn docker(
+    socket: &Path,
+    args: &[String],
+    limit: Duration,
+    shutdown: &Shutdown,
+    say: impl Fn(&str),
+) -> Result<()> {
+    let mut spec = Spec::new(&find()?)
+        .arg("--host")
+        .arg(host(socket))
+        .args(args);
+    for name in PASSED_ON {
+        if let Some(value) = std::env::var_os(name) {
+            spec = spec.env(name, value);
+        }
+    }
+    let pipe = tool::pipe()?;
+    // One pipe for both: what it says stays in order.
+    let spec = spec
+        .errors(pipe.writer.try_clone()?)
+        .output(Output::Pipe(pipe.writer));
+    let mut child = Child::spawn(spec)?;
+    let mut tail = Tail::default();
+    let work = async {
+        let (ended, read) = tokio::join!(child.wait(), tail.read(pipe.reader, say));
+        read?;
+        ended
+    };
+    let ended = tokio::select! {
+        biased;
+        () = shutdown.asked() => Err(Failure::new(shutdown.exit(), "a signal ended it").into()),
+        ended = tokio::time::timeout(limit, work) => ended.unwrap_or_else(|_| {
+            Err(Failure::new(
+                Exit::Program,
+                format!("it did not end within {} s (`docker.compose_timeout`) and was ended", limit.as_secs()),
+            )
+            .into())
+        }),
+    };
+    let ended = ended?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!(
+        "{}; it said:\n{}",
+        ended.describe(),
+        tail.text()
+    ))
+}
+
+/// The last lines that were said.
+#[derive(Default)]
+struct Tail(VecDeque<String>);
+
+impl Tail {
+    async fn read(&mut self, pipe: OwnedFd, say: impl Fn(&str)) -> Result<()> {
+        let mut pipe = Receiver::from_owned_fd(pipe)?;
+        let mut buffer = [0; 4096];
+        let mut line = Vec::new();
+        while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+            for &byte in buffer.iter().take(count) {
+                match byte {
+                    b'\n' | b'\r' => self.push(&mut line, &say),
+                    _ if line.len() < MAX_LINE_BYTES => line.push(byte),
+                    _ => {}
+                }
+            }
+        }
+        self.push(&mut line, &say);
+        Ok(())
+    }
+
+    fn push(&mut self, line: &mut Vec<u8>, say: impl Fn(&str)) {
+        let text = printable(String::from_utf8_lossy(line).trim_end());
+        line.clear();
+        if text.is_empty() {
+            return;
+        }
+        say(&text);
+        if self.0.len() == KEPT_LINES {
+            self.0.pop_front();
+        }
+        self.0.push_back(text);
+    }
+
+    fn text(&self) -> String {
+        let lines: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        lines.join("\n")
+    }
+}

@@ -1,0 +1,186 @@
+//! Whether the images that the unit ran are here: the same, others under the same names, or none.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::saved::{Saved, SavedImage};
+use crate::docker::{Engine, ImageRecord};
+use crate::error::Result;
+use crate::ui::text::printable;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ImagePlan {
+    /// As the containers name it.
+    pub image: String,
+    pub containers: Vec<String>,
+    pub state: ImageState,
+    /// What brings the saved one here; `None` when it is here.
+    pub remedy: Option<String>,
+    /// The same for us: what `docker` is to be told, one after the other.
+    #[serde(skip)]
+    pub fetch: Vec<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageState {
+    Same,
+    /// Another one has the name.
+    Different,
+    Missing,
+}
+
+/// One for each image.
+pub async fn plan(engine: &Engine, saved: &Saved) -> Result<Vec<ImagePlan>> {
+    let mut by_image: BTreeMap<(&str, &str), (&SavedImage, Vec<String>)> = BTreeMap::new();
+    for (container, image) in &saved.images {
+        by_image
+            .entry((&image.image, &image.id))
+            .or_insert_with(|| (image, Vec::new()))
+            .1
+            .push(container.clone());
+    }
+    let mut plans = Vec::new();
+    for (image, containers) in by_image.into_values() {
+        if image.image.is_empty() || image.image.starts_with('-') {
+            continue;
+        }
+        let here = engine.image(&image.image).await?;
+        let elsewhere = match &here {
+            Some(here) if is_same(image, here) => None,
+            _ if image.id.is_empty() => None,
+            _ => engine.image(&image.id).await?,
+        };
+        plans.push(judge(image, here.as_ref(), elsewhere.as_ref(), containers));
+    }
+    Ok(plans)
+}
+
+fn is_same(saved: &SavedImage, here: &ImageRecord) -> bool {
+    // Another kind of image store has other ids for the same image.
+    here.id == saved.id
+        || here
+            .digests
+            .iter()
+            .any(|digest| saved.digests.contains(digest))
+}
+
+/// `elsewhere` is the saved image under another name.
+fn judge(
+    saved: &SavedImage,
+    here: Option<&ImageRecord>,
+    elsewhere: Option<&ImageRecord>,
+    containers: Vec<String>,
+) -> ImagePlan {
+    let state = match here {
+        Some(here) if is_same(saved, here) => ImageState::Same,
+        Some(_) => ImageState::Different,
+        None => ImageState::Missing,
+    };
+    let is_plain = |digest: &&String| !digest.starts_with('-');
+    let from = match elsewhere {
+        Some(same) => Some(&same.id),
+        None => saved.digests.iter().find(is_plain),
+    };
+    let mut fetch = Vec::new();
+    if let (false, Some(from)) = (state == ImageState::Same, from) {
+        if elsewhere.is_none() {
+            fetch.push(["pull", from].map(str::to_owned).into());
+        }
+        // A name that is a digest or an id can't be given.
+        if !saved.image.contains("sha256:") {
+            fetch.push(["tag", from, &saved.image].map(str::to_owned).into());
+        }
+    }
+    let remedy = match state {
+        ImageState::Same => None,
+        _ if fetch.is_empty() => {
+            Some("it was built there and no registry is known to have it: build it here".to_owned())
+        }
+        _ => {
+            let commands = fetch
+                .iter()
+                .map(|args: &Vec<String>| format!("`docker {}`", shell_words::join(args)));
+            Some(printable(&commands.collect::<Vec<_>>().join(", then ")))
+        }
+    };
+    ImagePlan {
+        image: printable(&saved.image),
+        containers,
+        state,
+        remedy,
+        fetch,
+    }
+}
+
+impl ImagePlan {
+    /// What has to be said loudly: the unit may run on another image than its data was written by.
+    pub fn warning(&self) -> Option<String> {
+        let what = match self.state {
+            ImageState::Different => "is another one here than the saved one",
+            ImageState::Missing if self.fetch.is_empty() => "is not here",
+            _ => return None,
+        };
+        Some(format!(
+            "image `{}` {what}: {}",
+            self.image,
+            self.remedy.as_deref()?
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str, digests: &[&str]) -> ImageRecord {
+        ImageRecord {
+            id: id.to_owned(),
+            tags: Vec::new(),
+            digests: digests.iter().map(|digest| (*digest).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn same_different_and_missing_are_told_apart_each_with_its_remedy() {
+        let saved = SavedImage {
+            image: "pg:16".to_owned(),
+            id: "sha256:1".to_owned(),
+            digests: vec!["pg@sha256:d".to_owned()],
+        };
+        let built = SavedImage {
+            digests: Vec::new(),
+            ..saved.clone()
+        };
+        let judge =
+            |saved: &SavedImage, here: Option<&ImageRecord>, elsewhere: Option<&ImageRecord>| {
+                let plan = judge(saved, here, elsewhere, Vec::new());
+                (
+                    plan.state,
+                    plan.warning().is_some(),
+                    plan.remedy.unwrap_or_default(),
+                )
+            };
+        let (same, moved) = (record("sha256:1", &[]), record("sha256:2", &[]));
+        assert_eq!(judge(&saved, Some(&same), None).0, ImageState::Same);
+        let other_store = record("sha256:9", &["pg@sha256:d"]);
+        assert_eq!(judge(&saved, Some(&other_store), None).0, ImageState::Same);
+        let (state, is_warned, remedy) = judge(&saved, Some(&moved), None);
+        assert!(
+            state == ImageState::Different
+                && is_warned
+                && remedy.contains("docker pull pg@sha256:d")
+        );
+        let (state, is_warned, remedy) = judge(&saved, None, None);
+        assert!(
+            state == ImageState::Missing
+                && !is_warned
+                && remedy.contains("docker pull pg@sha256:d")
+        );
+        let (_, is_warned, remedy) = judge(&built, None, None);
+        assert!(is_warned && remedy.contains("build it here"));
+        let (_, _, remedy) = judge(&built, Some(&moved), Some(&same));
+        assert_eq!(remedy, "`docker tag sha256:1 pg:16`");
+    }
+}

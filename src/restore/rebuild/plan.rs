@@ -1,0 +1,330 @@
+//! What is missing here, what is another one, and what is in the way: asked before anything is touched.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::conflicts::{self, Conflict, Others, is_of_unit};
+use super::images::{ImagePlan, ImageState};
+use super::ports::{Published, listeners};
+use super::saved::{Saved, container_name, fields, text, texts};
+use super::{BringUp, ComposeUp, ContainerPlan, Member, Rebuild, Start, compose, container};
+use super::{images, networks, run_line};
+use crate::backup::REDACTED;
+use crate::discovery::{Discovery, labels};
+use crate::docker::json::Json as _;
+use crate::error::{Exit, Failure, Result};
+use crate::model::point::PointRecord;
+use crate::model::{BackupId, SourceKey, UnitKind};
+use crate::restore::aside::aside;
+use crate::restore::look::looked_up;
+use crate::restore::names::check_name;
+use crate::restore::plan::NewVolume;
+use crate::restore::recipe::Recipe;
+use crate::restore::request::Request;
+use crate::restore::session::Session;
+use crate::ui::text::printable;
+
+impl Session<'_> {
+    /// What has to be made besides the data; an error when it is to be started and can't be for certain.
+    pub(in crate::restore) async fn rebuild(
+        &self,
+        host: &Discovery,
+        recipe: &Recipe,
+        request: &Request,
+        id: BackupId,
+    ) -> Result<Rebuild> {
+        let record = &recipe.record;
+        let is_here = host
+            .units
+            .iter()
+            .any(|unit| unit.name == record.unit && !unit.containers.is_empty());
+        if !request.is_whole_unit() {
+            return Ok(Rebuild {
+                is_here,
+                ..Rebuild::default()
+            });
+        }
+        let saved = recipe.saved(&self.repository.kopia).await?;
+        let (listed, networks_here) =
+            tokio::try_join!(self.engine.raw_containers(), self.engine.raw_networks())?;
+        let mut plan = Rebuild {
+            is_here,
+            members: members(&saved),
+            bring_up: request.bring_up,
+            warnings: saved.problems.clone(),
+            ..Rebuild::default()
+        };
+        plan.networks = networks::plan(
+            &saved,
+            &networks_here,
+            &mut plan.warnings,
+            &mut plan.conflicts,
+        );
+        plan.images = images::plan(&self.engine, &saved).await?;
+        plan.warnings
+            .extend(plan.images.iter().filter_map(ImagePlan::warning));
+        plan.volumes = self.volumes(recipe, &saved, &mut plan.warnings).await?;
+        let others = others(record, &saved, listed).await?;
+        plan.conflicts.extend(conflicts::find(&saved, &others));
+        match record.kind {
+            UnitKind::Stack => plan.start = ComposeUp::of(record).map(Start::Compose),
+            UnitKind::Standalone => self.plan_container(record, &saved, &others, id, &mut plan),
+        }
+        self.settle_start(record, &mut plan)?;
+        Ok(plan)
+    }
+
+    /// Volumes that containers have mounted and that no data was saved of: those of other drivers, excluded ones.
+    async fn volumes(
+        &self,
+        recipe: &Recipe,
+        saved: &Saved,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<NewVolume>> {
+        let has_data = |name: &str| {
+            let keys = recipe.record.sources.iter().map(|source| &source.key);
+            keys.into_iter()
+                .any(|key| matches!(key, SourceKey::Volume { name: other } if other == name))
+        };
+        let mounts = saved.containers.iter().flat_map(|container| {
+            let mounts = container.at("Mounts").as_array().into_iter().flatten();
+            mounts.filter(|mount| text(mount.at("Type")) == "volume")
+        });
+        let names: BTreeSet<&str> = mounts.map(|mount| text(mount.at("Name"))).collect();
+        let mut volumes = Vec::new();
+        for name in names
+            .into_iter()
+            .filter(|name| !name.is_empty() && !has_data(name))
+        {
+            if self.engine.volume(name).await?.is_some() {
+                continue;
+            }
+            let Some(mut volume) = recipe.volume(&self.repository.kopia, name).await? else {
+                continue;
+            };
+            let secret = saved.secrets.get(&format!("volume:{name}"));
+            for (key, value) in volume.options.iter_mut().flatten() {
+                if let Some(whole) = secret.and_then(|secret| secret.get(key)) {
+                    value.clone_from(whole);
+                }
+            }
+            let has_lost = volume
+                .options
+                .iter()
+                .flatten()
+                .any(|(_, value)| value.contains(REDACTED));
+            if has_lost {
+                warnings.push(format!(
+                    "volume `{}` is not made: the password in its options was not saved; make it with `docker volume create`",
+                    printable(name)
+                ));
+                continue;
+            }
+            volumes.push(NewVolume {
+                name: name.to_owned(),
+                saved: volume,
+            });
+        }
+        Ok(volumes)
+    }
+
+    fn plan_container(
+        &self,
+        record: &PointRecord,
+        saved: &Saved,
+        others: &Others,
+        id: BackupId,
+        plan: &mut Rebuild,
+    ) {
+        let name = record.unit.as_str();
+        let start = Start::Container {
+            name: name.to_owned(),
+        };
+        if plan.is_here {
+            plan.start = Some(start);
+            return;
+        }
+        let Some(inspect) = saved.container(name) else {
+            return;
+        };
+        if record.identity != self.repository.kopia.identity() {
+            let powers = powers(inspect);
+            if !powers.is_empty() {
+                plan.warnings.push(format!(
+                    "container `{name}` comes from another host and has power over this one once it is started: {}",
+                    powers.join(", ")
+                ));
+            }
+        }
+        let secrets = saved.secrets.get(name);
+        let hidden: BTreeSet<&str> = secrets
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let (request, refusal) =
+            match container::request(inspect, secrets, self.engine.api_number()) {
+                Ok(request) => (request, refusal(inspect, plan, others)),
+                Err(lost) => {
+                    let lost: Vec<String> = lost.iter().map(|name| printable(name)).collect();
+                    let why = format!("the point has no value for {}", lost.join(", "));
+                    (container::Request::default(), Some(why))
+                }
+            };
+        let script = self.script_path(name, id);
+        match &refusal {
+            None => plan.start = Some(start),
+            Some(why) => plan.conflicts.push(Conflict::certain(
+                format!("container `{name}` can't be made again: {why}"),
+                format!(
+                    "make it by hand, with what will be in `{}`",
+                    script.display()
+                ),
+            )),
+        }
+        plan.container = Some(ContainerPlan {
+            name: name.to_owned(),
+            script_text: run_line::script(inspect, &hidden),
+            script,
+            refusal,
+            request,
+        });
+    }
+
+    /// Beside the reports of runs: it survives the restore, belongs to root, and no unit has its data there.
+    fn script_path(&self, name: &str, id: BackupId) -> PathBuf {
+        let folder = self.config.backup.base_path.join("metadata");
+        folder.join(format!("docker-run-{name}-{id}.sh"))
+    }
+
+    /// Whether it can be started, and whether that may be asked.
+    fn settle_start(&self, record: &PointRecord, plan: &mut Rebuild) -> Result<()> {
+        if plan.bring_up == BringUp::Ask && (plan.is_here || plan.start.is_none()) {
+            plan.bring_up = BringUp::No;
+        }
+        if plan.bring_up != BringUp::Yes {
+            plan.warnings
+                .extend(plan.conflicts.iter().map(ToString::to_string));
+            return Ok(());
+        }
+        compose::find()?;
+        let (certain, rest): (Vec<&Conflict>, Vec<&Conflict>) = plan
+            .conflicts
+            .iter()
+            .partition(|conflict| conflict.is_certain);
+        if !certain.is_empty() {
+            let mut failure = Failure::new(
+                Exit::UnitsFailed,
+                format!(
+                    "unit `{}` could not be started here, so nothing is restored",
+                    record.unit
+                ),
+            );
+            for conflict in certain {
+                failure = failure
+                    .note(conflict.what.clone())
+                    .hint(conflict.remedy.clone());
+            }
+            return Err(failure
+                .hint("leave `--up` away to restore the data all the same")
+                .note("nothing was touched")
+                .into());
+        }
+        let rest: Vec<String> = rest.into_iter().map(ToString::to_string).collect();
+        plan.warnings.extend(rest);
+        Ok(())
+    }
+}
+
+/// Why Docker would not make the container, besides lost secrets.
+fn refusal(inspect: &Value, plan: &Rebuild, others: &Others) -> Option<String> {
+    let lost = plan
+        .images
+        .iter()
+        .find(|image| image.state == ImageState::Missing && image.fetch.is_empty());
+    if let Some(image) = lost {
+        return Some(format!(
+            "image `{}` is not here, and no registry is known to have it",
+            image.image
+        ));
+    }
+    if others.has_name(container_name(inspect)) {
+        return Some("another container has its name".to_owned());
+    }
+    let needed = container::needs(inspect);
+    let gone = needed.iter().find(|needed| !others.knows(needed))?;
+    Some(format!(
+        "it shares something of container `{}`, which is not here",
+        printable(gone)
+    ))
+}
+
+/// Who and what is here besides the unit.
+async fn others(record: &PointRecord, saved: &Saved, listed: Vec<Value>) -> Result<Others> {
+    let is_stack = record.kind == UnitKind::Stack;
+    let unit = record.unit.as_str();
+    // What a container publishes, ours or theirs, is no process of the host.
+    let published: Vec<Published> = listed.iter().flat_map(Published::of_listed).collect();
+    let wanted: Vec<Published> = saved
+        .containers
+        .iter()
+        .flat_map(Published::of_saved)
+        .filter(|wanted| !published.iter().any(|port| port.collides(wanted)))
+        .collect();
+    let listeners = if wanted.is_empty() {
+        Vec::new()
+    } else {
+        looked_up(aside(move || Ok(listeners(&wanted)))).await?
+    };
+    Ok(Others {
+        containers: listed
+            .into_iter()
+            .filter(|container| !is_of_unit(container, unit, is_stack))
+            .collect(),
+        listeners,
+    })
+}
+
+fn members(saved: &Saved) -> Vec<Member> {
+    let member = |inspect: &Value| {
+        let label = |name: &str| text(inspect.at("Config").at("Labels").at(name));
+        let service = label(labels::SERVICE);
+        Member {
+            name: container_name(inspect).to_owned(),
+            service: (!service.is_empty())
+                .then(|| (service.to_owned(), label(labels::NUMBER).parse().ok())),
+            was_running: inspect.at("State").at("Running") == true,
+        }
+    };
+    saved.containers.iter().map(member).collect()
+}
+
+/// What of it gives whoever is in the container a say over the host.
+fn powers(inspect: &Value) -> Vec<String> {
+    let host = inspect.at("HostConfig");
+    let mut powers = Vec::new();
+    if host.at("Privileged") == true {
+        powers.push("it is privileged".to_owned());
+    }
+    if text(host.at("PidMode")) == "host" {
+        powers.push("it sees the processes of the host".to_owned());
+    }
+    powers.extend(texts(host.at("CapAdd")).map(|name| format!("capability {}", printable(name))));
+    let mounts = inspect.at("Mounts").as_array().into_iter().flatten();
+    let sources = mounts
+        .filter(|mount| text(mount.at("Type")) == "bind")
+        .map(|mount| text(mount.at("Source")));
+    for source in sources.filter(|source| check_name(source.as_ref(), &[]).is_err()) {
+        powers.push(format!("it has `{}` mounted", printable(source)));
+    }
+    let devices = fields(host).filter(|(key, _)| *key == "Devices");
+    if devices
+        .into_iter()
+        .any(|(_, list)| list.as_array().is_some_and(|list| !list.is_empty()))
+    {
+        powers.push("it has devices of the host".to_owned());
+    }
+    powers
+}

@@ -1,0 +1,270 @@
+//! Makes what is missing, and starts the unit when that is wanted. The data is back by then: what fails here is told, and undoes
+//! nothing.
+
+use serde_json::Value;
+
+use super::compose;
+use super::container::clean_endpoint;
+use super::images::ImageState;
+use super::saved::{endpoints, text};
+use super::{BringUp, Member, Start};
+use crate::discovery;
+use crate::docker::Engine;
+use crate::docker::json::Json as _;
+use crate::error::{Exit, Result, exit_of};
+use crate::model::Container;
+use crate::quiesce::{self, Entry};
+use crate::restore::apply::Applying;
+use crate::restore::journal::JournalFile;
+use crate::restore::step::Step;
+use crate::state;
+use crate::ui::{prompt, text::printable};
+
+impl Applying<'_> {
+    /// Networks, and volumes without data, before anything starts that could need them. A unit that is here may have
+    /// containers that were on a network that is gone: they are put on the new one.
+    pub(in crate::restore) async fn make_networks(&mut self, file: &mut JournalFile) -> Result<()> {
+        let rebuild = &self.plan.rebuild;
+        let requests: Vec<Value> = rebuild
+            .new_networks()
+            .iter()
+            .map(|network| network.request.clone())
+            .collect();
+        let volumes = rebuild.volumes.clone();
+        if requests.is_empty() && volumes.is_empty() {
+            return Ok(());
+        }
+        self.enter(Step::Networks).await;
+        let name_of = |request: &Value| text(request.at("Name")).to_owned();
+        file.add(
+            volumes.iter().map(|volume| volume.name.clone()).collect(),
+            requests.iter().map(name_of).collect(),
+        )?;
+        let engine = &self.session.engine;
+        for volume in &volumes {
+            let (options, labels) = (volume.saved.options.as_ref(), volume.saved.labels.as_ref());
+            let made = engine
+                .create_volume(&volume.name, &volume.saved.driver, options, labels)
+                .await;
+            self.errors.extend(unless_lost(made.map(|_| ()))?);
+        }
+        let mut made = Vec::new();
+        for request in &requests {
+            let error = unless_lost(engine.create_network(request).await)?;
+            if error.is_none() {
+                made.push(name_of(request));
+            }
+            self.errors.extend(error);
+        }
+        self.join_again(&made).await
+    }
+
+    /// A container knows its networks by their ids: those of networks that were made anew are gone.
+    async fn join_again(&mut self, made: &[String]) -> Result<()> {
+        if made.is_empty() || !self.plan.rebuild.is_here {
+            return Ok(());
+        }
+        let engine = &self.session.engine;
+        for container in self.containers().await? {
+            let Some(inspect) = engine.raw_container(&container.id).await? else {
+                continue;
+            };
+            for (network, endpoint) in endpoints(&inspect).filter(|(name, _)| made.contains(name)) {
+                let endpoint = clean_endpoint(endpoint, &container.id);
+                let joined = async {
+                    engine.leave_network(network, &container.id).await?;
+                    engine.join_network(network, &container.id, &endpoint).await
+                };
+                self.errors.extend(unless_lost(joined.await)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the container of a standalone unit, and starts the unit if that is wanted.
+    pub(in crate::restore) async fn bring_up(&mut self) {
+        if self.session.cx.shutdown.is_asked() {
+            return;
+        }
+        if let Err(error) = self.make_container().await {
+            self.errors.push(format!("{error:#}"));
+            self.plan.rebuild.start = None;
+            self.plan.next_steps = self.plan.rebuild.next_steps(&self.recipe.record);
+        }
+        let Some(start) = self.plan.rebuild.start.clone() else {
+            return;
+        };
+        if !self.is_wanted(&start).await {
+            return;
+        }
+        self.enter(Step::Up).await;
+        let result = match &start {
+            Start::Compose(up) => self.docker(&up.args()).await,
+            Start::Container { name } => self.session.engine.start(name).await.map(|_| ()),
+        };
+        match result {
+            Ok(()) => {
+                self.is_up = true;
+                self.plan.next_steps.clear();
+                if let Err(error) = self.see_it_settle().await {
+                    self.errors.push(format!("{error:#}"));
+                }
+            }
+            Err(error) => {
+                let unit = &self.plan.unit;
+                self.errors.push(format!(
+                    "unit `{unit}` is restored, but was not started: {error:#}"
+                ));
+                if let Start::Compose(up) = &start {
+                    self.plan.next_steps = vec![up.command()];
+                }
+            }
+        }
+    }
+
+    async fn is_wanted(&mut self, start: &Start) -> bool {
+        match self.plan.rebuild.bring_up {
+            BringUp::No => false,
+            BringUp::Yes => true,
+            BringUp::Ask => {
+                let what = match start {
+                    Start::Compose(up) => format!("start it (`{}`)", up.command()),
+                    Start::Container { .. } => "start its container".to_owned(),
+                };
+                let question = format!("The data of `{}` is back. Now {what}?", self.plan.unit);
+                self.reporter.rest();
+                // No answer is a no: nothing is lost by that.
+                let shutdown = &self.session.cx.shutdown;
+                let answer = prompt::confirm(&question, "--up", shutdown).await;
+                self.reporter.resume();
+                answer.is_ok()
+            }
+        }
+    }
+
+    async fn make_container(&mut self) -> Result<()> {
+        let Some(container) = &self.plan.rebuild.container else {
+            return Ok(());
+        };
+        state::write(&container.script, container.script_text.as_bytes())?;
+        if let Some(why) = &container.refusal {
+            anyhow::bail!(
+                "container `{}` was not made again: {why}; `{}` says how it was made",
+                container.name,
+                container.script.display()
+            );
+        }
+        let images = &self.plan.rebuild.images;
+        let missing = images
+            .iter()
+            .filter(|image| image.state == ImageState::Missing);
+        for args in missing.flat_map(|image| &image.fetch) {
+            self.docker(args).await?;
+        }
+        let engine = &self.session.engine;
+        let made = engine
+            .create_container(&container.name, &container.request.body)
+            .await?;
+        for warning in made.warnings {
+            self.warnings.push(format!(
+                "Docker says of container `{}`: {}",
+                container.name,
+                printable(&warning)
+            ));
+        }
+        for (network, endpoint) in &container.request.more {
+            if let Err(error) = engine.join_network(network, &made.id, endpoint).await {
+                // A later restore would take it for whole.
+                engine.remove_container(&made.id).await?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn docker(&self, args: &[String]) -> Result<()> {
+        let session = self.session;
+        compose::docker(
+            session.engine.socket(),
+            args,
+            session.config.docker.compose_timeout,
+            &session.cx.shutdown,
+            |line| self.reporter.say(line),
+        )
+        .await
+    }
+
+    /// Those of the unit that are here now.
+    async fn containers(&self) -> Result<Vec<Container>> {
+        let host = discovery::discover(&self.session.engine, &self.session.rules).await?;
+        let unit = host
+            .units
+            .into_iter()
+            .find(|unit| unit.name == self.plan.unit);
+        Ok(unit.map(|unit| unit.containers).unwrap_or_default())
+    }
+
+    /// Waits for those that ran when they were saved, and tells which are missing: a service may be in a profile.
+    async fn see_it_settle(&mut self) -> Result<()> {
+        let containers = self.containers().await?;
+        let mut entries = Vec::new();
+        for member in self
+            .plan
+            .rebuild
+            .members
+            .iter()
+            .filter(|member| member.was_running)
+        {
+            match containers.iter().find(|container| is_it(container, member)) {
+                Some(container) => entries.push(Entry::new(container, 0, 0)),
+                None => self.warnings.push(format!(
+                    "container `{}` was saved, but is not here now: is its service in a profile, or gone from the compose file?",
+                    printable(&member.name)
+                )),
+            }
+        }
+        let patience = self.session.config.backup.start_timeout;
+        let unhealthy = quiesce::start::settle(&self.session.engine, &entries, patience).await;
+        self.errors.extend(unhealthy);
+        Ok(())
+    }
+}
+
+fn is_it(container: &Container, member: &Member) -> bool {
+    match &member.service {
+        Some((service, number)) => {
+            container.service.as_ref() == Some(service) && container.number == *number
+        }
+        None => container.name == member.name,
+    }
+}
+
+/// What Docker refused, as a sentence; an engine that is gone is an error.
+fn unless_lost(result: Result<()>) -> Result<Option<String>> {
+    match result {
+        Ok(()) => Ok(None),
+        Err(error) if exit_of(&error) == Exit::Docker => Err(error),
+        Err(error) => Ok(Some(format!("{error:#}"))),
+    }
+}
+
+/// Undoes what a restore made that came to nothing: networks that no container was put on since.
+pub async fn remove_networks(engine: &Engine, names: &[String]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let containers = engine.raw_containers().await?;
+    for name in names {
+        let is_used = containers.iter().any(|container| {
+            !container
+                .at("NetworkSettings")
+                .at("Networks")
+                .at(name.as_str())
+                .is_null()
+        });
+        if !is_used {
+            engine.remove_network(name).await?;
+        }
+    }
+    Ok(())
+}

@@ -214,14 +214,14 @@ fn a_safety_copy_inside_a_target_is_not_saved_with_it_and_what_only_looks_like_o
     restore_latest(&world, &stack).ok();
     let copy = copies(&disk).remove(0);
     let name = copy.file_name().unwrap().to_str().unwrap().to_owned();
-    // Not to the letter, not a folder, not root's alone, not at the root of the source.
+    // Not to the letter, not a folder, not at the root of the source.
     let look_alikes = [
         ".kopi-docka-before-2026-1-2T03-04-05Z",
         ".kopi-docka-new-2026-01-02T03-04-05Z",
         "deeper",
     ];
     fs::create_dir(disk.join(look_alikes[0])).unwrap();
-    fs::create_dir(disk.join(look_alikes[1])).unwrap();
+    fs::write(disk.join(look_alikes[1]), "mine").unwrap();
     fs::create_dir_all(disk.join(look_alikes[2]).join(&name)).unwrap();
     write(&disk.join("deeper").join(&name), "mine", "mine");
     let all = |target: &Path| {

@@ -19,7 +19,7 @@ use common::{Run, Signal, Stack, World, oracle, torture, until, writer};
 use serde_json::Value;
 
 /// In the order of a restore.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     "restore_journal",
     "restore_create",
     "restore_extract",
@@ -30,6 +30,7 @@ const STEPS: [&str; 13] = [
     "restore_decide",
     "restore_swap",
     "restore_keep",
+    "restore_note",
     "restore_forget",
     "restore_start",
     "restore_settle",

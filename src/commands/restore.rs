@@ -9,7 +9,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
 use crate::restore::rebuild::BringUp;
 use crate::restore::request::{self, Destination, Request, What, Which};
-use crate::restore::{self, Plan, Session, reporter, wizard};
+use crate::restore::{self, Plan, Session, reporter, safety, wizard};
 use crate::ui::{prompt, text};
 
 #[derive(Debug, clap::Args)]
@@ -49,6 +49,8 @@ pub struct Args {
     /// Start the unit when its data is back: `docker compose up -d`, or its container
     #[arg(long, conflicts_with = "volumes")]
     up: bool,
+    #[command(flatten)]
+    safety: safety::Args,
 
     /// Don't ask
     #[arg(short, long)]
@@ -93,6 +95,14 @@ impl Args {
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("restore")?;
+    let mode = match (args.yes, args.dry_run) {
+        (true, _) => safety::Mode::Yes,
+        (_, true) => safety::Mode::DryRun,
+        _ => safety::Mode::Ask,
+    };
+    if let Some(code) = safety::run(cx, args.safety, args.unit.clone(), mode).await? {
+        return Ok(code);
+    }
     let by_flags = args.request()?;
     if by_flags.is_none() && (cx.ui.json || args.yes || !prompt::is_possible()) {
         return Err(Failure::new(Exit::Usage, "what is to be restored?")
@@ -107,7 +117,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         None => {
             let (unit, host) = (args.unit.clone(), args.host.as_deref());
             wizard::ask(&session, unit, host, args.bring_up()).await?
-        },
+        }
     };
     let planned = session.plan(&request).await?;
     show(cx, &planned.plan, args.dry_run);

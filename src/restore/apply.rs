@@ -9,44 +9,42 @@ use tokio::sync::{Semaphore, watch};
 use super::aside::aside;
 use super::extract::Extractor;
 use super::feed::{Cancelled, Feed};
-use super::journal::JournalFile;
+use super::journal::{Journal, JournalFile, PointName};
 use super::plan::{NewVolume, Plan, SourcePlan};
 use super::recipe::Recipe;
 use super::report::RestoreReport;
-use super::reporter::Reporter;
 use super::session::{Planned, Session};
-use super::step::{Step, Timeline};
+use super::step::Step;
+use super::users::Swapped;
+use super::window::Window;
 use super::{files, staging};
 use crate::config::Config;
 use crate::docker::Engine;
-use crate::error::{Failure, Result};
+use crate::error::Result;
 
-/// A restore at work: what is known of it grows from step to step.
+/// A restore at work.
 pub(super) struct Applying<'a> {
     pub(super) session: &'a Session<'a>,
     pub(super) plan: Plan,
     pub(super) recipe: Recipe,
-    pub(super) reporter: Reporter,
-    pub(super) timeline: Timeline,
-    pub(super) downtime_seconds: f64,
-    pub(super) still_stopped: Vec<(String, String)>,
-    pub(super) warnings: Vec<String>,
-    pub(super) errors: Vec<String>,
+    pub(super) window: Window<'a>,
     pub(super) is_up: bool,
 }
 
 /// Carries `planned` out. An error means that every target holds what it held before.
 pub async fn apply(session: &Session<'_>, planned: Planned) -> Result<RestoreReport> {
+    let Planned { plan, recipe } = planned;
     let mut applying = Applying {
-        reporter: Reporter::new(&session.cx.ui),
+        window: Window::new(
+            session.cx,
+            &session.config,
+            &session.engine,
+            plan.unit.clone(),
+            plan.restore_id,
+        ),
         session,
-        plan: planned.plan,
-        recipe: planned.recipe,
-        timeline: Timeline::default(),
-        downtime_seconds: 0.0,
-        still_stopped: Vec::new(),
-        warnings: Vec::new(),
-        errors: Vec::new(),
+        plan,
+        recipe,
         is_up: false,
     };
     if applying.plan.is_empty() {
@@ -59,27 +57,32 @@ pub async fn apply(session: &Session<'_>, planned: Planned) -> Result<RestoreRep
             applying.bring_up().await;
             Ok(applying.into_report(kept))
         }
-        Err(error) => Err(applying.give_up(&file, error).await),
+        Err(error) => {
+            let what = format!("unit `{}` was not restored", applying.plan.unit);
+            Err(applying.window.give_up(&file, error, what).await)
+        }
     }
 }
 
 impl Applying<'_> {
-    pub(super) async fn enter(&mut self, step: Step) {
-        self.reporter.step(&self.plan.unit, step);
-        self.timeline.enter(step).await;
-    }
-
     async fn open_journal(&mut self) -> Result<JournalFile> {
-        self.enter(Step::Journal).await;
-        JournalFile::create(
-            &self.session.cx.paths.restore_journals(),
-            self.plan.restore_id,
-            &self.plan.unit,
-            self.session.engine.socket(),
-            self.plan.swaps(),
-            self.plan.new_volumes(),
-            self.plan.new_folders(),
-        )
+        self.window.enter(Step::Journal).await;
+        let plan = &self.plan;
+        let journal = Journal {
+            swaps: plan.swaps(),
+            new_volumes: plan.new_volumes(),
+            new_folders: plan.new_folders(),
+            point: Some(PointName {
+                backup_id: plan.backup_id.clone(),
+                identity: plan.identity.clone(),
+            }),
+            ..Journal::new(
+                plan.restore_id,
+                plan.unit.clone(),
+                self.session.engine.socket().to_owned(),
+            )
+        };
+        JournalFile::create(&self.session.cx.paths.restore_journals(), journal)
     }
 
     /// Returns where what was there before is, one for each swap.
@@ -87,16 +90,21 @@ impl Applying<'_> {
         self.create().await?;
         self.make_networks(file).await?;
         self.extract().await?;
-        self.enter(Step::Sync).await;
+        self.window.enter(Step::Sync).await;
         let swaps = self.plan.swaps();
         aside(move || swaps.iter().try_for_each(staging::sync)).await?;
-        self.refuse_when_asked_to_end()?;
-        self.window(file).await
+        self.window.refuse_when_asked_to_end()?;
+        let users = self
+            .session
+            .users_now(&self.plan, &self.recipe.record)
+            .await?;
+        let swapped = Swapped::all(&self.plan.sources);
+        self.window.pass(file, &swapped, users).await
     }
 
     /// Makes folders, volumes and the staging folders. From here on the journal knows what to remove.
     async fn create(&mut self) -> Result<()> {
-        self.enter(Step::Create).await;
+        self.window.enter(Step::Create).await;
         let engine = &self.session.engine;
         for source in &self.plan.sources {
             if let Some(new) = &source.new_volume {
@@ -117,7 +125,7 @@ impl Applying<'_> {
 
     /// As many sources at once as there are workers; the first failure ends the others.
     async fn extract(&mut self) -> Result<()> {
-        self.enter(Step::Extract).await;
+        self.window.enter(Step::Extract).await;
         let session = self.session;
         let (cancel, is_cancelled) = watch::channel(false);
         let slots = Arc::new(Semaphore::new(workers(&session.config)));
@@ -131,7 +139,7 @@ impl Applying<'_> {
             },
             tar: session.tar.clone(),
         };
-        let reporter = &self.reporter;
+        let reporter = &self.window.reporter;
         let extractions = self.plan.sources.iter().map(|source| {
             let (extractor, slots, cancel) = (&extractor, Arc::clone(&slots), &cancel);
             async move {
@@ -166,14 +174,6 @@ impl Applying<'_> {
         }
         let files = self.plan.files.clone();
         aside(move || files.iter().try_for_each(files::stage)).await
-    }
-
-    pub(super) fn refuse_when_asked_to_end(&self) -> Result<()> {
-        let shutdown = &self.session.cx.shutdown;
-        if shutdown.is_asked() {
-            return Err(Failure::new(shutdown.exit(), "a signal ended the restore").into());
-        }
-        Ok(())
     }
 }
 

@@ -11,10 +11,12 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::attributes::Attributes;
 use super::marks::{self, Mark};
+use super::safety::record;
 use super::within::{Moves, Within};
 use crate::error::Result;
-use crate::model::{BackupId, UnitName};
+use crate::model::{BackupId, PointId, SourceKey, UnitName};
 use crate::state;
 
 const FORMAT: u32 = 1;
@@ -37,6 +39,39 @@ pub struct Journal {
     pub new_networks: Vec<String>,
     /// Folders that were not there before, the outermost first.
     pub new_folders: Vec<PathBuf>,
+    /// What is restored; `None` when a restore is taken back.
+    #[serde(default)]
+    pub point: Option<PointName>,
+    /// The restore that is taken back.
+    #[serde(default)]
+    pub undoes: Option<BackupId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointName {
+    pub backup_id: PointId,
+    /// Who made it.
+    pub identity: String,
+}
+
+impl Journal {
+    /// Of a restore that has made nothing yet and swaps nothing.
+    pub fn new(id: BackupId, unit: UnitName, socket: PathBuf) -> Self {
+        Self {
+            format: FORMAT,
+            id,
+            unit,
+            socket,
+            written_at: Utc::now(),
+            phase: Phase::Extracting,
+            swaps: Vec::new(),
+            new_volumes: Vec::new(),
+            new_networks: Vec::new(),
+            new_folders: Vec::new(),
+            point: None,
+            undoes: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +98,15 @@ pub struct Swap {
     /// Set for a target that can't be renamed: what is in it is moved instead, and all its paths are in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Within>,
+    /// The source that it is; `None` for a file of the recipe.
+    #[serde(default)]
+    pub key: Option<SourceKey>,
+    /// What takes the target's place when nothing was extracted: a safety copy.
+    #[serde(default)]
+    pub copy: Option<PathBuf>,
+    /// Set when swapping begins and the target is an empty folder: that isn't kept.
+    #[serde(default)]
+    pub old_empty: Option<Attributes>,
 }
 
 impl Swap {
@@ -75,6 +119,9 @@ impl Swap {
             new_inode: None,
             old_inode: None,
             within: None,
+            key: None,
+            copy: None,
+            old_empty: None,
         }
     }
 
@@ -85,6 +132,7 @@ impl Swap {
             kept: marks::inside(&target, Mark::Before, id),
             within: Some(Within {
                 root_inode,
+                new_root: None,
                 moves: None,
             }),
             ..Self::new(what, target, id)
@@ -93,13 +141,20 @@ impl Swap {
 
     /// The new content before the swap, the old one after it.
     pub fn content(&self) -> PathBuf {
-        self.staging.join("data")
+        match &self.copy {
+            Some(copy) => copy.clone(),
+            None => self.staging.join("data"),
+        }
     }
 
     /// The folder that the staging folder and the safety copy are in.
     pub fn parent(&self) -> &Path {
         self.kept.parent().unwrap_or(Path::new("/"))
     }
+}
+
+fn is_empty_folder(path: &Path) -> bool {
+    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Of the thing itself, not of what a link leads to; `None` when there is nothing.
@@ -122,36 +177,35 @@ pub struct JournalFile {
 
 impl JournalFile {
     /// Writes the journal; after this it survives a power cut.
-    pub fn create(
-        folder: &Path,
-        id: BackupId,
-        unit: &UnitName,
-        socket: &Path,
-        swaps: Vec<Swap>,
-        new_volumes: Vec<String>,
-        new_folders: Vec<PathBuf>,
-    ) -> Result<Self> {
+    pub fn create(folder: &Path, journal: Journal) -> Result<Self> {
         let file = Self {
-            path: Self::path(folder, id),
-            journal: Journal {
-                format: FORMAT,
-                id,
-                unit: unit.clone(),
-                socket: socket.to_owned(),
-                written_at: Utc::now(),
-                phase: Phase::Extracting,
-                swaps,
-                new_volumes,
-                new_networks: Vec::new(),
-                new_folders,
-            },
+            path: Self::path(folder, journal.id),
+            journal,
         };
         file.save()?;
         Ok(file)
     }
 
-    pub fn path(folder: &Path, id: BackupId) -> PathBuf {
+    fn path(folder: &Path, id: BackupId) -> PathBuf {
         folder.join(format!("{id}.json"))
+    }
+
+    /// Whether a restore has this id already.
+    pub fn is_taken(folder: &Path, id: BackupId) -> bool {
+        Self::path(folder, id).exists() || record::path(folder, id).exists()
+    }
+
+    /// Writes down what is kept. From now on it is done, whatever becomes of the journal.
+    pub fn note(&self) -> Result<()> {
+        record::write(self.folder(), &self.journal)
+    }
+
+    pub fn is_noted(&self) -> bool {
+        record::path(self.folder(), self.journal.id).exists()
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
     }
 
     /// From now on it is finished, not undone. Everything must be extracted, and its users stopped.
@@ -165,7 +219,9 @@ impl JournalFile {
             let content = swap.content();
             if let Some(within) = &mut swap.within {
                 within.check_root(&swap.target)?;
-                within.moves = Some(Moves::plan(&swap.target, &content)?);
+                within.moves = Some(Moves::plan(&swap.target, &content, within)?);
+            } else if is_empty_folder(&swap.target) {
+                swap.old_empty = Some(Attributes::of(&swap.target)?);
             }
         }
         self.journal.phase = Phase::Swapping;
@@ -223,16 +279,11 @@ mod tests {
         let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
         let unit = UnitName::parse("u").unwrap();
         let swap = Swap::new("v".to_owned(), folder.path().join("data"), id);
-        let mut file = JournalFile::create(
-            &journals,
-            id,
-            &unit,
-            Path::new("/s"),
-            vec![swap],
-            Vec::new(),
-            Vec::new(),
-        )
-        .unwrap();
+        let journal = Journal {
+            swaps: vec![swap],
+            ..Journal::new(id, unit, "/s".into())
+        };
+        let mut file = JournalFile::create(&journals, journal).unwrap();
         assert!(file.decide().is_err(), "nothing was extracted");
         std::fs::write(journals.join("broken.json"), "{").unwrap();
         let (found, damaged) = JournalFile::pending(&journals).unwrap();

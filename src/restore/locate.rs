@@ -11,8 +11,8 @@ use super::session::Session;
 use crate::discovery::place::{self, Place};
 use crate::docker::Volume;
 use crate::error::{Exit, Failure, Result};
-use crate::model::{SourceKey, UnitKind};
 use crate::model::point::SourceRecord;
+use crate::model::{SourceKey, UnitKind};
 
 impl Session<'_> {
     /// Where each source belongs on this host, by its name and by what Docker knows.

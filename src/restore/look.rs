@@ -150,7 +150,7 @@ impl Ground {
                 .iter()
                 .map(|(_, target)| target.swap(String::new(), id))
                 .chain(swaps);
-            let is_taken = JournalFile::path(&self.journals, id).exists()
+            let is_taken = JournalFile::is_taken(&self.journals, id)
                 || all.any(|swap| swap.kept.exists() || swap.staging.exists());
             if !is_taken {
                 return (id, files);
@@ -202,10 +202,12 @@ impl Located {
             Some(path) => format!("`{}` of {}", path.display(), self.source.key),
             None => self.source.key.to_string(),
         };
-        let swap = target.swap(what, id);
+        let is_apart = self.named_by == NamedBy::Operator || self.is_renamed;
+        let mut swap = target.swap(what, id);
+        swap.key = (!is_apart).then(|| self.source.key.clone());
         SourcePlan {
             bytes: self.source.parts.iter().map(|part| part.bytes).sum(),
-            is_apart: self.named_by == NamedBy::Operator || self.is_renamed,
+            is_apart,
             piece: self.piece,
             key: self.source.key,
             is_file: self.source.is_file,

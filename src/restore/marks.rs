@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -78,15 +77,21 @@ pub fn parse(name: &OsStr) -> Option<(&OsStr, Mark, BackupId)> {
     })
 }
 
+/// Whether `path` is the name that restore `id` gives to what was at `target` before.
+pub fn is_copy_of(path: &Path, target: &Path, id: BackupId) -> bool {
+    [beside, inside]
+        .iter()
+        .any(|name| path == name(target, Mark::Before, id))
+}
+
 /// Whether `name`, directly in a target, is one that we give.
 fn is_inside(name: &OsStr) -> bool {
     parse(name).is_some_and(|(base, _, _)| base.is_empty())
 }
 
-/// Whether an entry of a target is a folder of ours: root's alone, as we make them. What somebody else made under such a
-/// name is data.
+/// Whether an entry of a target is a folder of ours. Not by its owner or mode: many a service begins with `chown -R`.
 pub fn is_own(name: &OsStr, metadata: &Metadata) -> bool {
-    is_inside(name) && metadata.is_dir() && metadata.uid() == 0 && metadata.mode() & 0o7777 == 0o700
+    is_inside(name) && metadata.is_dir()
 }
 
 /// The names of our own folders in `folder`. Blocks.

@@ -34,6 +34,7 @@ pub mod replay;
 mod report;
 pub mod reporter;
 pub mod request;
+pub mod safety;
 mod session;
 mod staging;
 mod step;

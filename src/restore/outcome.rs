@@ -7,14 +7,17 @@ use super::journal::JournalFile;
 use super::replay::undo;
 use super::report::{RestoreReport, RestoredFile, RestoredSource};
 use super::swap;
+use super::window::Window;
 use crate::error::{Exit, Failure};
+use crate::shutdown::Shutdown;
 
-impl Applying<'_> {
-    /// Removes what was made, and says how things are.
-    pub(super) async fn give_up(
+impl Window<'_> {
+    /// Removes what was made, and says how things are. `what` is the sentence about what did not happen.
+    pub async fn give_up(
         mut self,
         file: &JournalFile,
         error: anyhow::Error,
+        what: String,
     ) -> anyhow::Error {
         let is_half_way = error.is::<swap::NotTakenBack>();
         let mut exit = crate::error::exit_of(&error);
@@ -32,7 +35,7 @@ impl Applying<'_> {
         if !self.still_stopped.is_empty() {
             exit = Exit::StillStopped;
         }
-        let mut failure = Failure::new(exit, format!("unit `{}` was not restored", self.plan.unit));
+        let mut failure = Failure::new(exit, what);
         if is_half_way {
             failure = failure.hint("mend what the error names, then run `kopi-docka recover`");
         } else {
@@ -41,7 +44,7 @@ impl Applying<'_> {
         failure = if self.still_stopped.is_empty() {
             failure.note(format!(
                 "every container of `{}` that ran is running",
-                self.plan.unit
+                self.unit
             ))
         } else {
             let names: Vec<&str> = self
@@ -56,9 +59,9 @@ impl Applying<'_> {
         failure.caused_by(error).into()
     }
 
-    pub(super) fn into_report(self, kept: Vec<Option<PathBuf>>) -> RestoreReport {
-        let shutdown = &self.session.cx.shutdown;
-        let mut errors = self.errors;
+    /// The exit code of what is in place, and what went wrong after that.
+    pub fn verdict(&self, shutdown: &Shutdown) -> (u8, Vec<String>) {
+        let mut errors = self.errors.clone();
         for (name, reason) in &self.still_stopped {
             errors.push(format!("container `{name}` is still stopped: {reason}"));
         }
@@ -71,6 +74,13 @@ impl Applying<'_> {
         } else {
             0
         };
+        (exit_code, errors)
+    }
+}
+
+impl Applying<'_> {
+    pub(super) fn into_report(self, kept: Vec<Option<PathBuf>>) -> RestoreReport {
+        let (exit_code, errors) = self.window.verdict(&self.session.cx.shutdown);
         // In the order of `Plan::swaps`: sources, then the files that are swapped.
         let mut kept = kept.into_iter();
         let sources = self.plan.sources.into_iter().map(|source| RestoredSource {
@@ -95,11 +105,12 @@ impl Applying<'_> {
             is_restored: true,
             sources,
             files: files.collect(),
-            downtime_seconds: self.downtime_seconds,
-            steps: self.timeline.into_steps(),
-            warnings: self.warnings,
+            downtime_seconds: self.window.downtime_seconds,
+            steps: self.window.timeline.into_steps(),
+            warnings: self.window.warnings,
             errors,
             still_stopped: self
+                .window
                 .still_stopped
                 .into_iter()
                 .map(|(name, _)| name)

@@ -37,9 +37,6 @@ pub struct Plan {
     /// What is stopped while the swap is made.
     #[serde(serialize_with = "names")]
     pub stops: Vec<Entry>,
-    /// Ids of those that could write to a target and go on all the same.
-    #[serde(skip)]
-    pub tolerated: Vec<String>,
     pub space: Vec<Space>,
     /// What is made and started besides.
     pub rebuild: Rebuild,

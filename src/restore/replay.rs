@@ -37,6 +37,14 @@ pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
             "the interrupted restore {} of `{}`",
             journal.id, journal.unit
         );
+        if file.is_noted() {
+            // Whatever was put in place is the services' own since then.
+            replayed
+                .warnings
+                .extend(file.clear().err().map(|error| format!("{error:#}")));
+            replayed.finished += 1;
+            continue;
+        }
         if journal.phase == Phase::Swapping {
             ui.say(format!("Finishing {what}"));
             match swap::exchange_all(&journal.swaps).await {
@@ -79,12 +87,12 @@ fn keep_all(file: &JournalFile) -> Vec<String> {
             Some(format!(
                 "what {} held before is still in `{}`: {error:#}",
                 swap.what,
-                swap.staging.display()
+                swap.content().display()
             ))
         })
         .collect();
-    if let Err(error) = file.clear() {
-        warnings.push(format!("{error:#}"));
+    for result in [file.note(), file.clear()] {
+        warnings.extend(result.err().map(|error| format!("{error:#}")));
     }
     warnings
 }
@@ -160,16 +168,13 @@ mod tests {
         let swaps: Vec<Swap> = names
             .map(|name| Swap::new(name.to_owned(), root.join(name), id))
             .into();
-        let file = JournalFile::create(
-            &root.join("journals"),
-            id,
-            &UnitName::parse("u").unwrap(),
-            Path::new("/nonexistent"),
+        let unit = UnitName::parse("u").unwrap();
+        let journal = Journal {
             swaps,
-            Vec::new(),
-            vec![root.join("deep")],
-        )
-        .unwrap();
+            new_folders: vec![root.join("deep")],
+            ..Journal::new(id, unit, "/nonexistent".into())
+        };
+        let file = JournalFile::create(&root.join("journals"), journal).unwrap();
         std::fs::create_dir(root.join("deep")).unwrap();
         for swap in &file.journal.swaps {
             if swap.what != "deep/fresh" {

@@ -6,6 +6,7 @@ use super::files::FileAction;
 use super::plan::{Plan, SourcePlan};
 use super::rebuild;
 use super::report::RestoreReport;
+use super::safety;
 use super::step::Step;
 use crate::kopia::Activity;
 use crate::model::UnitName;
@@ -176,10 +177,9 @@ pub fn report_text(report: &RestoreReport) -> String {
         .collect();
     if !copies.is_empty() {
         lines.push(String::new());
-        lines.push("What was there before is kept. When you don't need it any more:".to_owned());
-        for copy in copies {
-            lines.push(format!("  rm -rf {}", shell_words::quote(&copy)));
-        }
+        lines.push("What was there before is kept:".to_owned());
+        lines.extend(copies.iter().map(|copy| format!("  `{copy}`")));
+        lines.extend(safety::advice(report.restore_id));
     }
     if report.is_up {
         lines.push(format!("`{}` is started", report.unit));

@@ -3,8 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-use crate::error::{Exit, Failure, Result};
 use super::rebuild::BringUp;
+use crate::error::{Exit, Failure, Result};
 use crate::model::ids::InvalidId;
 use crate::model::source::SourceKey;
 use crate::model::{PointId, UnitName};

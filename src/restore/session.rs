@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::advice::doubts;
-use super::aside::aside;
 use super::choose::choose;
 use super::locate::Located;
-use super::look::{Looked, looked_up};
+use super::look::Looked;
 use super::places::Places;
 use super::plan::{Plan, SourcePlan, check_space, covered, space};
 use super::points::{Point, complete_roots, points};
@@ -196,7 +195,6 @@ impl<'a> Session<'a> {
             sources,
             files: files.plans,
             stops: users.entries,
-            tolerated: users.tolerated,
             space,
             rebuild,
             warnings,
@@ -256,39 +254,8 @@ impl<'a> Session<'a> {
             return Ok(Users::default());
         }
         // What goes elsewhere does not concern the unit that is here.
-        let unit = host
-            .units
-            .iter()
-            .find(|unit| unit.name == record.unit)
-            .filter(|_| !is_elsewhere);
-        let swapped: Vec<Swapped> = sources
-            .iter()
-            .filter(|source| !source.is_apart)
-            .map(|source| Swapped {
-                key: source.key.clone(),
-                path: source.target.clone(),
-            })
-            .collect();
-        let mounted: Vec<PathBuf> = host
-            .containers
-            .iter()
-            .flat_map(|container| &container.mounts)
-            .map(|mount| mount.source.clone())
-            .collect();
-        let real = looked_up(aside(move || {
-            let real = mounted.into_iter().map(|path| {
-                let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-                (path, real)
-            });
-            Ok(real.collect::<BTreeMap<_, _>>())
-        }))
-        .await?;
-        let settings = self.config.unit(record.unit.as_str());
-        let policy = users::Policy {
-            shared: self.config.backup.shared_volumes,
-            stop_timeout_seconds: settings.stop_timeout.as_secs().cast_signed(),
-        };
-        users::find(host, unit, &swapped, &real, policy)
+        let unit = (!is_elsewhere).then_some(&record.unit);
+        users::ask(host, &self.config, unit, &Swapped::all(sources)).await
     }
 }
 

@@ -12,8 +12,11 @@ use super::journal::Swap;
 use crate::error::Result;
 
 /// Makes the staging folder of `swap`, 0700 and without the ACLs that its parent hands down: with `--no-acls` tar
-/// would let every extracted file inherit them.
+/// would let every extracted file inherit them. A safety copy that is put back needs none.
 pub fn make(swap: &Swap) -> Result<()> {
+    if swap.copy.is_some() {
+        return Ok(());
+    }
     in_place(swap, || make_private(&swap.staging))
 }
 

@@ -23,6 +23,8 @@ pub enum Step {
     Swap,
     /// What was there before gets the name it is kept under.
     Keep,
+    /// The record of what is kept goes to the disk.
+    Note,
     /// The journal goes.
     Forget,
     Start,
@@ -48,6 +50,7 @@ impl timeline::Step for Step {
             Self::Decide => "restore_decide",
             Self::Swap => "restore_swap",
             Self::Keep => "restore_keep",
+            Self::Note => "restore_note",
             Self::Forget => "restore_forget",
             Self::Start => "restore_start",
             Self::Settle => "restore_settle",

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::config::SharedVolumes;
+use super::aside::aside;
+use super::look::looked_up;
+use super::plan::SourcePlan;
+use crate::config::{Config, SharedVolumes};
 use crate::discovery::Discovery;
 use crate::error::{Exit, Failure, Result};
 use crate::model::unit::MountKind;
-use crate::model::{Container, ContainerState, SourceKey, Unit};
+use crate::model::{Container, ContainerState, SourceKey, Unit, UnitName};
 use crate::quiesce::Entry;
 
 /// Something that will be swapped, as containers know it.
@@ -16,6 +19,18 @@ pub struct Swapped {
     pub key: SourceKey,
     /// Links resolved.
     pub path: PathBuf,
+}
+
+impl Swapped {
+    /// Those of `sources` that a container could have in use.
+    pub fn all(sources: &[SourcePlan]) -> Vec<Self> {
+        let sources = sources.iter().filter(|source| !source.is_apart);
+        let swapped = sources.map(|source| Self {
+            key: source.key.clone(),
+            path: source.target.clone(),
+        });
+        swapped.collect()
+    }
 }
 
 /// Who is stopped for it.
@@ -40,6 +55,36 @@ enum Use {
 pub struct Policy {
     pub shared: SharedVolumes,
     pub stop_timeout_seconds: i64,
+}
+
+/// By what runs now. All of `unit` that runs is stopped. Blocks no longer than disks may take to answer.
+pub async fn ask(
+    host: &Discovery,
+    config: &Config,
+    unit: Option<&UnitName>,
+    swapped: &[Swapped],
+) -> Result<Users> {
+    let mounted: Vec<PathBuf> = host
+        .containers
+        .iter()
+        .flat_map(|container| &container.mounts)
+        .map(|mount| mount.source.clone())
+        .collect();
+    let real = looked_up(aside(move || {
+        let real = mounted.into_iter().map(|path| {
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            (path, real)
+        });
+        Ok(real.collect::<BTreeMap<_, _>>())
+    }))
+    .await?;
+    let settings = config.unit(unit.map_or("", UnitName::as_str));
+    let policy = Policy {
+        shared: config.backup.shared_volumes,
+        stop_timeout_seconds: settings.stop_timeout.as_secs().cast_signed(),
+    };
+    let unit = unit.and_then(|unit| host.units.iter().find(|known| known.name == *unit));
+    find(host, unit, swapped, &real, policy)
 }
 
 /// `real` resolves the links of what containers have mounted; what isn't in it is as it is.

@@ -1,45 +1,103 @@
-//! The window of a restore: stop, swap all, start. Everything is extracted and on the disk by now.
+//! The window of a restore, and of taking one back: stop, swap all, start. Everything is extracted and on the disk by now.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 
 use futures_util::FutureExt as _;
 
-use super::apply::Applying;
 use super::journal::{JournalFile, Phase};
-use super::plan::SourcePlan;
-use super::step::Step;
+use super::reporter::Reporter;
+use super::step::{Step, Timeline};
 use super::swap;
-use crate::error::Result;
-use crate::model::Source;
+use super::users::{Swapped, Users};
+use crate::config::Config;
+use crate::context::Context;
+use crate::docker::Engine;
+use crate::error::{Failure, Result};
+use crate::model::{BackupId, Source, UnitName};
 use crate::quiesce::{self, Quiesced, RecordFile, cold};
 
-impl Applying<'_> {
-    /// Stops, swaps, starts. The containers are up again when this returns, whatever it returns.
-    pub(super) async fn window(&mut self, file: &mut JournalFile) -> Result<Vec<Option<PathBuf>>> {
-        let session = self.session;
-        let users = session.users_now(&self.plan, &self.recipe.record).await?;
-        self.plan.stops = users.entries;
-        self.plan.tolerated = users.tolerated;
-        if self.plan.stops.is_empty() {
-            return self.swap(file, Ok(()), None).await;
+/// What is known grows from step to step.
+pub struct Window<'a> {
+    cx: &'a Context,
+    config: &'a Config,
+    engine: &'a Engine,
+    pub(super) unit: UnitName,
+    id: BackupId,
+    pub reporter: Reporter,
+    pub timeline: Timeline,
+    pub downtime_seconds: f64,
+    pub still_stopped: Vec<(String, String)>,
+    pub warnings: Vec<String>,
+    pub errors: Vec<String>,
+}
+
+impl<'a> Window<'a> {
+    /// `id` is the restore's own.
+    pub fn new(
+        cx: &'a Context,
+        config: &'a Config,
+        engine: &'a Engine,
+        unit: UnitName,
+        id: BackupId,
+    ) -> Self {
+        Self {
+            reporter: Reporter::new(&cx.ui),
+            cx,
+            config,
+            engine,
+            unit,
+            id,
+            timeline: Timeline::default(),
+            downtime_seconds: 0.0,
+            still_stopped: Vec::new(),
+            warnings: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    pub async fn enter(&mut self, step: Step) {
+        self.reporter.step(&self.unit, step);
+        self.timeline.enter(step).await;
+    }
+
+    pub fn refuse_when_asked_to_end(&self) -> Result<()> {
+        let shutdown = &self.cx.shutdown;
+        if shutdown.is_asked() {
+            return Err(Failure::new(shutdown.exit(), "a signal ended the restore").into());
+        }
+        Ok(())
+    }
+
+    /// Stops, swaps, starts. The containers are up again when this returns, whatever it returns; else where what was
+    /// there before is, one for each swap.
+    pub async fn pass(
+        &mut self,
+        file: &mut JournalFile,
+        swapped: &[Swapped],
+        users: Users,
+    ) -> Result<Vec<Option<PathBuf>>> {
+        let Users {
+            entries, tolerated, ..
+        } = users;
+        let sources: Vec<Source> = swapped.iter().map(as_source).collect();
+        if entries.is_empty() {
+            return self.swap(file, Ok(()), None, &sources, &tolerated).await;
         }
         self.enter(Step::Record).await;
         let record = RecordFile::create(
-            &session.cx.paths.stop_records(),
-            &self.plan.restore_id.to_string(),
-            &self.plan.unit,
-            session.engine.socket(),
-            session.config.backup.start_timeout.as_secs(),
-            self.plan.stops.clone(),
+            &self.cx.paths.stop_records(),
+            &self.id.to_string(),
+            &self.unit,
+            self.engine.socket(),
+            self.config.backup.start_timeout.as_secs(),
+            entries.clone(),
         )?;
         self.enter(Step::Stop).await;
-        let (quiesced, stopped) =
-            quiesce::stop_all(&session.engine, record, &session.cx.shutdown).await;
+        let (quiesced, stopped) = quiesce::stop_all(self.engine, record, &self.cx.shutdown).await;
         // A bug of ours must not leave containers down: a panic is held until they are up.
-        let result = AssertUnwindSafe(self.swap(file, stopped, Some(&quiesced)))
-            .catch_unwind()
-            .await;
+        let swapping = self.swap(file, stopped, Some(&quiesced), &sources, &tolerated);
+        let result = AssertUnwindSafe(swapping).catch_unwind().await;
         if result.is_err() && file.journal.phase == Phase::Swapping {
             // A bug between two swaps: the unit must not start half old and half new.
             let _ = swap::exchange_all(&file.journal.swaps).await;
@@ -53,7 +111,7 @@ impl Applying<'_> {
             self.still_stopped = names.map(|name| (name, String::new())).collect();
         } else {
             self.enter(Step::Start).await;
-            let started = quiesced.start(&session.engine).await;
+            let started = quiesced.start(self.engine).await;
             self.downtime_seconds = started.downtime_seconds;
             self.still_stopped = started.still_stopped;
             self.warnings.extend(started.warnings);
@@ -64,8 +122,8 @@ impl Applying<'_> {
             Err(panic) => std::panic::resume_unwind(panic),
         };
         self.enter(Step::Settle).await;
-        let patience = session.config.backup.start_timeout;
-        let unhealthy = quiesce::start::settle(&session.engine, &self.plan.stops, patience).await;
+        let patience = self.config.backup.start_timeout;
+        let unhealthy = quiesce::start::settle(self.engine, &entries, patience).await;
         self.errors.extend(unhealthy);
         Ok(kept)
     }
@@ -76,6 +134,8 @@ impl Applying<'_> {
         file: &mut JournalFile,
         stopped: Result<()>,
         quiesced: Option<&Quiesced>,
+        sources: &[Source],
+        tolerated: &[String],
     ) -> Result<Vec<Option<PathBuf>>> {
         if stopped.is_err() {
             self.refuse_when_asked_to_end()?;
@@ -83,15 +143,7 @@ impl Applying<'_> {
         stopped?;
         self.enter(Step::ProveCold).await;
         let entries = quiesced.map_or(&[][..], Quiesced::entries);
-        let sources = self.plan.sources.iter().filter(|source| !source.is_apart);
-        let sources: Vec<Source> = sources.map(as_source).collect();
-        cold::prove(
-            &self.session.engine,
-            entries,
-            &sources,
-            &self.plan.tolerated,
-        )
-        .await?;
+        cold::prove(self.engine, entries, sources, tolerated).await?;
         self.refuse_when_asked_to_end()?;
         self.enter(Step::Decide).await;
         file.decide()?;
@@ -109,14 +161,21 @@ impl Applying<'_> {
             kept.push(match swap::keep(swap) {
                 Ok(kept) => kept,
                 Err(error) => {
+                    let content = swap.content();
                     self.warnings.push(format!(
                         "what {} held before is in `{}`: {error:#}",
                         swap.what,
-                        swap.staging.display()
+                        content.display()
                     ));
-                    Some(swap.staging.clone())
+                    Some(content)
                 }
             });
+        }
+        self.enter(Step::Note).await;
+        if let Err(error) = file.note() {
+            self.warnings.push(format!(
+                "what was there before is kept, but `--list-safety` does not know of it: {error:#}"
+            ));
         }
         self.enter(Step::Forget).await;
         if let Err(error) = file.clear() {
@@ -127,11 +186,11 @@ impl Applying<'_> {
 }
 
 /// As the proof of cold wants it.
-fn as_source(source: &SourcePlan) -> Source {
+fn as_source(swapped: &Swapped) -> Source {
     Source {
-        key: source.key.clone(),
-        path: source.target.clone(),
-        is_file: source.is_file,
+        key: swapped.key.clone(),
+        path: swapped.path.clone(),
+        is_file: false,
         destinations: Vec::new(),
         exclude_patterns: Vec::new(),
         is_anonymous: false,

@@ -26,6 +26,9 @@ const EXT_ROOT_INODE: u64 = 2;
 pub struct Within {
     /// Inode number of the target itself: after a boot it may not be mounted yet.
     pub root_inode: u64,
+    /// What the target is to have itself, when the folder with the new entries doesn't have that.
+    #[serde(default)]
+    pub new_root: Option<Attributes>,
     /// Set when swapping begins.
     pub moves: Option<Moves>,
 }
@@ -61,13 +64,16 @@ impl Within {
 
 impl Moves {
     /// What has to be moved when the content of `target` is to be that of the folder `content`.
-    pub fn plan(target: &Path, content: &Path) -> Result<Self> {
+    pub fn plan(target: &Path, content: &Path, within: &Within) -> Result<Self> {
         let mut moves = Self {
             old: entries(target, Own::LeaveOut)?,
             new: entries(content, Own::TakeIn)?,
             stays: Vec::new(),
             old_root: Attributes::of(target)?,
-            new_root: Attributes::of(content)?,
+            new_root: match &within.new_root {
+                Some(given) => given.clone(),
+                None => Attributes::of(content)?,
+            },
         };
         if is_ext_root(target)? && is_without_content(target)? && is_without_content(content)? {
             let is_it = |entry: &Entry| entry.name == LOST_AND_FOUND;

@@ -62,7 +62,9 @@ impl Saved {
     /// From documents that are read already, by their path in a recipe.
     pub fn of_documents(documents: &BTreeMap<String, Value>) -> Self {
         let below = |folder: &str| -> Vec<Value> {
-            let inside = documents.iter().filter(|(path, _)| path.starts_with(folder));
+            let inside = documents
+                .iter()
+                .filter(|(path, _)| path.starts_with(folder));
             inside.map(|(_, document)| document.clone()).collect()
         };
         let images = documents.get("docker/images.json").cloned();

@@ -34,7 +34,7 @@ impl Applying<'_> {
         if requests.is_empty() && volumes.is_empty() {
             return Ok(());
         }
-        self.enter(Step::Networks).await;
+        self.window.enter(Step::Networks).await;
         let name_of = |request: &Value| text(request.at("Name")).to_owned();
         file.add(
             volumes.iter().map(|volume| volume.name.clone()).collect(),
@@ -46,7 +46,7 @@ impl Applying<'_> {
             let made = engine
                 .create_volume(&volume.name, &volume.saved.driver, options, labels)
                 .await;
-            self.errors.extend(unless_lost(made.map(|_| ()))?);
+            self.window.errors.extend(unless_lost(made.map(|_| ()))?);
         }
         let mut made = Vec::new();
         for request in &requests {
@@ -54,7 +54,7 @@ impl Applying<'_> {
             if error.is_none() {
                 made.push(name_of(request));
             }
-            self.errors.extend(error);
+            self.window.errors.extend(error);
         }
         self.join_again(&made).await
     }
@@ -75,7 +75,7 @@ impl Applying<'_> {
                     engine.leave_network(network, &container.id).await?;
                     engine.join_network(network, &container.id, &endpoint).await
                 };
-                self.errors.extend(unless_lost(joined.await)?);
+                self.window.errors.extend(unless_lost(joined.await)?);
             }
         }
         Ok(())
@@ -87,7 +87,7 @@ impl Applying<'_> {
             return;
         }
         if let Err(error) = self.make_container().await {
-            self.errors.push(format!("{error:#}"));
+            self.window.errors.push(format!("{error:#}"));
             self.plan.rebuild.start = None;
             self.plan.next_steps = self.plan.rebuild.next_steps(&self.recipe.record);
         }
@@ -97,7 +97,7 @@ impl Applying<'_> {
         if !self.is_wanted(&start).await {
             return;
         }
-        self.enter(Step::Up).await;
+        self.window.enter(Step::Up).await;
         let result = match &start {
             Start::Compose(up) => self.docker(&up.args()).await,
             Start::Container { name } => self.session.engine.start(name).await.map(|_| ()),
@@ -107,12 +107,12 @@ impl Applying<'_> {
                 self.is_up = true;
                 self.plan.next_steps.clear();
                 if let Err(error) = self.see_it_settle().await {
-                    self.errors.push(format!("{error:#}"));
+                    self.window.errors.push(format!("{error:#}"));
                 }
             }
             Err(error) => {
                 let unit = &self.plan.unit;
-                self.errors.push(format!(
+                self.window.errors.push(format!(
                     "unit `{unit}` is restored, but was not started: {error:#}"
                 ));
                 if let Start::Compose(up) = &start {
@@ -132,11 +132,11 @@ impl Applying<'_> {
                     Start::Container { .. } => "start its container".to_owned(),
                 };
                 let question = format!("The data of `{}` is back. Now {what}?", self.plan.unit);
-                self.reporter.rest();
+                self.window.reporter.rest();
                 // No answer is a no: nothing is lost by that.
                 let shutdown = &self.session.cx.shutdown;
                 let answer = prompt::confirm(&question, "--up", shutdown).await;
-                self.reporter.resume();
+                self.window.reporter.resume();
                 answer.is_ok()
             }
         }
@@ -166,7 +166,7 @@ impl Applying<'_> {
             .create_container(&container.name, &container.request.body)
             .await?;
         for warning in made.warnings {
-            self.warnings.push(format!(
+            self.window.warnings.push(format!(
                 "Docker says of container `{}`: {}",
                 container.name,
                 printable(&warning)
@@ -189,7 +189,7 @@ impl Applying<'_> {
             args,
             session.config.docker.compose_timeout,
             &session.cx.shutdown,
-            |line| self.reporter.say(line),
+            |line| self.window.reporter.say(line),
         )
         .await
     }
@@ -217,7 +217,7 @@ impl Applying<'_> {
         {
             match containers.iter().find(|container| is_it(container, member)) {
                 Some(container) => entries.push(Entry::new(container, 0, 0)),
-                None => self.warnings.push(format!(
+                None => self.window.warnings.push(format!(
                     "container `{}` was saved, but is not here now: is its service in a profile, or gone from the compose file?",
                     printable(&member.name)
                 )),
@@ -225,7 +225,7 @@ impl Applying<'_> {
         }
         let patience = self.session.config.backup.start_timeout;
         let unhealthy = quiesce::start::settle(&self.session.engine, &entries, patience).await;
-        self.errors.extend(unhealthy);
+        self.window.errors.extend(unhealthy);
         Ok(())
     }
 }

@@ -1,0 +1,154 @@
+//! Removes safety copies for good. Follows no link, enters no other file system, and touches nothing but what has the
+//! name that we gave and the inode number that was written down.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::list::{State, state};
+use super::record::{self, Replaced, Restored};
+use super::{Choice, Mode, no_such_restore, records};
+use crate::context::Context;
+use crate::discovery::mount_table::MountTable;
+use crate::error::{Exit, Failure, Result, exit_of};
+use crate::lock::Lock;
+use crate::model::{BackupId, UnitName};
+use crate::restore::aside::aside;
+use crate::restore::attributes::keep_time;
+use crate::restore::marks;
+use crate::state as files;
+use crate::ui::{prompt, text};
+
+pub async fn run(
+    cx: &Context,
+    journals: &Path,
+    choice: Choice,
+    unit: Option<&UnitName>,
+    mode: Mode,
+) -> Result<u8> {
+    let _lock = Lock::take(&cx.paths.runtime, "restore --discard-safety")?;
+    let mut records = records(cx, journals, unit)?;
+    if let Choice::Id(id) = choice {
+        records.retain(|record| record.id == id);
+        if records.is_empty() {
+            return Err(no_such_restore(&format!("restore {id}")).into());
+        }
+    }
+    let paths: Vec<&Path> = records
+        .iter()
+        .flat_map(Restored::copies)
+        .map(|(_, path, _)| path)
+        .filter(|path| path.symlink_metadata().is_ok())
+        .collect();
+    if mode == Mode::DryRun {
+        show(cx, "Would remove", "would_remove", &paths);
+        return Ok(0);
+    }
+    if mode == Mode::Ask && !paths.is_empty() {
+        let places = text::count(paths.len(), "place");
+        let question = format!("Remove what is kept in {places}, for good?");
+        prompt::confirm(&question, "--yes", &cx.shutdown).await?;
+    }
+    let mut removed: Vec<PathBuf> = Vec::new();
+    for restored in &records {
+        let result = remove_all(cx, restored, &mut removed).await;
+        if let Err(error) =
+            result.and_then(|()| files::remove(&record::path(journals, restored.id)))
+        {
+            show_removed(cx, &removed);
+            let exit = match exit_of(&error) {
+                Exit::Unexpected => Exit::UnitsFailed,
+                exit => exit,
+            };
+            return Err(Failure::new(
+                exit,
+                format!("what restore {} keeps was not all removed", restored.id),
+            )
+            .hint("what is left is listed by `kopi-docka restore --list-safety`")
+            .caused_by(error)
+            .into());
+        }
+    }
+    show_removed(cx, &removed);
+    Ok(0)
+}
+
+fn show_removed(cx: &Context, removed: &[PathBuf]) {
+    let paths: Vec<&Path> = removed.iter().map(PathBuf::as_path).collect();
+    show(cx, "Removed", "removed", &paths);
+}
+
+fn show(cx: &Context, words: &str, name: &str, paths: &[&Path]) {
+    if cx.ui.json {
+        cx.ui.answer_json(&json!({ name: paths }));
+        return;
+    }
+    if paths.is_empty() {
+        cx.ui.answer("There is nothing to remove.");
+    }
+    for path in paths {
+        cx.ui.answer(format!("{words} `{}`", path.display()));
+    }
+}
+
+async fn remove_all(cx: &Context, restored: &Restored, removed: &mut Vec<PathBuf>) -> Result<()> {
+    for (replaced, path, inode) in restored.copies() {
+        let (replaced, owned, id) = (replaced.clone(), path.to_owned(), restored.id);
+        let removing = aside(move || remove(&replaced, &owned, inode, id));
+        let was_there = tokio::select! {
+            biased;
+            // What is left stays in the record, with the number by which it is known.
+            () = cx.shutdown.asked() => {
+                return Err(Failure::new(cx.shutdown.exit(), "a signal ended the removing").into());
+            }
+            was_there = removing => was_there?,
+        };
+        if was_there {
+            removed.push(path.to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Says whether there was anything. Blocks.
+fn remove(replaced: &Replaced, path: &Path, inode: u64, id: BackupId) -> Result<bool> {
+    match state(path, inode)? {
+        State::Gone => return Ok(false),
+        State::Kept if marks::is_copy_of(path, &replaced.target, id) => {}
+        _ => anyhow::bail!(
+            "`{}` is not what the restore left there: look at it, and remove it by hand",
+            path.display()
+        ),
+    }
+    let mounts = MountTable::read();
+    let is_mounted = mounts.of(path).is_some_and(|entry| entry.point == path);
+    if is_mounted || mounts.below(path).next().is_some() {
+        anyhow::bail!(
+            "another file system is mounted in `{}`: unmount it first",
+            path.display()
+        );
+    }
+    let work = || {
+        let removed = if path.symlink_metadata()?.is_dir() {
+            std::fs::remove_dir_all(path)
+        } else {
+            std::fs::remove_file(path)
+        };
+        match removed {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("`{}` can't be removed", path.display()))
+            }
+            _ => Ok(()),
+        }
+    };
+    let folder = path.parent().unwrap_or(path);
+    if path.starts_with(&replaced.target) {
+        keep_time(&replaced.target, work)?;
+    } else {
+        work()?;
+    }
+    files::sync_folder(folder)?;
+    Ok(true)
+}

@@ -4,6 +4,7 @@ use super::dumps::Dumps;
 use super::members::Members;
 use crate::model::SourceKey;
 use crate::model::point::{PartKind, SourceRecord};
+use crate::ui::text::printable;
 
 /// One sentence each, of `sources` alone.
 pub fn of_sources(sources: &[SourceRecord]) -> Vec<String> {
@@ -41,7 +42,7 @@ pub fn of_rest(members: &Members, dumps: &Dumps, needs_dumps: bool) -> Vec<Strin
     if let Some(Some(manifest)) = members.docker_config {
         notes.push(format!(
             "the engine's own configuration ({}) is in snapshot {} and is not restored: compare it by hand with `/etc/docker`",
-            manifest.tag("files").unwrap_or("daemon.json"),
+            printable(manifest.tag("files").unwrap_or("daemon.json")),
             manifest.id
         ));
     }
@@ -49,7 +50,7 @@ pub fn of_rest(members: &Members, dumps: &Dumps, needs_dumps: bool) -> Vec<Strin
         for (container, variables) in dumps.redacted() {
             notes.push(format!(
                 "the Python tool did not keep the values of these variables of container `{container}`, they have to be given again: {}",
-                variables.join(", ")
+                printable(&variables.join(", "))
             ));
         }
     }

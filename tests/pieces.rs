@@ -200,6 +200,140 @@ fn the_recipe_alone_puts_compose_files_back_and_touches_no_data() {
     assert_eq!(since(&saved.stack), since_before);
 }
 
+/// A project of the real compose, with bind mounts inside and outside of its folder and a volume of each kind.
+struct Project {
+    world: World,
+    stack: Stack,
+    outside: PathBuf,
+}
+
+impl Project {
+    fn new() -> Self {
+        let world = World::new();
+        world.init();
+        let outside = world.dir("elsewhere/media");
+        let inside = world.dir("stacks/web/conf");
+        let stack = world
+            .stack("web")
+            .network()
+            .service("db", |s| {
+                s.volume("data", "/data")
+                    .bind(&inside, "/conf:ro")
+                    .bind(&outside, "/media")
+            })
+            .service("app", |s| s.depends_on("db", "service_started"))
+            .up_with_compose();
+        for folder in [&stack.volume_path("data"), &inside, &outside] {
+            fs::write(folder.join("file"), "saved").unwrap();
+        }
+        world.backup(&stack);
+        for folder in [&stack.volume_path("data"), &inside, &outside] {
+            fs::write(folder.join("file"), "later").unwrap();
+        }
+        Self {
+            world,
+            stack,
+            outside,
+        }
+    }
+
+    fn docker(&self, args: &[&str]) -> String {
+        self.world.docker(args).text()
+    }
+
+    /// What a container sees of the three.
+    fn seen(&self, container: &str) -> String {
+        let files = ["/data/file", "/conf/file", "/media/file"];
+        self.docker(&[&["exec", container, "cat"][..], &files].concat())
+    }
+
+    fn containers(&self, project: &str) -> String {
+        let label = format!("label=com.docker.compose.project={project}");
+        let format = "{{.ID}} {{.Names}} {{.Status}}";
+        self.docker(&["ps", "--no-trunc", "--filter", &label, "--format", format])
+    }
+
+    /// `docker compose up -d` as somebody would type it in `folder`, which must find nothing to do.
+    fn assert_compose_is_content(&self, project: &str, folder: &Path) {
+        let ids = |text: String| -> Vec<String> {
+            let mut ids: Vec<String> = text
+                .lines()
+                .map(|line| line.split(' ').next().unwrap().to_owned())
+                .collect();
+            ids.sort();
+            ids
+        };
+        let before = ids(self.containers(project));
+        assert_eq!(before.len(), 2);
+        let up = ["compose", "--project-name", project, "up", "-d"];
+        let done = self.world.docker(&up).directory(folder).stderr_any().ok();
+        let said = done.stderr().to_lowercase();
+        assert!(!said.contains("warn"), "{said}");
+        assert_eq!(ids(self.containers(project)), before, "{said}");
+    }
+}
+
+#[test]
+fn a_copy_lives_beside_its_original_and_shares_nothing_with_it() {
+    let project = Project::new();
+    let (world, stack) = (&project.world, &project.stack);
+    let since_before = since(stack);
+    let (name, folder) = (world.name("copy"), world.path("homes/copy"));
+    let to = ["--target", folder.to_str().unwrap(), "--project", &name];
+    restore(world, stack, &[&to[..], &["--up"]].concat())
+        .stderr_any()
+        .ok();
+    let copy = format!("{name}-db-1");
+    assert_eq!(project.seen(&copy), "savedsavedsaved");
+    assert_eq!(
+        project.seen(&stack.container("db")),
+        "laterlaterlater",
+        "the original"
+    );
+    assert_eq!(since(stack), since_before);
+    project.assert_compose_is_content(&name, &folder);
+    // What the copy writes stays with the copy.
+    world
+        .docker(&["exec", &copy, "sh", "-c", "echo more >/media/more"])
+        .ok();
+    assert!(!project.outside.join("more").exists());
+    // The name is taken now, and so is the folder.
+    restore(world, stack, &to)
+        .stderr(format!("there are containers of `{name}`"))
+        .stderr_any()
+        .code(3);
+    let fresh = world.path("homes/fresh");
+    restore(world, stack, &["--target", fresh.to_str().unwrap()])
+        .stderr("there are containers of")
+        .stderr("--project NAME")
+        .stderr_any()
+        .code(3);
+    assert!(!fresh.exists());
+}
+
+#[test]
+fn a_unit_moves_to_another_folder_with_all_that_it_has() {
+    let project = Project::new();
+    let (world, stack) = (&project.world, &project.stack);
+    stack.wipe();
+    fs::remove_dir_all(stack.dir()).unwrap();
+    fs::remove_dir_all(&project.outside).unwrap();
+    let folder = world.path("homes/moved");
+    let target = ["--target", folder.to_str().unwrap()];
+    restore(world, stack, &[&target[..], &["--up"]].concat())
+        .stderr_any()
+        .ok();
+    assert_eq!(project.seen(&stack.container("db")), "savedsavedsaved");
+    assert!(!stack.dir().exists(), "the old folder is not made again");
+    assert!(!project.outside.exists());
+    project.assert_compose_is_content(stack.unit(), &folder);
+    // The next backup and restore find it where it is now.
+    world.backup(stack);
+    fs::write(folder.join("conf/file"), "broken").unwrap();
+    restore(world, stack, &[]).stderr_any().ok();
+    assert_eq!(project.seen(&stack.container("db")), "savedsavedsaved");
+}
+
 #[test]
 fn what_the_flags_can_not_mean_is_said() {
     let world = World::new();

@@ -53,15 +53,7 @@ fn restore(world: &World, unit: &str, more: &[&str]) -> Run {
         "--backup-id",
         "latest",
     ];
-    with_compose(world.kd(&[&args[..], more].concat()))
-}
-
-/// Where the compose plugin is, for the program's own `docker`.
-fn with_compose(run: Run) -> Run {
-    match std::env::var_os("DOCKER_CONFIG") {
-        Some(config) => run.env("DOCKER_CONFIG", config),
-        None => run,
-    }
+    world.kd(&[&args[..], more].concat())
 }
 
 fn report(world: &World, unit: &str, more: &[&str]) -> Value {
@@ -74,7 +66,7 @@ fn report(world: &World, unit: &str, more: &[&str]) -> Value {
         "--backup-id",
         "latest",
     ];
-    let run = with_compose(world.kd(&[&args[..], more].concat()));
+    let run = world.kd(&[&args[..], more].concat());
     let done = run.stdout_any().stderr_any().run();
     last_report(&done)
 }

@@ -90,7 +90,7 @@ impl Planner<'_> {
 
     fn plan_one(&self, path: &Path, role: FileRole, id: BackupId) -> Result<FilePlan> {
         let target = if self.places.is_move() && self.places.inside(path).is_some() {
-            let place = self.places.path(path)?;
+            let place = self.places.file(path)?;
             let target = target::look(&place, self.mounts, self.forbidden)?;
             new_home::check_target(&target, self.places.folder())?;
             target

@@ -2,7 +2,7 @@
 //! they are stopped for as long as a few renames take.
 //!
 //! Reading order: [`request`] (what is wanted, where to) or [`wizard`] (asks for it) → [`points`], [`choose`] (which point) →
-//! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`], [`locate`] by name, [`look`] at the disks with [`names`], [`target`],
+//! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`] with [`overlay`], [`locate`] by name, [`look`] at the disks with [`names`], [`target`],
 //! [`new_home`], [`pieces`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`],
 //! [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`] and, for what can't be renamed, [`within`], [`outcome`]) →
 //! [`report`], [`reporter`]; [`replay`] is for what a killed one left.
@@ -23,6 +23,7 @@ pub mod marks;
 mod names;
 mod new_home;
 mod outcome;
+mod overlay;
 mod pieces;
 mod places;
 mod plan;

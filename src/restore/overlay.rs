@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::places::Places;
+use super::rebuild::Saved;
+use super::recipe::Recipe;
 use crate::discovery::{labels, place};
-use crate::error::Result;
-use crate::model::UnitName;
+use crate::error::{Exit, Failure, Result};
+use crate::model::point::SourceRecord;
+use crate::model::{SourceKey, UnitName};
 
 /// Compose finds it by itself beside a file with one of [`DEFAULT_FILES`].
 const FOUND_BY_ITSELF: &str = "compose.override.yaml";
@@ -23,8 +26,49 @@ const DEFAULT_FILES: [&str; 4] = [
     "docker-compose.yml",
 ];
 
+/// Adds the overlay to the files of `recipe`. Returns the paths of the bind mounts that move.
+pub fn write(
+    recipe: &mut Recipe,
+    saved: &Saved,
+    places: &Places,
+    sources: &[SourceRecord],
+) -> Result<Vec<PathBuf>> {
+    let binds: Vec<PathBuf> = sources
+        .iter()
+        .filter_map(|source| match &source.key {
+            SourceKey::Bind { path } => Some(path.clone()),
+            SourceKey::Volume { .. } => None,
+        })
+        .collect();
+    let unit = recipe.record.unit.clone();
+    let Some(project) = &recipe.record.project else {
+        if places.project().is_some() {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("`{unit}` is no compose project: `--project` can't make a copy of it"),
+            )
+            .hint("`--volume`, several times, with `--target DIR` takes its data as plain folders")
+            .into());
+        }
+        return Ok(binds);
+    };
+    let overlay = overlay(&unit, &saved.containers, places, &binds)?;
+    let (Some(overlay), Some(folder)) = (overlay, &project.working_dir) else {
+        return Ok(binds);
+    };
+    let mut path = folder.join(file_name(&project.compose_files));
+    let mut number = 2;
+    while recipe.record.files.iter().any(|file| file.path == path) {
+        path = folder.join(format!("compose.kopi-docka-{number}.yaml"));
+        number += 1;
+    }
+    let text = format!("# Written by kopi-docka: what is different in this folder.\n{overlay:#}\n");
+    recipe.add_compose_file(path, text.as_bytes())?;
+    Ok(binds)
+}
+
 /// The name of the overlay beside `files`, the project's own in order.
-pub fn file_name(files: &[PathBuf]) -> &'static str {
+fn file_name(files: &[PathBuf]) -> &'static str {
     let is_default = |file: &PathBuf| {
         file.file_name()
             .is_some_and(|name| DEFAULT_FILES.iter().any(|default| name == *default))
@@ -37,7 +81,7 @@ pub fn file_name(files: &[PathBuf]) -> &'static str {
 
 /// The overlay, as JSON, which is YAML; `None` when nothing is different. `containers` are as `docker inspect` had them,
 /// `restored` the paths of the bind mounts that move.
-pub fn overlay(
+fn overlay(
     unit: &UnitName,
     containers: &[Value],
     places: &Places,
@@ -144,14 +188,18 @@ mod tests {
 
     fn overlaid(places: &Places, containers: &[Value]) -> Option<Value> {
         let restored = ["/opt/web/data", "/srv/media"].map(PathBuf::from);
-        overlay(&UnitName::parse("web").unwrap(), containers, places, &restored).unwrap()
+        overlay(
+            &UnitName::parse("web").unwrap(),
+            containers,
+            places,
+            &restored,
+        )
+        .unwrap()
     }
 
     #[test]
     fn binds_move_and_what_was_not_saved_stays() {
-        let bind = |source: &str, target: &str, rw: bool| {
-            json!({"Type": "bind", "Source": source, "Destination": target, "RW": rw, "Propagation": "rprivate"})
-        };
+        let bind = |source: &str, target: &str, rw: bool| json!({"Type": "bind", "Source": source, "Destination": target, "RW": rw, "Propagation": "rprivate"});
         let mounts = json!([
             bind("/opt/web/data", "/data", true),
             bind("/srv/media/films", "/films", false),
@@ -190,7 +238,11 @@ mod tests {
         let name = |files: &[&str]| file_name(&files.iter().map(PathBuf::from).collect::<Vec<_>>());
         assert_eq!(name(&["/a/compose.yaml"]), "compose.override.yaml");
         assert_eq!(name(&["/a/docker-compose.yml"]), "compose.override.yaml");
-        for other in [&["/a/prod.yaml"][..], &["/a/compose.yaml", "/a/compose.override.yaml"], &[]] {
+        for other in [
+            &["/a/prod.yaml"][..],
+            &["/a/compose.yaml", "/a/compose.override.yaml"],
+            &[],
+        ] {
             assert_eq!(name(other), "compose.kopi-docka.yaml");
         }
     }

@@ -143,6 +143,14 @@ impl Places {
         })
     }
 
+    /// Where a file goes that was at `path`: those outside of the project stay where they are, others may have them in use.
+    pub fn file(&self, path: &Path) -> Result<PathBuf> {
+        match self.inside(path) {
+            Some(_) => self.path(path),
+            None => Ok(path.to_owned()),
+        }
+    }
+
     /// `path` below the project's working directory.
     pub fn inside<'a>(&self, path: &'a Path) -> Option<&'a Path> {
         path.strip_prefix(self.working_dir.as_ref()?).ok()

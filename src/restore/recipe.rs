@@ -17,7 +17,7 @@ use crate::backup::WORK_PREFIX;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Entry, Kopia, Manifest};
 use crate::model::ObjectId;
-use crate::model::point::{FORMAT, PointRecord, RECORD_FILE, SourceRecord};
+use crate::model::point::{FORMAT, FileRecord, FileRole, PointRecord, RECORD_FILE, SourceRecord};
 
 /// How many kopia processes fetch files.
 const AT_ONCE: usize = 4;
@@ -239,6 +239,21 @@ impl Recipe {
             return Ok(Err("the point names it, but does not have it".to_owned()));
         };
         keep_copy(path, copy, &bytes, &entry)
+    }
+
+    /// Adds a file that was not saved but made, as the last compose file of the project.
+    pub fn add_compose_file(&mut self, path: PathBuf, bytes: &[u8]) -> Result<()> {
+        let copy = self.folder.path().join("overlay");
+        std::fs::write(&copy, bytes).context("a work file can't be written")?;
+        if let Some(project) = &mut self.record.project {
+            project.compose_files.push(path.clone());
+        }
+        self.record.files.push(FileRecord {
+            path: path.clone(),
+            role: FileRole::Compose,
+        });
+        self.files.insert(path, Ok(copy));
+        Ok(())
     }
 
     /// Whether [`Recipe::bring_files`] brought any.

@@ -7,9 +7,11 @@ use super::advice::doubts;
 use super::choose::choose;
 use super::locate::Located;
 use super::look::Looked;
+use super::overlay;
 use super::places::Places;
 use super::plan::{Plan, SourcePlan, check_space, covered, space};
 use super::points::{Point, complete_roots, points};
+use super::rebuild::Saved;
 use super::recipe::{self, Recipe};
 use super::request::{Destination, Request, What};
 use super::target::Target;
@@ -115,8 +117,15 @@ impl<'a> Session<'a> {
         let places = self
             .places(request, &recipe, &mut sources, &mut warnings)
             .await?;
+        let mut saved = if request.is_whole_unit() {
+            recipe.saved(kopia).await?
+        } else {
+            Saved::default()
+        };
         if places.is_move() {
             refuse_to_move_what_is_here(&host, request)?;
+            let binds = overlay::write(&mut recipe, &saved, &places, &sources)?;
+            saved.relocate(&request.unit, &places, &binds)?;
         }
         let located = self
             .locate(&sources, &recipe, &places, &mut warnings)
@@ -179,7 +188,9 @@ impl<'a> Session<'a> {
             .users(&host, &recipe.record, &sources, places.folder().is_some())
             .await?;
         warnings.extend(users.warnings);
-        let rebuild = self.rebuild(&host, &recipe, request, id).await?;
+        let rebuild = self
+            .rebuild(&host, &recipe, &saved, request, &places, id)
+            .await?;
         warnings.extend(rebuild.warnings.iter().cloned());
         let next_steps = rebuild.next_steps(&recipe.record);
         let plan = Plan {

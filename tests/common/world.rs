@@ -136,6 +136,8 @@ impl World {
     #[track_caller]
     pub fn kd(&self, args: &[&str]) -> Run {
         self.refuse_what_would_touch_others(args);
+        // Where the Compose plugin is.
+        let docker_config = std::env::var_os("DOCKER_CONFIG").unwrap_or_default();
         Run::new(env!("CARGO_BIN_EXE_kopi-docka"))
             .arg("--config")
             .arg(self.config_path())
@@ -144,6 +146,7 @@ impl World {
             .env("HOME", self.path("home"))
             .env("KOPI_DOCKA_STATE_DIRECTORY", self.path("state"))
             .env("KOPI_DOCKA_RUNTIME_DIRECTORY", self.path("run"))
+            .env("DOCKER_CONFIG", docker_config)
             .env("LC_ALL", "C")
     }
 

@@ -11,9 +11,13 @@ use tokio::net::unix::pipe::Receiver;
 
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::PointRecord;
+use crate::restore::places::Places;
 use crate::shutdown::Shutdown;
 use crate::tool::{self, Child, Output, Spec};
 use crate::ui::text::printable;
+
+/// How long `docker` may take to say its version.
+const ASK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Of what `docker` said, for an error.
 const KEPT_LINES: usize = 20;
@@ -57,6 +61,24 @@ impl ComposeUp {
         })
     }
 
+    /// As it is in the unit's new home.
+    pub fn relocated(self, places: &Places) -> Result<Self> {
+        let all = |paths: Vec<PathBuf>| -> Result<Vec<PathBuf>> {
+            paths.iter().map(|path| places.file(path)).collect()
+        };
+        Ok(Self {
+            project: places
+                .project()
+                .map_or(self.project, |project| project.to_string()),
+            directory: self
+                .directory
+                .map(|directory| places.file(&directory))
+                .transpose()?,
+            files: all(self.files)?,
+            env_files: all(self.env_files)?,
+        })
+    }
+
     /// What follows `docker`.
     pub fn args(&self) -> Vec<String> {
         let mut words = vec![
@@ -86,15 +108,38 @@ impl ComposeUp {
     }
 }
 
-fn host(socket: &Path) -> String {
-    format!("unix://{}", socket.display())
-}
-
-pub fn find() -> Result<PathBuf> {
+fn find() -> Result<PathBuf> {
     tool::find(
         "docker",
         "install Docker's command-line client: https://docs.docker.com/engine/install/",
     )
+}
+
+/// Refuses a `docker` that doesn't know `compose`.
+pub async fn check() -> Result<()> {
+    let spec = with_environment(Spec::new(&find()?)).args(["compose", "version"]);
+    let finished = tool::run(spec, ASK_PATIENCE).await?;
+    if finished.ended.status.success() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Program,
+        "`docker compose` is missing, so the unit could not be started",
+    )
+    .hint("install the Compose plugin: https://docs.docker.com/compose/install/linux/")
+    .hint("leave `--up` away to restore the data all the same")
+    .note("nothing was touched")
+    .caused_by(anyhow::anyhow!("{}", finished.ended.stderr))
+    .into())
+}
+
+fn with_environment(mut spec: Spec) -> Spec {
+    for name in PASSED_ON {
+        if let Some(value) = std::env::var_os(name) {
+            spec = spec.env(name, value);
+        }
+    }
+    spec
 }
 
 /// Runs `docker` and passes on every line that it says. It is ended with its group when it takes longer than `limit` or a
@@ -106,15 +151,9 @@ pub async fn docker(
     shutdown: &Shutdown,
     say: impl Fn(&str),
 ) -> Result<()> {
-    let mut spec = Spec::new(&find()?)
-        .arg("--host")
-        .arg(host(socket))
+    let spec = with_environment(Spec::new(&find()?))
+        .arg(format!("--host=unix://{}", socket.display()))
         .args(args);
-    for name in PASSED_ON {
-        if let Some(value) = std::env::var_os(name) {
-            spec = spec.env(name, value);
-        }
-    }
     let pipe = tool::pipe()?;
     // One pipe for both: what it says stays in order.
     let spec = spec

@@ -4,7 +4,7 @@
 //! repository: it goes to Docker as a value, and to a terminal with its control characters escaped.
 //!
 //! Reading order: [`saved`] (what the point has) → [`plan`] ([`networks`] with [`subnet`], [`images`], [`conflicts`] with [`ports`],
-//! [`container`]) → [`show`] → [`up`] (carries it out, with [`compose`] and [`run_line`]).
+//! [`container`]; [`relocated`] when it goes elsewhere) → [`show`] → [`up`] (carries it out, with [`compose`] and [`run_line`]).
 
 mod compose;
 mod conflicts;
@@ -13,6 +13,7 @@ mod images;
 mod networks;
 mod plan;
 mod ports;
+mod relocated;
 mod run_line;
 mod saved;
 mod show;
@@ -63,6 +64,9 @@ pub struct Rebuild {
     /// The unit has containers here.
     #[serde(skip)]
     pub is_here: bool,
+    /// Pieces go to a folder of their own: there is nothing to start.
+    #[serde(skip)]
+    pub is_elsewhere: bool,
     /// What was saved of the unit's containers: they should be there when it is up.
     #[serde(skip)]
     pub members: Vec<Member>,
@@ -129,7 +133,7 @@ impl Rebuild {
 
     /// How the unit comes to life where it has no containers.
     pub fn next_steps(&self, record: &PointRecord) -> Vec<String> {
-        if self.is_here {
+        if self.is_here || self.is_elsewhere {
             return Vec::new();
         }
         let step = match (&self.start, &self.container) {

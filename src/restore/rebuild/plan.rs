@@ -16,10 +16,11 @@ use crate::discovery::{Discovery, labels};
 use crate::docker::json::Json as _;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::PointRecord;
-use crate::model::{BackupId, SourceKey, UnitKind};
+use crate::model::{BackupId, SourceKey, UnitKind, UnitName};
 use crate::restore::aside::aside;
 use crate::restore::look::looked_up;
 use crate::restore::names::check_name;
+use crate::restore::places::Places;
 use crate::restore::plan::NewVolume;
 use crate::restore::recipe::Recipe;
 use crate::restore::request::Request;
@@ -32,47 +33,58 @@ impl Session<'_> {
         &self,
         host: &Discovery,
         recipe: &Recipe,
+        saved: &Saved,
         request: &Request,
+        places: &Places,
         id: BackupId,
     ) -> Result<Rebuild> {
         let record = &recipe.record;
+        let name = places.project().unwrap_or(&record.unit);
         let is_here = host
             .units
             .iter()
-            .any(|unit| unit.name == record.unit && !unit.containers.is_empty());
+            .any(|unit| unit.name == *name && !unit.containers.is_empty());
         if !request.is_whole_unit() {
             return Ok(Rebuild {
                 is_here,
+                is_elsewhere: places.folder().is_some(),
                 ..Rebuild::default()
             });
         }
-        let saved = recipe.saved(&self.repository.kopia).await?;
         let (listed, networks_here) =
             tokio::try_join!(self.engine.raw_containers(), self.engine.raw_networks())?;
         let mut plan = Rebuild {
             is_here,
-            members: members(&saved),
+            members: members(saved),
             bring_up: request.bring_up,
             warnings: saved.problems.clone(),
             ..Rebuild::default()
         };
         plan.networks = networks::plan(
-            &saved,
+            saved,
             &networks_here,
             &mut plan.warnings,
             &mut plan.conflicts,
         );
-        plan.images = images::plan(&self.engine, &saved).await?;
+        plan.images = images::plan(&self.engine, saved).await?;
         plan.warnings
             .extend(plan.images.iter().filter_map(ImagePlan::warning));
-        plan.volumes = self.volumes(recipe, &saved, &mut plan.warnings).await?;
-        let others = others(record, &saved, listed).await?;
-        plan.conflicts.extend(conflicts::find(&saved, &others));
+        plan.volumes = self
+            .volumes(recipe, saved, places, &mut plan.warnings)
+            .await?;
+        let others = others(record.kind, name, saved, listed).await?;
+        plan.conflicts.extend(conflicts::find(saved, &others));
         match record.kind {
-            UnitKind::Stack => plan.start = ComposeUp::of(record).map(Start::Compose),
-            UnitKind::Standalone => self.plan_container(record, &saved, &others, id, &mut plan),
+            UnitKind::Stack => {
+                let up = ComposeUp::of(record).map(|up| up.relocated(places));
+                plan.start = up.transpose()?.map(Start::Compose);
+            }
+            UnitKind::Standalone => self.plan_container(record, saved, &others, id, &mut plan),
         }
         self.settle_start(record, &mut plan)?;
+        if plan.bring_up == BringUp::Yes && matches!(plan.start, Some(Start::Compose(_))) {
+            compose::check().await?;
+        }
         Ok(plan)
     }
 
@@ -81,8 +93,13 @@ impl Session<'_> {
         &self,
         recipe: &Recipe,
         saved: &Saved,
+        places: &Places,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<NewVolume>> {
+        if places.project().is_some() {
+            // Compose makes those of a copy by itself, under the copy's name.
+            return Ok(Vec::new());
+        }
         let has_data = |name: &str| {
             let keys = recipe.record.sources.iter().map(|source| &source.key);
             keys.into_iter()
@@ -209,7 +226,6 @@ impl Session<'_> {
                 .extend(plan.conflicts.iter().map(ToString::to_string));
             return Ok(());
         }
-        compose::find()?;
         let (certain, rest): (Vec<&Conflict>, Vec<&Conflict>) = plan
             .conflicts
             .iter()
@@ -262,9 +278,14 @@ fn refusal(inspect: &Value, plan: &Rebuild, others: &Others) -> Option<String> {
 }
 
 /// Who and what is here besides the unit.
-async fn others(record: &PointRecord, saved: &Saved, listed: Vec<Value>) -> Result<Others> {
-    let is_stack = record.kind == UnitKind::Stack;
-    let unit = record.unit.as_str();
+async fn others(
+    kind: UnitKind,
+    unit: &UnitName,
+    saved: &Saved,
+    listed: Vec<Value>,
+) -> Result<Others> {
+    let is_stack = kind == UnitKind::Stack;
+    let unit = unit.as_str();
     // What a container publishes, ours or theirs, is no process of the host.
     let published: Vec<Published> = listed.iter().flat_map(Published::of_listed).collect();
     let wanted: Vec<Published> = saved

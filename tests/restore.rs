@@ -1030,3 +1030,132 @@ fn a_point_that_means_harm_reaches_nothing_outside() {
     forger.restore(&id).ok();
     assert_eq!(fs::read_to_string(target.join("evil")).unwrap(), "evil");
 }
+
+/// A member of a tar archive, as `tar` itself would never write it.
+fn member(name: &str, kind: u8, link: &str, mode: &str, content: &[u8]) -> Vec<u8> {
+    let mut header = vec![0; 512];
+    let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
+    put(0, name.as_bytes());
+    put(100, mode.as_bytes());
+    put(108, b"0000000\x000000000\0");
+    put(124, format!("{:011o}", content.len()).as_bytes());
+    put(136, b"00000000000");
+    put(148, b"        ");
+    put(156, &[kind]);
+    put(157, link.as_bytes());
+    put(257, b"ustar\x0000");
+    // Of a device: 1, 3, which is /dev/null.
+    put(329, b"0000001\x000000003\0");
+    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    header.extend(content);
+    header.resize(header.len().next_multiple_of(512), 0);
+    header
+}
+
+#[test]
+fn an_archive_reaches_nothing_outside_and_what_is_no_plain_file_comes_back_as_it_was() {
+    let forger = Forger::new();
+    let world = &forger.world;
+    let outside = world.dir("outside");
+    let secret = outside.join("secret");
+    fs::write(&secret, "secret").unwrap();
+    let before = oracle::manifest(&outside);
+    let target = world.dir("binds/target");
+    let data = serde_json::json!({ "type": "bind", "path": target });
+    let root = || member("./", b'5', "", "0000755", b"");
+    let (file, hard, symbolic) = (b'0', b'1', b'2');
+    let absolute = secret.to_str().unwrap();
+    let outside_path = outside.to_str().unwrap();
+    // Two folders up from the staging folder is where `binds` is.
+    let climbing = "../../../outside/secret";
+    let evil = |name: &str| member(name, file, "", "0000644", b"evil");
+    let archives = [
+        ("climbs", vec![evil(climbing)]),
+        ("climbs later", vec![evil("./a/../../../../outside/secret")]),
+        ("leaps", vec![evil(absolute)]),
+        (
+            "a link that leaps",
+            vec![
+                member("./hard", hard, absolute, "0000644", b""),
+                evil("./hard"),
+            ],
+        ),
+        (
+            "a link that climbs",
+            vec![
+                member("./hard", hard, climbing, "0000644", b""),
+                evil("./hard"),
+            ],
+        ),
+        (
+            "a link through a link",
+            vec![
+                member("./link", symbolic, outside_path, "0000777", b""),
+                member("./hard", hard, "./link/secret", "0000644", b""),
+                evil("./hard"),
+            ],
+        ),
+        (
+            "a link to a link",
+            vec![
+                member("./link", symbolic, absolute, "0000777", b""),
+                member("./hard", hard, "./link", "0000644", b""),
+                evil("./hard"),
+                evil("./link"),
+            ],
+        ),
+        (
+            "a file through a link",
+            vec![
+                member("./link", symbolic, outside_path, "0000777", b""),
+                evil("./link/secret"),
+                evil("./link/new"),
+            ],
+        ),
+        (
+            "a folder that was a link",
+            vec![
+                member("./link", symbolic, outside_path, "0000777", b""),
+                member("./link", b'5', "", "0000755", b""),
+                evil("./link/secret"),
+            ],
+        ),
+        (
+            "the root is a link",
+            vec![
+                member("./", symbolic, outside_path, "0000777", b""),
+                evil("./secret"),
+            ],
+        ),
+    ];
+    for (what, members) in archives {
+        let mut stream = root();
+        stream.extend(members.concat());
+        stream.resize(stream.len() + 1024, 0);
+        let id = forger.point(data.clone(), &stream, |_| {});
+        // Whether it is refused or taken for a tree without it.
+        let done = forger.restore(&id).stderr_any().run();
+        assert!(matches!(done.code, Some(0 | 3)), "{what}\n{done}");
+        before.assert_same(&oracle::manifest(&outside));
+        let links = fs::metadata(&secret).unwrap().nlink();
+        assert_eq!(links, 1, "{what}: no second name");
+        assert_eq!(staging(&[&world.path("binds")]), [""; 0].map(PathBuf::from));
+    }
+
+    // What tar makes of these is what was saved: nobody opens them, and nobody waits for them.
+    let stream = [
+        root(),
+        member("./fifo", b'6', "", "0000600", b""),
+        member("./null", b'3', "", "0000666", b""),
+        member("./setuid", file, "", "0004755", b"#!/bin/sh"),
+        vec![0; 1024],
+    ];
+    let id = forger.point(data, &stream.concat(), |_| {});
+    forger.restore(&id).ok();
+    let tree = oracle::manifest(&target);
+    let kind = |name: &str| tree.0[name.as_bytes()].kind;
+    assert_eq!(kind("fifo"), "fifo");
+    assert_eq!(kind("null"), "character device");
+    assert_eq!(tree.0[&b"setuid"[..]].mode, 0o4755);
+}

@@ -397,6 +397,25 @@ fn what_cannot_be_finished_is_taken_back_with_the_folder_s_own_attributes() {
     mount(world, "disk", &["-o", "loop", image.to_str().unwrap()]);
     world.kd(&["--quiet", "recover"]).stdout_any().ok();
     changed.assert_wholly(true, "mounted again");
+
+    // All was done but for the journal, and somebody started the services: what they wrote is theirs.
+    remove_copies(&changed.disk);
+    changed.change();
+    killed("restore_note");
+    stack.start("db");
+    write(&changed.disk, "written since", "newer");
+    fs::remove_file(changed.disk.join("both")).unwrap();
+    write(&changed.disk, "both", "newer");
+    world.kd(&["--quiet", "recover"]).stdout_any().ok();
+    for (name, expected) in [
+        ("written since", "newer"),
+        ("both", "newer"),
+        ("only saved", "saved"),
+    ] {
+        let now = fs::read_to_string(changed.disk.join(name)).unwrap();
+        assert_eq!(now, expected, "{name}");
+    }
+    assert_nothing_is_left(world);
 }
 
 #[test]

@@ -248,6 +248,10 @@ impl JournalFile {
 
     /// Nothing is left to finish or to undo.
     pub fn clear(&self) -> Result<()> {
+        if let (Phase::Swapping, Some(undone)) = (self.journal.phase, self.journal.undoes) {
+            // Its copies are in their old place again.
+            state::remove(&record::path(self.folder(), undone))?;
+        }
         state::remove(&self.path)
     }
 

@@ -100,6 +100,9 @@ pub async fn exchange(swap: &Swap, within: &Within) -> Result<()> {
         fault::reached(&format!("restore_move_{number}")).await;
         move_entry(entry, from, to)?;
     }
+    if inode(&content)?.is_none() {
+        return all_are_there(target, moves);
+    }
     refuse_strangers(target, moves)?;
     for entry in &moves.new {
         number += 1;
@@ -186,6 +189,21 @@ fn move_entry(entry: &Entry, from: &Path, to: &Path) -> Result<()> {
 
 fn is_at(entry: &Entry, folder: &Path) -> Result<bool> {
     Ok(inode(&folder.join(&entry.name))? == Some(entry.inode))
+}
+
+/// The folder that the new entries came in goes when the last one has left it. Since then services may have been started
+/// by others, after a reboot say: what they made of them is theirs.
+fn all_are_there(target: &Path, moves: &Moves) -> Result<()> {
+    for entry in &moves.new {
+        if inode(&target.join(&entry.name))?.is_none() {
+            anyhow::bail!(
+                "`{}` is not in `{}`, and what was extracted is gone",
+                entry.name.display(),
+                target.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Nothing is merged: what came into the target since the journal was written is in neither list.

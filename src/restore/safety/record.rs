@@ -153,18 +153,14 @@ pub fn path(journals: &Path, id: BackupId) -> PathBuf {
     folder(journals).join(format!("{id}.json"))
 }
 
-/// Writes the record of the restore in `journal`; the one that it takes back has no copies any more.
+/// Writes the record of the restore in `journal`.
 pub fn write(journals: &Path, journal: &Journal) -> Result<()> {
     let restored = Restored::of(journal)?;
     state::write(
         &path(journals, journal.id),
         &serde_json::to_vec_pretty(&restored)?,
     )
-    .context("the record of the restore can't be written")?;
-    match journal.undoes {
-        Some(undone) => state::remove(&path(journals, undone)),
-        None => Ok(()),
-    }
+    .context("the record of the restore can't be written")
 }
 
 /// Every record, the newest first, and the files that are none.

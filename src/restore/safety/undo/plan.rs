@@ -1,0 +1,227 @@
+//! What taking a restore back would do, decided before anything is touched: refused when what it would move is not what
+//! the restore left.
+
+use std::path::{Path, PathBuf};
+
+use chrono::Utc;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::discovery::mount_table::MountTable;
+use crate::error::{Exit, Failure, Result};
+use crate::model::{BackupId, UnitName};
+use crate::restore::attributes::Attributes;
+use crate::restore::journal::{JournalFile, Swap, inode};
+use crate::restore::safety::list::{State, state};
+use crate::restore::safety::record::{Before, Replaced, Restored};
+use crate::restore::target::{self, Forbidden};
+use crate::restore::users::Swapped;
+use crate::ui::{table, text};
+
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    /// Of the restore that this is.
+    pub restore_id: BackupId,
+    pub undoes: BackupId,
+    pub unit: UnitName,
+    pub targets: Vec<TargetPlan>,
+    pub stops: Vec<String>,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct TargetPlan {
+    pub what: String,
+    pub target: PathBuf,
+    /// What comes back; `None` for an empty folder.
+    pub from: Option<PathBuf>,
+    /// Where what was restored will be kept.
+    pub kept: PathBuf,
+    #[serde(skip)]
+    pub swap: Swap,
+    /// What an empty folder has itself.
+    #[serde(skip)]
+    pub empty: Option<Attributes>,
+}
+
+/// Blocks.
+pub fn look(restored: &Restored, all: &[Restored], journals: &Path) -> Result<Plan> {
+    let mounts = MountTable::read();
+    let refuse = |why: anyhow::Error| {
+        Failure::new(
+            Exit::UnitsFailed,
+            format!(
+                "restore {} of unit `{}` can't be taken back",
+                restored.id, restored.unit
+            ),
+        )
+        .note("nothing was touched")
+        .caused_by(why)
+    };
+    let mut second = 0;
+    let (id, targets) = loop {
+        let id = BackupId::at(Utc::now() + chrono::Duration::seconds(second));
+        let planned = restored
+            .replaced
+            .iter()
+            .map(|replaced| plan_one(replaced, restored, all, &mounts, id))
+            .collect::<Result<Vec<_>>>();
+        let targets: Vec<TargetPlan> = planned.map_err(refuse)?.into_iter().flatten().collect();
+        let is_taken = JournalFile::is_taken(journals, id)
+            || targets
+                .iter()
+                .any(|target| target.kept.exists() || target.swap.staging.exists());
+        if !is_taken {
+            break (id, targets);
+        }
+        second += 1;
+    };
+    if targets.is_empty() {
+        return Err(refuse(anyhow::anyhow!("nothing was there before it")).into());
+    }
+    let new = restored
+        .replaced
+        .iter()
+        .filter(|replaced| replaced.before == Before::Nothing);
+    let mut warnings: Vec<String> = new
+        .map(|replaced| format!("{} was not there before: it stays as it is", replaced.what))
+        .collect();
+    for name in &restored.new_volumes {
+        let what = format!("volume `{name}`");
+        if !warnings.iter().any(|warning| warning.starts_with(&what)) {
+            warnings.push(format!("{what} was made by the restore: it stays"));
+        }
+    }
+    Ok(Plan {
+        restore_id: id,
+        undoes: restored.id,
+        unit: restored.unit.clone(),
+        targets,
+        stops: Vec::new(),
+        warnings,
+    })
+}
+
+/// `None` for what was not there before.
+fn plan_one(
+    replaced: &Replaced,
+    restored: &Restored,
+    all: &[Restored],
+    mounts: &MountTable,
+    id: BackupId,
+) -> Result<Option<TargetPlan>> {
+    let target = &replaced.target;
+    let (from, empty) = match &replaced.before {
+        Before::Nothing => return Ok(None),
+        Before::Empty { attributes } => (None, Some(attributes.clone())),
+        Before::Kept { path, inode } => {
+            match state(path, *inode)? {
+                State::Kept => {}
+                State::Gone => anyhow::bail!("what was kept in `{}` is gone", path.display()),
+                _ => anyhow::bail!("what was kept in `{}` was replaced by hand", path.display()),
+            }
+            (Some(path.clone()), None)
+        }
+    };
+    if inode(target)? != Some(replaced.inode) {
+        anyhow::bail!(
+            "`{}` is not what that restore put there: a later restore, or somebody, replaced it",
+            target.display()
+        );
+    }
+    let later = all.iter().find(|other| {
+        other.id > restored.id && other.replaced.iter().any(|it| it.target == *target)
+    });
+    // The folder is the same through all restores: its number tells nothing.
+    if let (Some(later), Some(_)) = (later, &replaced.root) {
+        anyhow::bail!("restore {} of {} came later", later.id, replaced.what);
+    }
+    let looked = target::look(target, mounts, &Forbidden::default())?;
+    let mut swap = match &replaced.root {
+        Some(_) => Swap::within(replaced.what.clone(), target.clone(), id, replaced.inode),
+        None if looked.fixed.is_some() => {
+            anyhow::bail!("`{}` can't be renamed any more", target.display())
+        }
+        None => Swap::new(replaced.what.clone(), target.clone(), id),
+    };
+    swap.key.clone_from(&replaced.key);
+    swap.copy.clone_from(&from);
+    if let Some(within) = &mut swap.within {
+        within.new_root.clone_from(&replaced.root);
+    }
+    Ok(Some(TargetPlan {
+        what: replaced.what.clone(),
+        target: target.clone(),
+        kept: swap.kept.clone(),
+        from,
+        swap,
+        empty,
+    }))
+}
+
+impl Plan {
+    pub fn swapped(&self) -> Vec<Swapped> {
+        let sources = self.targets.iter().filter_map(|target| {
+            Some(Swapped {
+                key: target.swap.key.clone()?,
+                path: target.target.clone(),
+            })
+        });
+        sources.collect()
+    }
+
+    pub fn question(&self) -> String {
+        let what = format!("Take back restore {} of `{}`", self.undoes, self.unit);
+        if self.stops.is_empty() {
+            return format!("{what}?");
+        }
+        let stopped = text::count(self.stops.len(), "container");
+        format!("{what}, with {stopped} stopped for a moment?")
+    }
+
+    pub fn show(&self, cx: &Context, is_dry: bool) {
+        if cx.ui.json {
+            if is_dry {
+                cx.ui.answer_json(&json!({ "plan": self }));
+            } else {
+                cx.ui
+                    .event(&json!({ "event": "undo_planned", "plan": self }));
+            }
+            return;
+        }
+        if is_dry {
+            cx.ui.answer(self.text());
+        } else {
+            cx.ui.say(self.text());
+        }
+        for warning in &self.warnings {
+            cx.ui.warn(warning);
+        }
+    }
+
+    fn text(&self) -> String {
+        let rows = self.targets.iter().map(|target| {
+            let from = target.from.as_ref();
+            [
+                target.what.clone(),
+                target.target.display().to_string(),
+                from.map_or_else(
+                    || "an empty folder".to_owned(),
+                    |from| from.display().to_string(),
+                ),
+            ]
+        });
+        let stops = if self.stops.is_empty() {
+            "No container is stopped.".to_owned()
+        } else {
+            format!("Stopped for a moment: {}", self.stops.join(", "))
+        };
+        format!(
+            "Taking back restore {} of `{}`\n\n{}\n\n{stops}",
+            self.undoes,
+            self.unit,
+            table::table(["DATA", "TARGET", "COMES BACK"], &[], rows)
+        )
+    }
+}

@@ -56,6 +56,10 @@ pub struct Args {
     #[arg(short, long)]
     yes: bool,
 
+    /// Restore nothing: write a script for each volume and bind mount, the recipe and a README into this new folder
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["yes", "dry_run", "up", "target", "paths", "recipe"])]
+    scripts: Option<PathBuf>,
+
     /// Show what would be done, and do nothing
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
@@ -67,7 +71,7 @@ impl Args {
         let what = What::of_flags(self.volumes.clone(), self.paths.clone(), self.recipe)?;
         let to = Destination::of_flags(self.target.clone(), self.project.clone(), &what)?;
         let (Some(unit), Some(which)) = (self.unit.clone(), self.backup_id.clone()) else {
-            if what != What::Unit || to != Destination::InPlace {
+            if what != What::Unit || to != Destination::InPlace || self.scripts.is_some() {
                 return Err(Failure::new(Exit::Usage, "of which restore point?")
                     .hint("say `--unit UNIT` and `--backup-id ID` or `--backup-id latest`, or nothing at all to be asked")
                     .into());
@@ -110,6 +114,9 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
             .hint("`kopi-docka list --snapshots` shows what there is")
             .hint("on a terminal `kopi-docka restore` asks")
             .into());
+    }
+    if let (Some(folder), Some(request)) = (&args.scripts, &by_flags) {
+        return restore::scripts::run(cx, request, folder).await;
     }
     let session = Session::open(cx, args.dry_run).await?;
     let request = match by_flags {

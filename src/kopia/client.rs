@@ -75,6 +75,22 @@ impl Kopia {
         &self.profile
     }
 
+    /// The command line that connects another host to the storage, without secrets: they are asked for, or read from the
+    /// variables of [`Kopia::storage_variables`].
+    pub fn connect_command(&self) -> Vec<String> {
+        let words = ["kopia", "repository", "connect"].map(str::to_owned);
+        words
+            .into_iter()
+            .chain(self.settings.storage_args.iter().cloned())
+            .collect()
+    }
+
+    /// The names of the environment variables that hold the secrets of the storage.
+    pub fn storage_variables(&self) -> Vec<&'static str> {
+        let names = self.settings.storage_env.iter().map(|(name, _)| *name);
+        names.collect()
+    }
+
     /// Fails for a version that this driver doesn't know to work.
     pub async fn check_version(&self) -> Result<()> {
         let answer = tool::run(Spec::new(&self.program).arg("--version"), ASK_DEADLINE).await?;

@@ -180,7 +180,7 @@ fn path_of(name: &str, volume: &Volume) -> Result<PathBuf> {
 }
 
 /// Docker's own rule; the name becomes part of a path and of a request.
-fn check_volume_name(name: &str) -> Result<()> {
+pub(super) fn check_volume_name(name: &str) -> Result<()> {
     let is_first = |c: char| c.is_ascii_alphanumeric();
     let is_later = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let mut characters = name.chars();

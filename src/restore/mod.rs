@@ -36,6 +36,7 @@ mod report;
 pub mod reporter;
 pub mod request;
 pub mod safety;
+pub mod scripts;
 mod session;
 mod staging;
 mod step;

@@ -294,7 +294,7 @@ fn write_copy(copy: &Path, bytes: &[u8], entry: &Entry) -> std::io::Result<()> {
 }
 
 /// `lacks` is what the point lacks beside data, one sentence each.
-fn select(
+pub fn select(
     record: &PointRecord,
     lacks: &[String],
     request: &Request,

@@ -104,6 +104,11 @@ pub struct Member {
     pub was_running: bool,
 }
 
+/// What starts a stack where it was; `None` for a unit that is no compose project.
+pub fn start_command(record: &PointRecord) -> Option<String> {
+    ComposeUp::of(record).map(|up| up.command())
+}
+
 fn volume_names<S: serde::Serializer>(
     volumes: &[NewVolume],
     serializer: S,
@@ -147,8 +152,8 @@ impl Rebuild {
                     container.script.display()
                 )
             }
-            (None, None) => match ComposeUp::of(record) {
-                Some(up) => up.command(),
+            (None, None) => match start_command(record) {
+                Some(command) => command,
                 None => format!("make container `{}` again", record.unit),
             },
         };

@@ -1,0 +1,439 @@
+
+# ---- from here on every script is the same ----
+
+set -eu
+umask 077
+export LC_ALL=C KOPIA_CHECK_FOR_UPDATES=false
+
+is_sure=no
+case ${1:-} in
+-y | --yes) is_sure=yes ;;
+-h | --help)
+    sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
+    exit 0
+    ;;
+'') ;;
+*)
+    echo "usage: sh $0 [-y]" >&2
+    exit 2
+    ;;
+esac
+
+say() {
+    printf '%s\n' "$*" >&2
+}
+
+fail() {
+    say "error: $*"
+    exit 1
+}
+
+work=
+staging=
+kept=
+safety=
+is_swapped=no
+is_stopped=no
+is_stopping=no
+is_created=no
+is_place_made=no
+here=$(dirname -- "$0")
+stamp=$(date -u +%Y-%m-%dT%H-%M-%SZ)
+
+# Whatever ends the script: the data is wholly old or wholly new, and what ran runs again.
+finish() {
+    status=$?
+    trap '' HUP INT TERM
+    set +e
+    for child in kopia tee tar; do
+        if [ -s "$work/$child.pid" ] && ! [ -e "$work/$child.status" ]; then
+            kill -KILL "$(cat "$work/$child.pid")" 2>/dev/null
+        fi
+    done
+    wait
+    if [ "$is_swapped" = half ]; then
+        if [ -e "$target" ]; then
+            [ -d "$staging/data" ] || [ -f "$staging/data" ] || is_swapped=yes
+        else
+            mv -- "$kept" "$target" || say "error: what was in $target is in $kept: move it back"
+        fi
+    fi
+    if [ "$is_stopped" = yes ]; then
+        start || status=1
+    fi
+    # Of a disk that is mounted below nothing is removed.
+    [ -z "$staging" ] || rm -rf --one-file-system -- "$staging"
+    if [ "$is_swapped" != yes ]; then
+        [ "$is_created" = no ] || docker volume rm "$VOLUME" >/dev/null
+        [ "$is_place_made" = no ] || rmdir -- "$PLACE"
+    fi
+    if [ "$is_swapped" = yes ]; then
+        [ "$status" = 0 ] || say "The data is restored, but not everything went well; see above."
+    elif [ "$status" != 0 ]; then
+        say "Nothing was replaced: $WHAT is as it was. Mend what is said above, then run this script again."
+    fi
+    [ -z "$work" ] || rm -rf -- "$work"
+    exit "$status"
+}
+
+# What was stopped last is started first.
+start() {
+    is_stopped=no
+    is_well=yes
+    while read -r id name; do
+        # A stop that Docker has accepted goes on when we are interrupted: started before it bites, the container would go down.
+        [ "$is_stopping" = no ] || docker stop "$id" >/dev/null </dev/null
+        if docker start "$id" >/dev/null </dev/null; then
+            say "started $name"
+        else
+            say "error: $name does not start: see \`docker logs $name\`, then \`docker start $name\`"
+            is_well=no
+        fi
+    done <"$work/restart"
+    [ "$is_well" = yes ]
+}
+
+kopia_() {
+    kopia ${KOPIA_CONFIG:+"--config-file=$KOPIA_CONFIG"} --no-auto-maintenance --no-progress "$@"
+}
+
+# The path that $1 means, links followed; a name may end with a newline, which $() would take away.
+real() {
+    real=$(readlink -f -- "$1" && echo x) || fail "the place of $1 can't be found"
+    real=${real%?x}
+}
+
+# Is the path $1 the same as $2, or inside it?
+is_within() {
+    case $1 in
+    "$2" | "$2"/*) return 0 ;;
+    esac
+    return 1
+}
+
+# Ids and names of the running containers that have the target mounted, the newest first.
+find_users() {
+    docker ps --no-trunc --format '{{.ID}} {{.Names}}' >"$work/running"
+    : >"$work/with_volume"
+    if [ "$KIND" = volume ]; then
+        docker ps --no-trunc --quiet --filter "volume=$VOLUME" >"$work/with_volume"
+    fi
+    : >"$work/users"
+    while read -r id name; do
+        docker inspect --format '{{range .Mounts}}{{println .Source}}{{end}}' "$id" >"$work/mounts"
+        is_user=no
+        if grep -qxF -- "$id" "$work/with_volume"; then
+            is_user=yes
+        fi
+        while IFS= read -r source; do
+            if [ -z "$source" ]; then
+                continue
+            fi
+            if is_within "$source" "$target" || is_within "$target" "$source"; then
+                is_user=yes
+            fi
+        done <"$work/mounts"
+        if named "$name" && [ "$KIND" = bind ]; then
+            is_user=yes
+        fi
+        if [ "$is_user" = yes ]; then
+            echo "$id $name" >>"$work/users"
+        fi
+    done <"$work/running"
+}
+
+# Runs a program and leaves its process id, its words and its exit status in files: a pipe tells of its last one only.
+run() {
+    name=$1
+    shift
+    code=0
+    # shellcheck disable=SC2016
+    sh -c 'echo $$ >"$1"; shift; exec "$@"' sh "$work/$name.pid" "$@" 2>"$work/$name.err" || code=$?
+    echo "$code" >"$work/$name.status"
+}
+
+# Extracts one part of the data over what is in $fresh. $1: the object, $2: its length.
+part() {
+    rm -f -- "$work/count" "$work/kopia.status" "$work/tee.status" "$work/tar.status"
+    mkfifo -- "$work/count"
+    wc -c <"$work/count" >"$work/bytes" &
+    counter=$!
+    {
+        run kopia kopia ${KOPIA_CONFIG:+"--config-file=$KOPIA_CONFIG"} --no-auto-maintenance --no-progress show "$1" |
+            # A tar that is done or has failed must not keep it from counting.
+            (trap '' PIPE && run tee tee -- "$work/count") |
+            run tar tar --extract --file=- --preserve-permissions --same-owner --numeric-owner \
+                --xattrs '--xattrs-include=*' --no-acls --warning=no-timestamp "--directory=$fresh"
+    } &
+    # In the background, so that a signal is heard at once.
+    wait $!
+    wait "$counter"
+    bytes=$(tr -d ' ' <"$work/bytes")
+    [ "$(cat "$work/kopia.status")" = 0 ] || fail "kopia failed: $(cat "$work/kopia.err")"
+    [ "$bytes" = "$2" ] || fail "the repository gave $bytes bytes instead of $2: the snapshot is damaged, take another restore point"
+    [ "$(cat "$work/tar.status")" = 0 ] || fail "tar failed: $(cat "$work/tar.err")"
+    [ ! -s "$work/tar.err" ] || fail "not everything could be restored as it was: $(cat "$work/tar.err")"
+}
+
+# Takes away what the next part does not have any more. $1: a path below $fresh, not led there by any link.
+drop() {
+    at=$fresh
+    rest=$1
+    while :; do
+        case $rest in
+        */*)
+            at=$at/${rest%%/*}
+            rest=${rest#*/}
+            [ ! -L "$at" ] || fail "the point wants something deleted that a link leads to"
+            [ -d "$at" ] || return 0
+            ;;
+        *)
+            rm -rf -- "${at:?}/$rest"
+            return 0
+            ;;
+        esac
+    done
+}
+
+# Before a later part is extracted: it would be written through a link that leads out of $fresh.
+refuse_links_that_lead_out() {
+    newline='
+'
+    odd=$(find "$fresh" -type l -lname "*$newline*" -print)
+    [ -z "$odd" ] || fail "a link with a line break in its target: $odd"
+    find "$fresh" -type l -printf '%d %l\n' >"$work/links"
+    awk '{
+        depth = $1 - 1
+        sub(/^[0-9]+ /, "")
+        is_bad = ($0 ~ /^\//)
+        count = split($0, part, "/")
+        up = 0
+        down = 0
+        for (i = 1; i <= count; i++) {
+            if (part[i] == "..") {
+                if (down) is_bad = 1
+                if (++up > depth) is_bad = 1
+            } else if (part[i] != "" && part[i] != ".") down = 1
+        }
+        if (is_bad) exit 1
+    }' "$work/links" || fail "a link leads out of the data: a later part could be written through it"
+}
+
+# ---- checks: nothing is touched ----
+
+[ "$(id -u)" = 0 ] || fail "this needs root: sudo sh $0"
+for program in kopia docker tar tee wc awk find stat readlink mktemp mkfifo; do
+    command -v "$program" >/dev/null || fail "the program $program was not found"
+done
+case $(tar --version) in
+*'GNU tar'*) ;;
+*) fail "this tar is not GNU tar: it would lose attributes" ;;
+esac
+docker version >/dev/null || fail "Docker does not answer"
+
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+work=$(mktemp -d)
+: >"$work/restart"
+
+if [ -n "${KOPIA_CONFIG_PATH:-}" ]; then
+    KOPIA_CONFIG=$KOPIA_CONFIG_PATH
+elif ! [ -e "$KOPIA_CONFIG" ]; then
+    KOPIA_CONFIG=
+fi
+if ! kopia_ repository status </dev/null >"$work/said" 2>&1; then
+    if [ -n "${KOPIA_PASSWORD:-}" ] || ! [ -t 0 ]; then
+        cat "$work/said" >&2
+        fail "kopia can't open the repository: README.md says how to connect; KOPIA_PASSWORD is the password"
+    fi
+    printf 'Password of the repository: ' >&2
+    settings=$(stty -g)
+    stty -echo
+    IFS= read -r KOPIA_PASSWORD || :
+    stty "$settings"
+    say ''
+    export KOPIA_PASSWORD
+    kopia_ repository status </dev/null >"$work/said" 2>&1 || {
+        cat "$work/said" >&2
+        fail "kopia can't open the repository: README.md says how to connect"
+    }
+fi
+for object in $(objects); do
+    kopia_ show "$object" </dev/null >"$work/said" 2>"$work/kopia.err" ||
+        fail "the snapshot can't be read: $(cat "$work/kopia.err")"
+done
+
+is_missing=no
+if [ "$KIND" = volume ]; then
+    target=$PLACE
+    if docker volume inspect "$VOLUME" >/dev/null 2>&1; then
+        [ "$(docker volume inspect --format '{{.Driver}}' "$VOLUME")" = local ] ||
+            fail "volume $VOLUME is there, but its driver is not \`local\`"
+        if [ -z "$target" ]; then
+            docker volume inspect --format '{{.Mountpoint}}' "$VOLUME" >"$work/said"
+            target=$(cat "$work/said")
+        fi
+        device=$(docker volume inspect --format '{{with .Options}}{{with index . "device"}}{{.}}{{end}}{{end}}' "$VOLUME")
+        [ "$device" = "$PLACE" ] || fail "volume $VOLUME is there, but its data is at '$device' instead of '$PLACE'"
+    else
+        is_missing=yes
+    fi
+else
+    target=$PLACE
+fi
+
+look() {
+    if [ -e "$target" ] || [ -L "$target" ]; then
+        real "$target"
+        target=$real
+        if [ "$IS_FILE" = yes ]; then
+            [ -f "$target" ] || fail "$target is no file"
+        else
+            [ -d "$target" ] || fail "$target is no folder"
+        fi
+    fi
+    parent=$(dirname -- "$target" && echo x)
+    parent=${parent%?x}
+    nearest=$parent
+    while ! [ -e "$nearest" ]; do
+        nearest=$(dirname -- "$nearest" && echo x)
+        nearest=${nearest%?x}
+    done
+    # What is mounted there can't be swapped, and what is mounted below would be lost with the old data.
+    while read -r _ _ _ _ point _; do
+        # shellcheck disable=SC2059
+        point=$(printf "$(printf '%s' "$point" | sed 's/%/%%/g')" && echo x)
+        if is_within "${point%x}" "$target"; then
+            fail "another file system is mounted at ${point%x}: unmount it first"
+        fi
+    done </proc/self/mountinfo
+    free=$(df -Pk -- "$nearest" | awk 'NR == 2 { print $4 }')
+    [ "$((BYTES / 1024 + 1))" -le "$free" ] ||
+        fail "$nearest has $free KiB free, $((BYTES / 1024 + 1)) KiB are needed: the old data stays until the new is there"
+    [ -w "$nearest" ] || fail "nothing can be written in $nearest"
+}
+
+: >"$work/users"
+if [ -n "$target" ]; then
+    look
+    find_users
+fi
+while read -r id name; do
+    if [ "$(docker inspect --format '{{.HostConfig.AutoRemove}}' "$id")" = true ]; then
+        fail "container $name was started with --rm: stopping it would delete it. Stop it yourself first"
+    fi
+done <"$work/users"
+
+say "$WHAT of unit $UNIT, restore point $POINT ($BYTES bytes)"
+if [ "$is_missing" = yes ]; then
+    say "  The volume is missing: it is made."
+else
+    say "  Replaces what is in $target"
+    say "  Safety copy of it:  $here/safety/$NAME-$stamp.tar"
+fi
+while read -r id name; do
+    say "  Stops for a moment: $name"
+done <"$work/users"
+if [ "$is_sure" = no ]; then
+    [ -t 0 ] || fail "this needs a confirmation, and there is no terminal to ask on: say -y"
+    printf 'Go ahead? [y/N] ' >&2
+    answer=
+    read -r answer || :
+    case $answer in
+    y | Y | yes) ;;
+    *) fail "declined" ;;
+    esac
+fi
+
+# ---- beside the data, while everything runs ----
+
+if [ "$is_missing" = yes ]; then
+    if [ -n "$PLACE" ] && ! [ -d "$PLACE" ]; then
+        (umask 022 && mkdir -p -- "$PLACE")
+        is_place_made=yes
+    fi
+    create_volume >/dev/null
+    is_created=yes
+    if [ -z "$target" ]; then
+        docker volume inspect --format '{{.Mountpoint}}' "$VOLUME" >"$work/said"
+        target=$(cat "$work/said")
+    fi
+    look
+fi
+[ -d "$parent" ] || (umask 022 && mkdir -p -- "$parent")
+staging=$(mktemp -d -- "$parent/.kopi-docka-new-XXXXXX" && echo x)
+staging=${staging%?x}
+# Extracted files would inherit them.
+if command -v setfacl >/dev/null; then
+    setfacl --remove-all --remove-default -- "$staging" 2>/dev/null || :
+    chmod 700 -- "$staging"
+fi
+fresh=$staging/data
+[ "$IS_FILE" = no ] || fresh=$staging/unpacked
+mkdir -- "$fresh"
+say "reading from the repository"
+extract
+if [ "$IS_FILE" = yes ]; then
+    [ "$(find "$fresh" -mindepth 1 -printf x)" = x ] || fail "the archive of a single file holds something else"
+    find "$fresh" -mindepth 1 -type f -exec mv -- '{}' "$staging/data" ';'
+    [ -f "$staging/data" ] || fail "the archive of a single file holds something else"
+fi
+sync -f -- "$staging" 2>/dev/null || sync
+
+# ---- the window: stop, swap, start ----
+
+find_users
+is_stopped=yes
+is_stopping=yes
+while read -r id name; do
+    {
+        echo "$id $name"
+        cat "$work/restart"
+    } >"$work/restart.new"
+    mv -- "$work/restart.new" "$work/restart"
+    docker stop "$id" >/dev/null </dev/null
+    say "stopped $name"
+    [ "$(docker inspect --format '{{.State.Running}}' "$id")" = false ] || fail "$name does not stop"
+done <"$work/users"
+is_stopping=no
+kept=$target.kopi-docka-before-$stamp
+if [ -e "$kept" ] || [ -L "$kept" ]; then
+    fail "$kept is there already"
+fi
+is_swapped=half
+if [ -e "$target" ]; then
+    mv -- "$target" "$kept"
+else
+    kept=
+fi
+mv -- "$staging/data" "$target"
+is_swapped=yes
+start || fail "not every container is up again"
+
+# ---- after: what was there becomes an archive ----
+
+say "restored: $target"
+if [ -n "$kept" ] && rmdir -- "$kept" 2>/dev/null; then
+    kept=
+fi
+if [ -n "$kept" ]; then
+    mkdir -p -- "$here/safety"
+    safety=$here/safety/$NAME-$stamp.tar
+    folder=$kept
+    member=.
+    if [ "$IS_FILE" = yes ]; then
+        folder=$(dirname -- "$kept" && echo x)
+        folder=${folder%?x}
+        member=./${kept##*/}
+    fi
+    if tar --create "--file=$safety" --force-local --format=posix --numeric-owner --xattrs '--xattrs-include=*' --no-acls \
+        --sparse --warning=no-file-ignored --no-unquote "--directory=$folder" -- "$member"; then
+        rm -rf --one-file-system -- "$kept"
+        say "what was there before: $safety"
+    else
+        rm -f -- "$safety"
+        say "warning: no safety archive could be made; what was there before is in $kept"
+    fi
+fi

@@ -1,0 +1,238 @@
+//! `--scripts`: writes scripts that restore a point, for people who want to read first. They need neither this program nor
+//! its configuration.
+//!
+//! Reading order: [`run`] → [`tree`] (the recipe as it was saved) → [`script`] (a head for each source, and `body.sh`, which is
+//! the same in all of them) → [`readme`].
+//!
+//! Never here: anything that touches what is on the host. Nothing is put in place before it is whole.
+
+mod readme;
+mod script;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use self::script::Script;
+use super::choose::choose;
+use super::locate::check_volume_name;
+use super::names;
+use super::plan::covered;
+use super::points::{Point, Tool, complete_roots, points};
+use super::recipe::{self, SavedVolume};
+use super::request::Request;
+use crate::context::Context;
+use crate::error::{Exit, Failure, Result};
+use crate::model::point::{PointRecord, SourceRecord};
+use crate::model::source::SourceKey;
+use crate::repository::Repository;
+
+/// Writes everything into `folder`, which must not exist, or be empty.
+pub async fn run(cx: &Context, request: &Request, folder: &Path) -> Result<u8> {
+    let folder = std::path::absolute(folder)?;
+    refuse_full(&folder)?;
+    let written = tokio::select! {
+        biased;
+        () = cx.shutdown.asked() => {
+            let what = "a signal ended it: nothing was written";
+            return Err(Failure::new(cx.shutdown.exit(), what).into());
+        }
+        written = write(cx, request, &folder) => written?,
+    };
+    for warning in &written.warnings {
+        cx.ui.warn(warning);
+    }
+    if cx.ui.json {
+        cx.ui.answer_json(&json!({"scripts": {
+            "folder": folder, "files": written.files, "warnings": written.warnings,
+        }}));
+    } else if !cx.ui.quiet {
+        cx.ui.answer(format!("Wrote `{}`:", folder.display()));
+        for file in &written.files {
+            cx.ui.answer(format!("  {file}"));
+        }
+    }
+    Ok(0)
+}
+
+struct Written {
+    /// Names below the folder.
+    files: Vec<String>,
+    warnings: Vec<String>,
+}
+
+async fn write(cx: &Context, request: &Request, folder: &Path) -> Result<Written> {
+    let config = cx.config()?.config;
+    let repository = Repository::of(cx, &config)?;
+    repository.open().await?;
+    let kopia = &repository.kopia;
+    let manifests = kopia.list().await?;
+    let all = points(&manifests);
+    let point = choose(&all, request, &kopia.identity())?;
+    if point.made_by == Tool::Python {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "{} was made by the Python tool: its data is in forms that a script can't read",
+                point.backup_id
+            ),
+        )
+        .hint("restore it without `--scripts`; with `--volume NAME --target DIR` as plain folders")
+        .into());
+    }
+    let (root, record) = recipe::read(kopia, point).await?;
+    let sources = recipe::select(&record, &[], request, &complete_roots(&manifests))?;
+    let mut warnings = super::advice::doubts(&all, point, &record, &sources);
+
+    let parent = folder.parent().unwrap_or(Path::new("/"));
+    let draft = tempfile::Builder::new()
+        .prefix(".kopi-docka-scripts-")
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir_in(parent)
+        .with_context(|| format!("no folder can be made in `{}`", parent.display()))?;
+    let recipe = draft.path().join("recipes").join(record.unit.as_str());
+    warnings.extend(tree::copy(kopia, &root, &recipe).await?);
+    let sources = outermost(sources, &mut warnings);
+    let mut files = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        let script = describe(point, &record, source, &recipe, kopia.profile())?;
+        let name = script.file_name(index + 1);
+        write_file(&draft.path().join(&name), 0o700, &script.text())?;
+        files.push(name);
+    }
+    let readme = readme::text(kopia, point, &record, &files, &warnings);
+    write_file(&draft.path().join("README.md"), 0o600, &readme)?;
+    files.insert(0, "README.md".to_owned());
+    files.push(format!("recipes/{}", record.unit));
+
+    std::fs::rename(draft.path(), folder)
+        .with_context(|| format!("`{}` can't be put in place", folder.display()))?;
+    // It has another name by now.
+    let _ = draft.keep();
+    Ok(Written { files, warnings })
+}
+
+fn refuse_full(folder: &Path) -> Result<()> {
+    let why = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => format!("can't be used: {error}"),
+        Ok(mut entries) => match entries.next() {
+            None => return Ok(()),
+            Some(_) => "is not empty".to_owned(),
+        },
+    };
+    Err(
+        Failure::new(Exit::Usage, format!("`{}` {why}", folder.display()))
+            .hint("name a folder that does not exist yet")
+            .into(),
+    )
+}
+
+/// Those that do not lie in another one, which holds them as well.
+fn outermost(sources: Vec<SourceRecord>, warnings: &mut Vec<String>) -> Vec<SourceRecord> {
+    let paths: Vec<(SourceKey, PathBuf)> = sources
+        .iter()
+        .filter_map(|source| match &source.key {
+            SourceKey::Bind { path } => Some((source.key.clone(), path.clone())),
+            SourceKey::Volume { .. } => None,
+        })
+        .collect();
+    let covered = covered(&paths);
+    for (inner, outer) in &covered {
+        warnings.push(format!("{inner} lies in {outer} and is restored with it"));
+    }
+    let is_covered = |source: &SourceRecord| covered.iter().any(|(inner, _)| *inner == source.key);
+    sources
+        .into_iter()
+        .filter(|source| !is_covered(source))
+        .collect()
+}
+
+fn describe(
+    point: &Point,
+    record: &PointRecord,
+    source: &SourceRecord,
+    recipe: &Path,
+    profile: &Path,
+) -> Result<Script> {
+    let volume = match &source.key {
+        SourceKey::Bind { path } => {
+            names::check_name(path, &[])?;
+            None
+        }
+        SourceKey::Volume { name } => {
+            check_volume_name(name)?;
+            let description = recipe.join(format!("docker/volumes/{name}.json"));
+            let saved: Option<SavedVolume> = match std::fs::read(&description) {
+                Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| {
+                    format!("the recipe's description of volume `{name}` is damaged")
+                })?),
+                Err(_) => None,
+            };
+            Some(saved.unwrap_or_else(|| SavedVolume {
+                driver: "local".to_owned(),
+                options: None,
+                labels: None,
+            }))
+        }
+    };
+    Script::of(
+        point,
+        record,
+        source,
+        volume,
+        users(recipe, source),
+        profile,
+    )
+}
+
+/// Names of the containers that had the bind mounted when it was saved.
+fn users(recipe: &Path, source: &SourceRecord) -> BTreeSet<String> {
+    let SourceKey::Bind { path } = &source.key else {
+        return BTreeSet::new();
+    };
+    let dumps = std::fs::read_dir(recipe.join("docker/containers"))
+        .into_iter()
+        .flatten();
+    dumps
+        .flatten()
+        .filter_map(|dump| std::fs::read(dump.path()).ok())
+        .filter_map(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
+        .filter(|container| {
+            let mounts = container.get("Mounts").and_then(|mounts| mounts.as_array());
+            mounts.into_iter().flatten().any(|mount| {
+                let mounted = mount.get("Source").and_then(|source| source.as_str());
+                mounted.is_some_and(|mounted| {
+                    let mounted = Path::new(mounted);
+                    mounted.starts_with(path) || path.starts_with(mounted)
+                })
+            })
+        })
+        .filter_map(|container| {
+            let name = container.get("Name")?.as_str()?;
+            Some(name.trim_start_matches('/').to_owned())
+        })
+        .filter(|name| {
+            // Docker's own rule: nothing in it that a shell would see a meaning in.
+            !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+        })
+        .collect()
+}
+
+fn write_file(path: &Path, mode: u32, text: &str) -> Result<()> {
+    std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("`{}` can't be written", path.display()))
+}

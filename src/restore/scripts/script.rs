@@ -1,0 +1,277 @@
+//! One script: a head with what is known of the source, quoted for the shell, before the body that all of them share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::discovery::place::{self, Place};
+use crate::docker::Volume;
+use crate::error::{Exit, Failure, Result};
+use crate::model::UnitName;
+use crate::model::point::{Part, PartKind, PointRecord, SourceRecord};
+use crate::model::source::SourceKey;
+use crate::restore::names::check_name;
+use crate::restore::points::Point;
+use crate::restore::recipe::SavedVolume;
+use crate::ui::text::{bytes, printable};
+
+const BODY: &str = include_str!("body.sh");
+
+/// What dumps have in the place of a secret.
+const REDACTED: &str = "***REDACTED***";
+
+/// Of the part of a file's name that says what it restores.
+const LONGEST_NAME: usize = 80;
+
+pub struct Script {
+    unit: UnitName,
+    /// Safe in a file's name.
+    name: String,
+    head: String,
+}
+
+impl Script {
+    /// `volume` describes the volume of the source, if it is one; `users` are containers that had it mounted.
+    pub fn of(
+        point: &Point,
+        record: &PointRecord,
+        source: &SourceRecord,
+        volume: Option<SavedVolume>,
+        users: BTreeSet<String>,
+        profile: &Path,
+    ) -> Result<Self> {
+        let (kind, volume_name, name) = match &source.key {
+            SourceKey::Volume { name } => ("volume", name.as_str(), name.clone()),
+            SourceKey::Bind { path } => ("bind", "", path.display().to_string()),
+        };
+        let place = match (&source.key, &volume) {
+            (SourceKey::Bind { path }, _) => text(path)?,
+            (SourceKey::Volume { name }, Some(volume)) => device(name, volume)?,
+            (SourceKey::Volume { .. }, None) => String::new(),
+        };
+        let total: u64 = source.parts.iter().map(|part| part.bytes).sum();
+        let name = format!("{kind}-{}", slug(name.trim_start_matches('/')));
+        let comment = comment(point, record, source, total);
+        let mut lines = vec!["#!/bin/sh".to_owned()];
+        lines.extend(
+            comment
+                .lines()
+                .map(|line| format!("# {line}").trim_end().to_owned()),
+        );
+        lines.push(String::new());
+        for (variable, value) in [
+            ("UNIT", printable(record.unit.as_str())),
+            ("POINT", record.backup_id.to_string()),
+            ("WHAT", printable(&source.key.to_string())),
+            ("NAME", format!("{}-{name}", slug(record.unit.as_str()))),
+            ("KIND", kind.to_owned()),
+            ("VOLUME", volume_name.to_owned()),
+            ("PLACE", place),
+            (
+                "IS_FILE",
+                if source.is_file { "yes" } else { "no" }.to_owned(),
+            ),
+            ("BYTES", total.to_string()),
+            ("KOPIA_CONFIG", text(profile)?),
+        ] {
+            lines.push(format!("{variable}={}", quote(&value)));
+        }
+        let mut extractions = Vec::new();
+        for (index, part) in source.parts.iter().enumerate() {
+            extractions.extend(extract(index, part)?);
+        }
+        lines.push(function(
+            "The snapshots that are needed.",
+            "objects",
+            source
+                .parts
+                .iter()
+                .map(|part| format!("echo {}", part.root)),
+        ));
+        lines.push(function(
+            "The data, one part over the other.",
+            "extract",
+            extractions,
+        ));
+        lines.push(function(
+            "The volume as it was.",
+            "create_volume",
+            volume.iter().map(|volume| create(volume_name, volume)),
+        ));
+        let pattern: Vec<String> = users.into_iter().collect();
+        let is_named = if pattern.is_empty() {
+            "return 1".to_owned()
+        } else {
+            format!(
+                "case $1 in {}) return 0 ;; esac; return 1",
+                pattern.join(" | ")
+            )
+        };
+        lines.push(function(
+            "Did the container $1 have it mounted when it was saved?",
+            "named",
+            [is_named],
+        ));
+        lines.push(BODY.to_owned());
+        Ok(Self {
+            unit: record.unit.clone(),
+            name,
+            head: lines.join("\n"),
+        })
+    }
+
+    /// `number` is from 1.
+    pub fn file_name(&self, number: usize) -> String {
+        format!(
+            "restore-{}-{number:02}-{}.sh",
+            slug(self.unit.as_str()),
+            self.name
+        )
+    }
+
+    pub fn text(self) -> String {
+        self.head
+    }
+}
+
+fn comment(point: &Point, record: &PointRecord, source: &SourceRecord, total: u64) -> String {
+    let what = printable(&source.key.to_string());
+    let unit = printable(record.unit.as_str());
+    let mut text = format!(
+        "Restores {what} of unit `{unit}`\n\
+         from restore point {} (grade {}), made by {}: {} in tar format.\n\
+         \n\
+         In this order:\n  \
+           1. It checks what it needs, shows what it will do, and asks.\n  \
+           2. It reads the data out of the repository into a new folder beside the old data. Everything still runs.\n  \
+           3. It stops the containers that have the data mounted, swaps old and new, and starts those that ran.\n  \
+           4. It makes a tar archive of what was there before, in `safety/` beside this script.\n\
+         Whatever fails before the swap leaves the old data in place, and what ran runs again; Ctrl-C too.\n\
+         Killed with SIGKILL, or by a power cut, in step 3: `docker start` the containers that it named, and look for\n\
+         `….kopi-docka-before-…` beside the data: that is what was there before.\n\
+         \n\
+         Needs: root, Docker, GNU tar, kopia connected to the repository (README.md says how).\n\
+         \n\
+         Usage: sh THIS_SCRIPT [-y]\n  \
+           -y                 do not ask\n  \
+           KOPIA_PASSWORD     the password of the repository; asked for when it is missing\n  \
+           KOPIA_CONFIG_PATH  the connection that kopia uses, when it is not the one of kopi-docka",
+        record.backup_id,
+        record.grade,
+        printable(&point.identity),
+        bytes(total),
+    );
+    for reason in &source.reasons {
+        text.push_str(&format!("\n\nMind: {}", printable(reason)));
+    }
+    text
+}
+
+fn function(comment: &str, name: &str, commands: impl IntoIterator<Item = String>) -> String {
+    let mut body: Vec<String> = commands
+        .into_iter()
+        .map(|command| format!("    {command}"))
+        .collect();
+    if body.is_empty() {
+        body.push("    :".to_owned());
+    }
+    format!("\n# {comment}\n{name}() {{\n{}\n}}", body.join("\n"))
+}
+
+fn extract(index: usize, part: &Part) -> Result<Vec<String>> {
+    let mut commands = Vec::new();
+    if index > 0 {
+        commands.push("refuse_links_that_lead_out".to_owned());
+    }
+    for path in &part.delete {
+        let mut names = path.split('/');
+        if names.any(|name| matches!(name, "" | "." | "..")) {
+            anyhow::bail!(
+                "the recipe wants `{}` to be deleted, which is no path inside the source",
+                printable(path)
+            );
+        }
+        commands.push(format!("drop {}", quote(path)));
+    }
+    match part.kind {
+        PartKind::Full => commands.push(format!(
+            "part {} {}",
+            quote(&format!("{}/{}", part.root, part.file)),
+            part.bytes
+        )),
+        PartKind::OnlyFile | PartKind::Tree(_) | PartKind::File(_) => {
+            anyhow::bail!("a script can't read the data of other tools");
+        }
+    }
+    Ok(commands)
+}
+
+fn create(name: &str, volume: &SavedVolume) -> String {
+    let mut words = vec![
+        "docker".to_owned(),
+        "volume".to_owned(),
+        "create".to_owned(),
+    ];
+    words.extend(["--driver".to_owned(), volume.driver.clone()]);
+    for (flag, values) in [("--opt", &volume.options), ("--label", &volume.labels)] {
+        for (key, value) in values.iter().flatten() {
+            words.extend([flag.to_owned(), format!("{key}={value}")]);
+        }
+    }
+    words.push(name.to_owned());
+    let words: Vec<String> = words.iter().map(|word| quote(word)).collect();
+    words.join(" ")
+}
+
+/// The folder that a volume is bound to; empty for one that Docker has in its own place.
+fn device(name: &str, saved: &SavedVolume) -> Result<String> {
+    let options: BTreeMap<String, String> = saved.options.clone().unwrap_or_default();
+    if options.values().any(|value| value.contains(REDACTED)) {
+        return Err(Failure::new(
+            Exit::UnitsFailed,
+            format!("volume `{name}` was made with a secret in its options, which belongs in no script"),
+        )
+        .hint("make it by hand, then restore without `--scripts`; or name the other volumes with `--volume`")
+        .into());
+    }
+    let volume = Volume {
+        name: name.to_owned(),
+        driver: saved.driver.clone(),
+        mountpoint: "/".to_owned(),
+        options: options.into_iter().collect(),
+        ..Volume::default()
+    };
+    match place::of_volume(&volume) {
+        Place::Path(path) if path == Path::new("/") => Ok(String::new()),
+        Place::Path(path) => {
+            check_name(&path, &[])?;
+            text(&path)
+        }
+        Place::Elsewhere(why) | Place::Memory(why) => Err(Failure::new(
+            Exit::UnitsFailed,
+            format!("there can be no script for volume `{name}`: {why}"),
+        )
+        .hint("name the others: `--volume`, several times")
+        .into()),
+        Place::Nothing => anyhow::bail!("volume `{name}` is nowhere"),
+    }
+}
+
+fn text(path: &Path) -> Result<String> {
+    let text = path
+        .to_str()
+        .with_context(|| format!("`{}` is no text", path.display()))?;
+    Ok(text.to_owned())
+}
+
+fn quote(text: &str) -> String {
+    shell_words::quote(text).into_owned()
+}
+
+/// What is easy to type, and has no meaning in a shell.
+fn slug(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let plain = text.chars().map(|c| if is_plain(c) { c } else { '_' });
+    plain.take(LONGEST_NAME).collect()
+}

@@ -80,6 +80,8 @@ impl Tar {
                     .iter()
                     .map(|pattern| format!("--exclude={pattern}")),
             )
+            // Else tar takes `\n` in the name of a single file for a line break, and does not find it.
+            .arg("--no-unquote")
             .args(["--directory".as_ref(), folder.as_os_str()])
             .arg("--")
             .arg(member)
@@ -159,6 +161,32 @@ mod tests {
         assert!(judge(&ended(2 << 8, totals)).is_err());
         assert!(judge(&ended(9, totals)).is_err(), "killed");
         assert!(judge(&ended(0, "")).is_err(), "no totals");
+    }
+
+    #[tokio::test]
+    async fn a_single_file_is_found_whatever_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [r"a\nb", r"\\x\101", "*[a]?", "-f", "a\nb", "@x"] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "x").unwrap();
+            let source = Source {
+                key: crate::model::SourceKey::Bind { path: path.clone() },
+                path,
+                is_file: true,
+                destinations: Vec::new(),
+                exclude_patterns: Vec::new(),
+                is_anonymous: false,
+                writers: Vec::new(),
+                covers: Vec::new(),
+            };
+            let spec = Tar::find().await.unwrap().create(&source);
+            let finished = tool::run(spec, Duration::from_secs(60)).await.unwrap();
+            assert_eq!(
+                judge(&finished.ended).unwrap().complaints,
+                [""; 0],
+                "{name}"
+            );
+        }
     }
 
     #[test]

@@ -410,6 +410,7 @@ fn a_script_that_fails_leaves_the_old_data_and_the_services_running() {
     changed.assert_unchanged();
 
     // In the window: what was stopped comes up again.
+    fs::remove_file(world.path("bin/kopia")).unwrap();
     let mv = world.stand_in(
         "mv",
         "case \" $* \" in *'/data '*_data*) exit 1;; *) exec \"$REAL\" \"$@\";; esac",
@@ -422,7 +423,6 @@ fn a_script_that_fails_leaves_the_old_data_and_the_services_running() {
     changed.assert_unchanged();
     let started = changed.stack.started_at("db");
     fs::remove_file(world.path("bin/mv")).unwrap();
-    fs::remove_file(world.path("bin/kopia")).unwrap();
     sh(world, script).stderr("restored: ").ok();
     assert_eq!(
         fs::read_to_string(changed.volume.join("x")).unwrap(),
@@ -490,6 +490,35 @@ fn a_signal_at_any_time_leaves_what_ran_running() {
     let done = running.wait();
     assert_eq!(done.code, Some(143), "{done}");
     changed.assert_unchanged();
+
+    // After the swap everything is new, and the old data is named.
+    fs::remove_file(&mark).unwrap();
+    fs::remove_file(world.path("bin/mv")).unwrap();
+    let slow_start = world.stand_in(
+        "docker",
+        &format!(
+            "case $1 in start) if ! [ -e '{0}' ]; then touch '{0}'; exec sleep 600; fi;; esac; exec \"$REAL\" \"$@\"",
+            mark.display()
+        ),
+    );
+    let mut running = sh(world, script)
+        .env("PATH", &slow_start)
+        .stderr_any()
+        .spawn();
+    running.until("the start", |_| mark.exists().then_some(()));
+    running.signal(Signal::TERM);
+    world.process(&["sleep", "600"]).signal(Signal::KILL);
+    let done = running.wait();
+    assert_eq!(done.code, Some(143), "{done}");
+    assert!(
+        done.stderr().contains("What was there before is in "),
+        "{done}"
+    );
+    changed.stack.assert_running(&["db"]);
+    let now = fs::read_to_string(changed.volume.join("x")).unwrap();
+    assert_eq!(now, "saved");
+    let left = left_beside(changed.volume.parent().unwrap());
+    assert!(left.len() == 1 && left[0].contains("before"), "{left:?}");
 }
 
 #[test]
@@ -524,4 +553,154 @@ fn nothing_half_written_is_left_and_a_full_folder_is_refused() {
     assert!(left.is_empty(), "{left:?}");
     write(world, unit, &["--volume", &changed.stack.volume("data")]).ok();
     assert_eq!(scripts(world).len(), 1);
+}
+
+/// A point of unit `forged` with one bind mount at `target` made of `parts`: each a tar, and what is deleted before it.
+fn forge(world: &World, id: &str, target: &Path, parts: &[(&[u8], &[&str])]) {
+    let identity = world.kd(&["repo-status", "--json"]).json()["identity"].take();
+    let identity = identity.as_str().unwrap().to_owned();
+    let snapshot = |args: &[&str], place: &str, stdin: &[u8]| {
+        let source = format!("--override-source={identity}:/forged/{place}");
+        let args = [&["snapshot", "create", "--json", &source], args].concat();
+        let manifest = world.kopia(&args).stdin(stdin).stderr_any().json();
+        manifest["rootEntry"]["obj"].as_str().unwrap().to_owned()
+    };
+    let parts: Vec<Value> = parts
+        .iter()
+        .map(|(stream, delete)| {
+            let root = snapshot(&["/forged", "--stdin-file=data"], "data", stream);
+            json!({"kind": "full", "snapshot": "ab", "root": root, "file": "data", "bytes": stream.len(), "delete": delete})
+        })
+        .collect();
+    let roots: Vec<&str> = parts
+        .iter()
+        .map(|part| part["root"].as_str().unwrap())
+        .collect();
+    let roots = format!("--tags=roots:{}", roots.join(","));
+    let record = json!({
+        "format": 1, "kopi_docka_version": "0.1.0", "backup_id": id, "unit": "forged", "kind": "standalone",
+        "identity": identity, "started_at": "2026-01-02T03:04:05Z", "grade": "ok",
+        "sources": [{
+            "type": "bind", "path": target, "read_from": "/x", "is_file": false, "destinations": [], "exclude_patterns": [],
+            "grade": "ok", "reasons": ["odd\n$(touch pwned)"], "parts": parts
+        }],
+        "missing": [], "gaps": [], "downtime_seconds": 0.0, "project": null, "files": []
+    });
+    let recipe = world.dir(format!("forged-{id}"));
+    fs::write(recipe.join("recipe.json"), record.to_string()).unwrap();
+    let id = format!("--tags=backup_id:{id}");
+    let tags = [
+        "--tags=type:recipe",
+        "--tags=unit:forged",
+        "--tags=grade:ok",
+        &id,
+        &roots,
+    ];
+    snapshot(
+        &[&[recipe.to_str().unwrap()], &tags[..]].concat(),
+        "recipe",
+        b"",
+    );
+}
+
+/// The files of a tar: names with their content, or links with their target.
+fn tar(world: &World, files: &[(&str, &str)], links: &[(&str, &str)]) -> Vec<u8> {
+    let tree = world.dir("tree");
+    for (name, content) in files {
+        fs::create_dir_all(tree.join(name).parent().unwrap()).unwrap();
+        fs::write(tree.join(name), content).unwrap();
+    }
+    for (name, target) in links {
+        std::os::unix::fs::symlink(target, tree.join(name)).unwrap();
+    }
+    let run = Run::new("tar")
+        .args(["-cf", "-", "."])
+        .directory(&tree)
+        .env("PATH", path());
+    let stream = run.stdout_any().ok().stdout_bytes().to_owned();
+    fs::remove_dir_all(tree).unwrap();
+    stream
+}
+
+#[test]
+fn parts_are_laid_one_over_the_other_and_none_is_written_through_a_link() {
+    let world = World::new();
+    world.init();
+    let target = world.path("binds/it's here");
+    let first = tar(
+        &world,
+        &[("a", "1"), ("b", "1"), ("folder/c", "1"), ("it's", "1")],
+        &[("near", "folder/c")],
+    );
+    let second = tar(&world, &[("b", "2"), ("new", "2")], &[]);
+    let leads_out = tar(&world, &[("a", "1")], &[("out", "/etc")]);
+    let climbs = tar(&world, &[("folder/x", "1")], &[("folder/up", "../../x")]);
+    let id = |number: usize| format!("2026-01-02T03-04-0{number}Z");
+    forge(
+        &world,
+        &id(1),
+        &target,
+        &[
+            (&first, &[]),
+            (&second, &["a", "folder", "it's", "never/was"]),
+        ],
+    );
+    forge(
+        &world,
+        &id(2),
+        &target,
+        &[(&leads_out, &[]), (&second, &[])],
+    );
+    forge(&world, &id(3), &target, &[(&climbs, &[]), (&second, &[])]);
+    forge(
+        &world,
+        &id(4),
+        &target,
+        &[(&leads_out, &[]), (&second, &["out/x"])],
+    );
+    forge(
+        &world,
+        &id(5),
+        &target,
+        &[(&first, &[]), (&second, &["../x"])],
+    );
+    forge(&world, &id(6), Path::new("/etc/cron.d"), &[(&first, &[])]);
+    let written = |number: usize| {
+        let _ = fs::remove_dir_all(folder(&world));
+        write(&world, "forged", &["--backup-id", &id(number)])
+            .stderr("odd")
+            .ok();
+        scripts(&world).remove(0)
+    };
+
+    sh(&world, &written(1)).stderr("restored: ").ok();
+    let mut names: Vec<String> = fs::read_dir(&target)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["b", "near", "new"]);
+    assert_eq!(fs::read_to_string(target.join("b")).unwrap(), "2");
+    for number in [2, 3, 4] {
+        let run = sh(&world, &written(number));
+        run.stderr("a link leads out")
+            .stderr("Nothing was replaced")
+            .code(1);
+        assert_eq!(fs::read_to_string(target.join("b")).unwrap(), "2");
+        assert!(left_beside(target.parent().unwrap()).is_empty());
+    }
+    fs::remove_dir_all(folder(&world)).unwrap();
+    for (number, text) in [
+        (5, "no path inside the source"),
+        (6, "power over this host"),
+    ] {
+        let done = write(&world, "forged", &["--backup-id", &id(number)])
+            .stderr_any()
+            .run();
+        assert!(
+            done.code == Some(3) && done.stderr().contains(text),
+            "{done}"
+        );
+        assert!(!folder(&world).exists());
+    }
 }

@@ -68,6 +68,10 @@ finish() {
         [ "$is_place_made" = no ] || rmdir -- "$PLACE"
     fi
     if [ "$is_swapped" = yes ]; then
+        if [ -n "$kept" ]; then
+            [ -z "$safety" ] || rm -f -- "$safety"
+            say "What was there before is in $kept"
+        fi
         [ "$status" = 0 ] || say "The data is restored, but not everything went well; see above."
     elif [ "$status" != 0 ]; then
         say "Nothing was replaced: $WHAT is as it was. Mend what is said above, then run this script again."
@@ -78,7 +82,6 @@ finish() {
 
 # What was stopped last is started first.
 start() {
-    is_stopped=no
     is_well=yes
     while read -r id name; do
         # A stop that Docker has accepted goes on when we are interrupted: started before it bites, the container would go down.
@@ -90,6 +93,8 @@ start() {
             is_well=no
         fi
     done <"$work/restart"
+    # Only now: a signal in the middle of it has the rest started by whoever tidies up.
+    is_stopped=no
     [ "$is_well" = yes ]
 }
 
@@ -430,10 +435,11 @@ if [ -n "$kept" ]; then
     fi
     if tar --create "--file=$safety" --force-local --format=posix --numeric-owner --xattrs '--xattrs-include=*' --no-acls \
         --sparse --warning=no-file-ignored --no-unquote "--directory=$folder" -- "$member"; then
-        rm -rf --one-file-system -- "$kept"
         say "what was there before: $safety"
+        safety=
+        rm -rf --one-file-system -- "$kept"
+        kept=
     else
-        rm -f -- "$safety"
-        say "warning: no safety archive could be made; what was there before is in $kept"
+        say "warning: no safety archive could be made"
     fi
 fi

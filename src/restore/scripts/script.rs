@@ -187,10 +187,14 @@ fn extract(index: usize, part: &Part) -> Result<Vec<String>> {
     for path in &part.delete {
         let mut names = path.split('/');
         if names.any(|name| matches!(name, "" | "." | "..")) {
-            anyhow::bail!(
-                "the recipe wants `{}` to be deleted, which is no path inside the source",
-                printable(path)
-            );
+            let what = printable(path);
+            return Err(Failure::new(
+                Exit::UnitsFailed,
+                format!(
+                    "the recipe wants `{what}` to be deleted, which is no path inside the source"
+                ),
+            )
+            .into());
         }
         commands.push(format!("drop {}", quote(path)));
     }

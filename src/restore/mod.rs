@@ -5,7 +5,8 @@
 //! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`] with [`overlay`], [`locate`] by name, [`look`] at the disks with [`names`], [`target`],
 //! [`new_home`], [`pieces`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`] with [`marks`],
 //! [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`] and, for what can't be renamed, [`within`] and
-//! [`attributes`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left, [`safety`] for what every one keeps.
+//! [`attributes`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left, [`safety`] for what every one
+//! keeps, [`scripts`] for those who would rather do it by hand.
 
 mod advice;
 mod apply;

@@ -156,7 +156,10 @@ fn a_file_is_put_back_into_its_volume_and_the_rest_stays_as_it_is() {
         }
         fs::write(&later, "later").unwrap();
         let args = ["--volume", &data, "--path", "deep/er/other"];
-        saved.restore(&args).ok();
+        saved
+            .restore(&args)
+            .stderr("is kept beside the files")
+            .ok();
         assert_eq!(fs::read_to_string(&other).unwrap(), "other");
         assert_eq!(fs::read_to_string(&later).unwrap(), "later");
         saved.stack.assert_running(&["db"]);
@@ -198,6 +201,19 @@ fn the_recipe_alone_puts_compose_files_back_and_touches_no_data() {
     assert_eq!(fs::read_to_string(&compose).unwrap(), text);
     assert!(saved.volume.join("later").exists());
     assert_eq!(since(&saved.stack), since_before);
+
+    fs::remove_file(&compose).unwrap();
+    let target = saved.world.path("out");
+    let to = ["--recipe", "--target", target.to_str().unwrap()];
+    saved.restore(&to).ok();
+    let recipe = target.join("recipes").join(saved.stack.unit());
+    let copy = format!("files{}", compose.display());
+    assert_eq!(fs::read_to_string(recipe.join(copy)).unwrap(), text);
+    assert!(recipe.join("recipe.json").exists());
+    let mode = fs::metadata(&recipe).unwrap().mode();
+    assert_eq!(mode & 0o7777, 0o700, "it may hold secrets");
+    assert!(!compose.exists(), "nothing else is touched");
+    saved.restore(&to).stderr("is there already").stderr_any().code(3);
 }
 
 /// A project of the real compose, with bind mounts inside and outside of its folder and a volume of each kind.
@@ -386,4 +402,65 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
         found.push(path);
     }
     found
+}
+
+/// The program as it would run on a host of another name, with the same repository and engine.
+fn on_host(world: &World, host: &str, args: &[&str]) -> Run {
+    let line = world.kd(args).to_string();
+    let script = format!("hostname {host} && exec {line}");
+    let run = Run::new("unshare").args(["--uts", "sh", "-c", &script]);
+    let home = world.dir(format!("hosts/{host}"));
+    run.env("PATH", common::path())
+        .env("HOME", &home)
+        .env("KOPI_DOCKA_STATE_DIRECTORY", home.join("state"))
+        .env("KOPI_DOCKA_RUNTIME_DIRECTORY", world.path("run"))
+}
+
+#[test]
+fn points_of_two_hosts_with_a_unit_of_one_name_never_mix() {
+    let world = World::new();
+    world.init();
+    let stack = world
+        .stack("web")
+        .service("db", |s| s.volume("data", "/data"))
+        .up();
+    let file = stack.volume_path("data").join("file");
+    fs::write(&file, "here").unwrap();
+    world.backup(&stack);
+    fs::write(&file, "there").unwrap();
+    on_host(&world, "there", &["--quiet", "init"])
+        .stdout_any()
+        .ok();
+    on_host(&world, "there", &["--quiet", "backup", "--unit", stack.unit()])
+        .stdout_any()
+        .ok();
+    fs::write(&file, "later").unwrap();
+
+    let hosts = |run: Run| -> Vec<String> {
+        let points = run.json();
+        let points = points["points"].as_array().unwrap();
+        let host = |point: &serde_json::Value| {
+            let identity = point["identity"].as_str().unwrap();
+            identity.split_once('@').unwrap().1.to_owned()
+        };
+        points.iter().map(host).collect()
+    };
+    let list = ["--json", "list", "--snapshots"];
+    let own = hosts(world.kd(&list));
+    assert_eq!(own.len(), 1);
+    assert_ne!(own[0], "there");
+    assert_eq!(hosts(on_host(&world, "there", &list)), ["there"]);
+    assert_eq!(hosts(world.kd(&[&list[..], &["--all-hosts"]].concat())).len(), 2);
+
+    restore(&world, &stack, &[]).ok();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "here");
+    restore(&world, &stack, &["--host", "there"])
+        .stderr_any()
+        .ok();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "there");
+    restore(&world, &stack, &["--host", "nobody"])
+        .stderr("there is no restore point")
+        .stderr("`there` made some of this unit")
+        .stderr_any()
+        .code(4);
 }

@@ -57,10 +57,10 @@ impl Saved {
 fn a_unit_comes_back_after_its_questions_and_a_look_at_the_plan() {
     let saved = Saved::new();
     let mut wizard = saved.wizard();
-    wizard.choose("Restore which unit?", 0);
-    wizard.choose("From when?", 0);
-    wizard.choose("What of it?", 0);
-    wizard.choose("Where to?", 0);
+    wizard.choose("Unit to restore", 0);
+    wizard.choose("Restore point", 0);
+    wizard.choose("What of it", 0);
+    wizard.choose("Where to", 0);
     wizard.see("replaced, kept beside it");
     wizard.see("Stopped for a moment");
     assert_eq!(fs::read_to_string(&saved.file).unwrap(), "changed");
@@ -80,15 +80,15 @@ fn one_volume_goes_to_a_plain_folder() {
         .world
         .kd(&["restore", "--unit", saved.stack.unit()])
         .terminal();
-    wizard.choose("From when?", 0);
-    wizard.choose("What of it?", 1);
-    wizard.see("Which?");
+    wizard.choose("Restore point", 0);
+    wizard.choose("What of it", 1);
+    wizard.see("Which of them");
     wizard.press("\r");
     // Nothing is marked: it asks again.
-    wizard.see("Which?");
+    wizard.see("Which of them");
     wizard.press(" \r");
-    wizard.choose("Where to?", 1);
-    wizard.answer("Which directory?", "relative/path");
+    wizard.choose("Where to", 1);
+    wizard.answer("Directory", "relative/path");
     wizard.see("an absolute path");
     wizard.press(&"\x7f".repeat(40));
     wizard.press(target.to_str().unwrap());
@@ -103,20 +103,49 @@ fn one_volume_goes_to_a_plain_folder() {
 }
 
 #[test]
+fn on_a_bare_host_it_asks_whether_the_unit_is_to_be_started() {
+    let world = World::new();
+    world.init();
+    let stack = world
+        .stack("web")
+        .service("db", |s| s.volume("data", "/data"))
+        .up_with_compose();
+    fs::write(stack.volume_path("data").join("file"), "saved").unwrap();
+    world.backup(&stack);
+    for (key, is_started) in [("n", false), ("y", true)] {
+        stack.wipe();
+        let mut wizard = world.kd(&["restore"]).terminal();
+        for question in ["Unit to restore", "Restore point", "What of it", "Where to"] {
+            wizard.choose(question, 0);
+        }
+        wizard.see("missing: the volume is made");
+        wizard.see("Restore 1 source of");
+        wizard.press("y");
+        wizard.see("is back. Now start it");
+        wizard.press(key);
+        let rest = wizard.code(0);
+        let file = stack.volume_path("data").join("file");
+        assert_eq!(fs::read_to_string(file).unwrap(), "saved");
+        assert_eq!(!stack.running().is_empty(), is_started, "{rest}");
+        assert_eq!(rest.contains("docker compose"), !is_started, "{rest}");
+    }
+}
+
+#[test]
 fn single_files_are_asked_for_by_their_paths() {
     let saved = Saved::new();
     let target = saved.world.path("out");
     let mut wizard = saved.wizard();
-    wizard.choose("Restore which unit?", 0);
-    wizard.choose("From when?", 0);
-    wizard.choose("What of it?", 2);
-    wizard.choose("Files of which?", 0);
-    wizard.answer("Which paths in it", "../out");
+    wizard.choose("Unit to restore", 0);
+    wizard.choose("Restore point", 0);
+    wizard.choose("What of it", 2);
+    wizard.choose("Files of", 0);
+    wizard.answer("Paths in it", "../out");
     wizard.see("is no path inside");
     wizard.press(&"\x7f".repeat(20));
     wizard.press("file\r");
-    wizard.choose("Where to?", 1);
-    wizard.answer("Which directory?", target.to_str().unwrap());
+    wizard.choose("Where to", 1);
+    wizard.answer("Directory", target.to_str().unwrap());
     wizard.see("Restore 1 source of");
     wizard.press("y");
     wizard.code(0);
@@ -129,10 +158,10 @@ fn single_files_are_asked_for_by_their_paths() {
 fn whatever_ends_it_early_changes_nothing_and_leaves_the_terminal_as_it_was() {
     let saved = Saved::new();
     let questions = [
-        "Restore which unit?",
-        "From when?",
-        "What of it?",
-        "Where to?",
+        "Unit to restore",
+        "Restore point",
+        "What of it",
+        "Where to",
     ];
     for (index, question) in questions.iter().enumerate() {
         let (key, code) = [("\x1b", 5), ("\x03", 130)][index % 2];
@@ -154,18 +183,18 @@ fn whatever_ends_it_early_changes_nothing_and_leaves_the_terminal_as_it_was() {
         wizard.code(code);
     }
     let mut wizard = saved.wizard();
-    wizard.see("Restore which unit?");
+    wizard.see("Unit to restore");
     wizard.terminate();
     wizard.code(143);
     let mut wizard = saved.wizard();
     for question in &questions[..2] {
         wizard.choose(question, 0);
     }
-    wizard.choose("What of it?", 1);
-    wizard.see("Which?");
+    wizard.choose("What of it", 1);
+    wizard.see("Which of them");
     wizard.press(" \r");
-    wizard.choose("Where to?", 1);
-    wizard.see("Which directory?");
+    wizard.choose("Where to", 1);
+    wizard.see("Directory");
     wizard.press("/srv/x\x03");
     wizard.code(130);
     saved.assert_untouched();

@@ -126,6 +126,10 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
             wizard::ask(&session, unit, host, args.bring_up()).await?
         }
     };
+    if let (What::Recipe, Destination::Folder(folder)) = (&request.what, &request.to) {
+        drop(session);
+        return restore::recipe_folder::run(cx, &request, folder, args.dry_run).await;
+    }
     let planned = session.plan(&request).await?;
     show(cx, &planned.plan, args.dry_run);
     if args.dry_run {

@@ -6,7 +6,7 @@
 //! [`new_home`], [`pieces`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`] with [`marks`],
 //! [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`] and, for what can't be renamed, [`within`] and
 //! [`attributes`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left, [`safety`] for what every one
-//! keeps, [`scripts`] for those who would rather do it by hand.
+//! keeps, [`scripts`] and [`recipe_folder`] for those who would rather do it by hand.
 
 mod advice;
 mod apply;
@@ -32,6 +32,8 @@ pub mod points;
 mod pump;
 pub mod rebuild;
 pub mod recipe;
+pub mod recipe_folder;
+mod recipe_tree;
 pub mod replay;
 mod report;
 pub mod reporter;

@@ -187,6 +187,11 @@ impl Request {
         self.what == What::Unit
     }
 
+    /// Single files go back into a source that stays as it is otherwise.
+    pub fn puts_files_back(&self) -> bool {
+        matches!(self.what, What::Files { .. }) && self.to == Destination::InPlace
+    }
+
     /// The command line that asks for `only` of point `id`, to the same place; to be copied from a hint.
     pub fn command(&self, id: &PointId, only: &[String]) -> String {
         let mut words = vec![

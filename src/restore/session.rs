@@ -180,6 +180,11 @@ impl<'a> Session<'a> {
                 .iter()
                 .filter_map(|(located, target)| target.remark(&located.source.key, id)),
         );
+        if request.puts_files_back() {
+            warnings.push(
+                "what is there now is kept beside the files, where services and backups see it, until you discard it".to_owned(),
+            );
+        }
         let sources: Vec<SourcePlan> = targets
             .into_iter()
             .map(|(located, target)| located.plan(target, id))

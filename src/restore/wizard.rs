@@ -75,7 +75,7 @@ async fn ask_unit(session: &Session<'_>, points: &[Point]) -> Result<UnitName> {
             if elsewhere { ", of another host" } else { "" }
         )
     });
-    let chosen = prompt::select("Restore which unit?", items.collect(), shutdown(session)).await?;
+    let chosen = prompt::select("Unit to restore", items.collect(), shutdown(session)).await?;
     let names: Vec<&UnitName> = units.into_keys().collect();
     one_of(names, chosen).cloned()
 }
@@ -118,7 +118,7 @@ async fn ask_point<'a>(
         }
         text::printable(&item)
     });
-    let chosen = prompt::select("From when?", items.collect(), shutdown(session)).await?;
+    let chosen = prompt::select("Restore point", items.collect(), shutdown(session)).await?;
     one_of(offered, chosen)
 }
 
@@ -149,13 +149,13 @@ async fn ask_what(session: &Session<'_>, point: &Point, record: &PointRecord) ->
         .into());
     }
     let items = choices.iter().map(|(_, text)| (*text).to_owned());
-    let chosen = prompt::select("What of it?", items.collect(), shutdown(session)).await?;
+    let chosen = prompt::select("What of it", items.collect(), shutdown(session)).await?;
     match one_of(choices, chosen)?.0 {
         Choice::Unit => Ok(What::Unit),
         Choice::Recipe => Ok(What::Recipe),
         Choice::Sources => {
             let chosen =
-                prompt::select_some("Which?", source_items(record), shutdown(session)).await?;
+                prompt::select_some("Which of them", source_items(record), shutdown(session)).await?;
             let names = chosen
                 .into_iter()
                 .filter_map(|index| record.sources.get(index))
@@ -164,10 +164,10 @@ async fn ask_what(session: &Session<'_>, point: &Point, record: &PointRecord) ->
         }
         Choice::Files => {
             let chosen =
-                prompt::select("Files of which?", source_items(record), shutdown(session)).await?;
+                prompt::select("Files of", source_items(record), shutdown(session)).await?;
             let source: &SourceRecord = one_of(record.sources.iter().collect(), chosen)?;
             let check = |text: &str| split_paths(text).map(|_| ());
-            let question = "Which paths in it, relative to its root (quote blanks)?";
+            let question = "Paths in it, relative to its root (quote blanks)";
             let paths = prompt::text(question, check, shutdown(session)).await?;
             let paths = split_paths(&paths).map_err(anyhow::Error::msg)?;
             What::of_flags(vec![handle(&source.key)], paths, false)
@@ -191,12 +191,14 @@ async fn ask_where(
         Choice::InPlace,
         "in place: what is there now is kept beside it",
     )];
-    if *what != What::Recipe {
-        choices.push((
-            Choice::Folder,
-            "as plain folders in a directory: nothing else is touched",
-        ));
-    }
+    choices.push((
+        Choice::Folder,
+        if *what == What::Unit {
+            "its data as plain folders in a directory: nothing else is touched"
+        } else {
+            "as plain files in a directory: nothing else is touched"
+        },
+    ));
     if *what == What::Unit {
         choices.push((
             Choice::Move,
@@ -210,7 +212,7 @@ async fn ask_where(
         }
     }
     let items = choices.iter().map(|(_, text)| (*text).to_owned());
-    let chosen = prompt::select("Where to?", items.collect(), shutdown(session)).await?;
+    let chosen = prompt::select("Where to", items.collect(), shutdown(session)).await?;
     let choice = one_of(choices, chosen)?.0;
     if matches!(choice, Choice::InPlace) {
         return Ok(Destination::InPlace);
@@ -226,7 +228,7 @@ async fn ask_where(
     } else {
         None
     };
-    let folder = prompt::text("Which directory?", check_folder, shutdown(session)).await?;
+    let folder = prompt::text("Directory", check_folder, shutdown(session)).await?;
     let folder = PathBuf::from(folder);
     Ok(match choice {
         Choice::Move | Choice::Copy => Destination::Moved { folder, project },

@@ -1,14 +1,13 @@
 //! `--scripts`: writes scripts that restore a point, for people who want to read first. They need neither this program nor
 //! its configuration.
 //!
-//! Reading order: [`run`] → [`tree`] (the recipe as it was saved) → [`script`] (a head for each source, and `body.sh`, which is
+//! Reading order: [`run`] → [`super::recipe_tree`] (the recipe as it was saved) → [`script`] (a head for each source, and `body.sh`, which is
 //! the same in all of them) → [`readme`].
 //!
 //! Never here: anything that touches what is on the host. Nothing is put in place before it is whole.
 
 mod readme;
 mod script;
-mod tree;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -25,6 +24,7 @@ use super::names;
 use super::plan::covered;
 use super::points::{Point, Tool, complete_roots, points};
 use super::recipe::{self, SavedVolume};
+use super::recipe_tree;
 use super::request::Request;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
@@ -96,7 +96,7 @@ async fn write(cx: &Context, request: &Request, folder: &Path) -> Result<Written
         .tempdir_in(parent)
         .with_context(|| format!("no folder can be made in `{}`", parent.display()))?;
     let recipe = draft.path().join("recipes").join(record.unit.as_str());
-    warnings.extend(tree::copy(kopia, &root, &recipe).await?);
+    warnings.extend(recipe_tree::copy(kopia, &root, &recipe).await?);
     let sources = outermost(sources, &mut warnings);
     let mut files = Vec::new();
     for (index, source) in sources.iter().enumerate() {

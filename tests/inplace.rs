@@ -16,36 +16,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use common::{Manifest, Run, Stack, World, oracle, torture};
+use common::{Manifest, Run, Stack, World, mount, mount_ext4, oracle, torture, unmount};
 
 const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Below the world's directory, which unmounts what is in it when it drops.
-fn mount(world: &World, name: &str, args: &[&str]) -> PathBuf {
-    let path = world.dir(name);
-    let run = Run::new("mount").env("PATH", SYSTEM_PATH).args(args);
-    run.arg(&path).ok();
-    path
-}
-
-fn unmount(path: &Path) {
-    let run = Run::new("umount").env("PATH", SYSTEM_PATH);
-    run.arg(path).ok();
-}
-
-fn mount_ext4(world: &World, name: &str, mebibytes: u64) -> PathBuf {
-    let image = world.path(format!("{name}.image"));
-    fs::File::create(&image)
-        .unwrap()
-        .set_len(mebibytes << 20)
-        .unwrap();
-    Run::new("mkfs.ext4")
-        .env("PATH", SYSTEM_PATH)
-        .args(["-q", "-m0", "-b4096"])
-        .arg(&image)
-        .ok();
-    mount(world, name, &["-o", "loop", image.to_str().unwrap()])
-}
 
 fn restore_latest(world: &World, stack: &Stack) -> Run {
     let args = ["--quiet", "restore", "--yes", "--backup-id", "latest"];

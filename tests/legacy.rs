@@ -237,6 +237,23 @@ fn a_recorded_unit_is_restored_whole_and_to_the_byte() {
 }
 
 #[test]
+fn old_points_are_read_back_by_verify_whatever_form_they_have() {
+    let world = recorded();
+    for id in [RUNS[0], RUNS[4]] {
+        let args = ["verify", "--json", "--unit", "tiny", "--backup-id", id];
+        let done = world
+            .kd(&[&args[..], &["--host", "compat-host"]].concat())
+            .stdout_any()
+            .ok();
+        let report = done.json_lines().pop().unwrap()["report"].take();
+        let point = &report["points"][0];
+        assert_eq!(point["result"], "good", "{report}");
+        assert_eq!(point["percent"], 100);
+        assert_eq!(point["sources"].as_array().unwrap().len(), 3);
+    }
+}
+
+#[test]
 fn data_without_a_recipe_is_restored_by_naming_it() {
     let world = recorded();
     restore_recorded(&world, RUNS[2], &["--yes"])

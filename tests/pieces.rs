@@ -156,10 +156,7 @@ fn a_file_is_put_back_into_its_volume_and_the_rest_stays_as_it_is() {
         }
         fs::write(&later, "later").unwrap();
         let args = ["--volume", &data, "--path", "deep/er/other"];
-        saved
-            .restore(&args)
-            .stderr("is kept beside the files")
-            .ok();
+        saved.restore(&args).stderr("is kept beside the files").ok();
         assert_eq!(fs::read_to_string(&other).unwrap(), "other");
         assert_eq!(fs::read_to_string(&later).unwrap(), "later");
         saved.stack.assert_running(&["db"]);
@@ -213,7 +210,11 @@ fn the_recipe_alone_puts_compose_files_back_and_touches_no_data() {
     let mode = fs::metadata(&recipe).unwrap().mode();
     assert_eq!(mode & 0o7777, 0o700, "it may hold secrets");
     assert!(!compose.exists(), "nothing else is touched");
-    saved.restore(&to).stderr("is there already").stderr_any().code(3);
+    saved
+        .restore(&to)
+        .stderr("is there already")
+        .stderr_any()
+        .code(3);
 }
 
 /// A project of the real compose, with bind mounts inside and outside of its folder and a volume of each kind.
@@ -431,9 +432,13 @@ fn points_of_two_hosts_with_a_unit_of_one_name_never_mix() {
     on_host(&world, "there", &["--quiet", "init"])
         .stdout_any()
         .ok();
-    on_host(&world, "there", &["--quiet", "backup", "--unit", stack.unit()])
-        .stdout_any()
-        .ok();
+    on_host(
+        &world,
+        "there",
+        &["--quiet", "backup", "--unit", stack.unit()],
+    )
+    .stdout_any()
+    .ok();
     fs::write(&file, "later").unwrap();
 
     let hosts = |run: Run| -> Vec<String> {
@@ -450,7 +455,10 @@ fn points_of_two_hosts_with_a_unit_of_one_name_never_mix() {
     assert_eq!(own.len(), 1);
     assert_ne!(own[0], "there");
     assert_eq!(hosts(on_host(&world, "there", &list)), ["there"]);
-    assert_eq!(hosts(world.kd(&[&list[..], &["--all-hosts"]].concat())).len(), 2);
+    assert_eq!(
+        hosts(world.kd(&[&list[..], &["--all-hosts"]].concat())).len(),
+        2
+    );
 
     restore(&world, &stack, &[]).ok();
     assert_eq!(fs::read_to_string(&file).unwrap(), "here");

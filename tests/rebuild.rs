@@ -843,7 +843,10 @@ fn a_compose_that_hangs_is_ended_and_one_that_fails_is_quoted() {
     world.backup(&stack);
     stack.wipe();
     world.config(|config| config["docker"]["compose_timeout"] = json!(1));
-    let path = world.stand_in("docker", "echo pulling >&2; sleep 1000 & wait");
+    // It has to say its version first.
+    let knows_compose = |then: &str| format!("[ \"$2\" = version ] && exit; {then}");
+    let hangs = knows_compose("echo pulling >&2; sleep 1000 & wait");
+    let path = world.stand_in("docker", &hangs);
     let done = restore(&world, stack.unit(), &["--up"])
         .env("PATH", path)
         .stderr("did not end within 1 s (`docker.compose_timeout`) and was ended")
@@ -855,15 +858,27 @@ fn a_compose_that_hangs_is_ended_and_one_that_fails_is_quoted() {
         "saved"
     );
 
-    let path = world.stand_in(
-        "docker",
-        "echo 'no configuration file provided' >&2; exit 14",
-    );
+    let fails = knows_compose("echo 'no configuration file provided' >&2; exit 14");
+    let path = world.stand_in("docker", &fails);
     restore(&world, stack.unit(), &["--up"])
         .env("PATH", path)
         .stderr("exited with status 14")
         .stderr("no configuration file provided")
         .code(3);
+
+    // Without the plugin nothing is touched.
+    fs::write(stack.volume_path("data").join("seed"), "changed").unwrap();
+    let path = world.stand_in("docker", "echo 'unknown command' >&2; exit 1");
+    restore(&world, stack.unit(), &["--up"])
+        .env("PATH", path)
+        .stderr("`docker compose` is missing")
+        .stderr("nothing was touched")
+        .stderr_any()
+        .code(15);
+    assert_eq!(
+        fs::read_to_string(stack.volume_path("data").join("seed")).unwrap(),
+        "changed"
+    );
 }
 
 #[test]

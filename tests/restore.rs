@@ -15,7 +15,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{Run, Signal, Stack, World, oracle, torture, until, writer};
+use common::{
+    Run, Signal, Stack, World, mount, mount_ext4, oracle, torture, unmount, until, writer,
+};
 use serde_json::Value;
 
 /// In the order of a restore.
@@ -740,40 +742,11 @@ fn what_is_wrong_with_the_request_is_said_before_anything_is_touched() {
     changed.assert_all("changed");
 }
 
-/// Unmounted when dropped.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn new(path: PathBuf, args: &[&str]) -> Self {
-        let run = Run::new("mount").env("PATH", SYSTEM_PATH).args(args);
-        run.arg(&path).ok();
-        Self(path)
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Run::new("umount")
-            .env("PATH", SYSTEM_PATH)
-            .arg("--lazy")
-            .arg(&self.0)
-            .run();
-    }
-}
-
 #[test]
 fn what_does_not_fit_or_has_a_mount_inside_is_refused_while_services_run() {
     let world = World::new();
     world.init();
-    let image = world.path("image");
-    fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
-    Run::new("mkfs.ext4")
-        .env("PATH", SYSTEM_PATH)
-        .args(["-q", "-m0"])
-        .arg(&image)
-        .ok();
-    let image = image.to_str().unwrap();
-    let _disk = Mounted::new(world.dir("disk"), &["-o", "loop", image]);
+    mount_ext4(&world, "disk", 16);
     let bind = world.dir("disk/data");
     let stack = world
         .stack("web")
@@ -788,13 +761,11 @@ fn what_does_not_fit_or_has_a_mount_inside_is_refused_while_services_run() {
         .stderr("nothing was touched")
         .code(3);
     fs::remove_file(bind.join("noise")).unwrap();
-    {
-        let inner = world.dir("disk/data/inner");
-        let _inner = Mounted::new(inner, &["-t", "tmpfs", "tmpfs"]);
-        restore_latest(&world, &stack, &[])
-            .stderr("another file system is mounted in it")
-            .code(3);
-    }
+    let inner = mount(&world, "disk/data/inner", &["-t", "tmpfs", "tmpfs"]);
+    restore_latest(&world, &stack, &[])
+        .stderr("another file system is mounted in it")
+        .code(3);
+    unmount(&inner);
     fs::remove_dir(bind.join("inner")).unwrap();
     watch.events().assert_untouched();
     write(&bind, "changed");

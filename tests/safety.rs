@@ -14,10 +14,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use common::{Manifest, Run, Stack, World, oracle};
+use common::{Manifest, Run, Stack, World, mount_ext4, oracle};
 use serde_json::Value;
-
-const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 fn write(folder: &Path, text: &str) {
     fs::write(folder.join("generation"), text).unwrap();
@@ -45,20 +43,7 @@ impl Restored {
     fn new() -> Self {
         let world = World::new();
         world.init();
-        let image = world.path("image");
-        fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
-        Run::new("mkfs.ext4")
-            .env("PATH", SYSTEM_PATH)
-            .args(["-q", "-m0"])
-            .arg(&image)
-            .ok();
-        let disk = world.dir("disk");
-        Run::new("mount")
-            .env("PATH", SYSTEM_PATH)
-            .args(["-o", "loop"])
-            .arg(&image)
-            .arg(&disk)
-            .ok();
+        let disk = mount_ext4(&world, "disk", 16);
         let stack = world
             .stack("web")
             .service("db", |s| s.volume("data", "/data").bind(&disk, "/disk"))

@@ -157,12 +157,7 @@ fn single_files_are_asked_for_by_their_paths() {
 #[test]
 fn whatever_ends_it_early_changes_nothing_and_leaves_the_terminal_as_it_was() {
     let saved = Saved::new();
-    let questions = [
-        "Unit to restore",
-        "Restore point",
-        "What of it",
-        "Where to",
-    ];
+    let questions = ["Unit to restore", "Restore point", "What of it", "Where to"];
     for (index, question) in questions.iter().enumerate() {
         let (key, code) = [("\x1b", 5), ("\x03", 130)][index % 2];
         let mut wizard = saved.wizard();

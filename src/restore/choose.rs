@@ -154,29 +154,12 @@ fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 mod tests {
     use super::*;
     use crate::error::{exit_of, render};
-    use crate::model::{BackupId, Grade, UnitName};
-    use crate::restore::points::Tool;
+    use crate::model::UnitName;
+    use crate::restore::points::testing::point;
     use crate::restore::rebuild::BringUp;
     use crate::restore::request::{Destination, What};
 
     const OWN: &str = "kopi-docka@here";
-
-    fn point(unit: &str, day: u32, identity: &str, state: PointState) -> Point {
-        let backup_id = BackupId::parse(&format!("2026-01-{day:02}T00-00-00Z")).unwrap();
-        Point {
-            unit: UnitName::parse(unit).unwrap(),
-            backup_id: backup_id.into(),
-            identity: identity.to_owned(),
-            made_by: Tool::KopiDocka,
-            time: backup_id.time(),
-            state,
-            grade: Some(Grade::Ok),
-            bytes: 1,
-            problems: vec!["it lacks something".to_owned()],
-            recipe: None,
-            snapshots: Vec::new(),
-        }
-    }
 
     fn points() -> Vec<Point> {
         vec![

@@ -196,6 +196,30 @@ impl Point {
 }
 
 #[cfg(test)]
+pub mod testing {
+    use super::*;
+    use crate::model::BackupId;
+
+    /// One of ours, of a day of January 2026.
+    pub fn point(unit: &str, day: u32, identity: &str, state: PointState) -> Point {
+        let backup_id = BackupId::parse(&format!("2026-01-{day:02}T00-00-00Z")).unwrap();
+        Point {
+            unit: UnitName::parse(unit).unwrap(),
+            backup_id: backup_id.into(),
+            identity: identity.to_owned(),
+            made_by: Tool::KopiDocka,
+            time: backup_id.time(),
+            state,
+            grade: Some(Grade::Ok),
+            bytes: 1,
+            problems: vec!["it lacks something".to_owned()],
+            recipe: None,
+            snapshots: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 

@@ -155,7 +155,8 @@ async fn ask_what(session: &Session<'_>, point: &Point, record: &PointRecord) ->
         Choice::Recipe => Ok(What::Recipe),
         Choice::Sources => {
             let chosen =
-                prompt::select_some("Which of them", source_items(record), shutdown(session)).await?;
+                prompt::select_some("Which of them", source_items(record), shutdown(session))
+                    .await?;
             let names = chosen
                 .into_iter()
                 .filter_map(|index| record.sources.get(index))

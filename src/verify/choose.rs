@@ -145,26 +145,12 @@ fn nothing(what: String) -> Failure {
 mod tests {
     use super::*;
     use crate::error::{exit_of, render};
-    use crate::model::{BackupId, Grade};
-    use crate::restore::points::Tool;
+    use crate::restore::points::testing;
 
     const OWN: &str = "kopi-docka@here";
 
     fn point(unit: &str, day: u32, host: &str, state: PointState) -> Point {
-        let backup_id = BackupId::parse(&format!("2026-01-{day:02}T00-00-00Z")).unwrap();
-        Point {
-            unit: UnitName::parse(unit).unwrap(),
-            backup_id: backup_id.into(),
-            identity: format!("kopi-docka@{host}"),
-            made_by: Tool::KopiDocka,
-            time: backup_id.time(),
-            state,
-            grade: Some(Grade::Ok),
-            bytes: 1,
-            problems: vec!["it lacks something".to_owned()],
-            recipe: None,
-            snapshots: Vec::new(),
-        }
+        testing::point(unit, day, &format!("kopi-docka@{host}"), state)
     }
 
     fn chosen(units: &[&str], which: &str, hosts: Hosts) -> Result<(Vec<String>, usize)> {

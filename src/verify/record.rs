@@ -129,24 +129,10 @@ fn weighs_more(known: &Verified, new: &Verified) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{BackupId, Grade};
-    use crate::restore::points::{PointState, Tool};
+    use crate::restore::points::{PointState, testing};
 
     fn point(unit: &str) -> Point {
-        let backup_id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
-        Point {
-            unit: UnitName::parse(unit).unwrap(),
-            backup_id: backup_id.into(),
-            identity: "kopi-docka@h".to_owned(),
-            made_by: Tool::KopiDocka,
-            time: backup_id.time(),
-            state: PointState::Whole,
-            grade: Some(Grade::Ok),
-            bytes: 1,
-            problems: Vec::new(),
-            recipe: None,
-            snapshots: Vec::new(),
-        }
+        testing::point(unit, 2, "kopi-docka@h", PointState::Whole)
     }
 
     #[test]

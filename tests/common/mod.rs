@@ -26,6 +26,7 @@
 )]
 
 mod bed;
+mod disk;
 mod events;
 mod held;
 mod poll;
@@ -41,6 +42,7 @@ pub mod torture;
 pub mod writer;
 
 pub use bed::{Bed, IMAGE, OwnEngine, path};
+pub use disk::{mount, mount_ext4, unmount};
 pub use events::{Event, Events, Watch};
 pub use held::Held;
 pub use oracle::Manifest;

@@ -296,7 +296,11 @@ fn what_does_not_exist_is_refused_before_anything_is_read() {
         ),
         (&["--host", "elsewhere"], 4, "no whole restore point"),
         (&["--host", "x", "--all-hosts"], 2, "--all-hosts"),
-        (&["--backup-id", "yesterday"], 2, "is not a backup id"),
+        (
+            &["--backup-id", "yesterday"],
+            4,
+            "no restore point yesterday",
+        ),
     ] {
         let run = world.kd(&[&["verify"], args].concat()).env("PATH", &path);
         run.stderr(text).code(code);

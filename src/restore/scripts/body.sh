@@ -37,6 +37,7 @@ is_stopped=no
 is_stopping=no
 is_created=no
 is_place_made=no
+counter=
 here=$(dirname -- "$0")
 stamp=$(date -u +%Y-%m-%dT%H-%M-%SZ)
 
@@ -45,6 +46,10 @@ finish() {
     status=$?
     trap '' HUP INT TERM
     set +e
+    # Whoever has not written down its id yet ends by itself when it sees this.
+    [ -z "$work" ] || : >"$work/ended"
+    # Its pipe has nobody at the other end when tee was ended before it opened it.
+    [ -z "$counter" ] || kill -KILL "$counter" 2>/dev/null
     for child in kopia tee tar; do
         if [ -s "$work/$child.pid" ] && ! [ -e "$work/$child.status" ]; then
             kill -KILL "$(cat "$work/$child.pid")" 2>/dev/null
@@ -153,7 +158,8 @@ run() {
     shift
     code=0
     # shellcheck disable=SC2016
-    sh -c 'echo $$ >"$1"; shift; exec "$@"' sh "$work/$name.pid" "$@" 2>"$work/$name.err" || code=$?
+    sh -c 'echo $$ >"$1"; [ ! -e "$2" ] || exit 1; shift 2; exec "$@"' \
+        sh "$work/$name.pid" "$work/ended" "$@" 2>"$work/$name.err" || code=$?
     echo "$code" >"$work/$name.status"
 }
 
@@ -173,6 +179,7 @@ part() {
     # In the background, so that a signal is heard at once.
     wait $!
     wait "$counter"
+    counter=
     bytes=$(tr -d ' ' <"$work/bytes")
     [ "$(cat "$work/kopia.status")" = 0 ] || fail "kopia failed: $(cat "$work/kopia.err")"
     [ "$bytes" = "$2" ] || fail "the repository gave $bytes bytes instead of $2: the snapshot is damaged, take another restore point"

@@ -18,6 +18,7 @@ mod model;
 mod quiesce;
 mod repository;
 mod restore;
+mod retention;
 mod shutdown;
 mod state;
 mod timeline;

@@ -1,8 +1,9 @@
 //! Cold backup. [`run`] reads as the run goes; [`unit`] is what happens to one unit, with the window in its middle.
 //!
 //! Reading order: [`run`] → [`plan`] → [`unit`] ([`step`], [`recipe`], [`read`] with [`tar`] and [`spool`], [`store`]) →
-//! [`commit`] → [`reporter`] ([`events`]); [`tags`] says how it is filed.
+//! [`commit`] → [`after`] → [`reporter`] ([`events`]); [`tags`] says how it is filed.
 
+mod after;
 mod commit;
 mod events;
 mod own;

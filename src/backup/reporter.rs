@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use super::events::Event;
 use super::saved::Saved;
 use super::spool::Spool;
-use crate::model::report::{Outcome, RunReport, UnitReport};
+use crate::model::report::{Outcome, RetentionReport, RunReport, UnitReport};
 use crate::model::source::Gap;
 use crate::ui::progress::{Progress, Track};
 use crate::ui::{Ui, table, text};
@@ -57,12 +57,20 @@ impl Reporter {
             }
             Event::UnitFinished { report } => self.with(|progress| unit_finished(progress, report)),
             Event::RunFinished { report } => {
+                for warning in &report.warnings {
+                    self.with(|progress| progress.warn(warning));
+                }
                 self.progress.take();
                 if !self.ui.quiet {
                     self.ui.answer(summary(report));
                 }
             }
         }
+    }
+
+    /// What is done for all units together, when the last one is up.
+    pub fn headline(&self, text: &str) {
+        self.with(|progress| progress.headline(text.to_owned(), false));
     }
 
     /// Shows the bytes of `saved` until [`Reporter::finished`].
@@ -165,7 +173,18 @@ fn summary(report: &RunReport) -> String {
         &[4, 5],
         rows,
     );
-    format!("{table}\n\nBackup id: {}", report.backup_id)
+    let removed = report
+        .retention
+        .as_ref()
+        .map_or(0, RetentionReport::removed);
+    let retention = match removed {
+        0 => String::new(),
+        count => format!(
+            "\nRemoved: {}, as `retention` says",
+            text::count(count, "old restore point")
+        ),
+    };
+    format!("{table}\n\nBackup id: {}{retention}", report.backup_id)
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

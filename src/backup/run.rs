@@ -1,4 +1,4 @@
-//! A run, in order: lock, recover, open the repository, discover, plan; then unit after unit; then the report.
+//! A run, in order: lock, recover, open the repository, discover, plan; then unit after unit; then retention and the report.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
 use tracing::info;
 
+use super::after::{After, tidy_up};
 use super::events::Event;
 use super::reporter::Reporter;
 use super::spool::{Budget, Spool};
@@ -106,7 +107,8 @@ pub async fn run(cx: &Context, units: &[UnitName]) -> Result<RunReport> {
 
     let run = start(cx, config, rules, engine, tar, &repository.kopia, &status).await?;
     let reports = save_all(&run, &chosen, host).await;
-    let mut report = finish(&run, reports);
+    let after = tidy_up(&run, &reports).await;
+    let mut report = finish(&run, reports, after);
     if let Err(error) = write_report(&run, &report) {
         // What happened to the units is more than that nobody wrote it down.
         cx.ui.error(&render(&error));
@@ -338,7 +340,7 @@ fn not_tried(unit: &UnitName, outcome: Outcome, errors: Vec<String>) -> UnitRepo
     }
 }
 
-fn finish(run: &Run<'_>, units: Vec<UnitReport>) -> RunReport {
+fn finish(run: &Run<'_>, units: Vec<UnitReport>, after: After) -> RunReport {
     let is_interrupted = run.shutdown.is_asked();
     let exit_code = if units.iter().any(|unit| !unit.still_stopped.is_empty()) {
         Exit::StillStopped.code()
@@ -358,6 +360,8 @@ fn finish(run: &Run<'_>, units: Vec<UnitReport>) -> RunReport {
         exit_code,
         units,
         spool_peak_bytes: run.budget.peak(),
+        retention: after.retention,
+        warnings: after.warnings,
         interrupted: is_interrupted.then(|| "a signal ended the run".to_owned()),
     }
 }

@@ -22,7 +22,7 @@ mod value;
 mod version;
 
 pub use load::{Loaded, load};
-pub use schema::Config;
+pub use schema::{Config, Retention};
 pub use secret::Secret;
 pub use value::{BindMode, Pattern, SharedVolumes, SpoolSize};
 

@@ -62,7 +62,6 @@ impl Document {
         })?;
         let at = |keys: &[&str], message: &str| mismatch(name, value, &KeyPath::of(keys), message);
         let old = version::check(&config.version).map_err(|error| at(&["version"], &error))?;
-        check_retention(&config, &at)?;
 
         let mut warnings: Vec<String> = old.into_iter().collect();
         warnings.extend(self.unknown.iter().map(Unknown::warning));
@@ -112,19 +111,6 @@ impl Document {
 pub fn check_paths(config: &Config, name: &str) -> Result<(), Failure> {
     layout::check(config)
         .map_err(|(path, message)| failure(format!("`{name}`: `{path}` {message}")))
-}
-
-fn check_retention(config: &Config, at: &dyn Fn(&[&str], &str) -> Failure) -> Result<(), Failure> {
-    const EXPECTED: &str = "expected at least one number above 0: nothing would be kept";
-    if config.retention.keeps_nothing() {
-        return Err(at(&["retention"], EXPECTED));
-    }
-    for name in config.backup.units.keys() {
-        if config.unit(name).retention.keeps_nothing() {
-            return Err(at(&["backup", "units", name, "retention"], EXPECTED));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

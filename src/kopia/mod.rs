@@ -2,12 +2,13 @@
 //!
 //! Reading order: [`client`] (how every call is made) → [`repository`] (status, create, connect) →
 //! [`identity`] (which repository it must be) → [`policy`] → [`stream`] (snapshots from stdin) →
-//! [`manifest`] (snapshots as Kopia lists them) → [`tree`] (what is in one) → [`fresh`] (read from the storage itself) →
+//! [`manifest`] (snapshots as Kopia lists them) → [`delete`] → [`tree`] (what is in one) → [`fresh`] (read from the storage itself) →
 //! [`failure`] (what its words mean).
 //!
 //! Never here: what a unit or a restore point is.
 
 mod client;
+mod delete;
 mod failure;
 mod fresh;
 mod identity;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::grade::Grade;
-use super::ids::{BackupId, UnitName};
+use super::ids::{BackupId, PointId, UnitName};
 use super::source::{Gap, SourceKey};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,8 +22,46 @@ pub struct RunReport {
     /// The most that the spools held at once.
     #[serde(default)]
     pub spool_peak_bytes: u64,
+    /// `None` when the run did not come to it.
+    #[serde(default)]
+    pub retention: Option<RetentionReport>,
+    /// About the run as a whole: what it could not tidy up.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Set when the run ended before every unit was tried.
     pub interrupted: Option<String>,
+}
+
+/// Which restore points went, or would go.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RetentionReport {
+    pub units: Vec<UnitRetention>,
+    /// How many snapshots the removed points had that no other point needs.
+    pub snapshots: usize,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UnitRetention {
+    pub unit: UnitName,
+    /// How many points are left, those that are not whole too.
+    pub kept: usize,
+    /// No rule is above 0.
+    pub keeps_everything: bool,
+    pub removed: Vec<RemovedPoint>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RemovedPoint {
+    pub backup_id: PointId,
+    /// `whole`, `partial` or `unfinished`.
+    pub state: String,
+}
+
+impl RetentionReport {
+    pub fn removed(&self) -> usize {
+        self.units.iter().map(|unit| unit.removed.len()).sum()
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -108,10 +108,6 @@ fn a_wrong_value_is_named_with_its_path_and_what_was_expected() {
             "`version` is \"4.0\", expected a version of this program's format (3.x): a newer program, or another one, made this file",
         ),
         (
-            json!({"retention": {"latest": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0}}),
-            "`retention` is an object, expected at least one number above 0: nothing would be kept",
-        ),
-        (
             json!({"kopia": {"profile": "../x"}}),
             "`kopia.profile` is \"../x\", expected a name of at most 100 letters, digits, `_`, `.` and `-`",
         ),

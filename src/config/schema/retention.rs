@@ -35,8 +35,8 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// Whether not a single point would be kept, the one just made included.
-    pub fn keeps_nothing(&self) -> bool {
+    /// Every rule is 0: as in Kopia, that is no rule at all.
+    pub fn keeps_everything(&self) -> bool {
         [
             self.latest,
             self.hourly,

@@ -1,0 +1,99 @@
+//! Which points go. Pure: points, rules and a clock in, a decision out.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::rules;
+use crate::config::Retention;
+use crate::model::{PointId, UnitName};
+use crate::restore::points::{Point, PointState, Tool};
+
+/// How long an unfinished point may still be at work, or be looked at by somebody who wants to know what went wrong.
+const UNFINISHED_FOR: TimeDelta = TimeDelta::hours(24);
+
+/// How far ahead of this host's clock a point may be before the clock is no longer trusted.
+const AHEAD: TimeDelta = TimeDelta::hours(1);
+
+/// What is decided for one unit.
+#[derive(Debug)]
+pub struct UnitDecision<'a> {
+    pub unit: &'a UnitName,
+    pub going: Vec<&'a Point>,
+    pub kept: usize,
+    /// Every rule is 0.
+    pub keeps_everything: bool,
+    /// Why nothing goes although it may have to.
+    pub warning: Option<String>,
+}
+
+/// Decides for each unit of `identity`, by the name of the unit. `under_way` is the run that asks.
+pub fn decide<'a>(
+    points: &'a [Point],
+    identity: &str,
+    retention: impl Fn(&UnitName) -> Retention,
+    under_way: Option<&PointId>,
+    now: DateTime<Utc>,
+) -> Vec<UnitDecision<'a>> {
+    let mut units: BTreeMap<&UnitName, Vec<&Point>> = BTreeMap::new();
+    for point in points {
+        if point.made_by == Tool::KopiDocka && point.identity == identity {
+            units.entry(&point.unit).or_default().push(point);
+        }
+    }
+    let decide = |(unit, points)| decide_unit(unit, points, &retention(unit), under_way, now);
+    units.into_iter().map(decide).collect()
+}
+
+fn decide_unit<'a>(
+    unit: &'a UnitName,
+    mut points: Vec<&'a Point>,
+    retention: &Retention,
+    under_way: Option<&PointId>,
+    now: DateTime<Utc>,
+) -> UnitDecision<'a> {
+    points.sort_by_key(|point| std::cmp::Reverse(point.time));
+    let mut decision = UnitDecision {
+        unit,
+        going: Vec::new(),
+        kept: points.len(),
+        keeps_everything: retention.keeps_everything(),
+        warning: None,
+    };
+    if let Some(ahead) = points.iter().find(|point| point.time > now + AHEAD) {
+        decision.warning = Some(format!(
+            "no restore point of unit `{unit}` is removed: point {} is from the future by the clock of this host ({})",
+            ahead.backup_id,
+            now.format("%Y-%m-%d %H:%M UTC")
+        ));
+        return decision;
+    }
+    let whole: Vec<&Point> = points
+        .iter()
+        .filter(|point| point.state == PointState::Whole)
+        .copied()
+        .collect();
+    let times: Vec<DateTime<Utc>> = whole.iter().map(|point| point.time).collect();
+    let mut is_kept = rules::kept(&times, retention).into_iter();
+    for point in points {
+        let stays = match point.state {
+            PointState::Whole => is_kept.next().unwrap_or(true),
+            // A newer version of this program may know what its grade means.
+            PointState::Partial if point.grade.is_none() => true,
+            PointState::Partial => {
+                decision.keeps_everything || times.first().is_none_or(|newest| point.time > *newest)
+            }
+            PointState::Unfinished => {
+                under_way == Some(&point.backup_id) || now - point.time < UNFINISHED_FOR
+            }
+        };
+        if !stays {
+            decision.going.push(point);
+        }
+    }
+    decision.kept -= decision.going.len();
+    decision
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Asks the repository, decides, deletes.
+
+use std::time::Duration;
+
+use chrono::Utc;
+
+use super::decide::{UnitDecision, decide};
+use super::doomed::doomed;
+use crate::config::Config;
+use crate::error::Result;
+use crate::fault;
+use crate::kopia::{Kopia, Manifest};
+use crate::model::report::{RemovedPoint, RetentionReport, UnitRetention};
+use crate::model::{PointId, SnapshotId, UnitName};
+use crate::restore::points::{Point, PointState, points};
+
+/// What retention is about.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// `None` for every unit of this host that has points, whether the host still has it or not.
+    pub units: Option<Vec<UnitName>>,
+    /// The run that asks: its own unfinished points are not touched.
+    pub under_way: Option<PointId>,
+}
+
+impl Scope {
+    fn has(&self, unit: &UnitName) -> bool {
+        self.units.as_ref().is_none_or(|units| units.contains(unit))
+    }
+}
+
+/// What the repository holds, and what of it goes.
+pub struct Outlook {
+    pub report: RetentionReport,
+    doomed: Vec<SnapshotId>,
+}
+
+/// Decides, and touches nothing.
+async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlook> {
+    let manifests = kopia.list().await?;
+    Ok(decided(&manifests, kopia, config, scope))
+}
+
+/// Decides, and deletes what goes.
+///
+/// Kopia deletes nothing at all when one of the snapshots is gone already, as when somebody else deletes at the same time: then it is
+/// looked at once more.
+pub async fn apply(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlook> {
+    fault::reached("retention").await;
+    let deadline = config.backup.stall_timeout;
+    let outlook = look(kopia, config, scope).await?;
+    let Err(error) = delete(kopia, &outlook, deadline).await else {
+        return Ok(outlook);
+    };
+    let again = look(kopia, config, scope).await?;
+    if again.doomed == outlook.doomed {
+        return Err(error);
+    }
+    delete(kopia, &again, deadline).await?;
+    Ok(again)
+}
+
+async fn delete(kopia: &Kopia, outlook: &Outlook, deadline: Duration) -> Result<()> {
+    kopia.delete_snapshots(&outlook.doomed, deadline).await
+}
+
+fn decided(manifests: &[Manifest], kopia: &Kopia, config: &Config, scope: &Scope) -> Outlook {
+    let points = points(manifests);
+    let mut decisions = decide(
+        &points,
+        &kopia.identity(),
+        |unit| config.unit(unit.as_str()).retention,
+        scope.under_way.as_ref(),
+        Utc::now(),
+    );
+    decisions.retain(|decision| scope.has(decision.unit));
+    let going: Vec<&Point> = decisions
+        .iter()
+        .flat_map(|decision| decision.going.iter().copied())
+        .collect();
+    let doomed = doomed(manifests, &going);
+    Outlook {
+        report: RetentionReport {
+            snapshots: doomed.len(),
+            warnings: decisions
+                .iter()
+                .filter_map(|decision| decision.warning.clone())
+                .collect(),
+            units: decisions.iter().map(unit_report).collect(),
+        },
+        doomed,
+    }
+}
+
+fn unit_report(decision: &UnitDecision<'_>) -> UnitRetention {
+    UnitRetention {
+        unit: decision.unit.clone(),
+        kept: decision.kept,
+        keeps_everything: decision.keeps_everything,
+        removed: decision.going.iter().map(|point| removed(point)).collect(),
+    }
+}
+
+fn removed(point: &Point) -> RemovedPoint {
+    let state = match point.state {
+        PointState::Whole => "whole",
+        PointState::Partial => "partial",
+        PointState::Unfinished => "unfinished",
+    };
+    RemovedPoint {
+        backup_id: point.backup_id.clone(),
+        state: state.to_owned(),
+    }
+}

@@ -80,6 +80,13 @@ pub enum Command {
     Init(commands::init::Args),
     /// Show the repository: where, whose, how much
     RepoStatus(commands::repo_status::Args),
+    /// Show which configuration, connection, cache and identity are in force
+    RepoWhichConfig(commands::repo_which_config::Args),
+    /// Remove old restore points, and let Kopia free their room
+    ///
+    /// Retention as after a backup, for every unit that this host has restore points of; then Kopia's maintenance. After a backup
+    /// both happen by themselves, maintenance when it is due.
+    RepoMaintenance(commands::repo_maintenance::Args),
     /// List backup units, or the restore points in the repository
     List(commands::list::Args),
     /// Back up every unit, or the named ones

@@ -53,6 +53,11 @@ impl Paths {
         self.state.join("verified")
     }
 
+    /// The last maintenance that this host did, one file a profile.
+    pub fn maintenance(&self) -> PathBuf {
+        self.state.join("maintenance")
+    }
+
     pub fn repositories(&self) -> PathBuf {
         self.state.join("repositories")
     }

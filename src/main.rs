@@ -14,6 +14,7 @@ mod fault;
 mod kopia;
 mod lock;
 mod logging;
+mod maintenance;
 mod model;
 mod quiesce;
 mod repository;

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Result;
-use crate::kopia::{Identity, Kopia, Settings, Status};
+use crate::kopia::{Identity, Kopia, Settings, Status, USER};
 
 pub struct Repository {
     pub kopia: Kopia,
@@ -47,6 +47,11 @@ impl Repository {
             tokio::join!(self.kopia.check_version(), self.kopia.open(&self.identity));
         version.and(status)
     }
+}
+
+/// Whose the snapshots of this host are.
+pub fn identity() -> String {
+    format!("{USER}@{}", host_name())
 }
 
 /// This host in identities: as Kopia would take it, in lower case and without a domain.

@@ -268,3 +268,53 @@ fn without_a_rule_everything_is_kept() {
         true
     );
 }
+
+#[test]
+fn repo_maintenance_shows_what_would_go_and_removes_it_for_every_unit_of_this_host() {
+    let world = World::new();
+    world.config(|config| {
+        config["retention"] =
+            json!({"latest": 1, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
+        // Neither is needed.
+        config["docker"]["socket"] = json!("/nowhere.sock");
+    });
+    world.init();
+    for unit in ["web", "db"] {
+        for days in [10, 20] {
+            plant(&world, unit, days, OWN_SOURCE, &[]);
+        }
+    }
+    snapshot(
+        &world,
+        "db",
+        30,
+        OWN_SOURCE,
+        "volumes/data",
+        &["type:volume"],
+    );
+    plant(&world, "web", 30, "kopi-docka@elsewhere", &[]);
+    let unchanged = |world: &World| {
+        assert_eq!(states(world, "web"), ["whole"; 3]);
+        assert_eq!(states(world, "db"), ["whole", "whole", "unfinished"]);
+    };
+
+    let shown = world
+        .kd(&["repo-maintenance", "--dry-run"])
+        .stdout("3 restore points would go, 2 restore points stay");
+    let shown = shown.stdout("Maintenance would be full").ok().stdout();
+    assert_eq!(shown.matches("whole").count(), 2, "{shown}");
+    assert_eq!(shown.matches("unfinished").count(), 1, "{shown}");
+    unchanged(&world);
+    assert!(!world.path("state/maintenance").exists());
+
+    let done = world.kd(&["repo-maintenance", "--json"]).json();
+    assert_eq!(done["retention"]["snapshots"], 5);
+    assert_eq!(done["maintenance"]["ran"]["mode"], "full");
+    assert_eq!(states(&world, "web"), ["whole"; 2]);
+    assert_eq!(states(&world, "db"), ["whole"]);
+    let again = world.kd(&["repo-maintenance", "--quick"]);
+    again
+        .stdout("No restore point goes, 2 restore points stay")
+        .stdout("Maintenance (quick) took ")
+        .ok();
+}

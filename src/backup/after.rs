@@ -1,14 +1,17 @@
-//! What a run does when its last unit is up again: retention. That it fails costs no data, so it is a warning.
+//! What a run does when its last unit is up again: retention, and maintenance when it is due. That they fail costs no data, so it
+//! is a warning.
 
 use super::run::Run;
 use crate::error::hints_of;
-use crate::model::report::{Outcome, RetentionReport, UnitReport};
+use crate::maintenance;
+use crate::model::report::{MaintenanceReport, Outcome, RetentionReport, UnitReport};
 use crate::retention::{self, Scope};
 
 /// What came of it.
 #[derive(Default)]
 pub struct After {
     pub retention: Option<RetentionReport>,
+    pub maintenance: Option<MaintenanceReport>,
     pub warnings: Vec<String>,
 }
 
@@ -23,31 +26,50 @@ pub async fn tidy_up(run: &Run<'_>, reports: &[UnitReport]) -> After {
         under_way: Some(run.backup_id.into()),
     };
     let mut after = After::default();
-    if scope.units.as_ref().is_none_or(Vec::is_empty) || run.shutdown.is_asked() {
+    if scope.units.as_ref().is_some_and(Vec::is_empty) {
         return after;
     }
-    run.reporter.headline("removing old restore points");
-    let applied = tokio::select! {
+    tokio::select! {
         biased;
-        () = run.shutdown.asked() => return after,
-        applied = retention::apply(&run.store.kopia, run.config, &scope) => applied,
-    };
-    match applied {
+        () = run.shutdown.asked() => {}
+        () = tidy(run, &scope, &mut after) => {}
+    }
+    after
+}
+
+async fn tidy(run: &Run<'_>, scope: &Scope, after: &mut After) {
+    let kopia = &run.store.kopia;
+    run.reporter.headline("removing old restore points");
+    let first_snapshot = match retention::apply(kopia, run.config, scope).await {
         Ok(outlook) => {
             after
                 .warnings
                 .extend(outlook.report.warnings.iter().cloned());
             after.retention = Some(outlook.report);
+            outlook.first_snapshot
+        }
+        Err(error) => {
+            after.warnings.push(warning(
+                "old restore points could not be removed, the next run tries again",
+                &error,
+            ));
+            return;
+        }
+    };
+    run.reporter.headline("maintenance of the repository");
+    match maintenance::when_due(kopia, run.config, run.paths, first_snapshot).await {
+        Ok(done) => {
+            after.maintenance = done.report;
+            after.warnings.extend(done.warning);
         }
         Err(error) => after.warnings.push(warning(
-            "old restore points could not be removed, the next run tries again",
+            "the maintenance of the repository failed, the next run tries again",
             &error,
         )),
     }
-    after
 }
 
-/// In one line: what can be done about it is no error's.
+/// In one line, with what can be done about it.
 fn warning(what: &str, error: &anyhow::Error) -> String {
     let mut text = format!("{what}: {error:#}");
     for hint in hints_of(error) {

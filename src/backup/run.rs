@@ -1,4 +1,5 @@
-//! A run, in order: lock, recover, open the repository, discover, plan; then unit after unit; then retention and the report.
+//! A run, in order: lock, recover, open the repository, discover, plan; then unit after unit; then retention,
+//! maintenance and the report.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -361,6 +362,7 @@ fn finish(run: &Run<'_>, units: Vec<UnitReport>, after: After) -> RunReport {
         units,
         spool_peak_bytes: run.budget.peak(),
         retention: after.retention,
+        maintenance: after.maintenance,
         warnings: after.warnings,
         interrupted: is_interrupted.then(|| "a signal ended the run".to_owned()),
     }

@@ -6,7 +6,9 @@ pub mod list;
 mod list_snapshots;
 mod list_units;
 pub mod recover;
+pub mod repo_maintenance;
 pub mod repo_status;
+pub mod repo_which_config;
 pub mod restore;
 pub mod show_config;
 pub mod verify;
@@ -22,6 +24,8 @@ pub async fn run(command: Command, cx: &Context) -> Result<u8> {
         Command::ShowConfig(args) => show_config::run(cx, args),
         Command::Init(args) => init::run(cx, args).await,
         Command::RepoStatus(args) => repo_status::run(cx, args).await,
+        Command::RepoWhichConfig(args) => repo_which_config::run(cx, args),
+        Command::RepoMaintenance(args) => repo_maintenance::run(cx, args).await,
         Command::List(args) => list::run(cx, args).await,
         Command::Backup(args) => backup::run(cx, args).await,
         Command::Restore(args) => restore::run(cx, args).await,

@@ -1,34 +1,109 @@
-//! `repo-status`: where the repository is, whose, how much room it has.
+//! `repo-status`: where the repository is, whose, what is in it, who looks after it, how much room it has.
 
+use chrono::Utc;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::kopia::{Maintenance, Size, Status};
+use crate::maintenance::{self, Remembered};
 use crate::repository::Repository;
+use crate::restore::points::{Point, PointState, points};
 use crate::ui::text;
 
+/// With `--verbose` also how large the repository is, which lists every object in the storage.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
+/// How many points of this host there are, and how many that only others could have made.
+#[derive(Debug, Default, Serialize)]
+struct Counts {
+    whole: usize,
+    partial: usize,
+    unfinished: usize,
+    of_other_hosts: usize,
+}
+
+struct Seen {
+    status: Status,
+    counts: Counts,
+    maintenance: Maintenance,
+    last_here: Option<Remembered>,
+    size: Option<Size>,
+}
+
 pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
     cx.require_root("repo-status")?;
-    let loaded = cx.config()?;
-    let repository = Repository::of(cx, &loaded.config)?;
+    let config = cx.config()?.config;
+    let repository = Repository::of(cx, &config)?;
+    let kopia = &repository.kopia;
     let status = repository.open().await?;
+    let size = async {
+        if cx.ui.verbose {
+            kopia.size(config.backup.stall_timeout).await.map(Some)
+        } else {
+            Ok(None)
+        }
+    };
+    let (manifests, maintenance, size) = tokio::try_join!(kopia.list(), kopia.maintenance(), size)?;
+    let seen = Seen {
+        status,
+        counts: counts(&points(&manifests), &kopia.identity()),
+        maintenance,
+        last_here: maintenance::remembered(&cx.paths, config.profile()),
+        size,
+    };
     if cx.ui.json {
-        cx.ui.answer_json(&json!({
-            "location": status.location(),
-            "storage_type": status.storage.kind,
-            "unique_id": status.unique_id,
-            "identity": format!("{}@{}", status.client_options.username, status.client_options.hostname),
-            "profile": repository.kopia.profile(),
-            "hash": status.content_format.hash,
-            "encryption": status.content_format.encryption,
-            "capacity_bytes": status.volume.map(|volume| volume.capacity),
-            "available_bytes": status.volume.map(|volume| volume.available),
-        }));
-        return Ok(0);
+        show_json(cx, &repository, &seen);
+    } else {
+        show(cx, &repository, &seen);
     }
+    Ok(0)
+}
+
+fn counts(points: &[Point], identity: &str) -> Counts {
+    let mut counts = Counts::default();
+    for point in points {
+        if !point.is_of_host(None, identity) {
+            counts.of_other_hosts += 1;
+            continue;
+        }
+        match point.state {
+            PointState::Whole => counts.whole += 1,
+            PointState::Partial => counts.partial += 1,
+            PointState::Unfinished => counts.unfinished += 1,
+        }
+    }
+    counts
+}
+
+fn show_json(cx: &Context, repository: &Repository, seen: &Seen) {
+    let status = &seen.status;
+    cx.ui.answer_json(&json!({
+        "location": status.location(),
+        "storage_type": status.storage.kind,
+        "unique_id": status.unique_id,
+        "identity": format!("{}@{}", status.client_options.username, status.client_options.hostname),
+        "profile": repository.kopia.profile(),
+        "hash": status.content_format.hash,
+        "encryption": status.content_format.encryption,
+        "capacity_bytes": status.volume.map(|volume| volume.capacity),
+        "available_bytes": status.volume.map(|volume| volume.available),
+        "size": seen.size,
+        "points": seen.counts,
+        "maintenance": {
+            "owner": seen.maintenance.owner,
+            "is_ours": maintenance::is_ours(&repository.kopia, &seen.maintenance),
+            "last": seen.maintenance.last_task(),
+            "next_full": seen.maintenance.next_full(),
+            "last_here": seen.last_here,
+        },
+    }));
+}
+
+fn show(cx: &Context, repository: &Repository, seen: &Seen) {
+    let status = &seen.status;
     let room = status.volume.map_or_else(
         || "the storage does not tell".to_owned(),
         |volume| {
@@ -39,7 +114,7 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
             )
         },
     );
-    for (what, value) in [
+    let mut rows = vec![
         ("Repository", status.location()),
         ("Unique id", status.unique_id.clone()),
         (
@@ -58,8 +133,53 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
             ),
         ),
         ("Room", room),
-    ] {
-        cx.ui.answer(format!("{what:<11} {value}"));
+    ];
+    if let Some(size) = seen.size {
+        let objects = text::count(
+            usize::try_from(size.objects).unwrap_or(usize::MAX),
+            "object",
+        );
+        rows.push(("Size", format!("{} in {objects}", text::bytes(size.bytes))));
     }
-    Ok(0)
+    rows.push(("Points", points_text(&seen.counts)));
+    rows.push(("Maintenance", maintenance_text(&seen.maintenance)));
+    for (what, value) in rows {
+        cx.ui
+            .answer(format!("{what:<11} {}", text::printable(&value)));
+    }
+    if !maintenance::is_ours(&repository.kopia, &seen.maintenance) {
+        cx.ui.say(format!(
+            "note: {}",
+            maintenance::not_ours(&repository.kopia, &seen.maintenance)
+        ));
+    }
+}
+
+fn points_text(counts: &Counts) -> String {
+    let mut text = format!("{} whole", counts.whole);
+    for (count, what) in [
+        (counts.partial, "partial"),
+        (counts.unfinished, "unfinished"),
+        (counts.of_other_hosts, "of other hosts"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    text
+}
+
+fn maintenance_text(info: &Maintenance) -> String {
+    let last = info.last_task().map_or_else(
+        || "never done".to_owned(),
+        |last| {
+            let age = text::age(last.at, Utc::now());
+            if last.success {
+                format!("{age} ago")
+            } else {
+                format!("{age} ago, and FAILED: {}", last.error)
+            }
+        },
+    );
+    format!("{last}, by {}", info.owner)
 }

@@ -1,7 +1,7 @@
 //! One context that builds every call.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -61,9 +61,7 @@ impl Kopia {
         Ok(Self {
             logs: logs.into(),
             program,
-            profile: home
-                .join(".config/kopia")
-                .join(format!("repository-{profile_name}.config")),
+            profile: profile_file(&home, profile_name),
             cache,
             password,
             settings,
@@ -71,7 +69,7 @@ impl Kopia {
         })
     }
 
-    pub fn profile(&self) -> &std::path::Path {
+    pub fn profile(&self) -> &Path {
         &self.profile
     }
 
@@ -125,7 +123,7 @@ impl Kopia {
     }
 
     /// A call on another profile: a failed `connect` deletes the profile and the cache it was given.
-    pub(super) fn command_on(&self, profile: &std::path::Path, cache: &std::path::Path) -> Spec {
+    pub(super) fn command_on(&self, profile: &Path, cache: &Path) -> Spec {
         let mut spec = Spec::new(&self.program)
             .arg(joined("--config-file=", profile.as_os_str()))
             .arg(joined("--log-dir=", self.logs.as_os_str()))
@@ -159,6 +157,12 @@ impl Kopia {
             Err(failure::of(&finished.ended))
         }
     }
+}
+
+/// Where the connection of a profile is: never the user's own.
+pub fn profile_file(home: &Path, profile_name: &str) -> PathBuf {
+    home.join(".config/kopia")
+        .join(format!("repository-{profile_name}.config"))
 }
 
 fn joined(flag: &str, value: &OsStr) -> OsString {

@@ -3,6 +3,7 @@
 //! Reading order: [`client`] (how every call is made) → [`repository`] (status, create, connect) →
 //! [`identity`] (which repository it must be) → [`policy`] → [`stream`] (snapshots from stdin) →
 //! [`manifest`] (snapshots as Kopia lists them) → [`delete`] → [`tree`] (what is in one) → [`fresh`] (read from the storage itself) →
+//! [`maintenance`] → [`size`] →
 //! [`failure`] (what its words mean).
 //!
 //! Never here: what a unit or a restore point is.
@@ -12,19 +13,23 @@ mod delete;
 mod failure;
 mod fresh;
 mod identity;
+mod maintenance;
 mod manifest;
 mod policy;
 mod repository;
+mod size;
 mod snapshot;
 mod stream;
 mod tree;
 mod watch;
 
-pub use client::{Kopia, Settings};
+pub use client::{Kopia, Settings, profile_file};
 pub use failure::Killed;
 pub use identity::Identity;
+pub use maintenance::{Maintenance, Mode};
 pub use manifest::Manifest;
 pub use repository::{Initialized, Status, USER};
+pub use size::Size;
 pub use snapshot::{Accepted, NewSnapshot};
 pub use stream::{STREAM_FILE, Stream};
 pub use tree::{Entry, FOLDERS_AT_ONCE, restored};

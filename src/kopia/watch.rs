@@ -55,14 +55,31 @@ pub(super) async fn until_end(
     stall_timeout: Duration,
 ) -> Result<Ended> {
     let progress = Progress::of(child);
-    let mut last = (activity.total(), progress.figures());
+    let signs = |_: &Child| (activity.total(), progress.figures());
+    until_no_sign(child, signs, stall_timeout).await
+}
+
+/// Waits for the end of a `child` that shows no progress; kills it after `stall_timeout` in which it said nothing and neither
+/// read nor wrote a byte anywhere.
+pub(super) async fn until_silent(child: &mut Child, stall_timeout: Duration) -> Result<Ended> {
+    let said = child.said();
+    let signs = |child: &Child| (child.bytes_moved(), said.borrow().text());
+    until_no_sign(child, signs, stall_timeout).await
+}
+
+async fn until_no_sign<T: PartialEq>(
+    child: &mut Child,
+    signs: impl Fn(&Child) -> T,
+    stall_timeout: Duration,
+) -> Result<Ended> {
+    let mut last = signs(child);
     let mut since = Instant::now();
     let poll = (stall_timeout / 10).clamp(Duration::from_millis(50), Duration::from_secs(1));
     loop {
         if let Ok(ended) = tokio::time::timeout(poll, child.wait()).await {
             return ended;
         }
-        let now = (activity.total(), progress.figures());
+        let now = signs(child);
         if now != last {
             last = now;
             since = Instant::now();

@@ -25,6 +25,9 @@ pub struct RunReport {
     /// `None` when the run did not come to it.
     #[serde(default)]
     pub retention: Option<RetentionReport>,
+    /// `None` when none was due, or another host owns it.
+    #[serde(default)]
+    pub maintenance: Option<MaintenanceReport>,
     /// About the run as a whole: what it could not tidy up.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -56,6 +59,13 @@ pub struct RemovedPoint {
     pub backup_id: PointId,
     /// `whole`, `partial` or `unfinished`.
     pub state: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MaintenanceReport {
+    /// `quick` or `full`.
+    pub mode: String,
+    pub seconds: f64,
 }
 
 impl RetentionReport {

@@ -11,4 +11,4 @@ mod doomed;
 mod rules;
 mod run;
 
-pub use run::{Scope, apply};
+pub use run::{Scope, apply, look};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 use super::decide::{UnitDecision, decide};
 use super::doomed::doomed;
@@ -32,11 +32,13 @@ impl Scope {
 /// What the repository holds, and what of it goes.
 pub struct Outlook {
     pub report: RetentionReport,
+    /// Of any host and tool.
+    pub first_snapshot: Option<DateTime<Utc>>,
     doomed: Vec<SnapshotId>,
 }
 
 /// Decides, and touches nothing.
-async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlook> {
+pub async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlook> {
     let manifests = kopia.list().await?;
     Ok(decided(&manifests, kopia, config, scope))
 }
@@ -88,6 +90,7 @@ fn decided(manifests: &[Manifest], kopia: &Kopia, config: &Config, scope: &Scope
                 .collect(),
             units: decisions.iter().map(unit_report).collect(),
         },
+        first_snapshot: manifests.iter().filter_map(Manifest::started_at).min(),
         doomed,
     }
 }

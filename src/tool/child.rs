@@ -77,6 +77,19 @@ impl Child {
         self.stderr.said()
     }
 
+    /// What its process has read and written so far, files and sockets alike; 0 where the kernel does not tell.
+    pub fn bytes_moved(&self) -> u64 {
+        let io = self
+            .inner
+            .id()
+            .and_then(|id| std::fs::read_to_string(format!("/proc/{id}/io")).ok());
+        let counts = io.iter().flat_map(|io| io.lines()).filter_map(|line| {
+            let (name, count) = line.split_once(": ")?;
+            matches!(name, "rchar" | "wchar").then(|| count.parse().ok())?
+        });
+        counts.fold(0, u64::saturating_add)
+    }
+
     /// SIGKILL to the whole group, now. [`Child::wait`] tells when it is gone.
     pub fn kill(&self) {
         if let Some(group) = self.group {

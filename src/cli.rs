@@ -91,6 +91,10 @@ pub enum Command {
     List(commands::list::Args),
     /// Back up every unit, or the named ones
     Backup(commands::backup::Args),
+    /// Show what a backup would do, and touch nothing
+    ///
+    /// What stops in which order, what is read, what is left out and why, how long it may take. Exit code 3 when a unit would fail for certain, and that of the reason when the whole run would.
+    DryRun(commands::dry_run::Args),
     /// Bring a restore point back
     Restore(commands::restore::Args),
     /// Prove that restore points can be read back

@@ -17,6 +17,7 @@ mod logging;
 mod maintenance;
 mod model;
 mod quiesce;
+mod reports;
 mod repository;
 mod restore;
 mod retention;

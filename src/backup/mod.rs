@@ -1,13 +1,16 @@
 //! Cold backup. [`run`] reads as the run goes; [`unit`] is what happens to one unit, with the window in its middle.
 //!
-//! Reading order: [`run`] → [`plan`] → [`unit`] ([`step`], [`recipe`], [`read`] with [`tar`] and [`spool`], [`store`]) →
+//! Reading order: [`run`] → [`choose`], [`survey`], [`plan`] → [`unit`] ([`step`], [`recipe`], [`read`] with [`tar`] and [`spool`], [`store`]) →
 //! [`commit`] → [`after`] → [`reporter`] ([`events`]); [`tags`] says how it is filed.
+//! [`preview`] is all of it up to the plan.
 
 mod after;
+mod choose;
 mod commit;
 mod events;
 mod own;
 mod plan;
+pub mod preview;
 mod read;
 mod recipe;
 mod reporter;
@@ -16,6 +19,7 @@ mod saved;
 mod spool;
 mod step;
 mod store;
+mod survey;
 mod tags;
 mod tar;
 mod unit;

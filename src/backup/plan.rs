@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::config::SharedVolumes;
 use crate::discovery::Discovery;
 use crate::model::source::{Gap, GapReason};
@@ -25,7 +27,7 @@ pub struct UnitPlan {
     pub refusal: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tolerated {
     pub id: String,
     pub name: String,

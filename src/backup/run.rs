@@ -1,7 +1,6 @@
 //! A run, in order: lock, recover, open the repository, discover, plan; then unit after unit; then retention,
 //! maintenance and the report.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,14 +10,17 @@ use tokio::sync::Semaphore;
 use tracing::info;
 
 use super::after::{After, tidy_up};
+use super::choose::choose;
 use super::events::Event;
+use super::plan::UnitPlan;
 use super::reporter::Reporter;
 use super::spool::{Budget, Spool};
 use super::store::Store;
+use super::survey::plan_unit;
 use super::tags::Filing;
 use super::tar::Tar;
 use super::unit;
-use super::{own, plan};
+
 use crate::config::{Config, SpoolSize};
 use crate::context::{Context, Paths};
 use crate::discovery::{self, Discovery, Rules};
@@ -27,9 +29,9 @@ use crate::error::{Exit, Failure, Result, hints_of, render};
 use crate::kopia::{Kopia, Status};
 use crate::lock::{Lock, make_private_folder};
 use crate::model::report::{Outcome, RunReport, UnitReport};
-use crate::model::source::{Gap, GapReason};
-use crate::model::{BackupId, SourceKey, Unit, UnitName};
+use crate::model::{BackupId, UnitName};
 use crate::quiesce::replay;
+use crate::reports;
 use crate::repository::Repository;
 use crate::restore;
 use crate::shutdown::Shutdown;
@@ -100,7 +102,7 @@ pub async fn run(cx: &Context, units: &[UnitName]) -> Result<RunReport> {
     // All of them only ask, and none needs the others.
     let (tar, status, (engine, host)) = tokio::try_join!(Tar::find(), repository.open(), look)?;
     info!("Docker {}, API {}", engine.version(), engine.api());
-    let chosen = choose(cx, &host, units)?;
+    let chosen = chosen(cx, &host, units)?;
     repository
         .kopia
         .refresh_policy(&repository.identity)
@@ -122,19 +124,15 @@ pub async fn run(cx: &Context, units: &[UnitName]) -> Result<RunReport> {
 }
 
 /// The named units, or all that are meant to be backed up.
-fn choose(cx: &Context, host: &Discovery, names: &[UnitName]) -> Result<Vec<UnitName>> {
-    let selected = discovery::select(host.units.clone(), names)?;
-    let mut chosen = Vec::new();
-    for unit in selected {
-        match &unit.not_coverable {
-            Some(reason) if names.is_empty() => cx
-                .ui
-                .warn(format!("unit `{}` is not backed up: {reason}", unit.name)),
-            _ if names.is_empty() && !unit.enabled => {}
-            _ => chosen.push(unit.name),
-        }
+fn chosen(cx: &Context, host: &Discovery, names: &[UnitName]) -> Result<Vec<UnitName>> {
+    let chosen = choose(host.units.clone(), names)?;
+    for left in chosen.left_out.iter().filter(|left| !left.on_purpose) {
+        cx.ui.warn(format!(
+            "unit `{}` is not backed up: {}",
+            left.unit, left.reason
+        ));
     }
-    Ok(chosen)
+    Ok(chosen.units.into_iter().map(|unit| unit.name).collect())
 }
 
 async fn start<'a>(
@@ -210,7 +208,7 @@ fn automatic_limit(
 async fn free_second(config: &Config) -> DateTime<Utc> {
     loop {
         let now = Utc::now();
-        if !report_path(config, BackupId::at(now)).exists() {
+        if !reports::path(config, BackupId::at(now)).exists() {
             return now;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -236,7 +234,7 @@ async fn save_all(run: &Run<'_>, chosen: &[UnitName], host: Discovery) -> Vec<Un
             number: index + 1,
             of: chosen.len(),
         });
-        let report = match plan_unit(run, name, host.take()).await {
+        let report = match plan_afresh(run, name, host.take()).await {
             Ok(plan) => unit::save(run, plan).await,
             Err(error) => UnitReport {
                 hints: hints_of(&error),
@@ -255,74 +253,18 @@ async fn save_all(run: &Run<'_>, chosen: &[UnitName], host: Discovery) -> Vec<Un
 }
 
 /// Plans with what is on the host now: the unit before may have taken hours.
-async fn plan_unit(
-    run: &Run<'_>,
-    name: &UnitName,
-    fresh: Option<Discovery>,
-) -> Result<plan::UnitPlan> {
+async fn plan_afresh(run: &Run<'_>, name: &UnitName, fresh: Option<Discovery>) -> Result<UnitPlan> {
     let host = match fresh {
         Some(host) => host,
         None => discovery::discover(&run.engine, &run.rules).await?,
     };
-    let mut unit = host
+    let unit = host
         .units
         .iter()
         .find(|unit| unit.name == *name)
         .cloned()
         .ok_or_else(|| anyhow::anyhow!("it is gone from this host since the run began"))?;
-    own::leave_out(&mut unit, run.config.backup.stall_timeout).await;
-    let sizes = measure_all(run, &mut unit).await?;
-    discovery::leave_out_too_large(&mut unit, &run.rules, &sizes);
-    let stop_timeout = run
-        .config
-        .unit(name.as_str())
-        .stop_timeout
-        .as_secs()
-        .cast_signed();
-    Ok(plan::plan(
-        unit,
-        &host,
-        run.config.backup.shared_volumes,
-        stop_timeout,
-        sizes,
-    ))
-}
-
-/// In bytes; also warms the kernel's caches for the window. What lies on file systems below a source, and so isn't
-/// read, becomes a gap.
-async fn measure_all(run: &Run<'_>, unit: &mut Unit) -> Result<BTreeMap<SourceKey, u64>> {
-    let patience = run.config.backup.stall_timeout;
-    let mut sizes = BTreeMap::new();
-    for source in &unit.sources {
-        let walk = discovery::measure(&source.path, &source.exclude_patterns);
-        let Ok(size) = tokio::time::timeout(patience, walk).await else {
-            unit.warnings.push(format!(
-                "{} could not be measured within {} s",
-                source.key,
-                patience.as_secs()
-            ));
-            continue;
-        };
-        let size = size?;
-        sizes.insert(source.key.clone(), size.bytes);
-        for path in size.other_file_systems {
-            let what = format!("`{}` in {}", path.display(), source.key);
-            if !unit
-                .gaps
-                .iter()
-                .any(|gap| gap.what.contains(&*path.to_string_lossy()))
-            {
-                unit.gaps.push(Gap {
-                    what,
-                    reason: GapReason::OtherFileSystem,
-                    detail: "another file system (or subvolume) begins there, and it is not read"
-                        .to_owned(),
-                    is_loss: true,
-                });
-            }
-        }
-    }
-    Ok(sizes)
+    plan_unit(unit, &host, run.config, &run.rules).await
 }
 
 fn not_tried(unit: &UnitName, outcome: Outcome, errors: Vec<String>) -> UnitReport {
@@ -369,17 +311,9 @@ fn finish(run: &Run<'_>, units: Vec<UnitReport>, after: After) -> RunReport {
 }
 
 fn write_report(run: &Run<'_>, report: &RunReport) -> Result<()> {
-    let path = report_path(run.config, report.backup_id);
+    let path = reports::path(run.config, report.backup_id);
     crate::state::write(&path, &serde_json::to_vec_pretty(report)?)
         .context("the report of the run can't be written")
-}
-
-fn report_path(config: &Config, id: BackupId) -> PathBuf {
-    config
-        .backup
-        .base_path
-        .join("metadata")
-        .join(format!("{id}.json"))
 }
 
 /// What an earlier run left stopped comes up before anything else; what can't be started is the operator's to see first.

@@ -212,7 +212,7 @@ fn remarks(units: &[Unit]) -> Vec<String> {
         .collect()
 }
 
-fn orphan_lines(orphans: &[OrphanVolume]) -> Vec<String> {
+pub(super) fn orphan_lines(orphans: &[OrphanVolume]) -> Vec<String> {
     if orphans.is_empty() {
         return Vec::new();
     }

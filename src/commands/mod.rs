@@ -1,6 +1,7 @@
 //! One file a command: its arguments and `run`. No logic that two commands would share.
 
 pub mod backup;
+pub mod dry_run;
 pub mod init;
 pub mod list;
 mod list_snapshots;
@@ -28,6 +29,7 @@ pub async fn run(command: Command, cx: &Context) -> Result<u8> {
         Command::RepoMaintenance(args) => repo_maintenance::run(cx, args).await,
         Command::List(args) => list::run(cx, args).await,
         Command::Backup(args) => backup::run(cx, args).await,
+        Command::DryRun(args) => dry_run::run(cx, args).await,
         Command::Restore(args) => restore::run(cx, args).await,
         Command::Verify(args) => verify::run(cx, args).await,
         Command::Recover(args) => recover::run(cx, args).await,

@@ -84,15 +84,21 @@ impl Status {
 }
 
 impl Kopia {
-    pub async fn status(&self) -> Result<Status> {
-        if !self.profile.exists() {
-            return Err(Failure::new(
-                Exit::NoRepository,
-                "this host is not connected to a repository",
-            )
-            .hint("run `kopi-docka init`")
-            .into());
+    /// Whether a profile is there; the repository isn't asked.
+    pub fn check_connected(&self) -> Result<()> {
+        if self.profile.exists() {
+            return Ok(());
         }
+        Err(Failure::new(
+            Exit::NoRepository,
+            "this host is not connected to a repository",
+        )
+        .hint("run `kopi-docka init`")
+        .into())
+    }
+
+    pub async fn status(&self) -> Result<Status> {
+        self.check_connected()?;
         parse_json(
             &self
                 .ask(self.command().args(["repository", "status", "--json"]))

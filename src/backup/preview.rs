@@ -1,0 +1,251 @@
+//! What a run would do now: the same plan, and nothing else of it. Takes no lock, asks no storage and writes nothing, so
+//! that it can be looked at while a run is at work.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::choose::{Chosen, LeftOut, choose};
+use super::plan::{Tolerated, UnitPlan};
+use super::survey::plan_unit;
+use super::tar::Tar;
+use crate::config::Config;
+use crate::context::Context;
+use crate::discovery::{self, Discovery, OrphanVolume, Rules};
+use crate::docker::Engine;
+use crate::error::{Exit, Failure, Result};
+use crate::model::source::{Gap, Source};
+use crate::model::unit::{Container, ContainerState};
+use crate::model::{UnitKind, UnitName};
+use crate::quiesce::RecordFile;
+use crate::reports::{self, Downtimes};
+use crate::repository::Repository;
+use crate::{restore, state};
+
+/// For a look at the folder of a repository.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Fields are only ever added.
+#[derive(Debug, Serialize)]
+pub struct Preview {
+    pub units: Vec<UnitPreview>,
+    /// Units that a run without a name does not save.
+    pub left_out: Vec<LeftOut>,
+    /// Volumes that belong to no unit, since no container uses them.
+    pub orphan_volumes: Vec<OrphanVolume>,
+    pub warnings: Vec<String>,
+    /// What would end the run before any unit is tried.
+    pub obstacles: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct UnitPreview {
+    pub unit: UnitName,
+    pub kind: UnitKind,
+    /// Set when the unit would fail for certain, so that nothing is stopped for it.
+    pub blocker: Option<String>,
+    /// Names of what is stopped, those of one entry at once; started in the reverse order.
+    pub stops: Vec<Vec<Stop>>,
+    /// Writers that go on.
+    pub tolerated: Vec<Tolerated>,
+    pub sources: Vec<SourcePreview>,
+    /// The sum of what is known.
+    pub estimated_bytes: u64,
+    /// `None` when no earlier run tells.
+    pub estimated_downtime_seconds: Option<f64>,
+    /// How many earlier runs the estimate is from.
+    pub estimated_from_runs: usize,
+    pub gaps: Vec<Gap>,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Stop {
+    pub container: String,
+    /// What Docker is told to wait before it kills.
+    pub grace_seconds: i64,
+    /// It is no member of the unit, but shares its data.
+    pub is_shared: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SourcePreview {
+    #[serde(flatten)]
+    pub source: Source,
+    /// `None` when it could not be measured.
+    pub estimated_bytes: Option<u64>,
+    /// What is known already to make it less than cold.
+    pub doubts: Vec<String>,
+}
+
+/// What was found, and the first thing that would end a run before any unit is tried.
+pub struct Previewed {
+    pub preview: Preview,
+    pub obstacle: Option<anyhow::Error>,
+}
+
+/// Looks at `units`, or at all that are enabled when it is empty.
+pub async fn preview(cx: &Context, units: &[UnitName]) -> Result<Previewed> {
+    let loaded = cx.config()?;
+    let config = &loaded.config;
+    let rules = Rules::of(config, &cx.paths);
+    let engine = Engine::connect(&config.docker.socket).await?;
+    let mut host = discovery::discover(&engine, &rules).await?;
+    let mut warnings = restores_to_settle(cx);
+    bring_up_on_paper(cx, &mut host, &mut warnings);
+    let Chosen { units, left_out } = {
+        let named = units;
+        let mut chosen = choose(host.units.clone(), named)?;
+        if !named.is_empty() {
+            // They are nobody's, so they are not asked about when somebody is.
+            host.orphan_volumes.clear();
+            chosen.left_out.clear();
+        }
+        chosen
+    };
+    let downtimes = Downtimes::load(&reports::folder(config));
+    let mut previews = Vec::new();
+    for unit in units {
+        let plan = plan_unit(unit, &host, config, &rules).await?;
+        previews.push(UnitPreview::of(plan, &downtimes));
+    }
+    let obstacles = obstacles(cx, config).await;
+    Ok(Previewed {
+        preview: Preview {
+            units: previews,
+            left_out,
+            orphan_volumes: host.orphan_volumes,
+            warnings,
+            obstacles: obstacles.iter().map(|error| format!("{error:#}")).collect(),
+        },
+        obstacle: obstacles.into_iter().next(),
+    })
+}
+
+fn restores_to_settle(cx: &Context) -> Vec<String> {
+    let journals = state::read_all(&cx.paths.restore_journals(), |_| Some(()));
+    match journals {
+        Ok(journals) if journals.good.is_empty() => Vec::new(),
+        Ok(_) => vec![
+            "a restore is at work or was interrupted: a backup finishes or undoes it first"
+                .to_owned(),
+        ],
+        Err(error) => vec![format!("{error:#}")],
+    }
+}
+
+/// What another run has down is up before a backup stops anything, so the plan is made as if it were.
+fn bring_up_on_paper(cx: &Context, host: &mut Discovery, warnings: &mut Vec<String>) {
+    let records = match RecordFile::pending(&cx.paths.stop_records()) {
+        Ok((records, _)) => records,
+        Err(error) => {
+            warnings.push(format!("{error:#}"));
+            return;
+        }
+    };
+    let down: BTreeSet<String> = records
+        .into_iter()
+        .flat_map(|file| file.record.entries)
+        .map(|entry| entry.id)
+        .collect();
+    let members = host.units.iter_mut().flat_map(|unit| &mut unit.containers);
+    for container in members.chain(&mut host.containers) {
+        if down.contains(&container.id) && is_down(container) {
+            container.state = ContainerState::Running;
+            let warning = format!(
+                "container `{}` was stopped by a run that is at work or was interrupted: a backup starts it first",
+                container.name
+            );
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+    }
+}
+
+fn is_down(container: &Container) -> bool {
+    matches!(
+        container.state,
+        ContainerState::Exited | ContainerState::Dead | ContainerState::Created
+    )
+}
+
+impl UnitPreview {
+    fn of(plan: UnitPlan, downtimes: &Downtimes) -> Self {
+        let is_member = |id: &str| plan.unit.containers.iter().any(|member| member.id == id);
+        let mut levels: Vec<usize> = plan.entries.iter().map(|entry| entry.level).collect();
+        levels.sort_unstable_by(|a, b| b.cmp(a));
+        levels.dedup();
+        // What is refused stops nothing, whatever was planned until the refusal.
+        levels.retain(|_| plan.refusal.is_none());
+        let stops: Vec<Vec<Stop>> = levels
+            .into_iter()
+            .map(|level| {
+                let entries = plan.entries.iter().filter(|entry| entry.level == level);
+                let stops = entries.map(|entry| Stop {
+                    container: entry.name.clone(),
+                    grace_seconds: entry.grace_seconds,
+                    is_shared: !is_member(&entry.id),
+                });
+                stops.collect()
+            })
+            .collect();
+        let known = if stops.is_empty() {
+            Some((0.0, 0))
+        } else {
+            downtimes.of(&plan.unit.name)
+        };
+        Self {
+            estimated_downtime_seconds: known.map(|(seconds, _)| seconds),
+            estimated_from_runs: known.map_or(0, |(_, runs)| runs),
+            stops,
+            estimated_bytes: plan.sizes.values().sum(),
+            sources: plan
+                .unit
+                .sources
+                .into_iter()
+                .map(|source| SourcePreview {
+                    estimated_bytes: plan.sizes.get(&source.key).copied(),
+                    doubts: plan.doubts.get(&source.key).cloned().unwrap_or_default(),
+                    source,
+                })
+                .collect(),
+            unit: plan.unit.name,
+            kind: plan.unit.kind,
+            blocker: plan.refusal,
+            tolerated: plan.tolerated,
+            gaps: plan.gaps,
+            warnings: plan.warnings,
+        }
+    }
+}
+
+/// What this host alone knows to end a run. The storage isn't asked: it may be far away, or in use.
+async fn obstacles(cx: &Context, config: &Config) -> Vec<anyhow::Error> {
+    let mut obstacles: Vec<anyhow::Error> = Tar::find().await.err().into_iter().collect();
+    match Repository::of(cx, config) {
+        Ok(repository) => {
+            obstacles.extend(repository.kopia.check_version().await.err());
+            obstacles.extend(repository.kopia.check_connected().err());
+        }
+        Err(error) => obstacles.push(error),
+    }
+    if let Some(path) = config.kopia.kopia_params.local_path() {
+        let asked = path.clone();
+        let look = restore::aside(move || Ok(asked.is_dir()));
+        let is_there = tokio::time::timeout(PATIENCE, look).await;
+        if !matches!(is_there, Ok(Ok(true))) {
+            let failure = Failure::new(
+                Exit::Storage,
+                format!("the repository's folder `{}` is not there", path.display()),
+            );
+            obstacles.push(
+                failure
+                    .hint("mount its disk, or run `kopi-docka init`")
+                    .into(),
+            );
+        }
+    }
+    obstacles
+}

@@ -1,0 +1,182 @@
+//! The reports of earlier runs on the disk: where they are, and reading them. The folder holds other files too.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::model::report::RunReport;
+use crate::model::{BackupId, UnitName};
+
+/// `<backup.base_path>/metadata`.
+pub fn folder(config: &Config) -> PathBuf {
+    config.backup.base_path.join("metadata")
+}
+
+pub fn path(config: &Config, id: BackupId) -> PathBuf {
+    folder(config).join(format!("{id}.json"))
+}
+
+/// The report files in a folder, the newest first. One is read when it is come to, so whoever wants the last few
+/// doesn't pay for years of them.
+pub struct Reports {
+    files: std::vec::IntoIter<PathBuf>,
+}
+
+impl Reports {
+    /// No folder is an empty one.
+    pub fn newest_first(folder: &Path) -> Result<Self> {
+        let mut named: Vec<(BackupId, PathBuf)> = Vec::new();
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => {
+                return Err(error).with_context(|| format!("`{}` can't be read", folder.display()));
+            }
+        };
+        for entry in entries.into_iter().flatten() {
+            let path = entry?.path();
+            let id = path
+                .file_name()
+                .and_then(|name| name.to_str()?.strip_suffix(".json"))
+                .and_then(|id| BackupId::parse(id).ok());
+            named.extend(id.map(|id| (id, path)));
+        }
+        named.sort_unstable_by(|a, b| b.cmp(a));
+        let files: Vec<PathBuf> = named.into_iter().map(|(_, path)| path).collect();
+        Ok(Self {
+            files: files.into_iter(),
+        })
+    }
+}
+
+impl Iterator for Reports {
+    /// A file, and what is in it.
+    type Item = (PathBuf, Result<RunReport>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let path = self.files.next()?;
+        let report = std::fs::read(&path)
+            .map_err(anyhow::Error::from)
+            .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+        Some((path, report))
+    }
+}
+
+/// How long units were down, as far as the last runs tell.
+pub struct Downtimes {
+    recent: Vec<RunReport>,
+}
+
+/// How many runs are looked at, at most.
+const RUNS: usize = 50;
+/// How many of a unit's own are enough.
+const SAMPLES: usize = 5;
+
+impl Downtimes {
+    /// Reports that can't be read tell nothing.
+    pub fn load(folder: &Path) -> Self {
+        let reports = Reports::newest_first(folder).into_iter().flatten();
+        Self {
+            recent: reports
+                .take(RUNS)
+                .filter_map(|(_, report)| report.ok())
+                .collect(),
+        }
+    }
+
+    /// The median of the last runs in which `unit` was stopped and saved well, in seconds, and how many these are.
+    pub fn of(&self, unit: &UnitName) -> Option<(f64, usize)> {
+        let mut seconds: Vec<f64> = self
+            .recent
+            .iter()
+            .flat_map(|run| &run.units)
+            .filter(|of| of.unit == *unit && of.is_good() && of.downtime_seconds > 0.0)
+            .map(|of| of.downtime_seconds)
+            .take(SAMPLES)
+            .collect();
+        seconds.sort_by(f64::total_cmp);
+        let upper = seconds.get(seconds.len() / 2)?;
+        let lower = seconds.get((seconds.len() - 1) / 2)?;
+        Some((f64::midpoint(*lower, *upper), seconds.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn write(folder: &Path, id: &str, unit: &str, outcome: &str, downtime: f64) {
+        let report = json!({
+            "format": 1, "kopi_docka_version": "0", "backup_id": id,
+            "started_at": "2025-01-01T00:00:00Z", "finished_at": "2025-01-01T00:00:00Z",
+            "exit_code": 0, "interrupted": null,
+            "units": [{
+                "unit": unit, "outcome": outcome, "grade": "ok", "downtime_seconds": downtime, "steps": [],
+                "sources": [], "gaps": [], "warnings": [], "errors": [], "still_stopped": [],
+            }],
+        });
+        std::fs::write(folder.join(format!("{id}.json")), report.to_string()).unwrap();
+    }
+
+    #[test]
+    fn reports_come_newest_first_and_nothing_else_in_the_folder_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for id in ["2025-01-02T00-00-00Z", "2025-01-10T00-00-00Z"] {
+            write(path, id, "web", "saved", 1.0);
+        }
+        std::fs::write(path.join("2025-01-05T00-00-00Z.json"), "{").unwrap();
+        std::fs::write(path.join("docker-run-web.sh"), "docker run").unwrap();
+        std::fs::write(path.join("backup_20240101.json"), "{}").unwrap();
+        let read: Vec<(String, bool)> = Reports::newest_first(path)
+            .unwrap()
+            .map(|(path, report)| {
+                (
+                    path.file_stem().unwrap().display().to_string(),
+                    report.is_ok(),
+                )
+            })
+            .collect();
+        let expected = [
+            ("2025-01-10T00-00-00Z", true),
+            ("2025-01-05T00-00-00Z", false),
+            ("2025-01-02T00-00-00Z", true),
+        ];
+        assert_eq!(read, expected.map(|(id, ok)| (id.to_owned(), ok)));
+        assert!(
+            Reports::newest_first(&path.join("none"))
+                .unwrap()
+                .next()
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_downtime_is_the_median_of_the_last_good_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let web = UnitName::parse("web").unwrap();
+        assert_eq!(Downtimes::load(path).of(&web), None);
+        write(path, "2025-01-01T00-00-00Z", "web", "saved", 1000.0);
+        let days = [2, 3, 4, 5, 6];
+        for (day, seconds) in days.iter().zip([9.0, 2.0, 4.0, 3.0, 5.0]) {
+            write(
+                path,
+                &format!("2025-01-0{day}T00-00-00Z"),
+                "web",
+                "saved",
+                seconds,
+            );
+        }
+        write(path, "2025-01-07T00-00-00Z", "web", "failed", 500.0);
+        write(path, "2025-01-08T00-00-00Z", "db", "saved", 7.0);
+        write(path, "2025-01-09T00-00-00Z", "db", "saved", 8.0);
+        let known = Downtimes::load(path);
+        assert_eq!(known.of(&web), Some((4.0, 5)));
+        assert_eq!(known.of(&UnitName::parse("db").unwrap()), Some((7.5, 2)));
+    }
+}

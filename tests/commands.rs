@@ -1,0 +1,203 @@
+//! The commands that look, and what the log file tells afterwards.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods
+)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Run, Stack, World};
+use serde_json::{Value, json};
+
+const MB: usize = 1_000_000;
+
+/// `app` needs `db`, which has the volume `data`.
+fn stack(world: &World) -> Stack {
+    world
+        .stack("web")
+        .service("db", |s| s.volume("data", "/data"))
+        .service("app", |s| s.depends_on("db", "service_started"))
+        .up()
+}
+
+/// Every file below `folder` with its length and time, the kit's own left out.
+fn files(folder: &Path) -> BTreeMap<PathBuf, (u64, std::time::SystemTime)> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let metadata = entry.metadata().unwrap();
+        let is_kit = entry.file_name().to_string_lossy().starts_with("held-");
+        if metadata.is_dir() {
+            found.extend(files(&entry.path()));
+        }
+        if !is_kit {
+            let modified = metadata.modified().unwrap();
+            found.insert(entry.path(), (metadata.len(), modified));
+        }
+    }
+    found
+}
+
+fn names(stops: &Value) -> Vec<Vec<String>> {
+    let name = |stop: &Value| stop["container"].as_str().unwrap().to_owned();
+    let level = |level: &Value| level.as_array().unwrap().iter().map(name).collect();
+    stops.as_array().unwrap().iter().map(level).collect()
+}
+
+// ---- dry-run ----
+
+#[test]
+fn a_dry_run_tells_what_a_backup_then_does_and_touches_nothing() {
+    let world = World::new();
+    world.init();
+    let web = stack(&world);
+    fs::write(web.volume_path("data").join("a"), vec![7; 3 * MB]).unwrap();
+    let volume = web.volume("data");
+    let other = world
+        .stack("other")
+        .service("reader", |s| s.external(&volume, "/shared"))
+        .up();
+
+    let before = files(&world.path("."));
+    let watch = world.watch();
+    let plan = world
+        .kd(&["dry-run", "--unit", web.unit(), "--json"])
+        .json();
+    watch.events().assert_untouched();
+    assert_eq!(files(&world.path(".")), before, "nothing was written");
+
+    let unit = &plan["units"][0];
+    assert_eq!(unit["unit"], web.unit());
+    assert_eq!(unit["blocker"], Value::Null);
+    let expected = [
+        other.container("reader"),
+        web.container("app"),
+        web.container("db"),
+    ];
+    assert_eq!(names(&unit["stops"]), expected.map(|name| vec![name]));
+    assert_eq!(unit["stops"][0][0]["is_shared"], true);
+    assert_eq!(unit["stops"][1][0]["is_shared"], false);
+    let source = &unit["sources"][0];
+    assert_eq!(source["key"]["name"], volume.as_str());
+    assert_eq!(source["path"], web.volume_path("data").to_str().unwrap());
+    assert_eq!(source["estimated_bytes"], 3 * MB);
+    assert_eq!(unit["estimated_bytes"], 3 * MB);
+    assert_eq!(unit["estimated_downtime_seconds"], Value::Null);
+    assert_eq!(plan["obstacles"], json!([]));
+    world
+        .kd(&["dry-run", "--unit", web.unit()])
+        .stdout("Down for: not known yet")
+        .stdout("of another unit")
+        .stdout("Nothing was touched")
+        .ok();
+
+    let watch = world.watch();
+    world
+        .kd(&["--quiet", "backup", "--unit", web.unit()])
+        .stderr("of another unit")
+        .ok();
+    assert_eq!(watch.events().order("die"), ["reader", "app", "db"]);
+    let down = world.report()["units"][0]["downtime_seconds"].clone();
+    // Both spellings.
+    let plan = world
+        .kd(&["backup", "--dry-run", "--unit", web.unit(), "--json"])
+        .json();
+    assert_eq!(plan["units"][0]["estimated_downtime_seconds"], down);
+    assert_eq!(plan["units"][0]["estimated_from_runs"], 1);
+    world
+        .kd(&["backup", "--dry-run", "--unit", web.unit()])
+        .stdout("median of 1 earlier run")
+        .ok();
+}
+
+#[test]
+fn a_dry_run_names_what_is_left_out_and_what_fails_for_certain() {
+    let world = World::new();
+    world.init();
+    let big = world.dir("big");
+    fs::write(big.join("a"), vec![7; 3 * MB]).unwrap();
+    world.config(|c| c["backup"]["bind_mounts"]["max_size"] = "1MiB".into());
+    let web = world
+        .stack("web")
+        .service("db", |s| s.volume("data", "/data").bind(&big, "/big"))
+        .up();
+    let done = world
+        .kd(&["dry-run", "--unit", web.unit()])
+        .stdout("Not saved")
+        .stdout(big.to_str().unwrap())
+        .stdout("backup.bind_mounts.max_size")
+        .ok();
+    assert!(!done.stdout().contains("FAILS"), "{done}");
+
+    let job = world
+        .stack("job")
+        .service("once", |s| s.volume("data", "/data").arg("--rm"))
+        .up();
+    let run = ["dry-run", "--unit", job.unit(), "--json"];
+    let plan = world.kd(&run).stdout_any().code(3).json();
+    let unit = &plan["units"][0];
+    assert!(
+        unit["blocker"].as_str().unwrap().contains("--rm"),
+        "{plan:#}"
+    );
+    assert_eq!(unit["stops"], json!([]), "what is refused stops nothing");
+}
+
+#[test]
+fn a_dry_run_shows_its_plan_also_where_no_backup_could_begin() {
+    let world = World::new();
+    let web = stack(&world);
+    let run = |code| {
+        world
+            .kd(&["dry-run", "--unit", web.unit()])
+            .stdout(web.volume("data"))
+            .stderr("kopi-docka init")
+            .code(code)
+    };
+    run(10);
+    world.init();
+    fs::rename(world.path("repo"), world.path("elsewhere")).unwrap();
+    run(17);
+}
+
+#[test]
+fn a_dry_run_of_an_unknown_unit_matches_nothing() {
+    let world = World::new();
+    for command in [&["dry-run"][..], &["backup", "--dry-run"]] {
+        world
+            .kd(command)
+            .args(["--unit", "kdt-nobody"])
+            .stderr("no unit is called `kdt-nobody`")
+            .code(4);
+    }
+}
+
+#[test]
+fn a_dry_run_beside_a_run_sees_what_is_down_as_it_will_be_again() {
+    let world = World::new();
+    world.init();
+    let web = stack(&world);
+    let held = world.hold_backup(&[web.unit()], "read", Run::stdout_any);
+    let plan = world
+        .kd(&["dry-run", "--unit", web.unit(), "--json"])
+        .json();
+    let expected = ["app", "db"].map(|service| vec![web.container(service)]);
+    assert_eq!(names(&plan["units"][0]["stops"]), expected);
+    let warnings = plan["warnings"].to_string();
+    for service in ["app", "db"] {
+        assert!(warnings.contains(&web.container(service)), "{warnings}");
+    }
+    held.release().ok();
+    let plan = world
+        .kd(&["dry-run", "--unit", web.unit(), "--json"])
+        .json();
+    assert_eq!(plan["warnings"], json!([]));
+}

@@ -95,6 +95,8 @@ pub enum Command {
     ///
     /// What stops in which order, what is read, what is left out and why, how long it may take. Exit code 3 when a unit would fail for certain, and that of the reason when the whole run would.
     DryRun(commands::dry_run::Args),
+    /// Measure how much a backup would read
+    EstimateSize(commands::estimate_size::Args),
     /// Bring a restore point back
     Restore(commands::restore::Args),
     /// Prove that restore points can be read back

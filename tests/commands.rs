@@ -171,7 +171,11 @@ fn a_dry_run_shows_its_plan_also_where_no_backup_could_begin() {
 #[test]
 fn a_dry_run_of_an_unknown_unit_matches_nothing() {
     let world = World::new();
-    for command in [&["dry-run"][..], &["backup", "--dry-run"]] {
+    for command in [
+        &["dry-run"][..],
+        &["backup", "--dry-run"],
+        &["estimate-size"],
+    ] {
         world
             .kd(command)
             .args(["--unit", "kdt-nobody"])
@@ -200,4 +204,44 @@ fn a_dry_run_beside_a_run_sees_what_is_down_as_it_will_be_again() {
         .kd(&["dry-run", "--unit", web.unit(), "--json"])
         .json();
     assert_eq!(plan["warnings"], json!([]));
+}
+
+// ---- estimate-size ----
+
+#[test]
+fn sizes_are_measured_by_source_and_added_up() {
+    let world = World::new();
+    let bind = world.dir("bind");
+    fs::write(bind.join("a"), vec![7; MB]).unwrap();
+    fs::write(bind.join("cache"), vec![7; MB]).unwrap();
+    let web = world
+        .stack("web")
+        .service("db", |s| {
+            s.volume("data", "/data")
+                .bind(&bind, "/bind")
+                .label("kopi-docka.exclude", "cache")
+        })
+        .up();
+    fs::write(web.volume_path("data").join("b"), vec![7; 2 * MB]).unwrap();
+    let sizes = world
+        .kd(&["estimate-size", "--unit", web.unit(), "--json"])
+        .json();
+    let unit = &sizes["units"][0];
+    let of = |kind: &str| {
+        let sources = unit["sources"].as_array().unwrap();
+        let it = sources.iter().find(|source| source["type"] == kind);
+        it.unwrap()["bytes"].clone()
+    };
+    assert_eq!((of("volume"), of("bind")), ((2 * MB).into(), MB.into()));
+    assert_eq!(unit["bytes"], 3 * MB);
+    assert_eq!(
+        (&sizes["bytes"], &sizes["files"]),
+        (&(3 * MB).into(), &2.into())
+    );
+    world
+        .kd(&["estimate-size", "--unit", web.unit()])
+        .stdout(web.volume("data"))
+        .stdout("1.9 MiB")
+        .stdout("2.9 MiB in all")
+        .ok();
 }

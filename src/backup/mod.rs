@@ -24,6 +24,8 @@ mod tags;
 mod tar;
 mod unit;
 
+pub use choose::{LeftOut, choose};
 pub use recipe::REDACTED;
 pub use run::{WORK_PREFIX, bring_up_what_is_down, remove_stale_work, run};
+pub use survey::survey;
 pub use tar::Tar;

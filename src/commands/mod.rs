@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod dry_run;
+pub mod estimate_size;
 pub mod init;
 pub mod list;
 mod list_snapshots;
@@ -30,6 +31,7 @@ pub async fn run(command: Command, cx: &Context) -> Result<u8> {
         Command::List(args) => list::run(cx, args).await,
         Command::Backup(args) => backup::run(cx, args).await,
         Command::DryRun(args) => dry_run::run(cx, args).await,
+        Command::EstimateSize(args) => estimate_size::run(cx, args).await,
         Command::Restore(args) => restore::run(cx, args).await,
         Command::Verify(args) => verify::run(cx, args).await,
         Command::Recover(args) => recover::run(cx, args).await,

@@ -105,6 +105,8 @@ pub enum Command {
     /// is as long as it was and a sound archive to its end. Nothing is written but what was found, which `list --snapshots`
     /// shows; no container is touched, Docker is not needed, and backups go on meanwhile.
     Verify(commands::verify::Args),
+    /// Show what earlier runs did
+    History(commands::history::Args),
     /// Start again what an interrupted run left stopped
     Recover(commands::recover::Args),
     /// Show the version

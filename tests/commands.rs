@@ -12,6 +12,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use common::{Run, Stack, World};
@@ -26,6 +27,10 @@ fn stack(world: &World) -> Stack {
         .service("db", |s| s.volume("data", "/data"))
         .service("app", |s| s.depends_on("db", "service_started"))
         .up()
+}
+
+fn path() -> std::ffi::OsString {
+    std::env::var_os("PATH").unwrap()
 }
 
 /// Every file below `folder` with its length and time, the kit's own left out.
@@ -244,4 +249,123 @@ fn sizes_are_measured_by_source_and_added_up() {
         .stdout("1.9 MiB")
         .stdout("2.9 MiB in all")
         .ok();
+}
+
+// ---- history ----
+
+#[test]
+fn the_history_tells_of_good_and_bad_runs_newest_first() {
+    let world = World::new();
+    world.kd(&["history"]).stdout("No runs yet").ok();
+    world.init();
+    let web = stack(&world);
+    fs::write(web.volume_path("data").join("a"), vec![7; MB]).unwrap();
+    world.backup(&web);
+    let dies = r#"case "$*" in *--stdin-file=*) exit 1;; esac; exec "$REAL" "$@""#;
+    world
+        .kd(&["--quiet", "backup", "--unit", web.unit()])
+        .env("PATH", world.stand_in("kopia", dies))
+        .stderr_any()
+        .code(3);
+    let metadata = world.path("backup/metadata");
+    fs::write(metadata.join("docker-run-x.sh"), "docker run x").unwrap();
+    fs::write(metadata.join("notes.json"), "{}").unwrap();
+
+    let history = world.kd(&["history", "--json"]).json();
+    let runs = history["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 2);
+    assert_eq!(runs[0]["exit_code"], 3);
+    assert_eq!(runs[0]["units"][0]["outcome"], "failed");
+    assert!(
+        !runs[0]["units"][0]["errors"][0]
+            .as_str()
+            .unwrap()
+            .is_empty()
+    );
+    let good = &runs[1]["units"][0];
+    assert_eq!(
+        (&good["unit"], &good["outcome"]),
+        (&web.unit().into(), &"saved".into())
+    );
+    assert_eq!(
+        (&good["grade"], &good["sources"]),
+        (&"ok".into(), &1.into())
+    );
+    assert!(good["bytes"].as_u64().unwrap() > MB as u64);
+    assert!(good["downtime_seconds"].as_f64().unwrap() > 0.0);
+
+    let ids = |args: &[&str]| {
+        let shown = world.kd(&[&["history", "--json"], args].concat()).json();
+        let runs = shown["runs"].as_array().unwrap().clone();
+        let ids: Vec<Value> = runs.iter().map(|run| run["backup_id"].clone()).collect();
+        (ids, shown["is_cut"].as_bool().unwrap())
+    };
+    let (new, old) = (runs[0]["backup_id"].clone(), runs[1]["backup_id"].clone());
+    assert_eq!(ids(&["--failed"]), (vec![new.clone()], false));
+    assert_eq!(ids(&["--last", "1"]), (vec![new.clone()], true));
+    assert_eq!(
+        ids(&["--unit", web.unit()]),
+        (vec![new.clone(), old], false)
+    );
+    world
+        .kd(&["history", "--unit", "kdt-nobody"])
+        .stderr("no run tells of unit `kdt-nobody`")
+        .code(4);
+    world.kd(&["history"]).stdout("FAILED").stdout("saved").ok();
+
+    let newest = metadata.join(format!("{}.json", new.as_str().unwrap()));
+    fs::write(&newest, "{\"format\": 1").unwrap();
+    world
+        .kd(&["history"])
+        .stdout("saved")
+        .stderr(format!("`{}` is damaged", newest.display()))
+        .ok();
+}
+
+/// The program as a user without rights runs it, with a configuration that this user may read.
+fn as_nobody(world: &World, args: &[&str]) -> Run {
+    let program = world.path("kopi-docka");
+    if !program.exists() {
+        fs::copy(env!("CARGO_BIN_EXE_kopi-docka"), &program).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let config = world.path("readable.json");
+    let backup = json!({ "base_path": world.path("backup") });
+    fs::write(&config, json!({ "backup": backup }).to_string()).unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+    Run::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(program)
+        .arg("--config")
+        .arg(config)
+        .args(args)
+        .env("HOME", world.path("home"))
+        .env("PATH", path())
+}
+
+#[test]
+fn the_history_needs_no_root_where_the_reports_can_be_read() {
+    let world = World::new();
+    let metadata = world.dir("backup/metadata");
+    let report = json!({
+        "format": 1, "kopi_docka_version": "0", "backup_id": "2025-01-31T23-59-59Z",
+        "started_at": "2025-01-31T23:59:59Z", "finished_at": "2025-02-01T00:00:00Z", "exit_code": 143,
+        "units": [], "interrupted": "a signal ended the run",
+    });
+    let file = metadata.join("2025-01-31T23-59-59Z.json");
+    fs::write(&file, report.to_string()).unwrap();
+    as_nobody(&world, &["history"])
+        .stdout("exit code 143")
+        .stdout("a signal ended the run")
+        .ok();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let refused = || {
+        as_nobody(&world, &["history"])
+            .stderr("not yours to read")
+            .stderr("sudo kopi-docka history")
+            .code(13)
+    };
+    refused();
+    fs::set_permissions(&metadata, fs::Permissions::from_mode(0o700)).unwrap();
+    refused();
 }

@@ -149,15 +149,9 @@ pub fn gap_text(gap: &Gap) -> String {
 
 fn summary(report: &RunReport) -> String {
     let rows = report.units.iter().map(|unit| {
-        let outcome = match unit.outcome {
-            Outcome::Saved => "saved",
-            Outcome::SavedWithLoss => "saved in part",
-            Outcome::Failed => "FAILED",
-            Outcome::Skipped => "skipped",
-        };
         [
             unit.unit.to_string(),
-            outcome.to_owned(),
+            unit.outcome.as_str().to_owned(),
             unit.grade.map_or("-", |grade| grade.as_str()).to_owned(),
             text::count(unit.sources.len(), "source"),
             text::bytes(unit.sources.iter().map(|source| source.bytes).sum()),

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod dry_run;
 pub mod estimate_size;
+pub mod history;
 pub mod init;
 pub mod list;
 mod list_snapshots;
@@ -34,6 +35,7 @@ pub async fn run(command: Command, cx: &Context) -> Result<u8> {
         Command::EstimateSize(args) => estimate_size::run(cx, args).await,
         Command::Restore(args) => restore::run(cx, args).await,
         Command::Verify(args) => verify::run(cx, args).await,
+        Command::History(args) => history::run(cx, args),
         Command::Recover(args) => recover::run(cx, args).await,
         Command::Version(args) => version::run(cx, args),
     }

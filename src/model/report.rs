@@ -115,6 +115,18 @@ pub enum Outcome {
     Skipped,
 }
 
+impl Outcome {
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Saved => "saved",
+            Self::SavedWithLoss => "saved in part",
+            Self::Failed => "FAILED",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepTime {
     pub step: String,

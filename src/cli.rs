@@ -109,6 +109,13 @@ pub enum Command {
     History(commands::history::Args),
     /// Start again what an interrupted run left stopped
     Recover(commands::recover::Args),
+    /// Print what teaches a shell to complete commands and flags
+    Completions(commands::completions::Args),
+    /// Print the manual page of the program or of a command, or write all of them
+    Man(commands::man::Args),
+    /// The spelling of version 1
+    #[command(hide = true)]
+    Config(commands::config_v1::Args),
     /// Show the version
     Version(commands::version::Args),
 }

@@ -10,7 +10,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -368,4 +368,81 @@ fn the_history_needs_no_root_where_the_reports_can_be_read() {
     refused();
     fs::set_permissions(&metadata, fs::Permissions::from_mode(0o700)).unwrap();
     refused();
+}
+
+// ---- completions, man, old spellings ----
+
+#[test]
+fn completions_and_manual_pages_need_neither_root_nor_a_configuration() {
+    let world = World::new();
+    let nobody = |args: &[&str]| {
+        let run = as_nobody(&world, args);
+        fs::remove_file(world.path("readable.json")).unwrap();
+        run
+    };
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let done = nobody(&["completions", shell])
+            .stdout("estimate-size")
+            .stdout("backup-id")
+            .ok();
+        if shell == "bash" {
+            Run::new("bash")
+                .args(["-n", "-s"])
+                .env("PATH", path())
+                .stdin(done.stdout_bytes())
+                .ok();
+        }
+        let hidden = "The spelling of version 1";
+        assert!(
+            !done.stdout().contains(hidden),
+            "{shell}: hidden stays hidden"
+        );
+    }
+    nobody(&["man"])
+        .stdout(".TH kopi-docka 1")
+        .stdout("KOPI_DOCKA_CONFIG")
+        .stdout("another run holds the lock")
+        .ok();
+    nobody(&["man", "restore"])
+        .stdout(".TH kopi-docka-restore 1")
+        .ok();
+    nobody(&["man", "restroe"]).stderr("`restroe`").code(2);
+    nobody(&["man", "config"]).stderr("`config`").code(2);
+}
+
+#[test]
+fn every_manual_page_is_written() {
+    let world = World::new();
+    let folder = world.path("share/man/man1");
+    world
+        .kd(&["--quiet", "man", "--output-dir", folder.to_str().unwrap()])
+        .ok();
+    let pages = fs::read_dir(&folder).unwrap();
+    let pages: BTreeSet<String> = pages
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let help = world.kd(&["--help"]).stdout_any().ok().stdout();
+    let commands = help.split("Commands:").nth(1).unwrap();
+    let commands = commands.split("\n\n").next().unwrap().lines();
+    let mut expected: BTreeSet<String> = commands
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| !["", "help"].contains(name))
+        .map(|name| format!("kopi-docka-{name}.1"))
+        .collect();
+    expected.insert("kopi-docka.1".to_owned());
+    assert_eq!(pages, expected);
+}
+
+#[test]
+fn the_spellings_of_version_1_go_on_working() {
+    let world = World::new();
+    let shown = world.kd(&["show-config", "--json"]).json();
+    assert_eq!(world.kd(&["config", "--show", "--json"]).json(), shown);
+    world.kd(&["config"]).stderr("--show").code(2);
+    let help = world.kd(&["--help"]).stdout_any().ok().stdout();
+    assert!(!help.contains("\n  config "), "{help}");
+
+    let web = stack(&world);
+    let listed = |args: &[&str]| world.kd(args).args(["--unit", web.unit(), "--json"]).json();
+    assert_eq!(listed(&["list"]), listed(&["list", "--units"]));
 }

@@ -1,6 +1,8 @@
 //! One file a command: its arguments and `run`. No logic that two commands would share.
 
 pub mod backup;
+pub mod completions;
+pub mod config_v1;
 pub mod dry_run;
 pub mod estimate_size;
 pub mod history;
@@ -8,6 +10,7 @@ pub mod init;
 pub mod list;
 mod list_snapshots;
 mod list_units;
+pub mod man;
 pub mod recover;
 pub mod repo_maintenance;
 pub mod repo_status;
@@ -37,6 +40,9 @@ pub async fn run(command: Command, cx: &Context) -> Result<u8> {
         Command::Verify(args) => verify::run(cx, args).await,
         Command::History(args) => history::run(cx, args),
         Command::Recover(args) => recover::run(cx, args).await,
+        Command::Completions(args) => completions::run(cx, args),
+        Command::Man(args) => man::run(cx, args),
+        Command::Config(args) => config_v1::run(cx, args),
         Command::Version(args) => version::run(cx, args),
     }
 }

@@ -1,0 +1,62 @@
+//! `man`: the manual pages, made from the same words as `--help`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap_mangen::Man;
+
+use crate::cli::Cli;
+use crate::context::Context;
+use crate::error::{Exit, Failure, Result};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The page of this command [default: that of the program]
+    command: Option<String>,
+
+    /// Write all pages into this folder, such as /usr/local/share/man/man1
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    output_dir: Option<PathBuf>,
+}
+
+pub fn run(cx: &Context, args: Args) -> Result<u8> {
+    if let Some(folder) = &args.output_dir {
+        write_all(folder)?;
+        cx.ui
+            .say(format!("The manual pages are in `{}`", folder.display()));
+        return Ok(0);
+    }
+    let page = Man::new(page_of(args.command.as_deref())?);
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    cx.ui.answer(String::from_utf8(text)?.trim_end());
+    Ok(0)
+}
+
+fn page_of(name: Option<&str>) -> Result<clap::Command> {
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    let Some(name) = name else {
+        return Ok(program);
+    };
+    let command = program
+        .get_subcommands()
+        .find(|command| command.get_name() == name && !command.is_hide_set());
+    command.cloned().ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("there is no command `{name}`"))
+            .hint("see all commands with `kopi-docka --help`")
+            .into()
+    })
+}
+
+fn write_all(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+        .with_context(|| {
+            format!(
+                "the manual pages can't be written to `{}`",
+                folder.display()
+            )
+        })
+}

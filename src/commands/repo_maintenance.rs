@@ -28,6 +28,8 @@ pub struct Args {
 struct Done {
     retention: RetentionReport,
     info: Maintenance,
+    is_ours: bool,
+    due: Option<Mode>,
     ran: Option<MaintenanceReport>,
 }
 
@@ -67,6 +69,7 @@ async fn work(cx: &Context, mode: Mode, dry_run: bool) -> Result<Done> {
     };
     let info = kopia.maintenance().await?;
     let is_ours = maintenance::is_ours(kopia, &info);
+    let due = info.due(Utc::now(), outlook.first_snapshot);
     let ran = if is_ours && !dry_run {
         progress.headline(format!("{} maintenance", mode.as_str()), false);
         Some(maintenance::run(kopia, &config, &cx.paths, mode).await?)
@@ -83,6 +86,8 @@ async fn work(cx: &Context, mode: Mode, dry_run: bool) -> Result<Done> {
     Ok(Done {
         retention: outlook.report,
         info,
+        is_ours,
+        due,
         ran,
     })
 }
@@ -94,10 +99,10 @@ fn show(cx: &Context, mode: Mode, dry_run: bool, done: &Done) {
             "retention": done.retention,
             "maintenance": {
                 "owner": done.info.owner,
+                "is_ours": done.is_ours,
                 "mode": mode,
+                "was_due": done.due,
                 "ran": done.ran,
-                "due": done.info.due(Utc::now(), None),
-                "next_full": done.info.next_full(),
             },
         }));
         return;
@@ -112,7 +117,7 @@ fn show(cx: &Context, mode: Mode, dry_run: bool, done: &Done) {
             ran.mode,
             text::seconds(ran.seconds)
         )),
-        None if dry_run => cx
+        None if dry_run && done.is_ours => cx
             .ui
             .answer(format!("Maintenance would be {}", mode.as_str())),
         None => {}

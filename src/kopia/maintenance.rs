@@ -156,8 +156,11 @@ impl Kopia {
 
     /// The command line that makes this host the owner of maintenance.
     pub fn take_over_command(&self) -> String {
-        let config = format!("--config-file={}", self.profile.display());
-        shell_words::join(["kopia", &config, "maintenance", "set", "--owner=me"])
+        let profile = self.profile.to_string_lossy();
+        format!(
+            "kopia --config-file={} maintenance set --owner=me",
+            shell_words::quote(&profile)
+        )
     }
 }
 

@@ -79,6 +79,8 @@ pub enum Command {
     /// Create the repository, or connect to the one that is there
     Init(commands::init::Args),
     /// Show the repository: where, whose, how much
+    ///
+    /// With `--verbose` also how large it is: for that every object in its storage is listed.
     RepoStatus(commands::repo_status::Args),
     /// Show which configuration, connection, cache and identity are in force
     RepoWhichConfig(commands::repo_which_config::Args),

@@ -250,6 +250,26 @@ fn where_no_new_point_is_no_old_one_goes() {
 }
 
 #[test]
+fn a_listing_with_gaps_removes_nothing() {
+    let (world, stack) = world_that_keeps(1);
+    let unit = stack.unit();
+    plant(&world, unit, 10, OWN_SOURCE, &[]);
+    // What Kopia can't read it leaves out, and exits with 0: a point without it looks partial, or unfinished.
+    let path = world.stand_in(
+        "kopia",
+        r#""$REAL" "$@"; code=$?
+case " $* " in *' snapshot list '*) echo 'unable to parse snapshot manifest ab: not found' >&2;; esac
+exit $code"#,
+    );
+    quiet(&world, &stack)
+        .env("PATH", path)
+        .stderr("warning: old restore points could not be removed")
+        .stderr("could not read the manifest of every snapshot")
+        .ok();
+    assert_eq!(states(&world, unit), ["whole"; 2]);
+}
+
+#[test]
 fn a_point_from_the_future_keeps_all_and_is_warned_about() {
     let (world, stack) = world_that_keeps(1);
     let unit = stack.unit();

@@ -12,7 +12,6 @@ use crate::repository::Repository;
 use crate::restore::points::{Point, PointState, points};
 use crate::ui::text;
 
-/// With `--verbose` also how large the repository is, which lists every object in the storage.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 

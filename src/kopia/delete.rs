@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::client::Kopia;
+use super::client::{ASK_DEADLINE, Kopia};
 use super::failure;
 use crate::error::Result;
 use crate::model::SnapshotId;
@@ -24,7 +24,7 @@ impl Kopia {
                 .command()
                 .args(["snapshot", "delete", "--delete"])
                 .args(some.iter().map(SnapshotId::as_str));
-            let finished = tool::run(spec, deadline).await?;
+            let finished = tool::run(spec, deadline.max(ASK_DEADLINE)).await?;
             if !finished.ended.status.success() {
                 return Err(failure::of(&finished.ended));
             }

@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::client::{Kopia, parse_json};
 use super::tree::posix_mode;
-use crate::error::Result;
+use crate::error::{Exit, Failure, Result};
 use crate::model::point::Attributes;
+use crate::tool::Spec;
 
 /// One snapshot manifest, of any tool and host. Optional where another writer may have left it out.
 #[derive(Clone, Debug, Deserialize)]
@@ -115,13 +116,31 @@ fn time(text: &str) -> Option<DateTime<Utc>> {
 impl Kopia {
     /// Every snapshot of every host in the repository, grouped by source, oldest first.
     pub async fn list(&self) -> Result<Vec<Manifest>> {
+        parse_json(&self.ask(self.list_command()).await?)
+    }
+
+    fn list_command(&self) -> Spec {
         // With --json Kopia lists all hosts whether told to or not; --all says that we know.
-        let spec = self
-            .command()
-            .args(["snapshot", "list", "--all", "--json", "--no-retention"]);
-        parse_json(&self.ask(spec).await?)
+        self.command()
+            .args(["snapshot", "list", "--all", "--json", "--no-retention"])
+    }
+
+    /// [`Kopia::list`] for who takes what is not listed for gone: Kopia leaves out what it can't read, says so, and exits with 0.
+    pub async fn list_without_gaps(&self) -> Result<Vec<Manifest>> {
+        let finished = self.ask(self.list_command()).await?;
+        if finished.ended.stderr.contains(UNREADABLE) {
+            let what = "kopia could not read the manifest of every snapshot";
+            return Err(Failure::new(Exit::Program, what)
+                .hint("run `kopi-docka verify`; when it is said again and again, check the storage of the repository")
+                .caused_by(anyhow::anyhow!("kopia said: {}", finished.ended.stderr))
+                .into());
+        }
+        parse_json(&finished)
     }
 }
+
+/// As 0.23.1 begins the line.
+const UNREADABLE: &str = "unable to parse snapshot manifest";
 
 #[cfg(test)]
 mod tests {

@@ -39,7 +39,7 @@ pub struct Outlook {
 
 /// Decides, and touches nothing.
 pub async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlook> {
-    let manifests = kopia.list().await?;
+    let manifests = kopia.list_without_gaps().await?;
     Ok(decided(&manifests, kopia, config, scope))
 }
 

@@ -63,7 +63,9 @@ fn scripts(world: &World) -> Vec<PathBuf> {
 
 /// `script` with what an operator has: a shell, docker, kopia and the password.
 fn sh(world: &World, script: &Path) -> Run {
-    Run::new("sh")
+    // Whoever runs the tests in the background ignores SIGINT, and a shell can't trap what was ignored before it began.
+    Run::new("env")
+        .args(["--default-signal=INT", "sh"])
         .arg(script)
         .arg("-y")
         .env("PATH", path())

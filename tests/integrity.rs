@@ -465,8 +465,7 @@ fn a_kopia_that_is_killed_or_cancelled_in_the_middle_of_its_stream_is_noticed() 
     let stack = two_volumes(&world);
     for (signal, reason) in [
         (Signal::KILL, "was ended by signal 9"),
-        // Whether its pipe breaks first, or its answer comes, is a matter of moments; what it saved is looked at below.
-        (Signal::TERM, ""),
+        (Signal::TERM, "incomplete snapshot (canceled)"),
     ] {
         let held = world.hold("read", backup(&world, &stack));
         // On SIGTERM it waits for the next bytes, saves what it has as incomplete, and ends with 0.

@@ -92,10 +92,16 @@ impl Stream {
 
     /// Waits for an end that nobody asked for, such as a full repository. Cancel safe.
     pub async fn ended_early(&mut self) -> anyhow::Error {
-        match self.child.wait().await {
-            Ok(ended) => failure::of(&ended),
-            Err(error) => error,
-        }
+        let ended = match self.child.wait().await {
+            Ok(ended) => ended,
+            Err(error) => return error,
+        };
+        // One that was cancelled ends well; only its answer tells.
+        let judged = match (&mut self.stdout).await {
+            Ok(stdout) => accept(&ended, &stdout, None).err(),
+            Err(error) => Some(error.into()),
+        };
+        judged.unwrap_or_else(|| failure::of(&ended))
     }
 
     /// SIGKILL, and gone when this returns: closing the sink afterwards commits nothing.

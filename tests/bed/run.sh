@@ -17,6 +17,8 @@ load_env
 need_root "the test bed"
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/kd-test.XXXXXX")
+# Tests run the program as a user without rights too, and that user has to get to it.
+chmod 711 "$work"
 clean_up() {
   trap '' INT TERM HUP
   leave_engine "$work"
@@ -29,6 +31,6 @@ trap 'exit 143' TERM HUP
 # They would lead the tests to another engine than the one meant.
 unset DOCKER_HOST DOCKER_CONTEXT
 choose_engine "$work/engine"
-mkdir "$work/tmp"
+mkdir -m 711 "$work/tmp"
 export KOPI_DOCKA_TEST_DOCKER=$socket KOPI_DOCKA_TEST_BED=$bed KOPI_DOCKA_REQUIRE_REAL=1 TMPDIR=$work/tmp
 "$@"

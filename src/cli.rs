@@ -76,6 +76,11 @@ pub enum ColorChoice {
 pub enum Command {
     /// Show the configuration that is in force, secrets masked
     ShowConfig(commands::show_config::Args),
+    /// Give the repository a new password
+    ///
+    /// Changes it in the repository, stores it where the old one was (the password file, or the configuration), and proves that it opens
+    /// the repository. Interrupted at any moment, the next run finds out which password the repository has, and finishes.
+    ChangePassword(commands::change_password::Args),
     /// Create the repository, or connect to the one that is there
     Init(commands::init::Args),
     /// Show the repository: where, whose, how much

@@ -58,6 +58,11 @@ impl Paths {
         self.state.join("maintenance")
     }
 
+    /// Changes of the password that are not finished, one file a profile.
+    pub fn password_changes(&self) -> PathBuf {
+        self.state.join("password-change")
+    }
+
     pub fn repositories(&self) -> PathBuf {
         self.state.join("repositories")
     }
@@ -75,11 +80,16 @@ impl Context {
 
     /// Reads the configuration and says what is odd about it.
     pub fn config(&self) -> Result<Loaded> {
-        let loaded = config::load(&self.paths, self.config_file.as_deref())?;
+        let loaded = self.config_again()?;
         for warning in &loaded.warnings {
             self.ui.warn(warning);
         }
         Ok(loaded)
+    }
+
+    /// Reads it without saying again what is odd about it.
+    pub fn config_again(&self) -> Result<Loaded> {
+        config::load(&self.paths, self.config_file.as_deref())
     }
 
     /// `what` names the command for the error.

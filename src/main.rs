@@ -16,6 +16,7 @@ mod lock;
 mod logging;
 mod maintenance;
 mod model;
+mod password;
 mod quiesce;
 mod reports;
 mod repository;

@@ -30,6 +30,7 @@ use crate::kopia::{Kopia, Status};
 use crate::lock::{Lock, make_private_folder};
 use crate::model::report::{Outcome, RunReport, UnitReport};
 use crate::model::{BackupId, UnitName};
+use crate::password;
 use crate::quiesce::replay;
 use crate::reports;
 use crate::repository::Repository;
@@ -87,10 +88,11 @@ pub const WORK_PREFIX: &str = "work-";
 /// Backs up `units`, or all that are enabled when it is empty.
 pub async fn run(cx: &Context, units: &[UnitName]) -> Result<RunReport> {
     let loaded = cx.config()?;
-    let config = &loaded.config;
-    let _lock = Lock::take(&cx.paths.runtime, "backup")?;
+    let lock = Lock::take(&cx.paths.runtime, "backup")?;
     remove_stale_work(&cx.paths)?;
     bring_up_what_is_down(cx).await?;
+    let loaded = password::settle(cx, Some(&lock), loaded).await?.loaded;
+    let config = &loaded.config;
 
     let repository = Repository::of(cx, config)?;
     let rules = Rules::of(config, &cx.paths);

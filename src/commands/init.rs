@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::kopia::Initialized;
 use crate::lock::Lock;
+use crate::password;
 use crate::repository::Repository;
 
 #[derive(Debug, clap::Args)]
@@ -17,8 +18,10 @@ pub struct Args {
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("init")?;
-    let loaded = cx.config()?;
-    let _lock = Lock::take(&cx.paths.runtime, "init")?;
+    let lock = Lock::take(&cx.paths.runtime, "init")?;
+    let loaded = password::settle(cx, Some(&lock), cx.config()?)
+        .await?
+        .loaded;
     let repository = Repository::of(cx, &loaded.config)?;
     repository.kopia.check_version().await?;
     let (what, status) = repository

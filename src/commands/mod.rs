@@ -6,6 +6,7 @@ pub mod config_v1;
 pub mod dry_run;
 pub mod estimate_size;
 pub mod history;
+pub mod change_password;
 pub mod init;
 pub mod list;
 mod list_snapshots;
@@ -28,6 +29,7 @@ use crate::error::Result;
 pub async fn run(command: Command, cx: &Context) -> Result<u8> {
     match command {
         Command::ShowConfig(args) => show_config::run(cx, args),
+        Command::ChangePassword(args) => change_password::run(cx, args).await,
         Command::Init(args) => init::run(cx, args).await,
         Command::RepoStatus(args) => repo_status::run(cx, args).await,
         Command::RepoWhichConfig(args) => repo_which_config::run(cx, args),

@@ -9,6 +9,7 @@ use crate::kopia::{Maintenance, Mode};
 use crate::lock::Lock;
 use crate::maintenance;
 use crate::model::report::{MaintenanceReport, RetentionReport};
+use crate::password;
 use crate::repository::Repository;
 use crate::retention::{self, Scope};
 use crate::ui::progress::Progress;
@@ -50,12 +51,16 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
 }
 
 async fn work(cx: &Context, mode: Mode, dry_run: bool) -> Result<Done> {
-    let config = cx.config()?.config;
-    let _lock = if dry_run {
+    let lock = if dry_run {
         None
     } else {
         Some(Lock::take(&cx.paths.runtime, "repo-maintenance")?)
     };
+    let config = cx.config()?;
+    let config = password::settle(cx, lock.as_ref(), config)
+        .await?
+        .loaded
+        .config;
     let repository = Repository::of(cx, &config)?;
     repository.open().await?;
     let kopia = &repository.kopia;

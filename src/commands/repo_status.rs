@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::kopia::{Maintenance, Size, Status};
 use crate::maintenance::{self, Remembered};
+use crate::password;
 use crate::repository::Repository;
 use crate::restore::points::{Point, PointState, points};
 use crate::ui::text;
@@ -34,7 +35,10 @@ struct Seen {
 
 pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
     cx.require_root("repo-status")?;
-    let config = cx.config()?.config;
+    let config = password::settle(cx, None, cx.config()?)
+        .await?
+        .loaded
+        .config;
     let repository = Repository::of(cx, &config)?;
     let kopia = &repository.kopia;
     let status = repository.open().await?;

@@ -22,6 +22,7 @@ mod value;
 mod version;
 
 pub use load::{Loaded, load};
+pub use password::{check_new as check_new_password, read_file as read_password_file};
 pub use schema::{Config, Retention};
 pub use secret::Secret;
 pub use value::{BindMode, Pattern, SharedVolumes, SpoolSize};

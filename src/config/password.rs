@@ -21,11 +21,7 @@ impl Config {
     /// From the password file if there is one, else from the configuration itself.
     pub fn password(&self) -> Result<Secret> {
         match (&self.kopia.password_file, &self.kopia.password) {
-            (Some(file), _) => {
-                let text = read(file, &Caller::of_this_process())?;
-                check(&text, &format!("in `{}`", file.display()))?;
-                Ok(Secret::new(text))
-            }
+            (Some(file), _) => read_file(file),
             (None, Some(password)) => {
                 check(password.expose(), "in `kopia.password`")?;
                 Ok(password.clone())
@@ -33,6 +29,18 @@ impl Config {
             (None, None) => Err(refusal("no password for the repository is set").into()),
         }
     }
+}
+
+/// The password in `file`, which only its owner may read.
+pub fn read_file(file: &Path) -> Result<Secret> {
+    let text = read(file, &Caller::of_this_process())?;
+    check(&text, &format!("in `{}`", file.display()))?;
+    Ok(Secret::new(text))
+}
+
+/// For one that is typed: why it can't be the password.
+pub fn check_new(text: &str) -> Result<(), String> {
+    problem(text).map_or(Ok(()), |problem| Err(format!("it {problem}")))
 }
 
 /// The text of `file` without the newline that editors and `echo` end it with.
@@ -69,19 +77,25 @@ fn read(file: &Path, caller: &Caller) -> Result<String> {
 }
 
 fn check(password: &str, place: &str) -> Result<()> {
-    let problem = if password.is_empty() {
-        "is empty"
+    match problem(password) {
+        Some(problem) => Err(refusal(&format!("the password {place} {problem}")).into()),
+        None => Ok(()),
+    }
+}
+
+fn problem(password: &str) -> Option<&'static str> {
+    if password.is_empty() {
+        Some("is empty")
     } else if is_placeholder(password) {
-        "is still the placeholder"
+        Some("is still the placeholder")
     } else if password.trim() != password {
         // Kopia cuts it off without a word: the repository would have another password than the file.
-        "begins or ends with white space"
+        Some("begins or ends with white space")
     } else if password.contains(['\n', '\0']) {
-        "has more than one line"
+        Some("has more than one line")
     } else {
-        return Ok(());
-    };
-    Err(refusal(&format!("the password {place} {problem}")).into())
+        None
+    }
 }
 
 fn refusal(message: &str) -> Failure {

@@ -73,6 +73,11 @@ impl Kopia {
         &self.profile
     }
 
+    /// Where the storage is, without secrets.
+    pub fn location(&self) -> String {
+        self.settings.storage_args.join(" ")
+    }
+
     /// The command line that connects another host to the storage, without secrets: they are asked for, or read from the
     /// variables of [`Kopia::storage_variables`].
     pub fn connect_command(&self) -> Vec<String> {

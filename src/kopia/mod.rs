@@ -3,7 +3,7 @@
 //! Reading order: [`client`] (how every call is made) → [`repository`] (status, create, connect) →
 //! [`identity`] (which repository it must be) → [`policy`] → [`stream`] (snapshots from stdin) →
 //! [`manifest`] (snapshots as Kopia lists them) → [`delete`] → [`tree`] (what is in one) → [`fresh`] (read from the storage itself) →
-//! [`maintenance`] → [`size`] →
+//! [`maintenance`] → [`size`] → [`password`] →
 //! [`failure`] (what its words mean).
 //!
 //! Never here: what a unit or a restore point is.
@@ -15,6 +15,7 @@ mod fresh;
 mod identity;
 mod maintenance;
 mod manifest;
+mod password;
 mod policy;
 mod repository;
 mod size;
@@ -28,6 +29,7 @@ pub use failure::Killed;
 pub use identity::Identity;
 pub use maintenance::{Maintenance, Mode};
 pub use manifest::Manifest;
+pub use password::Opens;
 pub use repository::{Initialized, Status, USER};
 pub use size::Size;
 pub use snapshot::{Accepted, NewSnapshot};

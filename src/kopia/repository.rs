@@ -18,7 +18,7 @@ use crate::tool::{self, Finished, Spec};
 pub const USER: &str = "kopi-docka";
 
 /// Connecting and creating derive keys and talk to storage that may retry for a while.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What `kopia repository status --json` tells; secrets in `storage` are masked by Kopia.
 #[derive(Clone, Debug, Deserialize)]
@@ -135,7 +135,7 @@ impl Kopia {
             .await
             .ok()
             .map(|status| status.unique_id);
-        let location = self.settings.storage_args.join(" ");
+        let location = self.location();
         let (temporary, connected) = self.attach("connect").await?;
         let (temporary, created) = if connected.ended.status.success() {
             (temporary, false)
@@ -178,7 +178,10 @@ impl Kopia {
     }
 
     /// `kopia repository <verb>` into a profile and a cache of its own.
-    async fn attach(&self, verb: &str) -> Result<(super::snapshot::TemporaryProfile, Finished)> {
+    pub(super) async fn attach(
+        &self,
+        verb: &str,
+    ) -> Result<(super::snapshot::TemporaryProfile, Finished)> {
         let temporary = self.temporary_profile()?;
         let metadata_cache = (self.settings.cache_size_mb / 5).max(50);
         let mut spec = self
@@ -280,7 +283,7 @@ fn mismatch(args: &[String], storage: &Storage) -> Option<(String, String)> {
 }
 
 /// The value of `--name=value` or `--name value`.
-fn flag<'a>(args: &'a [String], name: &str) -> Option<&'a str> {
+pub(super) fn flag<'a>(args: &'a [String], name: &str) -> Option<&'a str> {
     let long = format!("--{name}");
     args.iter().enumerate().find_map(|(index, arg)| {
         let rest = arg.strip_prefix(&long)?;

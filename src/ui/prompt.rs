@@ -4,7 +4,7 @@ use std::io::{ErrorKind, IsTerminal as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use dialoguer::{Confirm, Input, MultiSelect, Select};
+use dialoguer::{Confirm, Input, MultiSelect, Password, Select};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::error::{Exit, Failure, Result};
@@ -100,6 +100,25 @@ pub async fn text(
             .validate_with(|text: &String| check(text.trim()))
             .interact_text()
             .map(|text| Some(text.trim().to_owned()))
+    })
+    .await
+}
+
+/// A secret that `check` has no objection to, typed twice and never shown.
+pub async fn secret(
+    question: &str,
+    again: &str,
+    check: impl Fn(&str) -> Result<(), String> + Send + 'static,
+    shutdown: &Shutdown,
+) -> Result<String> {
+    let (question, again) = (question.to_owned(), again.to_owned());
+    answer(shutdown, move || {
+        Password::new()
+            .with_prompt(question)
+            .with_confirmation(again, "these are not the same")
+            .validate_with(|text: &String| check(text))
+            .interact()
+            .map(Some)
     })
     .await
 }

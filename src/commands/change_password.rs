@@ -1,0 +1,78 @@
+//! `change-password`: a new password for the repository, stored where the old one was.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::config::{self, Secret};
+use crate::context::Context;
+use crate::error::{Exit, Failure, Result};
+use crate::kopia::Opens;
+use crate::lock::Lock;
+use crate::password::{self, Settled};
+use crate::repository::Repository;
+use crate::ui::prompt;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Take the new password from this file instead of asking for it
+    ///
+    /// Readable for its owner alone; a newline at its end is not part of the password. It is asked for on a terminal otherwise, and never
+    /// taken from the command line, where everybody on the host could see it.
+    #[arg(long, value_name = "FILE")]
+    new_password_file: Option<PathBuf>,
+}
+
+pub async fn run(cx: &Context, args: Args) -> Result<u8> {
+    cx.require_root("change-password")?;
+    let lock = Lock::take(&cx.paths.runtime, "change-password")?;
+    let Settled { loaded, is_changed } = password::settle(cx, Some(&lock), cx.config()?).await?;
+    let old = loaded.config.password()?;
+    let repository = Repository::of(cx, &loaded.config)?;
+    let status = repository.open().await?;
+    if repository.kopia.opens().await? != Opens::Yes {
+        let what = "the repository does not open with the configured password";
+        return Err(Failure::new(Exit::WrongPassword, what)
+            .hint("run `kopi-docka repo-status`")
+            .into());
+    }
+    let new = match &args.new_password_file {
+        Some(file) => config::read_password_file(file)?,
+        None => ask(cx).await?,
+    };
+    let place = match &loaded.config.kopia.password_file {
+        Some(file) => file.clone(),
+        None => loaded.path.clone(),
+    };
+    if new != old {
+        password::change(cx, &lock, loaded, &new).await?;
+    } else if !is_changed {
+        let what = "the new password is the old one: nothing was changed";
+        return Err(Failure::new(Exit::Usage, what).into());
+    }
+    if cx.ui.json {
+        cx.ui.answer_json(&json!({
+            "result": "changed", "location": status.location(), "stored_in": place,
+        }));
+    } else {
+        cx.ui.answer(format!(
+            "The password of the repository in {} is changed, and stored in {}",
+            status.location(),
+            place.display()
+        ));
+    }
+    cx.ui.say("note: other hosts that use this repository need the new password too; keep a copy of it somewhere else");
+    Ok(0)
+}
+
+async fn ask(cx: &Context) -> Result<Secret> {
+    if !prompt::is_possible() {
+        let what = "there is no terminal to ask for the new password on";
+        return Err(Failure::new(Exit::Usage, what)
+            .hint("say `--new-password-file FILE`")
+            .into());
+    }
+    let check = |text: &str| config::check_new_password(text);
+    let new = prompt::secret("New password", "The same again", check, &cx.shutdown).await?;
+    Ok(Secret::new(new))
+}

@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use tracing::{info, warn};
+
 use crate::cli::Cli;
 use crate::config::{self, Loaded};
 use crate::error::{Exit, Failure, Result};
+use crate::logging::{self, Log};
 use crate::shutdown::Shutdown;
 use crate::ui::Ui;
 
@@ -13,6 +16,7 @@ pub struct Context {
     pub paths: Paths,
     pub shutdown: Shutdown,
     config_file: Option<PathBuf>,
+    log: Log,
 }
 
 /// Where our own things are on this host.
@@ -69,18 +73,20 @@ impl Paths {
 }
 
 impl Context {
-    pub fn new(cli: &Cli, ui: Ui, shutdown: Shutdown) -> Self {
+    pub fn new(cli: &Cli, ui: Ui, shutdown: Shutdown, log: Log) -> Self {
         Self {
             ui,
             paths: Paths::from_env(),
             shutdown,
             config_file: cli.config.clone(),
+            log,
         }
     }
 
-    /// Reads the configuration and says what is odd about it.
+    /// Reads the configuration and says what is odd about it. The log file begins here, since it is named there.
     pub fn config(&self) -> Result<Loaded> {
         let loaded = self.config_again()?;
+        self.begin_log(&loaded);
         for warning in &loaded.warnings {
             self.ui.warn(warning);
         }
@@ -90,6 +96,30 @@ impl Context {
     /// Reads it without saying again what is odd about it.
     pub fn config_again(&self) -> Result<Loaded> {
         config::load(&self.paths, self.config_file.as_deref())
+    }
+
+    /// For a command that needs no configuration: the log file begins if there is one.
+    pub fn log_if_configured(&self) {
+        if let Ok(loaded) = config::load(&self.paths, self.config_file.as_deref()) {
+            self.begin_log(&loaded);
+        }
+    }
+
+    fn begin_log(&self, loaded: &Loaded) {
+        if let Err(why) = self.log.begin(&loaded.config.logging) {
+            self.ui.warn(why);
+        }
+    }
+
+    pub fn end_log(&self, exit_code: u8) {
+        if exit_code == 0 {
+            info!(target: logging::FILE, "ends with exit code 0");
+        } else {
+            warn!(target: logging::FILE, "ends with exit code {exit_code}");
+        }
+        if let Err(why) = self.log.end() {
+            self.ui.warn(why);
+        }
     }
 
     /// `what` names the command for the error.

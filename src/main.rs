@@ -44,7 +44,7 @@ use crate::ui::Ui;
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let ui = Ui::new(&cli);
-    logging::init(&cli);
+    let log = logging::init(&cli, commands::logged_as(&cli.command));
     let shutdown = match Shutdown::listen() {
         Ok(shutdown) => shutdown,
         Err(error) => {
@@ -54,12 +54,14 @@ async fn main() -> ExitCode {
             return ExitCode::from(error::Exit::Unexpected.code());
         }
     };
-    let context = Context::new(&cli, ui, shutdown);
-    match commands::run(cli.command, &context).await {
-        Ok(code) => ExitCode::from(code),
+    let context = Context::new(&cli, ui, shutdown, log);
+    let code = match commands::run(cli.command, &context).await {
+        Ok(code) => code,
         Err(error) => {
             context.ui.error(&error::render(&error));
-            ExitCode::from(error::exit_of(&error).code())
+            error::exit_of(&error).code()
         }
-    }
+    };
+    context.end_log(code);
+    ExitCode::from(code)
 }

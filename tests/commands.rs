@@ -446,3 +446,177 @@ fn the_spellings_of_version_1_go_on_working() {
     let listed = |args: &[&str]| world.kd(args).args(["--unit", web.unit(), "--json"]).json();
     assert_eq!(listed(&["list"]), listed(&["list", "--units"]));
 }
+
+// ---- the log file ----
+
+fn log(world: &World) -> String {
+    fs::read_to_string(world.path("kopi-docka.log")).unwrap_or_default()
+}
+
+/// The lines with all of `words`, in order.
+fn lines<'a>(log: &'a str, words: &[&str]) -> Vec<&'a str> {
+    log.lines()
+        .filter(|line| words.iter().all(|word| line.contains(word)))
+        .collect()
+}
+
+#[test]
+fn the_log_file_tells_step_by_step_what_a_backup_did() {
+    let world = World::new();
+    world.init();
+    let web = stack(&world);
+    world.backup(&web);
+    let report = world.report();
+    let log = log(&world);
+    let run = format!("run={}", report["backup_id"].as_str().unwrap());
+    let unit = format!("unit={}:", web.unit());
+    let of_unit = [" INFO backup[", run.as_str(), unit.as_str()];
+    for step in report["units"][0]["steps"].as_array().unwrap() {
+        let step = format!("step {}", step["step"].as_str().unwrap());
+        let told = lines(&log, &[&of_unit[..], &[&step]].concat());
+        assert_eq!(told.len(), 1, "{step}\n{log}");
+    }
+    for service in ["app", "db"] {
+        let container = format!("`{}`", web.container(service));
+        for what in ["is asked to stop", "has stopped", "is up"] {
+            let told = lines(&log, &[&of_unit[..], &[&container, what]].concat());
+            assert_eq!(told.len(), 1, "{container} {what}\n{log}");
+        }
+    }
+    let told = lines(
+        &log,
+        &[&of_unit[..], &["saved, grade ok", "down for"]].concat(),
+    );
+    assert_eq!(told.len(), 1, "{log}");
+    let first = lines(&log, &["backup[", "begins"]);
+    let last = lines(&log, &["backup[", "ends with exit code 0"]);
+    assert_eq!((first.len(), last.len()), (1, 1), "{log}");
+    let mode = fs::metadata(world.path("kopi-docka.log"))
+        .unwrap()
+        .permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+}
+
+#[test]
+fn the_log_file_has_the_errors_that_people_saw_and_those_that_only_programs_did() {
+    let world = World::new();
+    world.init();
+    let web = stack(&world);
+    let dies = r#"case "$*" in *--stdin-file=*) exit 1;; esac; exec "$REAL" "$@""#;
+    for args in [&[][..], &["--json"]] {
+        let before = log(&world).len();
+        world
+            .kd(args)
+            .args(["backup", "--unit", web.unit()])
+            .env("PATH", world.stand_in("kopia", dies))
+            .stdout_any()
+            .stderr_any()
+            .code(3);
+        let log = log(&world)[before..].to_owned();
+        let errors = lines(&log, &["ERROR backup[", web.unit()]);
+        assert!(!errors.is_empty(), "{log}");
+        for error in world.report()["units"][0]["errors"].as_array().unwrap() {
+            let first = error.as_str().unwrap().lines().next().unwrap();
+            assert_eq!(lines(&log, &["ERROR", first]).len(), 1, "{first}\n{log}");
+        }
+        assert_eq!(
+            lines(&log, &["WARN", "ends with exit code 3"]).len(),
+            1,
+            "{log}"
+        );
+    }
+    let wrong = ["backup", "--unit", "kdt-nobody"];
+    world.kd(&wrong).stderr("kdt-nobody").code(4);
+    assert_eq!(lines(&log(&world), &["ERROR", "`kdt-nobody`"]).len(), 1);
+}
+
+#[test]
+fn what_only_looks_leaves_the_log_file_alone() {
+    let world = World::new();
+    let web = stack(&world);
+    for args in [
+        &["list", "--unit", web.unit()][..],
+        &["estimate-size", "--unit", web.unit()],
+        &["history"],
+        &["show-config"],
+    ] {
+        world.kd(args).stdout_any().ok();
+    }
+    world
+        .kd(&["backup", "--dry-run", "--unit", web.unit()])
+        .stdout_any()
+        .stderr_any()
+        .code(10);
+    assert!(!world.path("kopi-docka.log").exists());
+}
+
+#[test]
+fn every_key_of_the_log_file_does_what_it_says() {
+    let world = World::new();
+    let web = stack(&world);
+    let file = world.path("logs/deep/kd.log");
+    world.config(|c| c["logging"] = json!({ "file": file, "level": "ERROR" }));
+    world.init();
+    world.backup(&web);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "", "nothing went wrong");
+    // The command line wins, for the terminal and for the file.
+    world
+        .kd(&[
+            "--log-level",
+            "debug",
+            "--quiet",
+            "backup",
+            "--unit",
+            web.unit(),
+        ])
+        .stderr("step read")
+        .ok();
+    assert!(fs::read_to_string(&file).unwrap().contains("step read"));
+
+    let full = "x".repeat(1 << 20);
+    fs::write(&file, &full).unwrap();
+    world.config(|c| {
+        c["logging"] = json!({ "file": file, "level": "INFO", "max_size_mb": 1, "backup_count": 1 })
+    });
+    world.backup(&web);
+    let old = file.with_extension("log.1");
+    assert_eq!(fs::read_to_string(&old).unwrap(), full);
+    assert!(fs::read_to_string(&file).unwrap().contains("step read"));
+    assert!(!file.with_extension("log.2").exists());
+
+    fs::remove_file(&file).unwrap();
+    world.config(|c| c["logging"] = json!({ "file": null }));
+    world.backup(&web);
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written_is_one_warning_and_the_backup_is_made() {
+    let world = World::new();
+    world.init();
+    let web = stack(&world);
+    let backup = || world.kd(&["--quiet", "backup", "--unit", web.unit()]);
+    world.config(|c| c["logging"]["file"] = world.dir("folder").to_str().unwrap().into());
+    let done = backup()
+        .stderr("the log file")
+        .stderr("can't be opened")
+        .ok();
+    assert_eq!(done.stderr().lines().count(), 1, "{done}");
+    // Also where the configuration is read more than once.
+    let restore = ["restore", "--unit", web.unit(), "--backup-id", "latest"];
+    let done = world
+        .kd(&restore)
+        .arg("--dry-run")
+        .stdout_any()
+        .stderr("the log file")
+        .ok();
+    assert_eq!(done.stderr().matches("the log file").count(), 1, "{done}");
+    world.config(|c| c["logging"]["file"] = "/dev/full".into());
+    backup().stderr("it is no plain file").ok();
+    let target = world.path("target");
+    std::os::unix::fs::symlink(&target, world.path("link")).unwrap();
+    world.config(|c| c["logging"]["file"] = world.path("link").to_str().unwrap().into());
+    backup().stderr("it is a symbolic link").ok();
+    assert!(!target.exists());
+    assert_eq!(world.whole_points().len(), 3);
+}

@@ -823,6 +823,12 @@ fn a_secret_is_in_the_configuration_and_nowhere_else() {
     for entry in fs::read_dir(world.path(".")).unwrap() {
         let path = entry.unwrap().path();
         let is_ours = path.file_name() != Some(OsStr::new("stacks")) && path.is_dir();
+        if path.file_name() == Some(OsStr::new("kopi-docka.log")) {
+            let log = fs::read(&path).unwrap();
+            assert!(holds(&log, "step read"), "it was written into");
+            let secret = secrets.iter().find(|secret| holds(&log, secret));
+            assert_eq!(secret, None, "{}", String::from_utf8_lossy(&log));
+        }
         if is_ours {
             for secret in secrets {
                 files_with(&path, secret, &mut found);

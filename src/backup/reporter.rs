@@ -2,9 +2,12 @@
 
 use std::cell::RefCell;
 
+use tracing::info;
+
 use super::events::Event;
 use super::saved::Saved;
 use super::spool::Spool;
+use crate::logging;
 use crate::model::report::{Outcome, RetentionReport, RunReport, UnitReport};
 use crate::model::source::Gap;
 use crate::ui::progress::{Progress, Track};
@@ -26,7 +29,18 @@ impl Reporter {
 
     pub fn report(&self, event: &Event<'_>) {
         self.ui.event(event);
+        log(event);
         if self.ui.json {
+            match event {
+                Event::UnitFinished { report } => messages(report).iter().for_each(Message::log),
+                Event::RunFinished { report } => {
+                    report
+                        .warnings
+                        .iter()
+                        .for_each(|text| logging::note_warning(text));
+                }
+                _ => {}
+            }
             return;
         }
         match event {
@@ -55,7 +69,14 @@ impl Reporter {
                     progress.headline(format!("{unit}: {}", step.replace('_', " ")), *in_window)
                 });
             }
-            Event::UnitFinished { report } => self.with(|progress| unit_finished(progress, report)),
+            Event::UnitFinished { report } => self.with(|progress| {
+                for message in messages(report) {
+                    match message {
+                        Message::Warning(text) => progress.warn(&text),
+                        Message::Error(text) => progress.error(&text),
+                    }
+                }
+            }),
             Event::RunFinished { report } => {
                 for warning in &report.warnings {
                     self.with(|progress| progress.warn(warning));
@@ -96,20 +117,71 @@ impl Reporter {
     }
 }
 
-fn unit_finished(progress: &Progress, report: &UnitReport) {
+/// What an operator has to know of a unit.
+enum Message {
+    Warning(String),
+    Error(String),
+}
+
+impl Message {
+    /// For the log file alone; what is shown is logged by showing it.
+    fn log(&self) {
+        match self {
+            Self::Warning(text) => logging::note_warning(text),
+            Self::Error(text) => logging::note_error(text),
+        }
+    }
+}
+
+/// What the log file tells of the run; times and steps come from whoever does the work.
+fn log(event: &Event<'_>) {
+    match event {
+        Event::RunStarted { units, .. } => {
+            info!(target: logging::FILE, "backs up {}", list(units.iter().map(ToString::to_string)));
+        }
+        Event::UnitStarted { .. } | Event::Step { .. } => {}
+        Event::UnitFinished { report } => {
+            info!(
+                target: logging::FILE,
+                "{}, grade {}: {}, {}, down for {}",
+                report.outcome.as_str(),
+                report.grade.map_or("-", |grade| grade.as_str()),
+                text::count(report.sources.len(), "source"),
+                text::bytes(report.sources.iter().map(|source| source.bytes).sum()),
+                text::seconds(report.downtime_seconds),
+            );
+        }
+        Event::RunFinished { report } => {
+            let good = report.units.iter().filter(|unit| unit.is_good()).count();
+            info!(
+                target: logging::FILE,
+                "run {}: {good} of {} saved well",
+                report.backup_id,
+                text::count(report.units.len(), "unit"),
+            );
+        }
+    }
+}
+
+fn messages(report: &UnitReport) -> Vec<Message> {
+    let mut messages = Vec::new();
     for warning in &report.warnings {
-        progress.warn(&format!("`{}`: {warning}", report.unit));
+        messages.push(Message::Warning(format!("`{}`: {warning}", report.unit)));
     }
     for gap in report.gaps.iter().filter(|gap| gap.is_loss) {
-        progress.warn(&format!("`{}`: not saved: {}", report.unit, gap_text(gap)));
+        messages.push(Message::Warning(format!(
+            "`{}`: not saved: {}",
+            report.unit,
+            gap_text(gap)
+        )));
     }
     for source in &report.sources {
         for reason in &source.reasons {
             let grade = source.grade.map_or("lost", |grade| grade.as_str());
-            progress.warn(&format!(
+            messages.push(Message::Warning(format!(
                 "`{}`: {} is {grade}: {reason}",
                 report.unit, source.key
-            ));
+            )));
         }
     }
     if let [first, causes @ ..] = report.errors.as_slice() {
@@ -139,8 +211,9 @@ fn unit_finished(progress: &Progress, report: &UnitReport) {
         for hint in &report.hints {
             lines.push_str(&format!("hint: {hint}\n"));
         }
-        progress.error(&lines);
+        messages.push(Message::Error(lines));
     }
+    messages
 }
 
 pub fn gap_text(gap: &Gap) -> String {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
-use tracing::info;
+use tracing::{Instrument as _, info, info_span};
 
 use super::after::{After, tidy_up};
 use super::choose::choose;
@@ -20,7 +20,6 @@ use super::survey::plan_unit;
 use super::tags::Filing;
 use super::tar::Tar;
 use super::unit;
-
 use crate::config::{Config, SpoolSize};
 use crate::context::{Context, Paths};
 use crate::discovery::{self, Discovery, Rules};
@@ -111,8 +110,14 @@ pub async fn run(cx: &Context, units: &[UnitName]) -> Result<RunReport> {
         .await?;
 
     let run = start(cx, config, rules, engine, tar, &repository.kopia, &status).await?;
-    let reports = save_all(&run, &chosen, host).await;
-    let after = tidy_up(&run, &reports).await;
+    let span = info_span!("run", run = %run.backup_id);
+    let (reports, after) = async {
+        let reports = save_all(&run, &chosen, host).await;
+        let after = tidy_up(&run, &reports).await;
+        (reports, after)
+    }
+    .instrument(span)
+    .await;
     let mut report = finish(&run, reports, after);
     if let Err(error) = write_report(&run, &report) {
         // What happened to the units is more than that nobody wrote it down.
@@ -236,22 +241,27 @@ async fn save_all(run: &Run<'_>, chosen: &[UnitName], host: Discovery) -> Vec<Un
             number: index + 1,
             of: chosen.len(),
         });
-        let report = match plan_afresh(run, name, host.take()).await {
-            Ok(plan) => unit::save(run, plan).await,
-            Err(error) => UnitReport {
-                hints: hints_of(&error),
-                ..not_tried(
-                    name,
-                    Outcome::Failed,
-                    error.chain().map(ToString::to_string).collect(),
-                )
-            },
-        };
-        run.reporter
-            .report(&Event::UnitFinished { report: &report });
-        reports.push(report);
+        let saving = save(run, name, host.take());
+        reports.push(saving.instrument(info_span!("unit", unit = %name)).await);
     }
     reports
+}
+
+async fn save(run: &Run<'_>, name: &UnitName, fresh: Option<Discovery>) -> UnitReport {
+    let report = match plan_afresh(run, name, fresh).await {
+        Ok(plan) => unit::save(run, plan).await,
+        Err(error) => UnitReport {
+            hints: hints_of(&error),
+            ..not_tried(
+                name,
+                Outcome::Failed,
+                error.chain().map(ToString::to_string).collect(),
+            )
+        },
+    };
+    run.reporter
+        .report(&Event::UnitFinished { report: &report });
+    report
 }
 
 /// Plans with what is on the host now: the unit before may have taken hours.

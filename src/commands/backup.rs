@@ -15,7 +15,7 @@ pub struct Args {
 
     /// Show what would be done, and do nothing; the same as `kopi-docka dry-run`
     #[arg(long)]
-    dry_run: bool,
+    pub dry_run: bool,
 }
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {

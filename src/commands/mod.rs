@@ -1,12 +1,12 @@
 //! One file a command: its arguments and `run`. No logic that two commands would share.
 
 pub mod backup;
+pub mod change_password;
 pub mod completions;
 pub mod config_v1;
 pub mod dry_run;
 pub mod estimate_size;
 pub mod history;
-pub mod change_password;
 pub mod init;
 pub mod list;
 mod list_snapshots;
@@ -24,6 +24,30 @@ pub mod version;
 use crate::cli::Command;
 use crate::context::Context;
 use crate::error::Result;
+
+/// What `command` is called in the log file; `None` for one that only looks, which has nothing to tell the next morning.
+pub fn logged_as(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Init(_) => Some("init"),
+        Command::Backup(args) => (!args.dry_run).then_some("backup"),
+        Command::ChangePassword(_) => Some("change-password"),
+        Command::RepoMaintenance(_) => Some("repo-maintenance"),
+        Command::Restore(_) => Some("restore"),
+        Command::Verify(_) => Some("verify"),
+        Command::Recover(_) => Some("recover"),
+        Command::ShowConfig(_)
+        | Command::RepoStatus(_)
+        | Command::RepoWhichConfig(_)
+        | Command::List(_)
+        | Command::DryRun(_)
+        | Command::EstimateSize(_)
+        | Command::History(_)
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Config(_)
+        | Command::Version(_) => None,
+    }
+}
 
 /// Runs `command`; `Ok` holds the exit code of a command that did its work (0, or 3 when some units failed).
 pub async fn run(command: Command, cx: &Context) -> Result<u8> {

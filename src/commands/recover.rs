@@ -15,6 +15,7 @@ pub struct Args {}
 
 pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
     cx.require_root("recover")?;
+    cx.log_if_configured();
     let _lock = Lock::take(&cx.paths.runtime, "recover")?;
     backup::remove_stale_work(&cx.paths)?;
     // First, so that nothing is started on data that is half restored.

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use serde_json::json;
+use tracing::info;
 
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
+use crate::logging;
 use crate::model::UnitName;
 use crate::restore::rebuild::BringUp;
 use crate::restore::request::{self, Destination, Request, What, Which};
@@ -139,7 +141,12 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         let question = question(&planned.plan);
         prompt::confirm(&question, "--yes", &cx.shutdown).await?;
     }
+    let plan = &planned.plan;
+    info!(target: logging::FILE, "restores `{}` from {}", plan.unit, plan.backup_id);
     let report = restore::apply(&session, planned).await?;
+    for line in reporter::report_text(&report).lines() {
+        info!(target: logging::FILE, "{line}");
+    }
     for warning in &report.warnings {
         cx.ui.warn(warning);
     }

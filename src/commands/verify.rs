@@ -1,9 +1,11 @@
 //! `verify`: proves that restore points can be read back.
 
 use serde_json::json;
+use tracing::info;
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::logging;
 use crate::model::UnitName;
 use crate::restore::request::Which;
 use crate::verify::{self, Hosts, Request, reporter};
@@ -55,6 +57,9 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     };
     let verified = verify::run(cx, &request).await?;
     let report = verified.report;
+    for line in reporter::report_text(&report).lines() {
+        info!(target: logging::FILE, "{line}");
+    }
     cx.ui
         .event(&json!({"event": "verify_finished", "report": report}));
     if !cx.ui.json && !cx.ui.quiet {

@@ -23,7 +23,7 @@ mod version;
 
 pub use load::{Loaded, load};
 pub use password::{check_new as check_new_password, read_file as read_password_file};
-pub use schema::{Config, Retention};
+pub use schema::{Config, Logging, Retention};
 pub use secret::Secret;
 pub use value::{BindMode, Pattern, SharedVolumes, SpoolSize};
 

@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
+use tracing::info;
 
 use super::record::{Entry, RecordFile};
 use super::start::{self, Started};
@@ -33,6 +34,16 @@ pub async fn stop_all(
     (quiesced, result)
 }
 
+async fn stop(engine: &Engine, entry: &Entry) -> Result<()> {
+    info!(
+        "container `{}` is asked to stop, within {} s",
+        entry.name, entry.grace_seconds
+    );
+    engine.stop(&entry.id, entry.grace_seconds).await?;
+    info!("container `{}` has stopped", entry.name);
+    Ok(())
+}
+
 impl Quiesced {
     async fn stop_levels(&mut self, engine: &Engine) -> Result<()> {
         let highest = self.entries().iter().map(|entry| entry.level).max();
@@ -49,7 +60,7 @@ impl Quiesced {
                 .entries()
                 .iter()
                 .filter(|entry| entry.level == level)
-                .map(|entry| engine.stop(&entry.id, entry.grace_seconds));
+                .map(|entry| stop(engine, entry));
             // All of a level are waited for, also when one fails: what Docker has accepted goes on.
             let results = join_all(stops).await;
             for result in results {

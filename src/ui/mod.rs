@@ -12,6 +12,7 @@ use std::io::{IsTerminal as _, Write as _};
 use serde::Serialize;
 
 use crate::cli::{Cli, ColorChoice};
+use crate::logging;
 
 #[derive(Clone, Debug)]
 pub struct Ui {
@@ -72,7 +73,9 @@ impl Ui {
         }
     }
 
+    /// The log file has it as well.
     pub fn warn(&self, text: impl AsRef<str>) {
+        logging::note_warning(text.as_ref());
         self.write_error(&format!(
             "{} {}",
             self.paint("warning:", "33"),
@@ -80,8 +83,9 @@ impl Ui {
         ));
     }
 
-    /// An error as rendered by [`crate::error::render`].
+    /// An error as rendered by [`crate::error::render`]. The log file has it as well.
     pub fn error(&self, text: &str) {
+        logging::note_error(text);
         let text = match text.strip_prefix("error:") {
             Some(rest) => format!("{}{rest}", self.paint("error:", "1;31")),
             None => text.to_owned(),

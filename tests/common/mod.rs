@@ -7,6 +7,7 @@
 //! - [`World::watch`]: what Docker did meanwhile, to the nanosecond.
 //! - [`World::stand_in`], [`World::hold`]: a program that does something else than the real one, a run that waits at a step.
 //! - [`writer`]: a service whose data shows whether it was copied cold.
+//! - [`schema`]: holds what `--json` prints to its description.
 //! - [`torture`]: a tree with everything that a copy can lose; [`oracle`]: finds what it lost.
 //!
 //! What is missing is a panic, never a skipped test. `KOPI_DOCKA_TEST_KEEP=1` leaves everything behind to be looked at.
@@ -38,6 +39,7 @@ mod terminal;
 mod world;
 
 pub mod oracle;
+pub mod schema;
 pub mod torture;
 pub mod writer;
 

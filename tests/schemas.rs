@@ -1,0 +1,104 @@
+//! What `--json` prints is what `tests/schemas/` says: programs of others read it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods
+)]
+
+mod common;
+
+use std::fs;
+
+use common::World;
+use common::schema::assert_schema;
+use serde_json::json;
+
+#[test]
+fn every_document_is_as_its_schema_says() {
+    let world = World::new();
+    let bind = world.dir("bind");
+    let web = world
+        .stack("web")
+        .service("db", |s| {
+            s.volume("data", "/data")
+                .bind(&bind, "/bind")
+                .bind("/proc", "/host/proc:ro")
+        })
+        .service("app", |s| s.depends_on("db", "service_started"))
+        .up();
+    fs::write(web.volume_path("data").join("a"), "a").unwrap();
+    let answer = |args: &[&str]| world.kd(&[&["--json"], args].concat()).json();
+    let unit = ["--unit", web.unit()];
+    let of_unit = |args: &[&'static str]| answer(&[args, &unit[..]].concat());
+
+    assert_schema("version", &answer(&["version"]));
+    assert_schema("show-config", &answer(&["show-config"]));
+    assert_schema("init", &answer(&["init"]));
+    assert_schema("repo-status", &answer(&["repo-status"]));
+    assert_schema("list-units", &of_unit(&["list", "--units"]));
+    assert_schema("list-units", &of_unit(&["list", "--units", "--sizes"]));
+    assert_schema("estimate-size", &of_unit(&["estimate-size"]));
+    assert_schema("dry-run", &of_unit(&["dry-run"]));
+    assert_schema("recover", &answer(&["recover"]));
+
+    let lines = |args: &[&'static str], code| {
+        let args = [&["--json"], args, &unit[..]].concat();
+        let done = world.kd(&args).stdout_any().stderr_any().code(code);
+        done.json_lines()
+    };
+    let events = lines(&["backup"], 0);
+    let names: Vec<&str> = events
+        .iter()
+        .map(|event| event["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(names[..2], ["run_started", "unit_started"]);
+    for event in &events {
+        assert_schema("backup-event", event);
+    }
+    let report = world.report();
+    assert_eq!(events.last().unwrap()["report"], report);
+    assert_schema("run-report", &report);
+    fs::rename(world.path("repo"), world.path("elsewhere")).unwrap();
+    assert!(
+        lines(&["backup"], 17).is_empty(),
+        "it ended before it began"
+    );
+    fs::rename(world.path("elsewhere"), world.path("repo")).unwrap();
+    let dies = r#"case "$*" in *--stdin-file=*) exit 1;; esac; exec "$REAL" "$@""#;
+    let args = [&["--json", "backup"], &unit[..]].concat();
+    let failed = world.kd(&args).env("PATH", world.stand_in("kopia", dies));
+    for event in failed.stdout_any().stderr_any().code(3).json_lines() {
+        assert_schema("backup-event", &event);
+    }
+    assert_schema("run-report", &world.report());
+    assert_schema("history", &answer(&["history"]));
+    assert_schema("dry-run", &of_unit(&["dry-run"]));
+
+    for event in lines(&["verify"], 0) {
+        assert_schema("verify-event", &event);
+    }
+    assert_schema("list-snapshots", &of_unit(&["list", "--snapshots"]));
+
+    let restore = ["restore", "--backup-id", "latest"];
+    let plan = of_unit(&[&restore[..], &["--dry-run"]].concat());
+    assert_schema("restore-dry-run", &plan);
+    for event in lines(&[&restore[..], &["--yes"]].concat(), 0) {
+        assert_schema("restore-event", &event);
+    }
+}
+
+#[test]
+#[should_panic(expected = "version lacks \"target\"")]
+fn a_document_that_lacks_a_field_is_found() {
+    assert_schema("version", &json!({ "name": "kopi-docka", "version": "1" }));
+}
+
+#[test]
+#[should_panic(expected = "history.runs[0].exit_code should be \"integer\"")]
+fn a_field_of_another_type_is_found() {
+    let run = json!({ "exit_code": "0" });
+    assert_schema("history", &json!({ "runs": [run] }));
+}

@@ -28,19 +28,22 @@ pub struct Paths {
     pub runtime: PathBuf,
     /// Kopia's connection profiles are below it.
     pub home: PathBuf,
+    /// The credentials of the storage.
+    pub credentials: PathBuf,
 }
 
 impl Paths {
     fn from_env() -> Self {
-        let dir = |variable: &str, default: &str| {
+        let path = |variable: &str, default: &str| {
             std::env::var_os(variable)
                 .filter(|value| !value.is_empty())
                 .map_or_else(|| PathBuf::from(default), PathBuf::from)
         };
         Self {
-            state: dir("KOPI_DOCKA_STATE_DIRECTORY", "/var/lib/kopi-docka"),
-            runtime: dir("KOPI_DOCKA_RUNTIME_DIRECTORY", "/run/kopi-docka"),
+            state: path("KOPI_DOCKA_STATE_DIRECTORY", "/var/lib/kopi-docka"),
+            runtime: path("KOPI_DOCKA_RUNTIME_DIRECTORY", "/run/kopi-docka"),
             home: std::env::home_dir().unwrap_or_else(|| PathBuf::from("/root")),
+            credentials: path("KOPI_DOCKA_ENV_FILE", "/etc/kopi-docka.env"),
         }
     }
 

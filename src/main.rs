@@ -7,6 +7,8 @@ mod cli;
 mod commands;
 mod config;
 mod context;
+#[allow(dead_code, unused_imports)]
+mod credentials;
 mod discovery;
 mod docker;
 mod error;
@@ -17,6 +19,8 @@ mod logging;
 mod maintenance;
 mod model;
 mod password;
+#[allow(dead_code, unused_imports)]
+mod private_file;
 mod quiesce;
 mod reports;
 mod repository;

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::context::Context;
+use crate::credentials;
 use crate::error::Result;
 use crate::kopia::{Identity, Kopia, Settings, Status, USER};
 
@@ -20,6 +21,7 @@ impl Repository {
             .collect();
         let settings = Settings {
             storage_args,
+            environment: credentials::environment(&cx.paths.credentials)?,
             storage_env,
             compression: config.kopia.compression.clone(),
             encryption: config.kopia.encryption.clone(),

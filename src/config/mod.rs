@@ -1,9 +1,10 @@
 //! The configuration: which file it is, what it can hold, and what its values mean.
 //!
 //! Reading order: [`schema`] (every key with its default) → [`value`] (kinds of values) → [`params`] (the backend) →
-//! [`load`] (search and read) → [`parse`] (JSON to schema) → [`problem`] (errors) → [`unknown`] → [`password`].
+//! [`load`] (search and read) → [`parse`] (JSON to schema) → [`problem`] (errors) → [`unknown`] → [`password`] → [`store`]
+//! (what is written back).
 //!
-//! Nothing in here writes, asks or prints, and no error repeats a secret.
+//! Nothing in here writes a file, asks or prints, and no error repeats a secret.
 
 mod key_path;
 mod layout;
@@ -17,14 +18,18 @@ mod profile;
 mod renamed;
 mod schema;
 mod secret;
+#[allow(dead_code)]
+mod store;
 mod unknown;
 mod value;
 mod version;
 
 pub use load::{Loaded, load};
 pub use password::{check_new as check_new_password, read_file as read_password_file};
+pub use permissions::{Caller, check_secret};
 pub use schema::{Config, Logging, Retention};
 pub use secret::Secret;
+pub use store::{document_of, text_of};
 pub use value::{BindMode, Pattern, SharedVolumes, SpoolSize};
 
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! One context that builds every call.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +25,8 @@ const REMEDY: &str = "install Kopia 0.23 or newer (https://kopia.io/docs/install
 pub struct Settings {
     /// What follows `kopia repository create|connect`, without secrets.
     pub storage_args: Vec<String>,
+    /// What else the storage reads from the environment, by the names that Kopia knows.
+    pub environment: Vec<(String, Secret)>,
     /// Secrets of the storage, as environment variables that Kopia knows.
     pub storage_env: Vec<(&'static str, Secret)>,
     pub compression: String,
@@ -88,10 +91,13 @@ impl Kopia {
             .collect()
     }
 
-    /// The names of the environment variables that hold the secrets of the storage.
-    pub fn storage_variables(&self) -> Vec<&'static str> {
-        let names = self.settings.storage_env.iter().map(|(name, _)| *name);
-        names.collect()
+    /// The names of the environment variables that the storage needs.
+    pub fn storage_variables(&self) -> Vec<&str> {
+        let from_outside = self.settings.environment.iter();
+        let from_outside = from_outside.map(|(name, _)| name.as_str());
+        let configured = self.settings.storage_env.iter().map(|(name, _)| *name);
+        let names: BTreeSet<_> = from_outside.chain(configured).collect();
+        names.into_iter().collect()
     }
 
     /// Fails for a version that this driver doesn't know to work.
@@ -142,10 +148,8 @@ impl Kopia {
             .env("KOPIA_PERSIST_CREDENTIALS_ON_CONNECT", "false")
             .env("KOPIA_CHECK_FOR_UPDATES", "false")
             .env("KOPIA_DISABLE_COLOR", "1");
-        for (name, value) in std::env::vars_os() {
-            if name.to_str().is_some_and(is_passed_on) {
-                spec = spec.env(name, value);
-            }
+        for (name, value) in &self.settings.environment {
+            spec = spec.env(name, value.expose());
         }
         for (name, value) in &self.settings.storage_env {
             spec = spec.env(name, value.expose());
@@ -174,31 +178,6 @@ fn joined(flag: &str, value: &OsStr) -> OsString {
     let mut joined = OsString::from(flag);
     joined.push(value);
     joined
-}
-
-/// What the backends read from the environment.
-fn is_passed_on(name: &str) -> bool {
-    const PREFIXES: [&str; 6] = [
-        "AWS_",
-        "AZURE_",
-        "B2_",
-        "GOOGLE_",
-        "KOPIA_WEBDAV_",
-        "RCLONE_",
-    ];
-    const NAMES: [&str; 10] = [
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "ROOT_CA_PEM_BASE64",
-        "STORAGE_EMULATOR_HOST",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "http_proxy",
-        "https_proxy",
-        "no_proxy",
-    ];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name)
 }
 
 /// The JSON document in `finished`'s stdout.
@@ -239,13 +218,5 @@ mod tests {
         );
         assert_eq!(parse_version("v0-unofficial build: x from: y"), None);
         assert_eq!(parse_version(""), None);
-    }
-
-    #[test]
-    fn only_what_a_backend_reads_is_passed_on() {
-        assert!(is_passed_on("AWS_ACCESS_KEY_ID"));
-        assert!(is_passed_on("SSL_CERT_FILE"));
-        assert!(!is_passed_on("KOPIA_PASSWORD"));
-        assert!(!is_passed_on("LD_PRELOAD"));
     }
 }

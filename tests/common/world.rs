@@ -148,6 +148,7 @@ impl World {
             .env("HOME", self.path("home"))
             .env("KOPI_DOCKA_STATE_DIRECTORY", self.path("state"))
             .env("KOPI_DOCKA_RUNTIME_DIRECTORY", self.path("run"))
+            .env("KOPI_DOCKA_ENV_FILE", self.path("kopi-docka.env"))
             .env("DOCKER_CONFIG", docker_config)
             .env("LC_ALL", "C")
     }

@@ -1,0 +1,49 @@
+//! A configuration as it is written: the document of a file, and the text of a document. Keys keep their order.
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::schema::Config;
+use super::secret::Secret;
+use crate::error::Result;
+
+/// What a configuration file says, to be changed and written back.
+pub fn document_of(text: &[u8]) -> Result<Value> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    // Without the cause, which may repeat what it could not read.
+    let document = serde_json::from_slice(text).ok();
+    document.context("the configuration has become unreadable")
+}
+
+pub fn text_of(document: &Value) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(document)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// A configuration with every key at its default, but for where the repository is, its password and its profile.
+pub fn new_document(kopia_params: &str, password: &Secret, profile: &str) -> Value {
+    let mut document = serde_json::to_value(Config::default()).unwrap_or_default();
+    set_repository(&mut document, kopia_params, password);
+    put(&mut document, "profile", Value::from(profile));
+    document
+}
+
+/// Another repository for a configuration that is there; what else it says stays.
+pub fn set_repository(document: &mut Value, kopia_params: &str, password: &Secret) {
+    put(document, "kopia_params", Value::from(kopia_params));
+    put(document, "password", Value::from(password.expose()));
+    put(document, "password_file", Value::Null);
+}
+
+fn put(document: &mut Value, key: &str, value: Value) {
+    let sections = document.as_object_mut();
+    let kopia = sections.map(|sections| {
+        sections
+            .entry("kopia")
+            .or_insert_with(|| Value::Object(serde_json::Map::new()))
+    });
+    if let Some(kopia) = kopia.and_then(Value::as_object_mut) {
+        kopia.insert(key.to_owned(), value);
+    }
+}

@@ -144,7 +144,7 @@ impl Ended {
 
 /// PR_SET_PDEATHSIG: if we are killed, the child must not see the end of its stdin as the end of the data.
 #[expect(unsafe_code, reason = "pre_exec has no safe form")]
-fn follow_into_death(command: &mut tokio::process::Command, niceness: i32) {
+pub(super) fn follow_into_death(command: &mut tokio::process::Command, niceness: i32) {
     let parent = std::process::id();
     // SAFETY: between fork and exec only async-signal-safe system calls are made, nothing is allocated.
     unsafe {

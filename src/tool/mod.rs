@@ -2,10 +2,11 @@
 //! bounded stderr, and dies with its handle.
 //!
 //! Reading order: [`spec`] (what to run) → [`child`] (a running one) → [`stderr`] (what it says) →
-//! [`run`] (to the end, with a deadline) → [`pipe`] → [`find`].
+//! [`run`] (to the end, with a deadline) → [`foreground`] (on the operator's terminal) → [`pipe`] → [`find`].
 
 mod child;
 mod find;
+mod foreground;
 mod pipe;
 mod run;
 mod spec;
@@ -13,6 +14,7 @@ mod stderr;
 
 pub use child::{Child, Ended};
 pub use find::find;
+pub use foreground::foreground;
 pub use pipe::pipe;
 pub use run::{Finished, NoAnswer, run};
 pub use spec::{Input, Output, Spec};

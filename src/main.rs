@@ -2,6 +2,7 @@
 //!
 //! `main` parses, builds the context, dispatches and reports; it is the only place that ends the process.
 
+mod backends;
 mod backup;
 mod cli;
 mod commands;

@@ -25,6 +25,7 @@ mod value;
 mod version;
 
 pub use load::{Loaded, load};
+pub use params::KopiaParams;
 pub use password::{check_new as check_new_password, read_file as read_password_file};
 pub use permissions::{Caller, check_secret};
 pub use schema::{Config, Logging, Retention};
@@ -38,6 +39,13 @@ impl Config {
     /// What Kopia's connection and cache are called.
     pub fn profile(&self) -> &str {
         &self.kopia.profile
+    }
+
+    /// Whether a repository in `params` would lie where one must not be.
+    pub fn check_storage(&self, params: KopiaParams) -> Result<(), String> {
+        let mut config = self.clone();
+        config.kopia.kopia_params = params;
+        layout::check(&config).map_err(|(key, why)| format!("`{key}` {why}"))
     }
 
     /// Kopia's own cache. Nothing else belongs in there: Kopia deletes it.

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use dialoguer::{Confirm, Input, MultiSelect, Password, Select};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use crate::config::Secret;
 use crate::error::{Exit, Failure, Result};
 use crate::shutdown::Shutdown;
 
@@ -102,6 +103,56 @@ pub async fn text(
             .map(|text| Some(text.trim().to_owned()))
     })
     .await
+}
+
+/// [`text`] with an answer for whoever only presses enter, shown in brackets. An empty one allows no answer at all.
+pub async fn text_or(
+    question: &str,
+    default: &str,
+    check: impl Fn(&str) -> Result<(), String> + Send + 'static,
+    shutdown: &Shutdown,
+) -> Result<String> {
+    let (question, default) = (question.to_owned(), default.to_owned());
+    answer(shutdown, move || {
+        let is_optional = default.is_empty();
+        Input::<String>::new()
+            .with_prompt(question)
+            .default(default)
+            .show_default(!is_optional)
+            .validate_with(|text: &String| check(text.trim()))
+            .interact_text()
+            .map(|text| Some(text.trim().to_owned()))
+    })
+    .await
+}
+
+/// A yes or no for whoever only presses enter as well.
+pub async fn is_wanted_or(question: &str, default: bool, shutdown: &Shutdown) -> Result<bool> {
+    let question = question.to_owned();
+    answer(shutdown, move || {
+        Confirm::new()
+            .with_prompt(question)
+            .default(default)
+            .interact_opt()
+    })
+    .await
+}
+
+/// A secret that somebody else made, typed or pasted once and never shown.
+pub async fn known_secret(
+    question: &str,
+    check: impl Fn(&str) -> Result<(), String> + Send + 'static,
+    shutdown: &Shutdown,
+) -> Result<Secret> {
+    let question = question.to_owned();
+    let typed = answer(shutdown, move || {
+        Password::new()
+            .with_prompt(question)
+            .validate_with(|text: &String| check(text.trim()))
+            .interact()
+            .map(Some)
+    });
+    Ok(Secret::new(typed.await?.trim()))
 }
 
 /// A secret that `check` has no objection to, typed twice and never shown.

@@ -74,6 +74,16 @@ pub enum ColorChoice {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Go from nothing to the first backup: programs, configuration, repository, a look at what will be saved
+    ///
+    /// Asks, does one step after the other, and says what is done already: run again, it goes on where it was ended.
+    Setup(commands::setup::Args),
+    /// Write a configuration: asks where the repository shall be, and for its password
+    NewConfig(commands::new_config::Args),
+    /// Change the configuration in an editor; it is checked before it counts
+    EditConfig(commands::edit_config::Args),
+    /// Take the configuration away; a copy is kept, and the repository stays
+    ResetConfig(commands::reset_config::Args),
     /// Show the configuration that is in force, secrets masked
     ShowConfig(commands::show_config::Args),
     /// Give the repository a new password

@@ -101,6 +101,11 @@ impl Context {
         config::load(&self.paths, self.config_file.as_deref())
     }
 
+    /// The file of the configuration, which need not be there.
+    pub fn config_target(&self) -> Result<PathBuf> {
+        config::target(&self.paths, self.config_file.as_deref())
+    }
+
     /// For a command that needs no configuration: the log file begins if there is one.
     pub fn log_if_configured(&self) {
         if let Ok(loaded) = config::load(&self.paths, self.config_file.as_deref()) {

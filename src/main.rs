@@ -8,7 +8,6 @@ mod cli;
 mod commands;
 mod config;
 mod context;
-#[allow(dead_code, unused_imports)]
 mod credentials;
 mod discovery;
 mod docker;
@@ -20,13 +19,13 @@ mod logging;
 mod maintenance;
 mod model;
 mod password;
-#[allow(dead_code, unused_imports)]
 mod private_file;
 mod quiesce;
 mod reports;
 mod repository;
 mod restore;
 mod retention;
+mod setup;
 mod shutdown;
 mod state;
 mod timeline;

@@ -1,9 +1,8 @@
 //! Files of the operator that hold secrets: the configuration, the password file, the credentials. Replaced in one step; a link
 //! stays a link, the owner stays, and only the owner can read what is new.
 
-use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -61,38 +60,28 @@ pub fn create(place: &Path, content: &[u8]) -> Result<()> {
     put().with_context(|| format!("`{}` can't be made", place.display()))
 }
 
-/// Keeps what `place` holds beside it, under a name with the time, readable for its owner alone.
+/// Keeps what `place` holds beside it, under a name with the time.
 pub fn keep_copy(place: &Path) -> Result<PathBuf> {
-    let content = std::fs::read(place)?;
-    let owner = place.metadata()?;
+    keep_beside(place, "", &std::fs::read(place)?)
+}
+
+/// Keeps `content` beside `place`, as `<place>.<what><time>`; its owner alone can read it.
+pub fn keep_beside(place: &Path, what: &str, content: &[u8]) -> Result<PathBuf> {
     let time = Utc::now().format("%Y-%m-%dT%H-%M-%SZ");
-    for attempt in 0_u32.. {
+    let name = |number: u32| {
         let mut name = place.as_os_str().to_owned();
-        name.push(format!(".{time}"));
-        if attempt > 0 {
-            name.push(format!("-{attempt}"));
+        name.push(format!(".{what}{time}"));
+        if number > 1 {
+            name.push(format!("-{number}"));
         }
-        let copy = PathBuf::from(name);
-        let made = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&copy);
-        let mut file = match made {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
-            Err(error) => {
-                return Err(error).with_context(|| format!("`{}` can't be made", copy.display()));
-            }
-        };
-        file.write_all(&content)
-            .and_then(|()| fchown(&file, Some(owner.uid()), Some(owner.gid())))
-            .and_then(|()| file.sync_all())
-            .with_context(|| format!("`{}` can't be written", copy.display()))?;
-        state::sync_folder(folder(&copy))?;
-        return Ok(copy);
-    }
-    anyhow::bail!("there are too many copies of `{}`", place.display())
+        PathBuf::from(name)
+    };
+    let free = (1..)
+        .map(name)
+        .find(|name| name.symlink_metadata().is_err());
+    let copy = free.with_context(|| format!("no copy of `{}` can be made", place.display()))?;
+    create(&copy, content)?;
+    Ok(copy)
 }
 
 /// A file of ours in the folder of `place`, gone when it is dropped, readable for us alone.

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::credentials;
 use crate::error::Result;
-use crate::kopia::{Identity, Kopia, Settings, Status, USER};
+use crate::kopia::{Identity, Initialized, Kopia, Settings, Status, USER};
 
 pub struct Repository {
     pub kopia: Kopia,
@@ -40,6 +40,12 @@ impl Repository {
             kopia,
             identity: Identity::of_profile(&cx.paths.repositories(), config.profile()),
         })
+    }
+
+    /// Creates the repository, or connects to the one that is there; says which it did.
+    pub async fn init(&self, accept_new: bool) -> Result<(Initialized, Status)> {
+        self.kopia.check_version().await?;
+        self.kopia.init(&self.identity, accept_new).await
     }
 
     /// The repository answers, takes the password, and is the one of `init`.

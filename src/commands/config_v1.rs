@@ -1,17 +1,32 @@
-//! `config --show`, as it was spelled in version 1. Hidden; whoever has it in a script goes on with it.
+//! `config --init`, `--show` and `--edit`, as they were spelled in version 1. Hidden; whoever has them in a script goes on with them.
 
 use crate::context::Context;
 use crate::error::Result;
 
-use super::show_config;
+use super::{edit_config, new_config, show_config};
 
 #[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
 pub struct Args {
+    /// As `new-config`
+    #[arg(long)]
+    init: bool,
+
     /// As `show-config`
-    #[arg(long, required = true)]
+    #[arg(long)]
     show: bool,
+
+    /// As `edit-config`
+    #[arg(long)]
+    edit: bool,
 }
 
-pub fn run(cx: &Context, _args: Args) -> Result<u8> {
-    show_config::run(cx, show_config::Args {})
+pub async fn run(cx: &Context, args: Args) -> Result<u8> {
+    if args.init {
+        new_config::run(cx, new_config::Args::default()).await
+    } else if args.edit {
+        edit_config::run(cx, edit_config::Args::default()).await
+    } else {
+        show_config::run(cx, show_config::Args {})
+    }
 }

@@ -23,18 +23,11 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         .await?
         .loaded;
     let repository = Repository::of(cx, &loaded.config)?;
-    repository.kopia.check_version().await?;
-    let (what, status) = repository
-        .kopia
-        .init(&repository.identity, args.accept_new_repository)
-        .await?;
-    let (word, sentence) = match what {
-        Initialized::Created => ("created", "Created a new repository in"),
-        Initialized::Connected => ("connected", "Connected to the repository in"),
-        Initialized::AlreadyConnected => (
-            "already_connected",
-            "Already connected to the repository in",
-        ),
+    let (what, status) = repository.init(args.accept_new_repository).await?;
+    let word = match what {
+        Initialized::Created => "created",
+        Initialized::Connected => "connected",
+        Initialized::AlreadyConnected => "already_connected",
     };
     if cx.ui.json {
         cx.ui.answer_json(&json!({
@@ -45,7 +38,8 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         }));
     } else {
         cx.ui.answer(format!(
-            "{sentence} {} as {}",
+            "{} {} as {}",
+            what.sentence(),
             status.location(),
             repository.kopia.identity()
         ));

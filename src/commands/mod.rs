@@ -5,6 +5,7 @@ pub mod change_password;
 pub mod completions;
 pub mod config_v1;
 pub mod dry_run;
+pub mod edit_config;
 pub mod estimate_size;
 pub mod history;
 pub mod init;
@@ -12,11 +13,14 @@ pub mod list;
 mod list_snapshots;
 mod list_units;
 pub mod man;
+pub mod new_config;
 pub mod recover;
 pub mod repo_maintenance;
 pub mod repo_status;
 pub mod repo_which_config;
+pub mod reset_config;
 pub mod restore;
+pub mod setup;
 pub mod show_config;
 pub mod verify;
 pub mod version;
@@ -33,9 +37,13 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
         Command::ChangePassword(_) => Some("change-password"),
         Command::RepoMaintenance(_) => Some("repo-maintenance"),
         Command::Restore(_) => Some("restore"),
+        Command::Setup(_) => Some("setup"),
         Command::Verify(_) => Some("verify"),
         Command::Recover(_) => Some("recover"),
-        Command::ShowConfig(_)
+        Command::NewConfig(_)
+        | Command::EditConfig(_)
+        | Command::ResetConfig(_)
+        | Command::ShowConfig(_)
         | Command::RepoStatus(_)
         | Command::RepoWhichConfig(_)
         | Command::List(_)
@@ -52,6 +60,10 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
 /// Runs `command`; `Ok` holds the exit code of a command that did its work (0, or 3 when some units failed).
 pub async fn run(command: Command, cx: &Context) -> Result<u8> {
     match command {
+        Command::Setup(args) => setup::run(cx, args).await,
+        Command::NewConfig(args) => new_config::run(cx, args).await,
+        Command::EditConfig(args) => edit_config::run(cx, args).await,
+        Command::ResetConfig(args) => reset_config::run(cx, args).await,
         Command::ShowConfig(args) => show_config::run(cx, args),
         Command::ChangePassword(args) => change_password::run(cx, args).await,
         Command::Init(args) => init::run(cx, args).await,
@@ -68,7 +80,7 @@ pub async fn run(command: Command, cx: &Context) -> Result<u8> {
         Command::Recover(args) => recover::run(cx, args).await,
         Command::Completions(args) => completions::run(cx, args),
         Command::Man(args) => man::run(cx, args),
-        Command::Config(args) => config_v1::run(cx, args),
+        Command::Config(args) => config_v1::run(cx, args).await,
         Command::Version(args) => version::run(cx, args),
     }
 }

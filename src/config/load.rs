@@ -72,14 +72,11 @@ fn search(
 ) -> Result<Loaded> {
     if let Some(path) = explicit {
         let path = std::path::absolute(path)?;
-        let default = Kopia::default().profile;
-        let profile = if standard.iter().any(|file| is_same(file, &path)) {
-            default
-        } else {
-            profile::of_file(&path).unwrap_or(default)
-        };
         return match open(&path)? {
-            Some(file) => read(file, path, &profile, home, caller),
+            Some(file) => {
+                let profile = default_profile(&path, standard);
+                read(file, path, &profile, home, caller)
+            }
             None => Err(no_file(&format!(
                 "the configuration `{}` does not exist",
                 path.display()
@@ -103,11 +100,44 @@ fn search(
 
 fn no_file(message: &str) -> anyhow::Error {
     Failure::new(Exit::Config, message)
-        .hint(format!(
-            "copy the example of the README to `{SYSTEM_FILE}`, adapt it and run `chmod 600 {SYSTEM_FILE}`; or name \
-             yours with `--config FILE`"
-        ))
+        .hint(
+            "run `kopi-docka setup`, which goes from here to the first backup, or `kopi-docka new-config`, which only writes the \
+             configuration; or name yours with `--config FILE`",
+        )
         .into()
+}
+
+/// What the profile of the configuration at `path` is when it says nothing.
+fn default_profile(path: &Path, standard: &[PathBuf]) -> String {
+    let default = Kopia::default().profile;
+    if standard.iter().any(|file| is_same(file, path)) {
+        return default;
+    }
+    profile::of_file(path).unwrap_or(default)
+}
+
+/// Where a configuration is, or is to be: the one that was asked for, else the one in force, else the system's.
+pub fn target(paths: &Paths, explicit: Option<&Path>) -> Result<PathBuf> {
+    if let Some(path) = explicit {
+        return Ok(std::path::absolute(path)?);
+    }
+    let standard = standard_files(&paths.home);
+    let in_force = standard
+        .into_iter()
+        .find(|path| path.symlink_metadata().is_ok());
+    Ok(in_force.unwrap_or_else(|| SYSTEM_FILE.into()))
+}
+
+/// What `text` would be, were it the configuration at `path`. Its place is looked at, what is there now is not.
+pub fn check(paths: &Paths, path: &Path, text: &[u8]) -> Result<Loaded> {
+    let profile = default_profile(path, &standard_files(&paths.home));
+    let document = Document::parse(text, &path.display().to_string())?;
+    understand(document, path.to_owned(), &profile, &paths.home)
+}
+
+/// The profile that a new configuration at `path` has.
+pub fn profile_at(paths: &Paths, path: &Path) -> String {
+    default_profile(path, &standard_files(&paths.home))
 }
 
 /// Whether both are one file, however they are spelled: naming a standard file doesn't make it another one.
@@ -170,10 +200,14 @@ fn read(
     if document.holds_secret() {
         permissions::check_secret(&file, &path, "it holds a secret", caller)?;
     }
+    understand(document, path, profile, home)
+}
+
+fn understand(document: Document, path: PathBuf, profile: &str, home: &Path) -> Result<Loaded> {
     let unknown = document.unknown.clone();
     let (mut config, warnings) = document.into_config(profile)?;
     resolve_paths(&mut config, home, &path);
-    check_paths(&config, &name)?;
+    check_paths(&config, &path.display().to_string())?;
     Ok(Loaded {
         config,
         path,

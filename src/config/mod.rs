@@ -2,10 +2,11 @@
 //!
 //! Reading order: [`schema`] (every key with its default) → [`value`] (kinds of values) → [`params`] (the backend) →
 //! [`load`] (search and read) → [`parse`] (JSON to schema) → [`problem`] (errors) → [`unknown`] → [`password`] → [`store`]
-//! (what is written back).
+//! (what is written back) → [`import`] (files of earlier versions).
 //!
 //! Nothing in here writes a file, asks or prints, and no error repeats a secret.
 
+pub mod import;
 mod key_path;
 mod layout;
 mod load;
@@ -18,19 +19,18 @@ mod profile;
 mod renamed;
 mod schema;
 mod secret;
-#[allow(dead_code)]
 mod store;
 mod unknown;
 mod value;
 mod version;
 
-pub use load::{Loaded, load};
+pub use load::{Loaded, check, load, profile_at, target};
 pub use params::KopiaParams;
 pub use password::{check_new as check_new_password, read_file as read_password_file};
 pub use permissions::{Caller, check_secret};
 pub use schema::{Config, Logging, Retention};
 pub use secret::Secret;
-pub use store::{document_of, text_of};
+pub use store::{document_of, new_document, set_password, set_repository, text_of};
 pub use value::{BindMode, Pattern, SharedVolumes, SpoolSize};
 
 use std::path::PathBuf;

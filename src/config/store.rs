@@ -21,17 +21,24 @@ pub fn text_of(document: &Value) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// A configuration with every key at its default, but for where the repository is, its password and its profile.
-pub fn new_document(kopia_params: &str, password: &Secret, profile: &str) -> Value {
+/// A configuration with every key at its default, but for the profile. Where the repository is and its password are still
+/// to be set.
+pub fn new_document(profile: &str) -> Value {
     let mut document = serde_json::to_value(Config::default()).unwrap_or_default();
-    set_repository(&mut document, kopia_params, password);
     put(&mut document, "profile", Value::from(profile));
     document
 }
 
-/// Another repository for a configuration that is there; what else it says stays.
-pub fn set_repository(document: &mut Value, kopia_params: &str, password: &Secret) {
+/// Another repository for a configuration that is there; what else it says stays, without `password` that of the old one too.
+pub fn set_repository(document: &mut Value, kopia_params: &str, password: Option<&Secret>) {
     put(document, "kopia_params", Value::from(kopia_params));
+    if let Some(password) = password {
+        set_password(document, password);
+    }
+}
+
+/// In the configuration itself, whatever file had it before.
+pub fn set_password(document: &mut Value, password: &Secret) {
     put(document, "password", Value::from(password.expose()));
     put(document, "password_file", Value::Null);
 }

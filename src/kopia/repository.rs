@@ -68,6 +68,17 @@ pub enum Initialized {
     AlreadyConnected,
 }
 
+impl Initialized {
+    /// Up to the place.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Created => "Created a new repository in",
+            Self::Connected => "Connected to the repository in",
+            Self::AlreadyConnected => "Already connected to the repository in",
+        }
+    }
+}
+
 impl Status {
     /// `filesystem /backup/repo`, `s3 bucket`: for people.
     pub fn location(&self) -> String {

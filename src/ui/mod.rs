@@ -73,6 +73,11 @@ impl Ui {
         }
     }
 
+    /// What has to be seen once, also under `--quiet`. No log has it.
+    pub fn show_secret(&self, text: &str) {
+        self.write_error(text);
+    }
+
     /// The log file has it as well.
     pub fn warn(&self, text: impl AsRef<str>) {
         logging::note_warning(text.as_ref());

@@ -74,7 +74,7 @@ fn a_file_that_is_asked_for_is_the_only_one_looked_for() {
         shown.starts_with("error: the configuration `/other.json` does not exist\n"),
         "{shown}"
     );
-    assert!(shown.contains("hint: copy the example"), "{shown}");
+    assert!(shown.contains("hint: run `kopi-docka setup`"), "{shown}");
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn without_any_file_the_error_says_how_to_make_one() {
     assert!(
         shown.starts_with(
             "error: there is no configuration, neither `/kopi-docka.json` nor \
-             `/home/.config/kopi-docka/config.json`\nhint: copy the example"
+             `/home/.config/kopi-docka/config.json`\nhint: run `kopi-docka setup`"
         ),
         "{shown}"
     );

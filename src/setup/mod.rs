@@ -1,0 +1,17 @@
+//! From nothing to the first backup: what `setup` does step by step, and `new-config` alone.
+//!
+//! Reading order: [`configuration`] (the wizard) → [`password`] (made, typed, or kept) → [`import`] (from an old file) →
+//! [`write`] (checked by the loader itself, then put in place) → [`steps`] (all of `setup`).
+//!
+//! Until everything is answered nothing is written, so that whatever ends a question leaves nothing behind.
+
+mod configuration;
+mod import;
+mod password;
+mod steps;
+mod write;
+
+pub use configuration::new_configuration;
+pub use import::import;
+pub use steps::{Skipped, run};
+pub use write::Written;

@@ -84,6 +84,21 @@ pub enum Command {
     EditConfig(commands::edit_config::Args),
     /// Take the configuration away; a copy is kept, and the repository stays
     ResetConfig(commands::reset_config::Args),
+    /// Look at everything that a backup needs, and say what to do about what is wrong
+    ///
+    /// Programs, configuration, Docker, what a backup would not save, the repository, room on the disks, what an interrupted run left,
+    /// the last backup of every unit, and what starts the next one. Nothing is touched, so it may run beside a backup. Exit code 0
+    /// when nothing failed; warnings alone are no failure.
+    #[command(alias = "doctor")]
+    Check(commands::check::Args),
+    /// Install the programs that are missing
+    ///
+    /// Prints the exact commands for this distribution, asks, runs them, and looks again. Kopia comes from its own signed package
+    /// repository, whose key is checked by its fingerprint.
+    #[command(alias = "install")]
+    InstallDeps(commands::install_deps::Args),
+    /// Show how to install what is needed by hand
+    ShowDeps(commands::show_deps::Args),
     /// Show the configuration that is in force, secrets masked
     ShowConfig(commands::show_config::Args),
     /// Give the repository a new password

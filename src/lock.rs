@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -52,6 +52,21 @@ impl Lock {
     }
 }
 
+/// Who has the lock of a run, asked without taking it; `None` when nobody has.
+pub fn holder(runtime: &Path) -> Option<String> {
+    let path = runtime.join("kopi-docka.lock");
+    let inode = path.metadata().ok()?.ino().to_string();
+    // `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`; the device is not that of `stat` on every file system.
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let is_held = locks.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next() == Some("FLOCK")
+            && words.nth(3).and_then(|file| file.rsplit(':').next()) == Some(inode.as_str())
+    });
+    let text = is_held.then(|| std::fs::read_to_string(&path).ok())??;
+    Some(text.trim().to_owned())
+}
+
 /// Makes `folder` and its parents; what is made is 0700.
 pub fn make_private_folder(folder: &Path) -> Result<()> {
     std::fs::DirBuilder::new()
@@ -59,4 +74,21 @@ pub fn make_private_folder(folder: &Path) -> Result<()> {
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("the folder `{}` can't be made", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_the_lock_is_known_without_taking_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = folder.path();
+        assert_eq!(holder(runtime), None);
+        let lock = Lock::take(runtime, "backup").unwrap();
+        let expected = format!("`kopi-docka backup`, process {}", std::process::id());
+        assert_eq!(holder(runtime), Some(expected));
+        drop(lock);
+        assert_eq!(holder(runtime), None);
+    }
 }

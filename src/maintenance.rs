@@ -42,10 +42,9 @@ pub async fn when_due(
     let info = kopia.maintenance().await?;
     let now = Utc::now();
     if !is_ours(kopia, &info) {
-        let is_overdue = info.next_full().is_some_and(|next| next + OVERDUE < now);
         return Ok(Done {
             report: None,
-            warning: is_overdue.then(|| not_ours(kopia, &info)),
+            warning: is_overdue(&info, now).then(|| not_ours(kopia, &info)),
         });
     }
     let report = match info.due(now, first_snapshot) {
@@ -89,6 +88,11 @@ pub fn remembered(paths: &Paths, profile: &str) -> Option<Remembered> {
 
 fn file(paths: &Paths, profile: &str) -> PathBuf {
     paths.maintenance().join(format!("{profile}.json"))
+}
+
+/// So late that somebody should know.
+pub fn is_overdue(info: &Maintenance, now: DateTime<Utc>) -> bool {
+    info.next_full().is_some_and(|next| next + OVERDUE < now)
 }
 
 pub fn is_ours(kopia: &Kopia, info: &Maintenance) -> bool {

@@ -1,12 +1,14 @@
 //! The reports of earlier runs on the disk: where they are, and reading them. The folder holds other files too.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 
 use crate::config::Config;
 use crate::error::Result;
-use crate::model::report::RunReport;
+use crate::model::report::{Outcome, RunReport, UnitReport};
 use crate::model::{BackupId, UnitName};
 
 /// `<backup.base_path>/metadata`.
@@ -64,11 +66,87 @@ impl Iterator for Reports {
     }
 }
 
+/// The last run of a unit, as far as reports tell.
+#[derive(Clone, Debug)]
+pub struct Last {
+    /// When the run that tried it last ended.
+    pub at: DateTime<Utc>,
+    pub report: UnitReport,
+    /// When the last run that saved it well ended.
+    pub good_at: Option<DateTime<Utc>>,
+    /// How many restore points retention left.
+    pub points: Option<usize>,
+}
+
+/// The last run of each unit.
+#[derive(Debug, Default)]
+pub struct LastRuns {
+    units: BTreeMap<UnitName, Last>,
+}
+
+impl LastRuns {
+    /// Goes back until everything about `wanted` is known, but not for ever; without names through the same number of runs.
+    /// Reports that can't be read tell nothing.
+    pub fn load(folder: &Path, wanted: Option<&[UnitName]>) -> Result<Self> {
+        let mut last = Self::default();
+        for (_, report) in Reports::newest_first(folder)?.take(LOOKED_AT) {
+            if let Ok(report) = report {
+                last.add_older(report);
+            }
+            let is_known = |unit| last.of(unit).is_some_and(|last| last.good_at.is_some());
+            if wanted.is_some_and(|wanted| wanted.iter().all(is_known)) {
+                break;
+            }
+        }
+        Ok(last)
+    }
+
+    /// A run that is older than those before.
+    pub fn add_older(&mut self, run: RunReport) {
+        let at = run.finished_at;
+        let kept: BTreeMap<&UnitName, usize> = run
+            .retention
+            .iter()
+            .flat_map(|retention| &retention.units)
+            .map(|unit| (&unit.unit, unit.kept))
+            .collect();
+        for report in run.units {
+            // One that a signal came before was not tried.
+            if report.outcome == Outcome::Skipped {
+                continue;
+            }
+            let good_at = report.is_good().then_some(at);
+            let points = kept.get(&report.unit).copied();
+            let last = self
+                .units
+                .entry(report.unit.clone())
+                .or_insert_with(|| Last {
+                    at,
+                    report,
+                    good_at: None,
+                    points: None,
+                });
+            last.good_at = last.good_at.or(good_at);
+            last.points = last.points.or(points);
+        }
+    }
+
+    pub fn of(&self, unit: &UnitName) -> Option<&Last> {
+        self.units.get(unit)
+    }
+
+    pub fn units(&self) -> impl Iterator<Item = &UnitName> {
+        self.units.keys()
+    }
+}
+
 /// How long units were down, as far as the last runs tell.
 pub struct Downtimes {
     recent: Vec<RunReport>,
 }
 
+/// How many runs are gone back for the last good one of a unit.
+const LOOKED_AT: usize = 200;
 /// How many runs are looked at, at most.
 const RUNS: usize = 50;
 /// How many of a unit's own are enough.
@@ -153,6 +231,23 @@ mod tests {
                 .next()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn a_unit_that_fails_keeps_the_time_of_its_last_good_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let [web, db] = ["web", "db"].map(|name| UnitName::parse(name).unwrap());
+        write(path, "2025-01-01T00-00-00Z", "web", "saved", 1.0);
+        write(path, "2025-01-02T00-00-00Z", "web", "failed", 2.0);
+        write(path, "2025-01-03T00-00-00Z", "web", "skipped", 0.0);
+        std::fs::write(path.join("2025-01-04T00-00-00Z.json"), "{").unwrap();
+        let known = LastRuns::load(path, Some(&[web.clone(), db.clone()])).unwrap();
+        let last = known.of(&web).unwrap();
+        assert_eq!(last.report.outcome, Outcome::Failed);
+        assert!(last.good_at.is_some());
+        assert!(known.of(&db).is_none());
+        assert!(known.units().eq([&web]));
     }
 
     #[test]

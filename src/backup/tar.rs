@@ -14,6 +14,8 @@ const REMEDY: &str = "install GNU tar (`apt-get install tar`, `apk add tar`)";
 #[derive(Clone, Debug)]
 pub struct Tar {
     program: PathBuf,
+    /// `1.34`
+    version: String,
 }
 
 /// What a tar that ended says of its stream.
@@ -33,7 +35,8 @@ impl Tar {
             Duration::from_secs(60),
         )
         .await?;
-        if !String::from_utf8_lossy(&answer.stdout).contains("GNU tar") {
+        let text = String::from_utf8_lossy(&answer.stdout);
+        if !text.contains("GNU tar") {
             return Err(Failure::new(
                 Exit::Program,
                 format!(
@@ -44,7 +47,17 @@ impl Tar {
             .hint(REMEDY)
             .into());
         }
-        Ok(Self { program })
+        // `tar (GNU tar) 1.34`
+        let first = text.lines().next().unwrap_or_default();
+        let version = first.split_whitespace().last().unwrap_or_default();
+        Ok(Self {
+            program,
+            version: version.to_owned(),
+        })
+    }
+
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     pub fn program(&self) -> &Path {

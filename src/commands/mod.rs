@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod change_password;
+pub mod check;
 pub mod completions;
 pub mod config_v1;
 pub mod dry_run;
@@ -9,6 +10,7 @@ pub mod edit_config;
 pub mod estimate_size;
 pub mod history;
 pub mod init;
+pub mod install_deps;
 pub mod list;
 mod list_snapshots;
 mod list_units;
@@ -22,6 +24,7 @@ pub mod reset_config;
 pub mod restore;
 pub mod setup;
 pub mod show_config;
+pub mod show_deps;
 pub mod verify;
 pub mod version;
 
@@ -32,6 +35,7 @@ use crate::error::Result;
 /// What `command` is called in the log file; `None` for one that only looks, which has nothing to tell the next morning.
 pub fn logged_as(command: &Command) -> Option<&'static str> {
     match command {
+        Command::InstallDeps(args) => (!args.dry_run).then_some("install-deps"),
         Command::Init(_) => Some("init"),
         Command::Backup(args) => (!args.dry_run).then_some("backup"),
         Command::ChangePassword(_) => Some("change-password"),
@@ -43,6 +47,8 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
         Command::NewConfig(_)
         | Command::EditConfig(_)
         | Command::ResetConfig(_)
+        | Command::Check(_)
+        | Command::ShowDeps(_)
         | Command::ShowConfig(_)
         | Command::RepoStatus(_)
         | Command::RepoWhichConfig(_)
@@ -64,6 +70,9 @@ pub async fn run(command: Command, cx: &Context) -> Result<u8> {
         Command::NewConfig(args) => new_config::run(cx, args).await,
         Command::EditConfig(args) => edit_config::run(cx, args).await,
         Command::ResetConfig(args) => reset_config::run(cx, args).await,
+        Command::Check(args) => check::run(cx, args).await,
+        Command::InstallDeps(args) => install_deps::run(cx, args).await,
+        Command::ShowDeps(args) => show_deps::run(cx, args),
         Command::ShowConfig(args) => show_config::run(cx, args),
         Command::ChangePassword(args) => change_password::run(cx, args).await,
         Command::Init(args) => init::run(cx, args).await,

@@ -58,7 +58,7 @@ impl Kopia {
         password: Secret,
         settings: Settings,
     ) -> Result<Self> {
-        let program = tool::find("kopia", REMEDY)?;
+        let program = find()?;
         let mut logs = cache.clone().into_os_string();
         logs.push(".logs");
         Ok(Self {
@@ -102,30 +102,7 @@ impl Kopia {
 
     /// Fails for a version that this driver doesn't know to work.
     pub async fn check_version(&self) -> Result<()> {
-        let answer = tool::run(Spec::new(&self.program).arg("--version"), ASK_DEADLINE).await?;
-        let text = String::from_utf8_lossy(&answer.stdout).into_owned();
-        match parse_version(&text) {
-            Some(version) if version >= MINIMUM_VERSION => Ok(()),
-            Some((major, minor)) => Err(Failure::new(
-                Exit::Program,
-                format!(
-                    "Kopia {major}.{minor} at `{}` is too old",
-                    self.program.display()
-                ),
-            )
-            .hint(REMEDY)
-            .into()),
-            None => Err(Failure::new(
-                Exit::Program,
-                format!(
-                    "`{} --version` did not tell a version: {}",
-                    self.program.display(),
-                    text.trim()
-                ),
-            )
-            .hint(REMEDY)
-            .into()),
-        }
+        check_version_of(&self.program).await.map(drop)
     }
 
     /// A call on the live profile.
@@ -165,6 +142,42 @@ impl Kopia {
         } else {
             Err(failure::of(&finished.ended))
         }
+    }
+}
+
+/// Where the program is.
+pub fn find() -> Result<PathBuf> {
+    tool::find("kopia", REMEDY)
+}
+
+/// The version of a `kopia`, such as `0.23.1`; fails for one that this driver doesn't know to work.
+pub async fn check_version_of(program: &Path) -> Result<String> {
+    let answer = tool::run(Spec::new(program).arg("--version"), ASK_DEADLINE).await?;
+    let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+    match parse_version(&text) {
+        Some(version) if version >= MINIMUM_VERSION => {
+            let word = text.split_whitespace().next().unwrap_or_default();
+            Ok(word.trim_start_matches('v').to_owned())
+        }
+        Some((major, minor)) => Err(Failure::new(
+            Exit::Program,
+            format!(
+                "Kopia {major}.{minor} at `{}` is too old",
+                program.display()
+            ),
+        )
+        .hint(REMEDY)
+        .into()),
+        None => Err(Failure::new(
+            Exit::Program,
+            format!(
+                "`{} --version` did not tell a version: {}",
+                program.display(),
+                text.trim()
+            ),
+        )
+        .hint(REMEDY)
+        .into()),
     }
 }
 

@@ -24,7 +24,7 @@ mod stream;
 mod tree;
 mod watch;
 
-pub use client::{Kopia, Settings, profile_file};
+pub use client::{Kopia, MINIMUM_VERSION, Settings, check_version_of, find, profile_file};
 pub use failure::Killed;
 pub use identity::Identity;
 pub use maintenance::{Maintenance, Mode};

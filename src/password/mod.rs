@@ -11,3 +11,11 @@ mod store;
 
 pub use change::change;
 pub use settle::{Settled, settle};
+
+use crate::config::Config;
+use crate::context::Paths;
+
+/// A change was begun, and nobody knows yet which password the repository has.
+pub fn is_unfinished(paths: &Paths, config: &Config) -> bool {
+    journal::Journal::is_there(paths, config)
+}

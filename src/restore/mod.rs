@@ -53,4 +53,5 @@ pub mod wizard;
 pub use apply::{apply, workers};
 pub use aside::aside;
 pub use plan::Plan;
+pub use rebuild::compose_version;
 pub use session::Session;

@@ -2,7 +2,8 @@
 //! bounded stderr, and dies with its handle.
 //!
 //! Reading order: [`spec`] (what to run) → [`child`] (a running one) → [`stderr`] (what it says) →
-//! [`run`] (to the end, with a deadline) → [`foreground`] (on the operator's terminal) → [`pipe`] → [`find`].
+//! [`run`] (to the end, with a deadline) → [`uninterrupted`] (to its own end) → [`foreground`] (on the operator's terminal) →
+//! [`pipe`] → [`find`].
 
 mod child;
 mod find;
@@ -11,6 +12,7 @@ mod pipe;
 mod run;
 mod spec;
 mod stderr;
+mod uninterrupted;
 
 pub use child::{Child, Ended};
 pub use find::find;
@@ -19,3 +21,4 @@ pub use pipe::pipe;
 pub use run::{Finished, NoAnswer, run};
 pub use spec::{Input, Output, Spec};
 pub use stderr::Said;
+pub use uninterrupted::uninterrupted;

@@ -82,6 +82,15 @@ impl KopiaParams {
         }
     }
 
+    /// Kopia speaks SFTP itself, unless it is told to leave that to the host's `ssh`.
+    pub fn is_over_ssh(&self) -> bool {
+        self.backend == Backend::Sftp
+    }
+
+    pub fn needs_ssh_program(&self) -> bool {
+        self.is_over_ssh() && self.flags.iter().any(|flag| flag.name == "external")
+    }
+
     /// The arguments that follow the name of the backend, without secrets; and the secrets as the variables that
     /// Kopia reads them from. Fails for a secret that Kopia takes from nowhere but its command line, which every
     /// user of the host can read.

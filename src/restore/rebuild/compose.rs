@@ -13,7 +13,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::model::point::PointRecord;
 use crate::restore::places::Places;
 use crate::shutdown::Shutdown;
-use crate::tool::{self, Child, Output, Spec};
+use crate::tool::{self, Child, Finished, Output, Spec};
 use crate::ui::text::printable;
 
 /// How long `docker` may take to say its version.
@@ -115,10 +115,21 @@ fn find() -> Result<PathBuf> {
     )
 }
 
+/// The version of the Compose plugin, such as `2.26.1`; `None` for a `docker` without it.
+pub async fn version() -> Result<Option<String>> {
+    let finished = ask_version().await?;
+    let text = String::from_utf8_lossy(&finished.stdout).trim().to_owned();
+    Ok(finished.ended.status.success().then_some(text))
+}
+
+async fn ask_version() -> Result<Finished> {
+    let spec = with_environment(Spec::new(&find()?)).args(["compose", "version", "--short"]);
+    tool::run(spec, ASK_PATIENCE).await
+}
+
 /// Refuses a `docker` that doesn't know `compose`.
 pub async fn check() -> Result<()> {
-    let spec = with_environment(Spec::new(&find()?)).args(["compose", "version"]);
-    let finished = tool::run(spec, ASK_PATIENCE).await?;
+    let finished = ask_version().await?;
     if finished.ended.status.success() {
         return Ok(());
     }

@@ -1,0 +1,109 @@
+//! Docker, the units that it runs, and what a backup of them would not save.
+
+use super::finding::Finding;
+use crate::backup;
+use crate::config::Config;
+use crate::context::Context;
+use crate::discovery::{self, Discovery, Rules};
+use crate::docker::Engine;
+use crate::error::{Exit, Result};
+use crate::model::{Unit, UnitName};
+use crate::ui::text;
+
+pub const AREA: &str = "docker";
+const COVERAGE: &str = "coverage";
+
+/// How many gaps of a unit are told in a line.
+const TOLD: usize = 3;
+
+/// The names are those of the units that a run without a name saves; `None` where Docker did not tell.
+pub async fn check(cx: &Context, config: Option<&Config>) -> (Vec<Finding>, Option<Vec<UnitName>>) {
+    let default = Config::default();
+    let config = config.unwrap_or(&default);
+    let engine = match Engine::connect(&config.docker.socket).await {
+        Ok(engine) => engine,
+        Err(error) => return (vec![Finding::of_error(AREA, &error)], None),
+    };
+    let reached = format!(
+        "Docker {} (API {}, 1.41 or newer) at `{}`",
+        engine.version(),
+        engine.api(),
+        engine.socket().display()
+    );
+    let mut findings = vec![Finding::ok(AREA, reached)];
+    match discovery::discover(&engine, &Rules::of(config, &cx.paths)).await {
+        Ok(host) => match coverage(host) {
+            Ok((covered, units)) => {
+                findings.extend(covered);
+                (findings, Some(units))
+            }
+            Err(error) => {
+                findings.push(Finding::of_error(COVERAGE, &error));
+                (findings, None)
+            }
+        },
+        Err(error) => {
+            findings.push(Finding::of_error(AREA, &error));
+            (findings, None)
+        }
+    }
+}
+
+fn coverage(host: Discovery) -> Result<(Vec<Finding>, Vec<UnitName>)> {
+    let orphans = host.orphan_volumes.len();
+    let chosen = backup::choose(host.units, &[])?;
+    let mut summary = format!(
+        "{} to back up, {} left out",
+        text::count(chosen.units.len(), "unit"),
+        chosen.left_out.len()
+    );
+    if orphans > 0 {
+        let volumes = text::count(orphans, "volume");
+        summary.push_str(&format!(
+            "; {volumes} that no container uses {} not saved",
+            if orphans == 1 { "is" } else { "are" }
+        ));
+    }
+    let mut findings = vec![Finding::ok(COVERAGE, summary)];
+    for left in chosen.left_out.iter().filter(|left| !left.on_purpose) {
+        let message = format!("unit `{}` is not backed up: {}", left.unit, left.reason);
+        findings.push(Finding::warning(COVERAGE, message).remedy(
+            "save its data by the means of whatever runs it, or leave the unit out (`kopi-docka.enable=false`)",
+        ));
+    }
+    findings.extend(chosen.units.iter().filter_map(of_unit));
+    let names = chosen.units.into_iter().map(|unit| unit.name).collect();
+    Ok((findings, names))
+}
+
+fn of_unit(unit: &Unit) -> Option<Finding> {
+    let see = format!("see `kopi-docka dry-run --unit {}`", unit.name);
+    if let Some(blocker) = &unit.blocker {
+        let message = format!("unit `{}` can't be backed up: {blocker}", unit.name);
+        return Some(Finding::failure(COVERAGE, Exit::UnitsFailed, message).remedy(see));
+    }
+    let gaps: Vec<String> = unit
+        .gaps
+        .iter()
+        .filter(|gap| gap.is_loss)
+        .map(|gap| format!("{}: {}", gap.what, gap.detail))
+        .collect();
+    if gaps.is_empty() {
+        return None;
+    }
+    let mut told = gaps
+        .iter()
+        .take(TOLD)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
+    if gaps.len() > TOLD {
+        told.push_str("; …");
+    }
+    let message = format!(
+        "unit `{}`: {} not covered: {told}",
+        unit.name,
+        text::count(gaps.len(), "source")
+    );
+    Some(Finding::warning(COVERAGE, message).remedy(see))
+}

@@ -1,0 +1,140 @@
+//! The repository: it opens, it is the right one, what is in it, who looks after it, and whether the clocks agree.
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+
+use super::finding::Finding;
+use crate::config::Config;
+use crate::context::Context;
+use crate::error::Exit;
+use crate::kopia::{Kopia, Maintenance, Manifest, Status};
+use crate::maintenance;
+use crate::repository::Repository;
+use crate::restore::points::{Point, PointState, points};
+use crate::ui::text;
+
+pub const AREA: &str = "repository";
+
+/// Storage that answers does so sooner, however far away it is.
+const OPENING: Duration = Duration::from_secs(20);
+
+/// A repository of many hosts takes its time to be listed.
+const LISTING: Duration = Duration::from_secs(35);
+
+/// Clocks of hosts that are kept right differ by less.
+const SKEW: TimeDelta = TimeDelta::minutes(5);
+
+pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
+    let Some(config) = config else {
+        return Vec::new();
+    };
+    let repository = match Repository::of(cx, config) {
+        Ok(repository) => repository,
+        Err(error) => return vec![Finding::of_error(AREA, &error)],
+    };
+    let kopia = &repository.kopia;
+    let opening = kopia.open(&repository.identity);
+    let status = match tokio::time::timeout(OPENING, opening).await {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => return vec![Finding::of_error(AREA, &error)],
+        Err(_) => {
+            let message = format!(
+                "kopia did not open `{}` within {} s",
+                kopia.location(),
+                OPENING.as_secs()
+            );
+            let finding = Finding::failure(AREA, Exit::Storage, message);
+            return vec![finding.remedy(
+                "check that the storage is mounted or that its server answers, then run `kopi-docka repo-status`",
+            )];
+        }
+    };
+    let mut findings = vec![Finding::ok(AREA, about(kopia, &status))];
+    let asking = async { tokio::try_join!(kopia.list(), kopia.maintenance()) };
+    match tokio::time::timeout(LISTING, asking).await {
+        Ok(Ok((manifests, maintenance))) => {
+            findings.push(counted(&points(&manifests), &kopia.identity()));
+            findings.extend(clock(&manifests));
+            findings.push(maintained(kopia, &maintenance));
+        }
+        Ok(Err(error)) => findings.push(Finding::of_error(AREA, &error)),
+        Err(_) => {
+            let message = format!(
+                "it opens, but could not be listed within {} s",
+                LISTING.as_secs()
+            );
+            findings.push(
+                Finding::warning(AREA, message)
+                    .remedy("run `kopi-docka repo-status`, which waits longer"),
+            );
+        }
+    }
+    findings
+}
+
+fn about(kopia: &Kopia, status: &Status) -> String {
+    let room = status.volume.map_or_else(String::new, |volume| {
+        format!(", {} free", text::bytes(volume.available))
+    });
+    format!(
+        "{} opens as `{}`, id {}{room}",
+        status.location(),
+        kopia.identity(),
+        status.unique_id
+    )
+}
+
+fn counted(points: &[Point], identity: &str) -> Finding {
+    let whole = points
+        .iter()
+        .filter(|point| point.state == PointState::Whole && point.is_of_host(None, identity));
+    let newest = whole.clone().map(|point| point.time).max();
+    let count = text::count(whole.count(), "whole restore point");
+    Finding::ok(
+        AREA,
+        newest.map_or_else(
+            || "no whole restore point of this host yet".to_owned(),
+            |newest| format!("{count}, the newest {} old", text::age(newest, Utc::now())),
+        ),
+    )
+}
+
+/// Kopia itself can't tell: it stamps what it writes with the clock of whoever writes.
+fn clock(manifests: &[Manifest]) -> Option<Finding> {
+    let newest = manifests.iter().filter_map(Manifest::started_at).max()?;
+    let ahead = newest - Utc::now();
+    (ahead > SKEW).then(|| {
+        let message = format!(
+            "the newest snapshot is from {} min in the future: this host's clock is behind, or another one's is ahead",
+            ahead.num_minutes()
+        );
+        Finding::warning(AREA, message).remedy("see `timedatectl status` on every host of the repository")
+    })
+}
+
+fn maintained(kopia: &Kopia, info: &Maintenance) -> Finding {
+    let last = info.last_task();
+    let done = last.as_ref().map_or_else(
+        || "maintenance was never done yet".to_owned(),
+        |last| {
+            format!(
+                "maintenance was done {} ago",
+                text::age(last.at, Utc::now())
+            )
+        },
+    );
+    if let Some(failed) = last.filter(|last| !last.success) {
+        let message = format!("the last maintenance failed: {}", failed.error);
+        return Finding::warning(AREA, message).remedy("run `kopi-docka repo-maintenance`");
+    }
+    if maintenance::is_overdue(info, Utc::now()) {
+        return if maintenance::is_ours(kopia, info) {
+            Finding::warning(AREA, format!("{done}, and is long due"))
+                .remedy("run `kopi-docka repo-maintenance`")
+        } else {
+            Finding::warning(AREA, done).remedy(maintenance::not_ours(kopia, info))
+        };
+    }
+    Finding::ok(AREA, format!("{done}, by `{}`", info.owner))
+}

@@ -1,0 +1,115 @@
+//! Whether the disks that a run writes to have room.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::finding::Finding;
+use crate::config::Config;
+use crate::context::Context;
+use crate::error::Exit;
+use crate::restore::aside;
+use crate::ui::text;
+
+pub const AREA: &str = "disk";
+
+/// A disk that hangs hangs whoever asks it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// With less nothing can be written that deserves the name.
+const NEEDED: u64 = 64 << 20;
+/// With less, or under a twentieth of the disk, somebody should look.
+const COMFORT: u64 = 512 << 20;
+
+struct Room {
+    device: u64,
+    total: u64,
+    free: u64,
+    has_no_inodes: bool,
+}
+
+pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
+    let mut places = vec![("state", cx.paths.state.clone())];
+    if let Some(config) = config {
+        places.extend([
+            ("spool", config.backup.spool.directory.clone()),
+            ("cache", config.kopia_cache()),
+            ("reports", config.backup.base_path.clone()),
+        ]);
+        let repository = config.kopia.kopia_params.local_path();
+        places.extend(repository.map(|path| ("repository", path)));
+    }
+    // Those on one disk are told together.
+    let mut disks: Vec<(Room, Vec<(&str, PathBuf)>)> = Vec::new();
+    let mut findings = Vec::new();
+    for (what, path) in places {
+        let asked = path.clone();
+        let look = aside(move || look(&asked));
+        match tokio::time::timeout(PATIENCE, look).await {
+            Ok(Ok(room)) => match disks
+                .iter_mut()
+                .find(|(disk, _)| disk.device == room.device)
+            {
+                Some((_, places)) => places.push((what, path)),
+                None => disks.push((room, vec![(what, path)])),
+            },
+            Ok(Err(error)) => findings.push(Finding::of_error(
+                AREA,
+                &error.context(format!("{what} `{}` can't be looked at", path.display())),
+            )),
+            Err(_) => {
+                let message = format!("the disk of {what} `{}` does not answer", path.display());
+                findings.push(
+                    Finding::failure(AREA, Exit::Storage, message)
+                        .remedy("see `dmesg` and `mount`; a server that is gone may be behind it"),
+                );
+            }
+        }
+    }
+    findings.extend(disks.iter().map(|(room, places)| judge(room, places)));
+    findings
+}
+
+/// Of the nearest folder that is there: the rest is made when it is needed.
+fn look(path: &Path) -> crate::error::Result<Room> {
+    let there = path
+        .ancestors()
+        .find(|ancestor| ancestor.exists())
+        .unwrap_or(Path::new("/"));
+    let disk = rustix::fs::statvfs(there)?;
+    Ok(Room {
+        device: there.metadata()?.dev(),
+        total: disk.f_blocks.saturating_mul(disk.f_frsize),
+        free: disk.f_bavail.saturating_mul(disk.f_frsize),
+        // Some file systems count none.
+        has_no_inodes: disk.f_files > 0 && disk.f_favail == 0,
+    })
+}
+
+fn judge(room: &Room, places: &[(&str, PathBuf)]) -> Finding {
+    let names: Vec<String> = places
+        .iter()
+        .map(|(what, path)| format!("{what} `{}`", path.display()))
+        .collect();
+    let message = format!(
+        "{} of {} free for {}",
+        text::bytes(room.free),
+        text::bytes(room.total),
+        names.join(", ")
+    );
+    let path = places.first().map(|(_, path)| path.display().to_string());
+    let remedy = format!(
+        "free space there (`df -h {}` shows the disk)",
+        path.unwrap_or_default()
+    );
+    if room.has_no_inodes {
+        let message = format!("{message}, but no inode is left: no file can be made");
+        Finding::failure(AREA, Exit::Storage, message).remedy(remedy)
+    } else if room.free < NEEDED {
+        Finding::failure(AREA, Exit::Storage, format!("only {message}")).remedy(remedy)
+    } else if room.free < COMFORT || room.free < room.total / 20 {
+        Finding::warning(AREA, format!("only {message}")).remedy(remedy)
+    } else {
+        Finding::ok(AREA, message)
+    }
+}

@@ -1,0 +1,173 @@
+//! Whether anything starts a backup by itself: the timer, the daemon, or cron.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::finding::Finding;
+use crate::restore::aside;
+use crate::tool::{self, Spec};
+
+pub const AREA: &str = "schedule";
+
+const TIMER: &str = "kopi-docka.timer";
+const SERVICE: &str = "kopi-docka.service";
+
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where cron keeps its tables, below the root of the file system: files, and folders of them.
+const CRON: [&str; 8] = [
+    "etc/crontab",
+    "etc/cron.d",
+    "etc/cron.hourly",
+    "etc/cron.daily",
+    "etc/cron.weekly",
+    "var/spool/cron/crontabs",
+    "var/spool/cron",
+    "etc/crontabs",
+];
+
+pub async fn check() -> Vec<Finding> {
+    let of_systemd = systemd().await;
+    let cron = aside(|| Ok(cron_tables(Path::new("/"))));
+    let cron = cron.await.unwrap_or_default();
+    vec![judge(of_systemd.as_ref(), &cron)]
+    // Whether the installed units are older than the configuration is one more finding of this area.
+}
+
+/// A unit that systemd starts by itself.
+struct Unit {
+    name: &'static str,
+    is_enabled: bool,
+    is_active: bool,
+}
+
+fn judge(of_systemd: Option<&[Unit; 2]>, cron: &[PathBuf]) -> Finding {
+    let units = of_systemd.into_iter().flatten();
+    let mut idle = None;
+    for unit in units {
+        match (unit.is_enabled, unit.is_active) {
+            (true, true) => {
+                return Finding::ok(AREA, format!("`{}` is enabled and active", unit.name));
+            }
+            (true, false) => idle = Some((unit.name, "is enabled, but not active")),
+            (false, true) => idle = Some((unit.name, "is active, but gone after the next boot")),
+            (false, false) => {}
+        }
+    }
+    if let Some((name, how)) = idle {
+        return Finding::warning(AREA, format!("`{name}` {how}"))
+            .remedy(format!("systemctl enable --now {name}"));
+    }
+    if let Some(table) = cron.first() {
+        return Finding::ok(AREA, format!("cron starts it: `{}`", table.display()));
+    }
+    if of_systemd.is_some() {
+        Finding::warning(
+            AREA,
+            "nothing starts a backup by itself: neither the timer, nor the daemon, nor cron",
+        )
+        .remedy(format!("systemctl enable --now {TIMER}"))
+    } else {
+        Finding::warning(
+            AREA,
+            "nothing starts a backup by itself: systemd does not run here, and no table of cron names kopi-docka",
+        )
+        .remedy("let cron run it: `echo '0 2 * * * root kopi-docka --quiet backup' >/etc/cron.d/kopi-docka`")
+    }
+}
+
+/// `None` where systemd does not run.
+async fn systemd() -> Option<[Unit; 2]> {
+    let systemctl = tool::find("systemctl", "").ok()?;
+    let ask = async |args: [&str; 2]| {
+        let spec = Spec::new(&systemctl).args(args);
+        let finished = tool::run(spec, PATIENCE).await.ok()?;
+        let answer = String::from_utf8_lossy(&finished.stdout).trim().to_owned();
+        (!answer.is_empty()).then_some(answer)
+    };
+    // The program may be there without the rest of it, such as in a container.
+    let state = ask(["is-system-running", "--no-pager"]).await?;
+    if matches!(state.as_str(), "offline" | "unknown") {
+        return None;
+    }
+    let unit = async |name: &'static str| {
+        let (enabled, active) = tokio::join!(ask(["is-enabled", name]), ask(["is-active", name]));
+        let is = |answer: Option<String>, words: &[&str]| {
+            answer.is_some_and(|answer| words.contains(&answer.as_str()))
+        };
+        Unit {
+            name,
+            is_enabled: is(enabled, &["enabled", "enabled-runtime", "static", "alias"]),
+            is_active: is(active, &["active", "activating", "reloading"]),
+        }
+    };
+    let (timer, service) = tokio::join!(unit(TIMER), unit(SERVICE));
+    Some([timer, service])
+}
+
+/// The tables that name us in a line that counts.
+fn cron_tables(root: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for place in CRON {
+        let path = root.join(place);
+        match std::fs::read_dir(&path) {
+            Ok(entries) => files.extend(entries.flatten().map(|entry| entry.path())),
+            Err(_) => files.push(path),
+        }
+    }
+    files.retain(|file| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let mut lines = text.lines().map(str::trim);
+        file.is_file() && lines.any(|line| !line.starts_with('#') && line.contains("kopi-docka"))
+    });
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::State;
+    use super::*;
+
+    fn unit(name: &'static str, is_enabled: bool, is_active: bool) -> Unit {
+        Unit {
+            name,
+            is_enabled,
+            is_active,
+        }
+    }
+
+    #[test]
+    fn timer_daemon_and_cron_all_count_and_nothing_is_a_warning() {
+        let none = || unit(SERVICE, false, false);
+        let timer = [unit(TIMER, true, true), none()];
+        assert_eq!(judge(Some(&timer), &[]).state, State::Ok);
+        let daemon = [unit(TIMER, false, false), unit(SERVICE, true, true)];
+        assert_eq!(judge(Some(&daemon), &[]).state, State::Ok);
+        let stopped = judge(Some(&[unit(TIMER, true, false), none()]), &[]);
+        assert_eq!(stopped.state, State::Warning);
+        assert_eq!(
+            stopped.remedy.as_deref(),
+            Some("systemctl enable --now kopi-docka.timer")
+        );
+        let off = [unit(TIMER, false, false), none()];
+        assert_eq!(judge(Some(&off), &[]).state, State::Warning);
+        let table = [PathBuf::from("/etc/crontab")];
+        assert_eq!(judge(Some(&off), &table).state, State::Ok);
+        assert_eq!(judge(None, &table).state, State::Ok);
+        let nothing = judge(None, &[]);
+        assert!(nothing.message.contains("systemd does not run here"));
+        assert!(nothing.remedy.unwrap().contains("cron"));
+    }
+
+    #[test]
+    fn a_comment_in_a_table_of_cron_starts_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("etc/cron.d");
+        std::fs::create_dir_all(&folder).unwrap();
+        let table = folder.join("backup");
+        std::fs::write(&table, "# 0 2 * * * root kopi-docka backup\n").unwrap();
+        assert!(cron_tables(root.path()).is_empty());
+        std::fs::write(&table, "0 2 * * * root kopi-docka backup\n").unwrap();
+        assert_eq!(cron_tables(root.path()), [table]);
+    }
+}

@@ -140,7 +140,7 @@ fn a_setup_that_fails_in_the_middle_goes_on_when_it_is_run_again() {
 fn a_password_that_was_made_is_shown_even_when_a_later_step_fails() {
     let world = World::new();
     let mut setup = world
-        .kd(&["setup", "--force"])
+        .kd(&["setup", "--force", "--skip-deps"])
         .env("PATH", world.stand_in("kopia", "exit 1"))
         .terminal();
     choose_folder(&world, &mut setup, &world.path("repo"));
@@ -243,7 +243,7 @@ fn whatever_ends_a_question_leaves_nothing_behind() {
         wizard.code(130);
         assert_eq!(files(&world), before, "stage {stage}");
     }
-    let mut wizard = world.kd(&["setup"]).terminal();
+    let mut wizard = world.kd(&["setup", "--skip-deps"]).terminal();
     wizard.choose(MENU, 0);
     wizard.see(FOLDER);
     wizard.terminate();
@@ -276,4 +276,24 @@ fn without_a_terminal_it_says_how_to_do_it_by_hand() {
         .arg(missing)
         .stderr("no configuration can be written")
         .code(16);
+}
+
+#[test]
+fn a_configuration_that_can_not_be_used_is_said_and_kept() {
+    let world = World::new();
+    world.config(|config| config["kopia"]["password"] = "CHANGE_ME_TO_A_SECURE_PASSWORD".into());
+    let before = fs::read(world.config_path()).unwrap();
+    let rest = world.kd(&["setup", "--skip-deps"]).terminal().code(16);
+    assert!(rest.contains("placeholder"), "{rest}");
+    assert!(rest.contains("setup --force"), "{rest}");
+    assert_eq!(fs::read(world.config_path()).unwrap(), before);
+    // What others could have written is not taken over.
+    fs::set_permissions(world.config_path(), fs::Permissions::from_mode(0o666)).unwrap();
+    let mut wizard = world.kd(&["new-config", "--force"]).terminal();
+    wizard.see("can't be read, so a new one is made");
+    choose_folder(&world, &mut wizard, &world.path("repo"));
+    wizard.choose(KIND, 0);
+    wizard.code(0);
+    assert_eq!(world.read_config()["retention"]["daily"], 7);
+    assert_eq!(mode(&world.config_path()), 0o600);
 }

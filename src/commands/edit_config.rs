@@ -43,6 +43,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     // What an editor leaves beside the file (swap files, its own copies) goes with the folder.
     let folder = tempfile::Builder::new()
         .prefix(".kopi-docka-edit-")
+        .permissions(Permissions::from_mode(0o700))
         .tempdir_in(file.parent().unwrap_or(Path::new("/")))?;
     let draft = folder.path().join("kopi-docka.json");
     std::fs::write(&draft, &before)?;

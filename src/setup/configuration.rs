@@ -73,11 +73,12 @@ struct Before {
 impl Before {
     fn of(cx: &Context, place: &Replaced) -> Self {
         if place.is_there {
-            let found = std::fs::read(&place.file).map_err(anyhow::Error::from);
-            let found = found.and_then(|text| {
-                let loaded = config::check(&cx.paths, &place.path, &text)?;
-                Ok((config::document_of(&text)?, loaded.config))
-            });
+            // By the loader, which trusts no file that others could have written.
+            let find = || {
+                let config = cx.config_again()?.config;
+                Ok((config::document_of(&std::fs::read(&place.file)?)?, config))
+            };
+            let found: Result<_> = find();
             match found {
                 Ok((document, config)) => {
                     cx.ui

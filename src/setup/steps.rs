@@ -4,12 +4,12 @@ use super::configuration::new_configuration;
 use super::write::Written;
 use crate::commands::dry_run;
 use crate::context::Context;
-use crate::error::{Exit, Failure, Result};
+use crate::deps::{self, Assent};
+use crate::error::{self, Exit, Failure, Result};
 use crate::kopia::Opens;
 use crate::lock::Lock;
 use crate::password;
 use crate::repository::Repository;
-use crate::tool;
 
 /// What the operator does not want to have touched.
 pub struct Skipped {
@@ -45,8 +45,7 @@ async fn steps(
     if skipped.programs {
         cx.ui.say("Skipped.");
     } else {
-        programs()?;
-        cx.ui.say("kopia and tar are here.");
+        programs(cx).await?;
     }
     heading(cx, "Configuration");
     *written = configuration(cx, force).await?;
@@ -64,9 +63,24 @@ fn heading(cx: &Context, what: &str) {
     cx.ui.say(format!("\n== {what}"));
 }
 
-fn programs() -> Result<()> {
-    for program in ["kopia", "tar"] {
-        tool::find(program, "install it, then run `kopi-docka setup` again")?;
+async fn programs(cx: &Context) -> Result<()> {
+    // It says where Docker is and which backend it is; without one the usual ones count.
+    let loaded = cx.config_again().ok();
+    let config = loaded.as_ref().map(|loaded| &loaded.config);
+    let (required, optional): (Vec<_>, Vec<_>) = deps::missing(config)
+        .await
+        .into_iter()
+        .partition(|missing| missing.is_required);
+    if !required.is_empty() {
+        deps::install(cx, config, &required, Assent::Ask).await?;
+    }
+    cx.ui.say("What a backup needs is installed.");
+    for missing in optional {
+        let name = missing.dependency.name();
+        cx.ui.say(format!(
+            "Not here, and only needed for more: {name}: {}; `kopi-docka install-deps` brings it.",
+            missing.why
+        ));
     }
     Ok(())
 }
@@ -75,8 +89,16 @@ fn programs() -> Result<()> {
 async fn configuration(cx: &Context, force: bool) -> Result<Option<Written>> {
     let is_there = cx.config_target()?.symlink_metadata().is_ok();
     if is_there && !force {
-        let loaded = cx.config()?;
-        loaded.config.password()?;
+        let load = || {
+            let loaded = cx.config()?;
+            loaded.config.password()?;
+            Ok(loaded)
+        };
+        let loaded = load().map_err(|error: anyhow::Error| {
+            Failure::new(error::exit_of(&error), "the configuration that is there can't be used")
+                .hint("`kopi-docka edit-config` mends it; `kopi-docka setup --force` asks for another one")
+                .caused_by(error)
+        })?;
         cx.ui.say(format!(
             "{} is there and valid; `--force` asks for another one.",
             loaded.path.display()

@@ -35,10 +35,6 @@ pub fn parse(text: &str, name: &str) -> Result<Vec<Entry>, Failure> {
     }
     let mut entries = Vec::new();
     for raw in &raw {
-        // Those of `DEFAULT` are for the others to name.
-        if raw.section == DEFAULT {
-            continue;
-        }
         let find = |key: &str| {
             let key = key.to_lowercase();
             let of = |section: &str| values.get(&(section, key.as_str())).cloned();

@@ -7,6 +7,12 @@ pub fn params(text: &str) -> Result<String, String> {
     if text.starts_with('/') || text.starts_with("~/") {
         return Ok(format!("filesystem --path {}", shell_words::quote(text)));
     }
+    if let Some(path) = text
+        .strip_prefix("file://")
+        .filter(|path| path.starts_with('/'))
+    {
+        return params(path);
+    }
     let Some((scheme, rest)) = text.split_once("://") else {
         return if is_params(text) {
             Ok(text.to_owned())
@@ -30,7 +36,6 @@ pub fn params(text: &str) -> Result<String, String> {
         "b2" => ("b2", "bucket"),
         "gs" | "gcs" => ("gcs", "bucket"),
         "azure" => ("azure", "container"),
-        "file" => return params(&format!("/{prefix}")),
         "sftp" => return Ok(format!("sftp --path {}", shell_words::quote(text))),
         _ if is_params(text) => return Ok(text.to_owned()),
         _ => return Err("its kind of address is not known".to_owned()),

@@ -139,6 +139,16 @@ pub enum Command {
     Verify(commands::verify::Args),
     /// Show what earlier runs did
     History(commands::history::Args),
+    /// Stay, answer systemd's watchdog, and back up every so often when told
+    ///
+    /// Brings up what an interrupted run left down, then waits. SIGTERM ends it, after the containers run again; SIGHUP reads the
+    /// configuration again. Works the same in a shell.
+    Daemon(commands::daemon::Args),
+    /// Write the systemd units, as the configuration needs them
+    ///
+    /// The timer with its backup, the daemon, and the recovery at boot. Written again after a change of the configuration; what was set with
+    /// `systemctl edit` stays.
+    WriteUnits(commands::write_units::Args),
     /// Start again what an interrupted run left stopped
     Recover(commands::recover::Args),
     /// Print what teaches a shell to complete commands and flags

@@ -33,17 +33,28 @@ pub struct Paths {
 }
 
 impl Paths {
+    /// Where they are on a host that says nothing else.
+    pub fn standard() -> Self {
+        Self {
+            state: "/var/lib/kopi-docka".into(),
+            runtime: "/run/kopi-docka".into(),
+            home: "/root".into(),
+            credentials: "/etc/kopi-docka.env".into(),
+        }
+    }
+
     fn from_env() -> Self {
-        let path = |variable: &str, default: &str| {
+        let standard = Self::standard();
+        let path = |variable: &str, default: PathBuf| {
             std::env::var_os(variable)
                 .filter(|value| !value.is_empty())
-                .map_or_else(|| PathBuf::from(default), PathBuf::from)
+                .map_or(default, PathBuf::from)
         };
         Self {
-            state: path("KOPI_DOCKA_STATE_DIRECTORY", "/var/lib/kopi-docka"),
-            runtime: path("KOPI_DOCKA_RUNTIME_DIRECTORY", "/run/kopi-docka"),
-            home: std::env::home_dir().unwrap_or_else(|| PathBuf::from("/root")),
-            credentials: path("KOPI_DOCKA_ENV_FILE", "/etc/kopi-docka.env"),
+            state: path("KOPI_DOCKA_STATE_DIRECTORY", standard.state),
+            runtime: path("KOPI_DOCKA_RUNTIME_DIRECTORY", standard.runtime),
+            home: std::env::home_dir().unwrap_or(standard.home),
+            credentials: path("KOPI_DOCKA_ENV_FILE", standard.credentials),
         }
     }
 
@@ -104,6 +115,14 @@ impl Context {
     /// The file of the configuration, which need not be there.
     pub fn config_target(&self) -> Result<PathBuf> {
         config::target(&self.paths, self.config_file.as_deref())
+    }
+
+    /// `None` when there is none and none was named; one that is broken is an error.
+    pub fn config_if_any(&self) -> Result<Option<Loaded>> {
+        if self.config_file.is_none() && !config::is_any(&self.paths) {
+            return Ok(None);
+        }
+        self.config().map(Some)
     }
 
     /// For a command that needs no configuration: the log file begins if there is one.

@@ -4,10 +4,27 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use chrono::Utc;
+use tokio::time::Instant;
+use tracing::info;
 
-use crate::error::{Exit, Failure, Result};
+use crate::context::Context;
+use crate::error::{Exit, Failure, Result, exit_of};
+use crate::logging;
+
+/// How often the lock is looked at while it is waited for.
+const POLL: Duration = Duration::from_millis(200);
+
+/// What to do when another run holds the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    No,
+    For(Duration),
+    Forever,
+}
 
 /// Held until dropped; the kernel frees it when the process ends, however it ends.
 #[derive(Debug)]
@@ -26,6 +43,41 @@ impl Lock {
         Self::take_file(runtime, "verify.lock", "verify")
     }
 
+    /// As [`Lock::take`], but another run is waited for, as long as `wait` says. Ends early when the program is asked to.
+    pub async fn take_after(cx: &Context, what: &str, wait: Wait) -> Result<Self> {
+        let deadline = match wait {
+            Wait::No => return Self::take(&cx.paths.runtime, what),
+            Wait::For(time) => Some(Instant::now() + time),
+            Wait::Forever => None,
+        };
+        let mut told = None;
+        loop {
+            let error = match Self::take(&cx.paths.runtime, what) {
+                Ok(lock) => return Ok(lock),
+                Err(error) if exit_of(&error) == Exit::Locked => error,
+                Err(error) => return Err(error),
+            };
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(error);
+            }
+            let why = format!("{error}");
+            if told.as_ref() != Some(&why) {
+                cx.ui.say(format!("Waiting: {why}"));
+                info!(target: logging::FILE, "waits: {why}");
+                told = Some(why);
+            }
+            let left = deadline.map_or(POLL, |deadline| deadline - Instant::now());
+            tokio::select! {
+                biased;
+                () = cx.shutdown.asked() => {
+                    let what = "a signal ended the waiting for another run";
+                    return Err(Failure::new(cx.shutdown.exit(), what).into());
+                }
+                () = tokio::time::sleep(left.min(POLL)) => {}
+            }
+        }
+    }
+
     fn take_file(runtime: &Path, name: &str, what: &str) -> Result<Self> {
         make_private_folder(runtime)?;
         let path = runtime.join(name);
@@ -42,12 +94,16 @@ impl Lock {
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);
             return Err(Failure::new(Exit::Locked, format!("another run is at work: {}", holder.trim()))
-                .hint("wait until it is done; the lock goes with the process, there is nothing to clean up")
+                .hint("wait until it is done (`backup --wait` does); the lock goes with the process, there is nothing to clean up")
                 .into());
         }
         file.set_len(0)?;
         file.rewind()?;
-        writeln!(file, "`kopi-docka {what}`, process {}", std::process::id())?;
+        let (process, since) = (std::process::id(), Utc::now().format("%Y-%m-%dT%H:%M:%SZ"));
+        writeln!(
+            file,
+            "`kopi-docka {what}`, process {process}, since {since}"
+        )?;
         Ok(Self { _file: file })
     }
 }

@@ -19,15 +19,18 @@ mod kopia;
 mod lock;
 mod logging;
 mod maintenance;
+mod memory;
 mod model;
 mod password;
 mod private_file;
+mod pulse;
 mod quiesce;
 mod reports;
 mod repository;
 mod restore;
 mod retention;
 mod setup;
+mod service;
 mod shutdown;
 mod state;
 mod timeline;
@@ -51,7 +54,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let ui = Ui::new(&cli);
     let log = logging::init(&cli, commands::logged_as(&cli.command));
-    let shutdown = match Shutdown::listen() {
+    let shutdown = match Shutdown::listen(commands::on_hangup(&cli.command)) {
         Ok(shutdown) => shutdown,
         Err(error) => {
             ui.error(&format!(

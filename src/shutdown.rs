@@ -18,6 +18,17 @@ enum Urgency {
 struct State {
     urgency: Urgency,
     exit: Exit,
+    /// How often a hangup asked for the configuration to be read again.
+    reloads: u64,
+}
+
+/// What SIGHUP means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hangup {
+    /// The terminal is gone.
+    Ends,
+    /// A daemon has none.
+    Reloads,
 }
 
 /// A handle on the program's wish to end. Cheap to clone.
@@ -28,11 +39,12 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Installs the handlers for SIGINT, SIGTERM and SIGHUP. Must be called inside the runtime.
-    pub fn listen() -> std::io::Result<Self> {
+    pub fn listen(on_hangup: Hangup) -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let (sender, state) = watch::channel(State {
             urgency: Urgency::None,
             exit: Exit::Terminated,
+            reloads: 0,
         });
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -42,14 +54,18 @@ impl Shutdown {
                 let exit = tokio::select! {
                     _ = interrupt.recv() => Exit::Interrupted,
                     _ = terminate.recv() => Exit::Terminated,
-                    _ = hangup.recv() => Exit::Terminated,
+                    _ = hangup.recv() => {
+                        if on_hangup == Hangup::Reloads {
+                            sender.send_modify(|state| state.reloads += 1);
+                            continue;
+                        }
+                        Exit::Terminated
+                    }
                 };
                 sender.send_modify(|state| {
                     if state.urgency == Urgency::None {
-                        *state = State {
-                            urgency: Urgency::Asked,
-                            exit,
-                        };
+                        state.urgency = Urgency::Asked;
+                        state.exit = exit;
                     } else {
                         state.urgency = Urgency::Hurried;
                     }
@@ -78,14 +94,20 @@ impl Shutdown {
         self.reached(Urgency::Hurried).await;
     }
 
+    /// Resolves when SIGHUP has come more often than `seen`, which is how often then. Never, where it ends the program.
+    pub async fn reload_asked(&self, seen: u64) -> u64 {
+        self.until(|state| state.reloads > seen).await;
+        self.state.borrow().reloads
+    }
+
     async fn reached(&self, urgency: Urgency) {
+        self.until(|state| state.urgency >= urgency).await;
+    }
+
+    async fn until(&self, is_it: impl FnMut(&State) -> bool) {
         let mut state = self.state.clone();
         // The sender lives in a task that never ends; were it gone, no signal could come any more.
-        if state
-            .wait_for(|state| state.urgency >= urgency)
-            .await
-            .is_err()
-        {
+        if state.wait_for(is_it).await.is_err() {
             std::future::pending::<()>().await;
         }
     }

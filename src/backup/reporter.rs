@@ -10,6 +10,8 @@ use super::spool::Spool;
 use crate::logging;
 use crate::model::report::{Outcome, RetentionReport, RunReport, UnitReport};
 use crate::model::source::Gap;
+use crate::pulse;
+use crate::service::notify;
 use crate::ui::progress::{Progress, Track};
 use crate::ui::{Ui, table, text};
 
@@ -28,8 +30,12 @@ impl Reporter {
     }
 
     pub fn report(&self, event: &Event<'_>) {
+        pulse::beat();
         self.ui.event(event);
         log(event);
+        if let Event::UnitStarted { unit, number, of } = event {
+            notify::status(&format!("Running backup: {unit} ({number}/{of})"));
+        }
         if self.ui.json {
             match event {
                 Event::UnitFinished { report } => messages(report).iter().for_each(Message::log),
@@ -91,6 +97,8 @@ impl Reporter {
 
     /// What is done for all units together, when the last one is up.
     pub fn headline(&self, text: &str) {
+        pulse::beat();
+        notify::status(&format!("Running backup: {text}"));
         self.with(|progress| progress.headline(text.to_owned(), false));
     }
 

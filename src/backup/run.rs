@@ -20,13 +20,14 @@ use super::survey::plan_unit;
 use super::tags::Filing;
 use super::tar::Tar;
 use super::unit;
-use crate::config::{Config, SpoolSize};
+use crate::config::{Config, Loaded, SpoolSize};
 use crate::context::{Context, Paths};
 use crate::discovery::{self, Discovery, Rules};
 use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result, hints_of, render};
 use crate::kopia::{Kopia, Status};
 use crate::lock::{Lock, make_private_folder};
+use crate::memory::Memory;
 use crate::model::report::{Outcome, RunReport, UnitReport};
 use crate::model::{BackupId, UnitName};
 use crate::password;
@@ -84,10 +85,13 @@ impl Run<'_> {
 /// Of folders that hold secrets while they are needed.
 pub const WORK_PREFIX: &str = "work-";
 
-/// Backs up `units`, or all that are enabled when it is empty.
-pub async fn run(cx: &Context, units: &[UnitName]) -> Result<RunReport> {
-    let loaded = cx.config()?;
-    let lock = Lock::take(&cx.paths.runtime, "backup")?;
+/// Backs up `units`, or all that are enabled when it is empty. Nobody else is at work, as `lock` says.
+pub async fn run(
+    cx: &Context,
+    loaded: Loaded,
+    lock: Lock,
+    units: &[UnitName],
+) -> Result<RunReport> {
     remove_stale_work(&cx.paths)?;
     bring_up_what_is_down(cx).await?;
     let loaded = password::settle(cx, Some(&lock), loaded).await?.loaded;
@@ -152,21 +156,15 @@ async fn start<'a>(
     status: &Status,
 ) -> Result<Run<'a>> {
     let started_at = free_second(config).await;
-    let system = sysinfo::System::new_with_specifics(
-        sysinfo::RefreshKind::nothing()
-            .with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram()),
-    );
+    let memory = Memory::of_this_host();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = config
-        .backup
-        .parallel_workers
-        .resolve(system.total_memory(), cpus);
+    let workers = config.backup.parallel_workers.resolve(memory.total, cpus);
     let spool = &config.backup.spool;
     let limit = match spool.size {
         SpoolSize::Bytes(bytes) => bytes,
         SpoolSize::Auto => {
             make_private_folder(&spool.directory)?;
-            automatic_limit(status, &spool.directory, system.available_memory())?
+            automatic_limit(status, &spool.directory, memory.available)?
         }
     };
     if limit > 0 {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::spool::{KopiaLeft, Spool};
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Accepted, Kopia, NewSnapshot, Progress, Stream};
+use crate::pulse;
 use crate::shutdown::Shutdown;
 
 /// A source that is on its way into the repository, in a task of its own.
@@ -125,6 +126,9 @@ impl Store {
         loop {
             sleep((self.stall / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
             let now = (taken.total(), progress.figures());
+            if now != last {
+                pulse::beat();
+            }
             if now != last || !spool.waits_for_kopia() {
                 last = now;
                 since = Instant::now();

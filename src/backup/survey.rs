@@ -10,6 +10,7 @@ use crate::discovery::{self, Discovery, Rules, Size};
 use crate::error::Result;
 use crate::model::source::{Gap, GapReason};
 use crate::model::{Source, SourceKey, Unit};
+use crate::pulse;
 
 /// A unit whose sources are known.
 pub struct Surveyed {
@@ -64,6 +65,7 @@ pub async fn survey(mut unit: Unit, rules: &Rules, patience: Duration) -> Result
 }
 
 async fn measure(unit: &mut Unit, source: &Source, patience: Duration) -> Result<Option<Size>> {
+    let _patience = pulse::allow(patience);
     let walk = discovery::measure(&source.path, &source.exclude_patterns);
     let Ok(size) = tokio::time::timeout(patience, walk).await else {
         unit.warnings.push(format!(

@@ -26,6 +26,7 @@ use crate::model::Grade;
 use crate::model::point::MissingSource;
 use crate::model::report::{Outcome, UnitReport};
 use crate::quiesce::{self, Quiesced, RecordFile, cold};
+use crate::service::inhibit;
 use crate::timeline::Step as _;
 
 /// One unit being saved.
@@ -141,6 +142,7 @@ impl Saving<'_> {
             self.run.config.backup.start_timeout.as_secs(),
             self.plan.entries.clone(),
         )?;
+        let inhibitor = inhibit::while_down(self.plan.unit.name.as_str());
         self.enter(Step::Stop).await;
         let (quiesced, stopped) =
             quiesce::stop_all(&self.run.engine, file, self.run.shutdown).await;
@@ -150,6 +152,7 @@ impl Saving<'_> {
             .await;
         self.enter(Step::Start).await;
         let started = quiesced.start(&self.run.engine).await;
+        drop(inhibitor);
         self.timeline.end();
         self.downtime_seconds = started.downtime_seconds;
         self.still_stopped = started.still_stopped;

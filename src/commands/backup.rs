@@ -1,8 +1,11 @@
 //! `backup`: cold backup of every unit, or of the named ones.
 
+use std::time::Duration;
+
 use crate::backup;
 use crate::context::Context;
 use crate::error::Result;
+use crate::lock::{Lock, Wait};
 use crate::model::UnitName;
 
 use super::dry_run;
@@ -12,6 +15,18 @@ pub struct Args {
     /// Only this unit; may be given several times
     #[arg(long = "unit", value_name = "UNIT")]
     units: Vec<UnitName>,
+
+    /// Wait for a run that holds the lock: as long as it takes, or such as 90s, 10m, 12h [default: leave with exit code 11]
+    #[arg(
+        long,
+        value_name = "T",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        value_parser = parse_wait,
+        conflicts_with = "dry_run"
+    )]
+    wait: Option<Wait>,
 
     /// Show what would be done, and do nothing; the same as `kopi-docka dry-run`
     #[arg(long)]
@@ -23,6 +38,59 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         return dry_run::show(cx, &args.units).await;
     }
     cx.require_root("backup")?;
-    let report = backup::run(cx, &args.units).await?;
+    let loaded = cx.config()?;
+    let lock = Lock::take_after(cx, "backup", args.wait.unwrap_or(Wait::No)).await?;
+    let report = backup::run(cx, loaded, lock, &args.units).await?;
     Ok(report.exit_code)
+}
+
+/// A number of seconds, minutes, hours or days; nothing is as long as it takes.
+fn parse_wait(text: &str) -> Result<Wait, String> {
+    if text.is_empty() {
+        return Ok(Wait::Forever);
+    }
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds_each = match text.strip_prefix(digits) {
+        Some("s") => 1,
+        Some("m") => 60,
+        Some("h") => 3600,
+        Some("d") => 86_400,
+        _ => 0,
+    };
+    let seconds = digits.parse::<u32>().ok().filter(|_| seconds_each > 0);
+    let seconds = seconds.ok_or("expected a time such as 90s, 10m, 12h or 1d")?;
+    Ok(Wait::For(Duration::from_secs(
+        u64::from(seconds) * seconds_each,
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_a_time_with_its_unit() {
+        let seconds = |text: &str| match parse_wait(text) {
+            Ok(Wait::For(time)) => Some(time.as_secs()),
+            _ => None,
+        };
+        assert_eq!(parse_wait(""), Ok(Wait::Forever));
+        assert_eq!(seconds("0s"), Some(0));
+        assert_eq!(seconds("90s"), Some(90));
+        assert_eq!(seconds("10m"), Some(600));
+        assert_eq!(seconds("12h"), Some(43_200));
+        assert_eq!(seconds("30d"), Some(2_592_000));
+        for wrong in [
+            "90",
+            "s",
+            "-1s",
+            "1.5h",
+            "1 h",
+            "10ms",
+            "99999999999s",
+            "1h30m",
+        ] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+    }
 }

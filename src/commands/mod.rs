@@ -5,6 +5,7 @@ pub mod change_password;
 pub mod check;
 pub mod completions;
 pub mod config_v1;
+pub mod daemon;
 pub mod dry_run;
 pub mod edit_config;
 pub mod estimate_size;
@@ -27,10 +28,12 @@ pub mod show_config;
 pub mod show_deps;
 pub mod verify;
 pub mod version;
+pub mod write_units;
 
 use crate::cli::Command;
 use crate::context::Context;
 use crate::error::Result;
+use crate::shutdown::Hangup;
 
 /// What `command` is called in the log file; `None` for one that only looks, which has nothing to tell the next morning.
 pub fn logged_as(command: &Command) -> Option<&'static str> {
@@ -43,7 +46,9 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
         Command::Restore(_) => Some("restore"),
         Command::Setup(_) => Some("setup"),
         Command::Verify(_) => Some("verify"),
+        Command::Daemon(_) => Some("daemon"),
         Command::Recover(_) => Some("recover"),
+        Command::WriteUnits(_) => Some("write-units"),
         Command::NewConfig(_)
         | Command::EditConfig(_)
         | Command::ResetConfig(_)
@@ -60,6 +65,14 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
         | Command::Man(_)
         | Command::Config(_)
         | Command::Version(_) => None,
+    }
+}
+
+/// A daemon reads its configuration again; any other command has lost its terminal.
+pub fn on_hangup(command: &Command) -> Hangup {
+    match command {
+        Command::Daemon(_) => Hangup::Reloads,
+        _ => Hangup::Ends,
     }
 }
 
@@ -87,6 +100,8 @@ pub async fn run(command: Command, cx: &Context) -> Result<u8> {
         Command::Verify(args) => verify::run(cx, args).await,
         Command::History(args) => history::run(cx, args),
         Command::Recover(args) => recover::run(cx, args).await,
+        Command::Daemon(args) => daemon::run(cx, args).await,
+        Command::WriteUnits(args) => write_units::run(cx, args).await,
         Command::Completions(args) => completions::run(cx, args),
         Command::Man(args) => man::run(cx, args),
         Command::Config(args) => config_v1::run(cx, args).await,

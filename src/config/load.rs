@@ -15,12 +15,12 @@ use super::value::expand_home;
 use crate::context::Paths;
 use crate::error::{Exit, Failure, Result};
 
-const SYSTEM_FILE: &str = "/etc/kopi-docka.json";
+pub const SYSTEM_FILE: &str = "/etc/kopi-docka.json";
 
 /// Far more than any configuration needs.
 const LARGEST_FILE: u64 = 4 << 20;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Loaded {
     pub config: Config,
     /// The file it was read from, absolute.
@@ -61,6 +61,12 @@ pub fn standard_files(home: &Path) -> [PathBuf; 2] {
         PathBuf::from(SYSTEM_FILE),
         home.join(".config/kopi-docka/config.json"),
     ]
+}
+
+/// Whether there is one at a standard place, readable or not.
+pub fn is_any(paths: &Paths) -> bool {
+    let files = standard_files(&paths.home);
+    files.iter().any(|file| file.symlink_metadata().is_ok())
 }
 
 /// [`load`] with everything that it depends on.

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::error::{Exit, Failure, Result};
+use crate::pulse;
 use crate::tool::{Child, Ended, Said};
 
 /// Bytes that somebody else moved for a child. Any change is a sign of life.
@@ -20,6 +21,7 @@ pub struct Activity(Arc<AtomicU64>);
 impl Activity {
     pub fn add(&self, bytes: u64) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
+        pulse::beat();
     }
 
     /// Whether both count the same thing.
@@ -81,6 +83,7 @@ async fn until_no_sign<T: PartialEq>(
         }
         let now = signs(child);
         if now != last {
+            pulse::beat();
             last = now;
             since = Instant::now();
         } else if since.elapsed() >= stall_timeout {

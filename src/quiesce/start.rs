@@ -10,6 +10,7 @@ use super::record::{Entry, RecordFile, StopRecord};
 use crate::docker::{ContainerInspectResponse, Engine};
 use crate::error::Result;
 use crate::model::unit::Condition;
+use crate::pulse;
 use crate::shutdown::Shutdown;
 
 /// How often a container is looked at while something is waited for.
@@ -135,6 +136,7 @@ async fn bring_up(
             return Err(error);
         }
         warn!("container `{}` does not start yet: {error:#}", entry.name);
+        pulse::beat();
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -222,6 +224,7 @@ async fn wait_for_accepted_stop(engine: &Engine, entry: &Entry, id: &str) -> Res
         if !state.running.unwrap_or_default() || was_started_since {
             return Ok(());
         }
+        pulse::beat();
         sleep(POLL).await;
     }
     Ok(())
@@ -234,7 +237,9 @@ pub async fn wait_for(engine: &Engine, id: &str, condition: Condition, patience:
         match engine.inspect(id).await {
             Ok(Some(container)) if fulfils(&container, condition) => return true,
             Ok(None) => return false,
-            _ => {}
+            // Not yet; there is an end to the waiting.
+            Ok(Some(_)) => pulse::beat(),
+            Err(_) => {}
         }
         if Instant::now() >= deadline {
             return false;

@@ -1,5 +1,7 @@
 //! Stops containers by level, dependents first, each level at once.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use tokio::time::Instant;
 use tracing::info;
@@ -8,7 +10,11 @@ use super::record::{Entry, RecordFile};
 use super::start::{self, Started};
 use crate::docker::Engine;
 use crate::error::Result;
+use crate::pulse;
 use crate::shutdown::Shutdown;
+
+/// What a stop may take beyond its grace, on a host that is busy.
+const STOP_SLACK: Duration = Duration::from_secs(60);
 
 /// Containers that are stopped, or were asked to. Made only by stopping, consumed only by starting.
 #[must_use = "the containers stay down until they are started"]
@@ -39,6 +45,9 @@ async fn stop(engine: &Engine, entry: &Entry) -> Result<()> {
         "container `{}` is asked to stop, within {} s",
         entry.name, entry.grace_seconds
     );
+    // Docker answers when the container has taken its grace.
+    let grace = Duration::from_secs(entry.grace_seconds.unsigned_abs());
+    let _patience = pulse::allow(grace + STOP_SLACK);
     engine.stop(&entry.id, entry.grace_seconds).await?;
     info!("container `{}` has stopped", entry.name);
     Ok(())

@@ -7,6 +7,7 @@ use tokio::io::AsyncReadExt as _;
 use super::child::{Child, Ended};
 use super::spec::{Output, Spec};
 use crate::error::{Exit, Failure, Result};
+use crate::pulse;
 
 /// More than any answer that we ask for; one that is longer is cut and won't parse.
 const MAX_STDOUT_BYTES: u64 = 256 * 1024 * 1024;
@@ -24,6 +25,7 @@ pub struct Finished {
 
 /// A child that has not ended after `deadline` is killed; that is an error, any exit status is not.
 pub async fn run(spec: Spec, deadline: Duration) -> Result<Finished> {
+    let _patience = pulse::allow(deadline);
     let display = spec.display();
     let mut child = Child::spawn(spec.output(Output::Captured))?;
     let stdout = child.take_stdout();

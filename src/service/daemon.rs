@@ -1,0 +1,229 @@
+//! The daemon: waits, backs up when it is time, and goes on whatever comes of it. Only a signal ends it.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::info;
+
+use super::schedule::{self, Last, Moment, Record};
+use super::{install, notify, units, watchdog};
+use crate::backup;
+use crate::config::Loaded;
+use crate::context::Context;
+use crate::error::{Exit, Result, exit_of, render};
+use crate::lock::Lock;
+use crate::logging;
+use crate::model::report::RunReport;
+use crate::pulse;
+use crate::reports::{self, Reports};
+
+/// How often the clock is looked at: a timer of ours stands still while the host sleeps.
+const LOOK: Duration = Duration::from_secs(30);
+/// When the lock was somebody else's.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
+
+struct Daemon<'a> {
+    cx: &'a Context,
+    /// The newest that was good.
+    loaded: Loaded,
+    interval: Option<Duration>,
+    record: Record,
+    last: Last,
+    status: String,
+    /// The last that was tried left containers stopped.
+    is_down: bool,
+}
+
+/// Runs until a signal ends it; the exit code is that of the signal, or 18.
+pub async fn run(cx: &Context, interval: Option<Duration>) -> Result<u8> {
+    let loaded = cx.config()?;
+    let record = Record::of(&cx.paths);
+    let last = record.read(Moment::now(), last_reported(&loaded));
+    let mut daemon = Daemon {
+        cx,
+        loaded,
+        interval,
+        record,
+        last,
+        status: idle(interval),
+        is_down: false,
+    };
+    notify::ready(&daemon.status);
+    cx.ui.say(format!("Ready. {}", daemon.status));
+    info!(target: logging::FILE, "ready: {}", daemon.status);
+    daemon.warn_of_old_units();
+    tokio::select! {
+        () = watchdog::answer() => {}
+        () = say_stopping(cx) => {}
+        () = daemon.work() => {}
+    }
+    let exit = if daemon.is_down {
+        Exit::StillStopped
+    } else {
+        cx.shutdown.exit()
+    };
+    Ok(exit.code())
+}
+
+/// Tells systemd at once; the work ends in its own time.
+async fn say_stopping(cx: &Context) {
+    cx.shutdown.asked().await;
+    notify::stopping();
+    std::future::pending().await
+}
+
+fn idle(interval: Option<Duration>) -> String {
+    match interval {
+        None => "Idle: the timer, or somebody, makes the backups".to_owned(),
+        Some(interval) => format!("Backs up every {} minutes", interval.as_secs() / 60),
+    }
+}
+
+fn last_reported(loaded: &Loaded) -> Option<chrono::DateTime<chrono::Utc>> {
+    let mut reports = Reports::newest_first(&reports::folder(&loaded.config)).ok()?;
+    reports.find_map(|(_, report)| Some(report.ok()?.started_at))
+}
+
+impl Daemon<'_> {
+    async fn work(&mut self) {
+        self.recover().await;
+        let mut reloads = 0;
+        loop {
+            let pause = self.pause();
+            tokio::select! {
+                biased;
+                () = self.cx.shutdown.asked() => return,
+                count = self.cx.shutdown.reload_asked(reloads) => {
+                    reloads = count;
+                    self.reload();
+                }
+                () = sleep(pause.unwrap_or(LOOK).min(LOOK)) => {}
+            }
+            if !self.cx.shutdown.is_asked() && self.pause().is_some_and(|pause| pause.is_zero()) {
+                self.back_up().await;
+            }
+        }
+    }
+
+    /// Until the next backup; `None` when others make them.
+    fn pause(&self) -> Option<Duration> {
+        let interval = self.interval?;
+        Some(schedule::wait(self.last, Moment::now(), interval))
+    }
+
+    /// What an interrupted run left down. A run that is at work has done it.
+    async fn recover(&mut self) {
+        let Ok(_lock) = Lock::take(&self.cx.paths.runtime, "daemon") else {
+            return;
+        };
+        let _patience = pulse::allow(self.loaded.config.backup.stall_timeout);
+        if let Err(error) = backup::bring_up_what_is_down(self.cx).await {
+            self.failed(&error);
+        }
+    }
+
+    fn reload(&mut self) {
+        notify::reloading();
+        if self.read_again() {
+            self.cx.ui.say("The configuration was read again");
+            info!(target: logging::FILE, "the configuration was read again");
+        }
+        self.warn_of_old_units();
+        notify::ready(&self.status);
+    }
+
+    /// Whether it is good; a broken one changes nothing.
+    fn read_again(&mut self) -> bool {
+        match self.cx.config_again() {
+            Ok(loaded) => {
+                self.loaded = loaded;
+                true
+            }
+            Err(error) => {
+                self.cx.ui.error(&render(&error));
+                self.cx
+                    .ui
+                    .warn("the configuration of before stays in force");
+                false
+            }
+        }
+    }
+
+    async fn back_up(&mut self) {
+        let lock = match Lock::take(&self.cx.paths.runtime, "daemon") {
+            Ok(lock) => lock,
+            Err(error) => {
+                self.cx
+                    .ui
+                    .warn(format!("{error:#}; the backup is tried again in a minute"));
+                self.tell(format!("Waiting: {error:#}"));
+                tokio::select! {
+                    () = self.cx.shutdown.asked() => {}
+                    () = sleep(TRY_AGAIN) => {}
+                }
+                return;
+            }
+        };
+        // Somebody may have changed the password since.
+        self.read_again();
+        let now = Moment::now();
+        if let Err(error) = self.record.write(now) {
+            self.cx.ui.warn(format!(
+                "after a restart nobody will know when the last backup was: {error:#}"
+            ));
+        }
+        self.last = Last::ThisBoot(now);
+        self.tell("Running backup".to_owned());
+        let result = {
+            let _patience = pulse::allow(self.loaded.config.backup.stall_timeout);
+            backup::run(self.cx, self.loaded.clone(), lock, &[]).await
+        };
+        let at = now.wall.format("%Y-%m-%d %H:%M:%S UTC");
+        match result {
+            Ok(report) => {
+                self.is_down = report.exit_code == Exit::StillStopped.code();
+                self.tell(format!("Last backup: {at}{}", outcome(&report)));
+            }
+            Err(error) => {
+                self.failed(&error);
+                self.tell(format!("Last backup: {at}, failed: {error}"));
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &anyhow::Error) {
+        self.is_down = exit_of(error) == Exit::StillStopped;
+        self.cx.ui.error(&render(error));
+    }
+
+    fn tell(&mut self, status: String) {
+        notify::status(&status);
+        self.status = status;
+    }
+
+    /// Only where it matters: under systemd.
+    fn warn_of_old_units(&self) {
+        if !notify::is_heard() {
+            return;
+        }
+        let units = units::of(self.cx, &self.loaded).unwrap_or_default();
+        for path in install::stale(&units) {
+            self.cx.ui.warn(format!(
+                "`{}` is older than the configuration: run `kopi-docka write-units`",
+                path.display()
+            ));
+        }
+    }
+}
+
+fn outcome(report: &RunReport) -> String {
+    let good = report.units.iter().filter(|unit| unit.is_good()).count();
+    if report.exit_code == 0 {
+        return String::new();
+    }
+    format!(
+        ", {good} of {} units saved well (exit code {}); see `kopi-docka history --failed`",
+        report.units.len(),
+        report.exit_code
+    )
+}

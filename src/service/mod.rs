@@ -1,0 +1,13 @@
+//! Unattended: the units that systemd runs us by, and the daemon.
+//!
+//! Reading order: [`units`] (rendered from the configuration) → [`install`] (put in place, compared with what is) → [`daemon`] →
+//! [`schedule`] (when a backup is due) → [`notify`] (what systemd is told) → [`watchdog`] → [`inhibit`].
+//! Nothing in here does a backup in another way than a shell does.
+
+pub mod daemon;
+pub mod inhibit;
+pub mod install;
+pub mod notify;
+mod schedule;
+pub mod units;
+mod watchdog;

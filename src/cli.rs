@@ -74,7 +74,7 @@ pub enum ColorChoice {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Go from nothing to the first backup: programs, configuration, repository, a look at what will be saved
+    /// Go from nothing to the first backup: programs, configuration, repository, a look at what will be saved, the timer
     ///
     /// Asks, does one step after the other, and says what is done already: run again, it goes on where it was ended.
     Setup(commands::setup::Args),

@@ -15,7 +15,7 @@ use crate::tool::{self, Spec};
 
 const RELOAD_DEADLINE: Duration = Duration::from_secs(90);
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// Write them into this folder and do nothing else, for packagers [default: /etc/systemd/system]
     #[arg(long, value_name = "DIR")]

@@ -1,7 +1,7 @@
 //! From nothing to the first backup: what `setup` does step by step, and `new-config` alone.
 //!
 //! Reading order: [`configuration`] (the wizard) → [`password`] (made, typed, or kept) → [`import`] (from an old file) →
-//! [`write`] (checked by the loader itself, then put in place) → [`steps`] (all of `setup`).
+//! [`write`] (checked by the loader itself, then put in place) → [`steps`] (all of `setup`) → [`timer`].
 //!
 //! Until everything is answered nothing is written, so that whatever ends a question leaves nothing behind.
 
@@ -9,6 +9,7 @@ mod configuration;
 mod import;
 mod password;
 mod steps;
+mod timer;
 mod write;
 
 pub use configuration::new_configuration;

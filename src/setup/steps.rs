@@ -1,6 +1,7 @@
 //! All of `setup`, in order. Each step first looks whether it is done, so that a second run goes on where the first one ended.
 
 use super::configuration::new_configuration;
+use super::timer;
 use super::write::Written;
 use crate::commands::dry_run;
 use crate::context::Context;
@@ -56,7 +57,10 @@ async fn steps(
         repository(cx).await?;
     }
     heading(cx, "What a backup will save");
-    dry_run::show(cx, &[]).await
+    let code = dry_run::show(cx, &[]).await?;
+    heading(cx, "Every night");
+    timer::offer(cx).await?;
+    Ok(code)
 }
 
 fn heading(cx: &Context, what: &str) {

@@ -1,6 +1,6 @@
 //! The wizard that writes a configuration.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -100,7 +100,7 @@ impl Before {
     }
 }
 
-fn no_terminal(path: &std::path::Path) -> anyhow::Error {
+fn no_terminal(path: &Path) -> anyhow::Error {
     let path = path.display().to_string();
     let quoted = shell_words::quote(&path);
     let example = json!({"kopia": {"kopia_params": "filesystem --path /backup/kopia-repository", "password": "…"}});
@@ -110,11 +110,4 @@ fn no_terminal(path: &std::path::Path) -> anyhow::Error {
              `install -m 600 /dev/null {quoted}`, then {example} in it"
         ))
         .into()
-}
-
-/// For messages.
-pub fn kept(copy: Option<&PathBuf>) -> String {
-    copy.map_or_else(String::new, |copy| {
-        format!("; what was there is kept as {}", copy.display())
-    })
 }

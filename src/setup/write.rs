@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::credentials;
 use crate::error::Result;
 use crate::private_file;
+use crate::ui::text::printable;
 
 /// What a new configuration takes the place of.
 pub struct Replaced {
@@ -65,7 +66,9 @@ pub fn write(
 impl Written {
     /// Everything but the password.
     pub fn tell(&self, cx: &Context) {
-        let kept = super::configuration::kept(self.copy.as_ref());
+        let kept = self.copy.as_ref().map_or_else(String::new, |copy| {
+            format!("; what was there is kept as {}", copy.display())
+        });
         cx.ui.say(format!(
             "Written: {} (readable for root alone){kept}",
             self.path.display()
@@ -80,7 +83,7 @@ impl Written {
         for left_out in &self.left_out {
             cx.ui.say(format!(
                 "Not carried over: `{}`: {}",
-                crate::ui::text::printable(&left_out.key),
+                printable(&left_out.key),
                 left_out.reason
             ));
         }

@@ -22,6 +22,7 @@ export DOCKER_CONFIG="$cache/docker"
 tools=(
   dockerd:docker.io docker:docker.io iptables:iptables tar:tar getfattr:attr setfacl:acl setcap:libcap2-bin jq:jq
   debootstrap:debootstrap ps:procps ip:iproute2 unshare:util-linux tmux:tmux openssl:openssl make:make cc:gcc
+  sshd:openssh-server ssh-keygen:openssh-client setpriv:util-linux
 )
 
 missing_packages() {

@@ -6,6 +6,7 @@
 //! - [`World::stack`]: containers like those of a compose project, without the plugin's start-up time.
 //! - [`World::watch`]: what Docker did meanwhile, to the nanosecond.
 //! - [`World::stand_in`], [`World::hold`]: a program that does something else than the real one, a run that waits at a step.
+//! - [`Sshd`]: a real storage server of a test's own, to be frozen and killed.
 //! - [`writer`]: a service whose data shows whether it was copied cold.
 //! - [`schema`]: holds what `--json` prints to its description.
 //! - [`torture`]: a tree with everything that a copy can lose; [`oracle`]: finds what it lost.
@@ -32,7 +33,9 @@ mod events;
 mod held;
 mod poll;
 mod run;
+mod server;
 mod service;
+mod sshd;
 mod stack;
 mod stand_in;
 mod terminal;
@@ -51,7 +54,9 @@ pub use oracle::Manifest;
 pub use poll::until;
 pub use run::{Done, Run, Running};
 pub use rustix::process::Signal;
+pub use server::{Folder, Server, free_port};
 pub use service::{Service, Volume};
+pub use sshd::{Sshd, make_key};
 pub use stack::{Stack, StackBuilder};
 pub use stand_in::Process;
 pub use terminal::Terminal;

@@ -72,6 +72,16 @@ impl Run {
         self
     }
 
+    /// Run by `words`, as in `nice -n 5 PROGRAM ARGS…`.
+    pub fn under<A: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = A>) -> Self {
+        let mut words = words.into_iter().map(|word| word.as_ref().to_owned());
+        if let Some(first) = words.next() {
+            let program = std::mem::replace(&mut self.program, first);
+            self.args.splice(0..0, words.chain([program]));
+        }
+        self
+    }
+
     /// The environment is what was set here and nothing else. The last of two with one name wins.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.envs

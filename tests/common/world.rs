@@ -165,6 +165,14 @@ impl World {
         );
     }
 
+    /// As [`World::kd`], on a host that is called `name`.
+    #[track_caller]
+    pub fn kd_on(&self, name: &str, args: &[&str]) -> Run {
+        let script = "hostname \"$1\" && shift && exec \"$@\"";
+        self.kd(args)
+            .under(["unshare", "--uts", "sh", "-c", script, "sh", name])
+    }
+
     /// `kopia` with this world's connection, as the program uses it.
     pub fn kopia(&self, args: &[&str]) -> Run {
         let config = self.read_config();

@@ -3,7 +3,7 @@
 //! Reading order: [`client`] (how every call is made) → [`repository`] (status, create, connect) →
 //! [`identity`] (which repository it must be) → [`policy`] → [`stream`] (snapshots from stdin) →
 //! [`manifest`] (snapshots as Kopia lists them) → [`delete`] → [`tree`] (what is in one) → [`fresh`] (read from the storage itself) →
-//! [`maintenance`] → [`size`] → [`password`] →
+//! [`maintenance`] → [`size`] → [`password`] → [`probe`] (whether a storage answers at all) →
 //! [`failure`] (what its words mean).
 //!
 //! Never here: what a unit or a restore point is.
@@ -17,6 +17,7 @@ mod maintenance;
 mod manifest;
 mod password;
 mod policy;
+mod probe;
 mod repository;
 mod size;
 mod snapshot;
@@ -30,6 +31,7 @@ pub use identity::Identity;
 pub use maintenance::{Maintenance, Mode};
 pub use manifest::Manifest;
 pub use password::Opens;
+pub use probe::Probed;
 pub use repository::{Initialized, Status, USER};
 pub use size::Size;
 pub use snapshot::{Accepted, NewSnapshot};

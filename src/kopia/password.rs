@@ -32,7 +32,7 @@ impl Kopia {
 
     /// Asks the storage itself: a connection of its own, past every cache.
     pub async fn opens(&self) -> Result<Opens> {
-        let (_temporary, connected) = self.attach("connect").await?;
+        let (_temporary, connected) = self.attach("connect", &[]).await?;
         let stderr = &connected.ended.stderr;
         if connected.ended.status.success() {
             Ok(Opens::Yes)

@@ -147,7 +147,7 @@ impl Kopia {
             .ok()
             .map(|status| status.unique_id);
         let location = self.location();
-        let (temporary, connected) = self.attach("connect").await?;
+        let (temporary, connected) = self.attach("connect", &[]).await?;
         let (temporary, created) = if connected.ended.status.success() {
             (temporary, false)
         } else {
@@ -160,7 +160,7 @@ impl Kopia {
             if !accept_new {
                 identity.allow_creation(&location)?;
             }
-            let (temporary, created) = self.attach("create").await?;
+            let (temporary, created) = self.attach("create", &[]).await?;
             if !created.ended.status.success() {
                 return Err(failure::of(&created.ended));
             }
@@ -188,10 +188,11 @@ impl Kopia {
         Ok((what, status))
     }
 
-    /// `kopia repository <verb>` into a profile and a cache of its own.
+    /// `kopia repository <verb>` into a profile and a cache of its own, `also` with these flags.
     pub(super) async fn attach(
         &self,
         verb: &str,
+        also: &[String],
     ) -> Result<(super::snapshot::TemporaryProfile, Finished)> {
         let temporary = self.temporary_profile()?;
         let metadata_cache = (self.settings.cache_size_mb / 5).max(50);
@@ -199,6 +200,7 @@ impl Kopia {
             .command_on(&temporary.profile(), &temporary.cache())
             .args(["repository", verb])
             .args(&self.settings.storage_args)
+            .args(also)
             .arg(format!(
                 "--content-cache-size-mb={}",
                 self.settings.cache_size_mb

@@ -8,7 +8,7 @@ use dialoguer::{Confirm, Input, MultiSelect, Password, Select};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::config::Secret;
-use crate::error::{Exit, Failure, Result};
+use crate::error::{self, Exit, Failure, Result};
 use crate::shutdown::Shutdown;
 
 const ENDED: &str = "a signal ended the question: nothing was touched";
@@ -23,6 +23,14 @@ const ROWS: usize = 15;
 /// Whether somebody can answer.
 pub fn is_possible() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Whether `error` is that somebody ended a question: then nothing more is to be asked.
+pub fn is_end(error: &anyhow::Error) -> bool {
+    matches!(
+        error::exit_of(error),
+        Exit::Declined | Exit::Interrupted | Exit::Terminated
+    )
 }
 
 /// A yes, without a default. `flag` is what answers it beforehand.
@@ -148,11 +156,11 @@ pub async fn known_secret(
     let typed = answer(shutdown, move || {
         Password::new()
             .with_prompt(question)
-            .validate_with(|text: &String| check(text.trim()))
+            .validate_with(|text: &String| check(text))
             .interact()
             .map(Some)
     });
-    Ok(Secret::new(typed.await?.trim()))
+    Ok(Secret::new(typed.await?))
 }
 
 /// A secret that `check` has no objection to, typed twice and never shown.

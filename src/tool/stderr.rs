@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::ChildStderr;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -80,32 +80,76 @@ impl Stderr {
     }
 }
 
-async fn read(mut stderr: ChildStderr, sender: watch::Sender<Said>) {
+async fn read(mut stderr: impl AsyncRead + Unpin, sender: watch::Sender<Said>) {
     let mut buffer = [0; 4096];
     let mut line = Vec::new();
     let mut is_progress = false;
+    // Before a line feed a carriage return is part of the line's end, as ssh writes it on every line.
+    let mut has_returned = false;
     while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
         for &byte in buffer.iter().take(count) {
             match byte {
-                b'\n' | b'\r' => {
-                    let ends_progress = byte == b'\r';
-                    if !line.is_empty() {
-                        sender.send_modify(|said| said.push(&line, is_progress || ends_progress));
-                    }
-                    is_progress = ends_progress;
+                b'\r' => has_returned = true,
+                b'\n' => {
+                    sender.send_modify(|said| said.push(&line, is_progress));
                     line.clear();
+                    (is_progress, has_returned) = (false, false);
                 }
-                _ if line.len() < KEPT_LINE_BYTES => line.push(byte),
-                _ => {}
+                _ => {
+                    if has_returned {
+                        sender.send_modify(|said| said.push(&line, true));
+                        line.clear();
+                        (is_progress, has_returned) = (true, false);
+                    }
+                    if line.len() < KEPT_LINE_BYTES {
+                        line.push(byte);
+                    }
+                }
             }
         }
         // Kopia's progress lines begin with a carriage return and end with nothing.
-        if is_progress && !line.is_empty() {
+        if (is_progress || has_returned) && !line.is_empty() {
             sender.send_modify(|said| said.push(&line, true));
         }
     }
     sender.send_modify(|said| {
-        said.push(&line, is_progress);
+        said.push(&line, is_progress || has_returned);
         said.is_closed = true;
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn said(text: &str) -> (String, String) {
+        let (sender, said) = watch::channel(Said::default());
+        read(text.as_bytes(), sender).await;
+        let said = said.borrow();
+        (said.text(), said.progress.clone())
+    }
+
+    #[tokio::test]
+    async fn a_line_that_ssh_ends_is_no_progress() {
+        let (text, progress) = said("Permission denied\r\nConnection closed\n").await;
+        assert_eq!(text, "Permission denied\nConnection closed");
+        assert_eq!(progress, "");
+    }
+
+    #[tokio::test]
+    async fn progress_comes_after_or_before_a_carriage_return() {
+        for (bytes, progress) in [
+            ("\r 1 % \r 2 %", "2 %"),
+            ("1 %\r2 %\r", "2 %"),
+            ("\r 1 %\r 2 %\r\n", "2 %"),
+        ] {
+            let (text, found) = said(&format!("first\n{bytes}")).await;
+            assert_eq!(
+                (text.as_str(), found.as_str()),
+                ("first", progress),
+                "{bytes:?}"
+            );
+        }
+        assert_eq!(said("\r 1 %\nlast").await.0, "last");
+    }
 }

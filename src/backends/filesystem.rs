@@ -34,7 +34,7 @@ pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
         )
         .await?;
         let folder = Path::new(&path);
-        if let Ok(disk) = statvfs(&existing(folder)) {
+        if let Ok(disk) = statvfs(existing(folder)) {
             let free = text::bytes(disk.f_bavail.saturating_mul(disk.f_frsize));
             cx.ui.say(format!("Free there: {free}"));
         }

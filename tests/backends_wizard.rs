@@ -212,8 +212,8 @@ fn the_operators_own_login_installs_the_key() {
     });
     // The operator's login is a key that an agent holds.
     let agent = folder.path("agent");
-    let mut held = std::process::Command::new("ssh-agent")
-        .args(["-D", "-a"])
+    let mut held = std::process::Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "ssh-agent", "-D", "-a"])
         .arg(&agent)
         .stdout(std::process::Stdio::null())
         .spawn()

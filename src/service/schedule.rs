@@ -122,7 +122,7 @@ mod tests {
             state: world.path().join("state"),
             runtime: world.path().join("run"),
             home: world.path().to_owned(),
-                credentials: PathBuf::new(),
+            credentials: PathBuf::new(),
         };
         let record = Record::of(&paths);
         let reported = DateTime::from_timestamp(999_000, 0);

@@ -417,7 +417,7 @@ fn kopia_that(world: &World, filter: &str) -> std::ffi::OsString {
 fn a_stream_that_ends_early_or_stalls_changes_nothing() {
     let changed = Changed::new();
     let (world, stack) = (&changed.world, &changed.stack);
-    world.config(|config| config["backup"]["stall_timeout"] = 2.into());
+    world.config(|config| config["backup"]["stall_timeout"] = 4.into());
     let watch = world.watch();
     for (filter, expected) in [
         // Cut where tar finds a proper end: kopia's exit status is 0, only the length tells.
@@ -426,7 +426,7 @@ fn a_stream_that_ends_early_or_stalls_changes_nothing() {
         ("; kill -9 $$", "signal 9"),
         ("; exit 1", "status 1"),
         ("; head -c 10240 /dev/zero", ""),
-        ("| (head -c 700; exec sleep 600)", "no byte came for 2 s"),
+        ("| (head -c 700; exec sleep 600)", "no byte came for 4 s"),
     ] {
         let done = restore_latest(world, stack, &[])
             .env("PATH", kopia_that(world, filter))

@@ -6,7 +6,7 @@ use super::key_path::KeyPath;
 use super::params;
 use super::password::is_placeholder;
 use super::problem::{failure, mismatch, syntax};
-use super::schema::Config;
+use super::schema::{Backup, Config};
 use super::unknown::{self, Unknown};
 use super::{layout, version};
 use crate::error::Failure;
@@ -65,6 +65,7 @@ impl Document {
 
         let mut warnings: Vec<String> = old.into_iter().collect();
         warnings.extend(self.unknown.iter().map(Unknown::warning));
+        warnings.extend(without_effect(&config));
         if both_passwords {
             warnings.push("`kopia.password` is ignored: `kopia.password_file` is set".to_owned());
         }
@@ -105,6 +106,19 @@ impl Document {
             }
         }
     }
+}
+
+/// Whoever set one of these expects bundles on the day they are needed.
+fn without_effect(config: &Config) -> Option<String> {
+    let default = Backup::default();
+    let backup = &config.backup;
+    let is_set = backup.update_recovery_bundle != default.update_recovery_bundle
+        || backup.recovery_bundle_retention != default.recovery_bundle_retention;
+    is_set.then(|| {
+        "`backup.update_recovery_bundle` and `backup.recovery_bundle_retention` have no effect yet: this version makes no \
+         recovery bundles, so keep the repository's password and its storage credentials somewhere else"
+            .to_owned()
+    })
 }
 
 /// Checks that need final paths.

@@ -59,3 +59,26 @@ leave_engine() {
     "$bed/engine.sh" stop "$(dirname "$namespace")" || true
   done || true
 }
+
+# make_archive FILE WHAT SUITE PACKAGES    A Debian with PACKAGES (a,b,c) in it, as the script's own `finish ROOT` leaves it, in a tar
+#                                          file that is there whole or not at all. Takes a minute or two.
+make_archive() {
+  local archive=$1 what=$2 suite=$3 packages=$4 root mirror=${KOPI_DOCKA_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+  need_root "making the image of $what"
+  command -v debootstrap >/dev/null || die "there is no debootstrap" "run 'make setup'"
+  mkdir -p "$cache"
+  root=$(mktemp -d)
+  # shellcheck disable=SC2064 # this folder, not what the name means later
+  trap "rm -rf --one-file-system '$root'" EXIT
+  chmod 755 "$root"
+  say "installing $what into an image once (a minute or two)"
+  debootstrap --variant=minbase --include="$packages" "$suite" "$root" "$mirror" >"$cache/debootstrap.log" 2>&1 || {
+    tail -n 20 "$cache/debootstrap.log" >&2
+    die "$what could not be installed from $mirror"
+  }
+  finish "$root"
+  tar --create --numeric-owner --one-file-system --directory="$root" --file="$archive.$$" .
+  mv "$archive.$$" "$archive"
+  rm -rf --one-file-system "$root"
+  trap - EXIT
+}

@@ -9,20 +9,9 @@ set -euo pipefail
 docker=(docker -H "unix://$1")
 image=kopi-docka-test-postgres:1
 archive=$cache/postgres-15.tar
-mirror=${KOPI_DOCKA_DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
-make_archive() {
-  need_root "making the image of PostgreSQL"
-  command -v debootstrap >/dev/null || die "there is no debootstrap" "run 'make setup'"
-  local root
-  root=$(mktemp -d)
-  # shellcheck disable=SC2064 # this folder, not what the name means later
-  trap "rm -rf '$root'" EXIT
-  say "installing PostgreSQL into an image once (a minute or two)"
-  debootstrap --variant=minbase --include=postgresql-15 bookworm "$root" "$mirror" >"$cache/debootstrap.log" 2>&1 || {
-    tail -n 20 "$cache/debootstrap.log" >&2
-    die "PostgreSQL could not be installed from $mirror"
-  }
+finish() {
+  local root=$1
   # Just-in-time compilation is left out, and with it most of the size.
   rm -rf "$root"/usr/lib/postgresql/15/lib/{llvmjit*,bitcode} "$root"/usr/lib/*/libLLVM* \
     "$root"/usr/share/{doc,man,locale,info} "$root"/var/cache/apt "$root"/var/lib/apt/lists "$root"/var/lib/postgresql/15
@@ -38,12 +27,10 @@ chmod 700 "$PGDATA"
 exec setpriv --reuid postgres --regid postgres --init-groups "$bin/postgres" -D "$PGDATA" -c listen_addresses=
 X
   chmod 755 "$root/serve"
-  tar --create --numeric-owner --one-file-system --directory="$root" --file="$archive.$$" .
-  mv "$archive.$$" "$archive"
 }
 
 "${docker[@]}" image inspect "$image" >/dev/null 2>&1 && exit 0
-[ -s "$archive" ] || make_archive
+[ -s "$archive" ] || make_archive "$archive" PostgreSQL bookworm postgresql-15
 "${docker[@]}" import --change 'CMD ["/serve"]' \
   --change 'ENV PGDATA=/var/lib/postgresql/data' --change 'ENV PATH=/usr/lib/postgresql/15/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
   "$archive" "$image" >/dev/null

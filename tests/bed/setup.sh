@@ -162,5 +162,6 @@ mkdir -p "$cache"
 install_packages
 install_compose
 install_kopia
+"$bed/systemd.sh"
 write_env
 say "ready: $(docker --version), Compose $(compose_version), kopia $(kopia --version | cut -d' ' -f1). To use it by hand: . $cache/env"

@@ -95,14 +95,20 @@ impl Bed {
             "no Docker engine answers at {}: start one with `tests/bed/engine.sh start DIR` and set {SOCKET}=DIR/docker.sock",
             bed.socket.display()
         );
-        if bed.docker(&["image", "inspect", IMAGE]).run().code != Some(0) {
+        bed.require_image();
+        bed
+    }
+
+    /// Makes [`IMAGE`] unless it is there.
+    #[track_caller]
+    pub(super) fn require_image(&self) {
+        if self.docker(&["image", "inspect", IMAGE]).run().code != Some(0) {
             script("image.sh")
-                .arg(&bed.socket)
+                .arg(&self.socket)
                 .stdout_any()
                 .stderr_any()
                 .ok();
         }
-        bed
     }
 
     /// `docker` for this engine.
@@ -220,7 +226,7 @@ impl Drop for OwnEngine {
     }
 }
 
-fn script(name: &str) -> Run {
+pub(super) fn script(name: &str) -> Run {
     let dir = std::env::var_os(SCRIPTS).map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bed"),
         PathBuf::from,
@@ -241,5 +247,11 @@ pub fn path() -> std::ffi::OsString {
 }
 
 fn is_on_path(program: &str) -> bool {
-    std::env::split_paths(&path()).any(|dir| dir.join(program).is_file())
+    find(program).is_some()
+}
+
+pub(super) fn find(program: &str) -> Option<PathBuf> {
+    std::env::split_paths(&path())
+        .map(|dir| dir.join(program))
+        .find(|candidate| candidate.is_file())
 }

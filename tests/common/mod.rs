@@ -5,6 +5,7 @@
 //! - [`World::kd`], [`World::kopia`], [`World::docker`]: run a program; **every stream that isn't mentioned must be empty**.
 //! - [`World::stack`]: containers like those of a compose project, without the plugin's start-up time.
 //! - [`World::watch`]: what Docker did meanwhile, to the nanosecond.
+//! - [`Machine`]: a Debian of a test's own, with systemd and an engine in it.
 //! - [`World::stand_in`], [`World::hold`]: a program that does something else than the real one, a run that waits at a step.
 //! - [`Sshd`]: a real storage server of a test's own, to be frozen and killed.
 //! - [`writer`]: a service whose data shows whether it was copied cold.
@@ -38,6 +39,7 @@ mod service;
 mod sshd;
 mod stack;
 mod stand_in;
+mod systemd;
 mod terminal;
 mod world;
 
@@ -59,5 +61,6 @@ pub use service::{Service, Volume};
 pub use sshd::{Sshd, make_key};
 pub use stack::{Stack, StackBuilder};
 pub use stand_in::Process;
+pub use systemd::Machine;
 pub use terminal::Terminal;
 pub use world::{PASSWORD, World};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::bed::path;
+use super::bed::{find, path};
 use super::poll;
 use super::run::Run;
 use super::world::World;
@@ -18,10 +18,7 @@ impl World {
     /// same program replaces the first.
     #[track_caller]
     pub fn stand_in(&self, program: &str, script: &str) -> OsString {
-        let real = std::env::split_paths(&path())
-            .map(|dir| dir.join(program))
-            .find(|candidate| candidate.is_file());
-        let real = real.unwrap_or_else(|| panic!("there is no `{program}` on PATH"));
+        let real = find(program).unwrap_or_else(|| panic!("there is no `{program}` on PATH"));
         let dir = self.dir("bin");
         // Not by this process: a test that forks meanwhile would hold it open for writing, and nobody could execute it.
         Run::new("sh")

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::spool::{KopiaLeft, Spool};
-use crate::error::{Exit, Failure, Result};
+use crate::error::{Failure, Result};
 use crate::kopia::{Accepted, Kopia, NewSnapshot, Progress, Stream};
 use crate::pulse;
 use crate::shutdown::Shutdown;
@@ -95,7 +95,9 @@ impl Store {
             size = &mut is_read => size.map_err(|_| NotRead.into()),
             error = stream.ended_early() => return Err(error),
             error = &mut broken => Err(error),
-            () = self.stalled(spool, &progress) => Err(self.stuck()),
+            () = self.stalled(spool, &progress) => {
+                return Err(stream.give_up(self.stall.as_secs()).await);
+            }
         };
         let size = match size {
             Ok(size) => size,
@@ -136,18 +138,6 @@ impl Store {
                 return;
             }
         }
-    }
-
-    fn stuck(&self) -> anyhow::Error {
-        Failure::new(
-            Exit::Storage,
-            format!(
-                "kopia took nothing for {} s and was killed",
-                self.stall.as_secs()
-            ),
-        )
-        .hint("check that the storage answers; `backup.stall_timeout` says how long to wait")
-        .into()
     }
 
     fn interrupted(&self) -> anyhow::Error {

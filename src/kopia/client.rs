@@ -136,7 +136,13 @@ impl Kopia {
 
     /// Runs a command that only asks; an exit status other than 0 is a classified error.
     pub(super) async fn ask(&self, spec: Spec) -> Result<Finished> {
-        let finished = tool::run(spec, ASK_DEADLINE).await?;
+        self.ask_within(spec, ASK_DEADLINE).await
+    }
+
+    pub(super) async fn ask_within(&self, spec: Spec, deadline: Duration) -> Result<Finished> {
+        let finished = tool::run(spec, deadline)
+            .await
+            .map_err(failure::unanswered)?;
         if finished.ended.status.success() {
             Ok(finished)
         } else {

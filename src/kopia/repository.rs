@@ -17,8 +17,9 @@ use crate::tool::{self, Finished, Spec};
 /// The user part of every identity of ours.
 pub const USER: &str = "kopi-docka";
 
-/// Connecting and creating derive keys and talk to storage that may retry for a while.
-pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
+/// For the first words with the storage. Kopia itself waits 134 s for an SFTP server whose packets are swallowed, and for ever for one
+/// that is frozen; a Google client tries without an end.
+pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(45);
 
 /// What `kopia repository status --json` tells; secrets in `storage` are masked by Kopia.
 #[derive(Clone, Debug, Deserialize)]
@@ -110,11 +111,8 @@ impl Kopia {
 
     pub async fn status(&self) -> Result<Status> {
         self.check_connected()?;
-        parse_json(
-            &self
-                .ask(self.command().args(["repository", "status", "--json"]))
-                .await?,
-        )
+        let spec = self.command().args(["repository", "status", "--json"]);
+        parse_json(&self.ask_within(spec, CONNECT_DEADLINE).await?)
     }
 
     /// [`Kopia::status`], and the repository is the one that the configuration and `identity` mean.
@@ -141,13 +139,11 @@ impl Kopia {
         identity: &Identity,
         accept_new: bool,
     ) -> Result<(Initialized, Status)> {
-        let was_connected_to = self
-            .open(identity)
-            .await
-            .ok()
-            .map(|status| status.unique_id);
         let location = self.location();
-        let (temporary, connected) = self.attach("connect", &[]).await?;
+        // At once: one that does not answer is waited for only once.
+        let (open, attached) = tokio::join!(self.open(identity), self.attach("connect", &[]));
+        let was_connected_to = open.ok().map(|status| status.unique_id);
+        let (temporary, connected) = attached?;
         let (temporary, created) = if connected.ended.status.success() {
             (temporary, false)
         } else {
@@ -214,7 +210,9 @@ impl Kopia {
         if verb == "create" {
             spec = self.format_flags(spec);
         }
-        let finished = tool::run(spec, CONNECT_DEADLINE).await?;
+        let finished = tool::run(spec, CONNECT_DEADLINE)
+            .await
+            .map_err(failure::unanswered)?;
         Ok((temporary, finished))
     }
 

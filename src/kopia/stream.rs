@@ -104,6 +104,18 @@ impl Stream {
         judged.unwrap_or_else(|| failure::of(&ended))
     }
 
+    /// Kills one that has taken nothing for `seconds`; what it has said until then may tell why.
+    pub async fn give_up(&mut self, seconds: u64) -> anyhow::Error {
+        self.child.kill();
+        match self.child.wait().await {
+            Ok(ended) => {
+                let what = format!("kopia took nothing for {seconds} s and was killed");
+                failure::stuck(what, &ended)
+            }
+            Err(error) => error,
+        }
+    }
+
     /// SIGKILL, and gone when this returns: closing the sink afterwards commits nothing.
     pub async fn kill(&mut self) {
         self.child.kill();

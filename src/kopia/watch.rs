@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::error::{Exit, Failure, Result};
+use super::failure;
+use crate::error::Result;
 use crate::pulse;
 use crate::tool::{Child, Ended, Said};
 
@@ -89,16 +90,9 @@ async fn until_no_sign<T: PartialEq>(
         } else if since.elapsed() >= stall_timeout {
             child.kill();
             let ended = child.wait().await?;
-            return Err(Failure::new(
-                Exit::Storage,
-                format!(
-                    "kopia gave no sign of life for {} s and was killed",
-                    stall_timeout.as_secs()
-                ),
-            )
-            .hint("check that the storage answers; `backup.stall_timeout` says how long to wait")
-            .caused_by(anyhow::anyhow!("{}: {}", ended.describe(), ended.stderr))
-            .into());
+            let seconds = stall_timeout.as_secs();
+            let what = format!("kopia gave no sign of life for {seconds} s and was killed");
+            return Err(failure::stuck(what, &ended));
         }
     }
 }

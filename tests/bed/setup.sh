@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # setup.sh    Gets everything that the tests and the demo need on a Debian machine with a Rust toolchain: a Docker engine, Docker
-#             Compose v2, Kopia and a few small tools. Installs only what is missing; when nothing is, it touches no network
+#             Compose v2, Kopia, storage servers (servers.sh) and a few small tools. Installs only what is missing; when nothing is, it touches no network
 #             and is done in a moment. Starts no service: the tests bring up an engine of their own (engine.sh).
 #             Writes $cache/env, which the other scripts source.
 set -euo pipefail
@@ -22,7 +22,7 @@ export DOCKER_CONFIG="$cache/docker"
 tools=(
   dockerd:docker.io docker:docker.io iptables:iptables tar:tar getfattr:attr setfacl:acl setcap:libcap2-bin jq:jq
   debootstrap:debootstrap ps:procps ip:iproute2 unshare:util-linux tmux:tmux openssl:openssl make:make cc:gcc
-  sshd:openssh-server ssh-keygen:openssh-client setpriv:util-linux
+  sshd:openssh-server ssh-keygen:openssh-client setpriv:util-linux node:nodejs npm:npm
 )
 
 missing_packages() {
@@ -163,5 +163,6 @@ install_packages
 install_compose
 install_kopia
 "$bed/systemd.sh"
+"$bed/servers.sh"
 write_env
 say "ready: $(docker --version), Compose $(compose_version), kopia $(kopia --version | cut -d' ' -f1). To use it by hand: . $cache/env"

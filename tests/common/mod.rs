@@ -7,7 +7,7 @@
 //! - [`World::watch`]: what Docker did meanwhile, to the nanosecond.
 //! - [`Machine`]: a Debian of a test's own, with systemd and an engine in it.
 //! - [`World::stand_in`], [`World::hold`]: a program that does something else than the real one, a run that waits at a step.
-//! - [`Sshd`]: a real storage server of a test's own, to be frozen and killed.
+//! - [`Sshd`], [`S3`], [`Azure`], [`Gcs`]: a real storage server of a test's own, to be frozen and killed.
 //! - [`writer`]: a service whose data shows whether it was copied cold.
 //! - [`schema`]: holds what `--json` prints to its description.
 //! - [`torture`]: a tree with everything that a copy can lose; [`oracle`]: finds what it lost.
@@ -28,9 +28,12 @@
     clippy::print_stderr
 )]
 
+pub mod azure;
 mod bed;
+mod ca;
 mod disk;
 mod events;
+mod gcs;
 mod held;
 mod poll;
 mod run;
@@ -44,19 +47,23 @@ mod terminal;
 mod world;
 
 pub mod oracle;
+pub mod s3;
 pub mod schema;
 pub mod torture;
 pub mod writer;
 
+pub use azure::Azure;
 pub use bed::{Bed, IMAGE, OwnEngine, path};
 pub use disk::{mount, mount_ext4, unmount};
 pub use events::{Event, Events, Watch};
+pub use gcs::Gcs;
 pub use held::Held;
 pub use oracle::Manifest;
 pub use poll::until;
 pub use run::{Done, Run, Running};
 pub use rustix::process::Signal;
-pub use server::{Folder, Server, free_port};
+pub use s3::S3;
+pub use server::{Folder, Server, enlarge, free_port};
 pub use service::{Service, Volume};
 pub use sshd::{Sshd, make_key};
 pub use stack::{Stack, StackBuilder};

@@ -36,16 +36,12 @@ impl Folder {
 
     /// A file system of its own that is soon full, mounted at `name`.
     pub fn mount_small(&self, name: &str, mebibytes: u32) -> PathBuf {
-        let path = self.path(name);
-        fs::create_dir_all(&path).unwrap();
-        Run::new("mount")
-            .args(["-t", "tmpfs", "-o"])
-            .arg(format!("size={mebibytes}m"))
-            .arg("tmpfs")
-            .arg(&path)
-            .env("PATH", super::bed::path())
-            .ok();
-        path
+        let point = self.path(name);
+        fs::create_dir_all(&point).unwrap();
+        let size = format!("size={mebibytes}m");
+        let mount = Run::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]);
+        mount.arg(&point).env("PATH", path()).ok();
+        point
     }
 
     fn unmount_all(&self) {
@@ -69,6 +65,13 @@ impl Drop for Folder {
     }
 }
 
+/// Gives a file system of [`Folder::mount_small`] more room.
+pub fn enlarge(point: &Path, mebibytes: u32) {
+    let size = format!("remount,size={mebibytes}m");
+    let mount = Run::new("mount").args(["-o", &size]).arg(point);
+    mount.env("PATH", path()).ok();
+}
+
 /// A process with its children. It ends with the thread that started it, should that be killed.
 pub struct Server {
     child: Child,
@@ -77,24 +80,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `program` with what `arguments` says for a port, and waits until it takes connections there. Another port is
-    /// tried when somebody was faster to take this one.
+    /// Starts `name` with what `arguments` says for a port, and waits until it takes connections there. Without `port` it gets
+    /// a free one, and another one when somebody was faster to take it.
     #[track_caller]
-    pub fn start(program: &Path, log: PathBuf, arguments: impl Fn(u16) -> Vec<String>) -> Self {
-        let ports = std::iter::repeat_with(free_port).take(3);
-        Self::start_at(program, log, ports, arguments)
-    }
-
-    /// As [`Server::start`], at the first of `ports` that it gets.
-    #[track_caller]
-    pub fn start_at(
-        program: &Path,
-        log: PathBuf,
-        ports: impl IntoIterator<Item = u16>,
+    pub fn start(
+        name: &str,
+        folder: &Folder,
+        port: Option<u16>,
         arguments: impl Fn(u16) -> Vec<String>,
     ) -> Self {
-        for port in ports {
-            let mut server = Self::spawn(program, &log, port, &arguments(port));
+        let (program, log) = (program(name), folder.path("log"));
+        for _ in 0..3 {
+            let port = port.unwrap_or_else(free_port);
+            let mut server = Self::spawn(&program, &log, port, &arguments(port));
             if server.answers() {
                 return server;
             }
@@ -175,9 +173,8 @@ pub fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// A program of the test bed.
 #[track_caller]
-pub fn program(name: &str) -> PathBuf {
+fn program(name: &str) -> PathBuf {
     let found = std::env::split_paths(&path())
         .map(|dir| dir.join(name))
         .find(|candidate| candidate.is_file());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::bed::path;
 use super::run::Run;
-use super::server::{Folder, Server, program};
+use super::server::{Folder, Server};
 
 const TYPES: [&str; 3] = ["ed25519", "ecdsa", "rsa"];
 
@@ -95,11 +95,7 @@ impl Sshd {
 
 #[track_caller]
 fn serve(folder: &Folder, port: Option<u16>) -> Server {
-    let arguments = |port| arguments(folder, port);
-    match port {
-        None => Server::start(&program("sshd"), folder.path("log"), arguments),
-        Some(port) => Server::start_at(&program("sshd"), folder.path("log"), [port], arguments),
-    }
+    Server::start("sshd", folder, port, |port| arguments(folder, port))
 }
 
 fn arguments(folder: &Folder, port: u16) -> Vec<String> {

@@ -20,6 +20,7 @@ mod lock;
 mod logging;
 mod maintenance;
 mod memory;
+mod metrics;
 mod model;
 mod password;
 mod peers;

@@ -89,16 +89,22 @@ impl LastRuns {
     /// Reports that can't be read tell nothing.
     pub fn load(folder: &Path, wanted: Option<&[UnitName]>) -> Result<Self> {
         let mut last = Self::default();
+        last.go_back(folder, wanted)?;
+        Ok(last)
+    }
+
+    /// As [`LastRuns::load`], from what is known already.
+    pub fn go_back(&mut self, folder: &Path, wanted: Option<&[UnitName]>) -> Result<()> {
         for (_, report) in Reports::newest_first(folder)?.take(LOOKED_AT) {
-            if let Ok(report) = report {
-                last.add_older(report);
-            }
-            let is_known = |unit| last.of(unit).is_some_and(|last| last.good_at.is_some());
+            let is_known = |unit| self.of(unit).is_some_and(|last| last.good_at.is_some());
             if wanted.is_some_and(|wanted| wanted.iter().all(is_known)) {
                 break;
             }
+            if let Ok(report) = report {
+                self.add_older(report);
+            }
         }
-        Ok(last)
+        Ok(())
     }
 
     /// A run that is older than those before.

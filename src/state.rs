@@ -1,7 +1,8 @@
 //! Files that must be there, whole, after a power cut.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -24,6 +25,26 @@ pub fn write(path: &Path, content: &[u8]) -> Result<()> {
     file.persist(path)
         .with_context(|| format!("`{}` can't be put in place", path.display()))?;
     sync_folder(folder)
+}
+
+/// Replaces `path` by `content`, readable by all, as a whole or not at all. Its folder is somebody else's and must be there.
+pub fn write_public(path: &Path, content: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempfile_in(folder)
+        .with_context(|| format!("nothing can be written in `{}`", folder.display()))?;
+    file.write_all(content)
+        // Whatever the umask says.
+        .and_then(|()| {
+            file.as_file()
+                .set_permissions(Permissions::from_mode(0o644))
+        })
+        .and_then(|()| file.as_file().sync_all())
+        .with_context(|| format!("`{}` can't be written", path.display()))?;
+    file.persist(path)
+        .with_context(|| format!("`{}` can't be put in place", path.display()))?;
+    Ok(())
 }
 
 /// Removes `path`, for good after a power cut too. No error when it isn't there.

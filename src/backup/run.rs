@@ -24,10 +24,11 @@ use crate::config::{Config, Loaded, SpoolSize};
 use crate::context::{Context, Paths};
 use crate::discovery::{self, Discovery, Rules};
 use crate::docker::Engine;
-use crate::error::{Exit, Failure, Result, hints_of, render};
+use crate::error::{Exit, Failure, Result, exit_of, hints_of, render};
 use crate::kopia::{Kopia, Status};
 use crate::lock::{Lock, make_private_folder};
 use crate::memory::Memory;
+use crate::metrics;
 use crate::model::report::{Outcome, RunReport, UnitReport};
 use crate::model::{BackupId, UnitName};
 use crate::password;
@@ -85,13 +86,42 @@ impl Run<'_> {
 /// Of folders that hold secrets while they are needed.
 pub const WORK_PREFIX: &str = "work-";
 
-/// Backs up `units`, or all that are enabled when it is empty. Nobody else is at work, as `lock` says.
+/// Backs up `units`, or all that are enabled when it is empty; whatever comes of it, monitors learn it. Nobody else is at work, as
+/// `lock` says.
 pub async fn run(
     cx: &Context,
     loaded: Loaded,
     lock: Lock,
     units: &[UnitName],
 ) -> Result<RunReport> {
+    let started_at = Utc::now();
+    let config = loaded.config.clone();
+    let ran = save_units(cx, loaded, lock, units).await;
+    let (report, present, exit_code) = match &ran {
+        Ok((report, present)) => (Some(report), Some(present.as_slice()), report.exit_code),
+        Err(error) => (None, None, exit_of(error).code()),
+    };
+    let told = metrics::Ran {
+        started_at,
+        exit_code,
+        report,
+        present,
+    };
+    if let Err(error) = metrics::write(&config, &told) {
+        cx.ui.warn(format!(
+            "`metrics.textfile` could not be written: {error:#}"
+        ));
+    }
+    ran.map(|(report, _)| report)
+}
+
+/// With the names of all units of this host.
+async fn save_units(
+    cx: &Context,
+    loaded: Loaded,
+    lock: Lock,
+    units: &[UnitName],
+) -> Result<(RunReport, Vec<UnitName>)> {
     remove_stale_work(&cx.paths)?;
     bring_up_what_is_down(cx).await?;
     let loaded = password::settle(cx, Some(&lock), loaded).await?.loaded;
@@ -107,6 +137,7 @@ pub async fn run(
     // All of them only ask, and none needs the others.
     let (tar, status, (engine, host)) = tokio::try_join!(Tar::find(), repository.open(), look)?;
     info!("Docker {}, API {}", engine.version(), engine.api());
+    let present = host.units.iter().map(|unit| unit.name.clone()).collect();
     let chosen = chosen(cx, &host, units)?;
     repository
         .kopia
@@ -131,7 +162,7 @@ pub async fn run(
         }
     }
     run.reporter.report(&Event::RunFinished { report: &report });
-    Ok(report)
+    Ok((report, present))
 }
 
 /// The named units, or all that are meant to be backed up.

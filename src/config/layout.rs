@@ -10,7 +10,7 @@ pub fn check(config: &Config) -> Result<(), (KeyPath, String)> {
     let cache = config.kopia_cache();
     let repository = config.kopia.kopia_params.local_path();
     let log = config.logging.file.as_deref();
-    let keys: [(&[&str], Option<&Path>); 6] = [
+    let keys: [(&[&str], Option<&Path>); 7] = [
         (&["backup", "base_path"], Some(&config.backup.base_path)),
         (
             &["backup", "recovery_bundle_path"],
@@ -26,6 +26,7 @@ pub fn check(config: &Config) -> Result<(), (KeyPath, String)> {
         ),
         (&["kopia", "kopia_params"], repository.as_deref()),
         (&["logging", "file"], log),
+        (&["metrics", "textfile"], config.metrics.textfile.as_deref()),
     ];
     for (key, path) in keys {
         if path.is_some_and(|path| path.starts_with(&cache)) {

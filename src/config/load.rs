@@ -232,6 +232,7 @@ fn resolve_paths(config: &mut Config, home: &Path, file: &Path) {
         Some(&mut config.backup.spool.directory),
         Some(&mut config.docker.socket),
         config.logging.file.as_mut(),
+        config.metrics.textfile.as_mut(),
     ];
     for path in paths.into_iter().flatten() {
         *path = expand_home(path, home);

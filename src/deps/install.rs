@@ -1,6 +1,5 @@
 //! Shows what would be run, asks, runs it where the operator sees it, and looks again.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -12,6 +11,7 @@ use super::plan::{ByHand, Plan, Step};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
+use crate::state;
 use crate::tool::{self, Spec};
 use crate::ui::prompt;
 
@@ -88,7 +88,7 @@ async fn run(cx: &Context, step: &Step) -> Result<()> {
     match step {
         Step::Run(words) => command(cx, words).await,
         Step::CheckKey(file) => check_key(file).await,
-        Step::Write(file, content) => write(file, content),
+        Step::Write(file, content) => state::write_public(file, content.as_bytes()),
     }
 }
 
@@ -137,24 +137,6 @@ async fn check_key(file: &Path) -> Result<()> {
     ))
     .hint("see whether a proxy is in the way, and https://kopia.io/docs/installation/ for another way")
     .into())
-}
-
-/// As root's package manager wants it: readable by all, and whole or not there.
-fn write(file: &Path, content: &str) -> Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("/"));
-    let mut fresh = tempfile::Builder::new()
-        .prefix(".kopi-docka-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)
-        .with_context(|| format!("nothing can be written in `{}`", folder.display()))?;
-    fresh
-        .write_all(content.as_bytes())
-        .and_then(|()| fresh.as_file().sync_all())
-        .with_context(|| format!("`{}` can't be written", file.display()))?;
-    fresh
-        .persist(file)
-        .with_context(|| format!("`{}` can't be put in place", file.display()))?;
-    Ok(())
 }
 
 fn stopped(step: &Step, error: anyhow::Error) -> anyhow::Error {

@@ -25,7 +25,7 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> (Vec<Finding>, Opti
         Err(error) => return (vec![Finding::of_error(AREA, &error)], None),
     };
     let reached = format!(
-        "Docker {} (API {}, 1.41 or newer) at `{}`",
+        "Docker {} (API {}; 1.41 or newer) at `{}`",
         engine.version(),
         engine.api(),
         engine.socket().display()

@@ -125,6 +125,16 @@ impl Outcome {
             Self::Skipped => "skipped",
         }
     }
+
+    /// For programs, as it is in the report.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Saved => "saved",
+            Self::SavedWithLoss => "saved_with_loss",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -29,7 +29,7 @@ fn an_empty_object_is_the_default_configuration() {
 fn values_are_read() {
     let (config, warnings) = read(
         r#"{"version": "3.1", "backup": {"stop_timeout": 5, "task_timeout": 7, "parallel_workers": 3},
-            "logging": {"level": "warning", "file": null}}"#,
+            "logging": {"level": "warning", "file": null}, "metrics": {"textfile": "/m/k.prom"}}"#,
     )
     .unwrap();
     assert_eq!(config.backup.stop_timeout, Duration::from_secs(5));
@@ -37,6 +37,7 @@ fn values_are_read() {
     assert!(matches!(config.backup.parallel_workers, Workers::Count(n) if n.get() == 3));
     assert_eq!(config.logging.level, crate::cli::LogLevel::Warn);
     assert_eq!(config.logging.file, None);
+    assert_eq!(config.metrics.textfile, Some("/m/k.prom".into()));
     assert_eq!(warnings, Vec::<String>::new());
 }
 

@@ -7,6 +7,7 @@ mod backup;
 mod docker;
 mod kopia;
 mod logging;
+mod metrics;
 mod retention;
 mod unit;
 
@@ -14,6 +15,7 @@ pub use backup::{Backup, BindMounts};
 pub use docker::Docker;
 pub use kopia::Kopia;
 pub use logging::Logging;
+pub use metrics::Metrics;
 pub use retention::Retention;
 pub use unit::UnitConfig;
 
@@ -31,6 +33,7 @@ pub struct Config {
     pub docker: Docker,
     pub retention: Retention,
     pub logging: Logging,
+    pub metrics: Metrics,
 }
 
 impl Default for Config {
@@ -42,6 +45,7 @@ impl Default for Config {
             docker: Docker::default(),
             retention: Retention::default(),
             logging: Logging::default(),
+            metrics: Metrics::default(),
         }
     }
 }
@@ -87,7 +91,8 @@ mod tests {
             },
             "logging": {
                 "level": "INFO", "file": "/var/log/kopi-docka.log", "max_size_mb": 100, "backup_count": 5
-            }
+            },
+            "metrics": { "textfile": null }
         });
         let shown = serde_json::to_value(Config::default()).unwrap();
         assert_eq!(shown, documented);

@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use crate::cli::Cli;
 use crate::config::{self, Loaded};
-use crate::error::{Exit, Failure, Result};
+use crate::error::{self, Exit, Failure, Result};
 use crate::logging::{self, Log};
 use crate::shutdown::Shutdown;
 use crate::ui::Ui;
@@ -138,11 +138,20 @@ impl Context {
         }
     }
 
-    pub fn end_log(&self, exit_code: u8) {
-        if exit_code == 0 {
-            info!(target: logging::FILE, "ends with exit code 0");
-        } else {
-            warn!(target: logging::FILE, "ends with exit code {exit_code}");
+    /// The last line of a run: how it ended, and what is to be done if it did not end well.
+    pub fn end_log(&self, exit_code: u8, advice: Option<&str>) {
+        let result = error::result(exit_code);
+        let advice = advice.map_or_else(String::new, |advice| format!(": {advice}"));
+        match result {
+            "success" => {
+                info!(target: logging::FILE, RESULT = result, EXIT_CODE = exit_code, "ends with exit code 0");
+            }
+            "failed" => {
+                tracing::error!(target: logging::FILE, RESULT = result, EXIT_CODE = exit_code, "ends with exit code {exit_code}{advice}");
+            }
+            _ => {
+                warn!(target: logging::FILE, RESULT = result, EXIT_CODE = exit_code, "ends with exit code {exit_code}{advice}");
+            }
         }
         if let Err(why) = self.log.end() {
             self.ui.warn(why);

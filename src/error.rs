@@ -113,6 +113,28 @@ pub fn hints_of(error: &anyhow::Error) -> Vec<String> {
         .collect()
 }
 
+/// What a run came to, in a word for programs.
+pub fn result(exit_code: u8) -> &'static str {
+    match exit_code {
+        0 => "success",
+        3 => "partial",
+        130 | 143 => "interrupted",
+        _ => "failed",
+    }
+}
+
+/// What to do about an exit code that nothing else explains; `None` for success.
+pub fn advice(exit_code: u8) -> Option<String> {
+    let advice = match exit_code {
+        0 => return None,
+        3 => "see `kopi-docka history --failed`, mend what it names, then run the command again",
+        18 => "see `docker logs` of what is still stopped, mend it, then run `kopi-docka recover`",
+        130 | 143 => "a signal ended it; run the command again",
+        _ => "see what was said above, and run `kopi-docka check`",
+    };
+    Some(advice.to_owned())
+}
+
 /// The text of `error` for people: message, causes, notes, hints. Ends with a newline.
 pub fn render(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error}\n");

@@ -67,13 +67,15 @@ async fn main() -> ExitCode {
         }
     };
     let context = Context::new(&cli, ui, shutdown, log);
-    let code = match commands::run(cli.command, &context).await {
-        Ok(code) => code,
+    let (code, advice) = match commands::run(cli.command, &context).await {
+        Ok(code) => (code, error::advice(code)),
         Err(error) => {
             context.ui.error(&error::render(&error));
-            error::exit_of(&error).code()
+            let code = error::exit_of(&error).code();
+            let hint = error::hints_of(&error).into_iter().next();
+            (code, hint.or_else(|| error::advice(code)))
         }
     };
-    context.end_log(code);
+    context.end_log(code, advice.as_deref());
     ExitCode::from(code)
 }

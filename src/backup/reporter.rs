@@ -7,9 +7,10 @@ use tracing::info;
 use super::events::Event;
 use super::saved::Saved;
 use super::spool::Spool;
+use crate::error;
 use crate::logging;
 use crate::model::report::{Outcome, RetentionReport, RunReport, UnitReport};
-use crate::model::source::Gap;
+use crate::model::source::{Gap, SourceKey};
 use crate::pulse;
 use crate::service::notify;
 use crate::ui::progress::{Progress, Track};
@@ -88,7 +89,7 @@ impl Reporter {
                     self.with(|progress| progress.warn(warning));
                 }
                 self.progress.take();
-                if !self.ui.quiet {
+                if self.ui.answers_people() {
                     self.ui.answer(summary(report));
                 }
             }
@@ -149,8 +150,25 @@ fn log(event: &Event<'_>) {
         }
         Event::UnitStarted { .. } | Event::Step { .. } => {}
         Event::UnitFinished { report } => {
+            for source in &report.sources {
+                let name = match &source.key {
+                    SourceKey::Volume { name } => name.clone(),
+                    SourceKey::Bind { path } => path.display().to_string(),
+                };
+                let grade = source.grade.map_or("lost", |grade| grade.as_str());
+                info!(
+                    target: logging::JOURNAL,
+                    VOLUME = name.as_str(),
+                    GRADE = grade,
+                    BYTES = source.bytes,
+                    "{} is {grade}: {}",
+                    source.key,
+                    text::bytes(source.bytes),
+                );
+            }
             info!(
                 target: logging::FILE,
+                RESULT = report.outcome.key(),
                 "{}, grade {}: {}, {}, down for {}",
                 report.outcome.as_str(),
                 report.grade.map_or("-", |grade| grade.as_str()),
@@ -163,6 +181,9 @@ fn log(event: &Event<'_>) {
             let good = report.units.iter().filter(|unit| unit.is_good()).count();
             info!(
                 target: logging::FILE,
+                BACKUP_ID = %report.backup_id,
+                RESULT = error::result(report.exit_code),
+                EXIT_CODE = report.exit_code,
                 "run {}: {good} of {} saved well",
                 report.backup_id,
                 text::count(report.units.len(), "unit"),

@@ -55,7 +55,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     }
 }
 
-/// Fields, each with a space before it; the message without its name.
+/// Fields, each with a space before it; the message without its name. Those in capitals are for the journal.
 #[derive(Default)]
 struct Words(String);
 
@@ -63,6 +63,7 @@ impl Visit for Words {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let _ = match field.name() {
             "message" => write!(self.0, " {value:?}"),
+            name if name.starts_with(|c: char| c.is_ascii_uppercase()) => Ok(()),
             name => write!(self.0, " {name}={value:?}"),
         };
     }

@@ -1,9 +1,11 @@
 //! Diagnostics: on stderr for whoever looks for a cause now, in the log file for whoever asks the next morning.
 //!
-//! Reading order: [`line`] (what a record looks like) → [`file`] (appending and rotating) → [`writer`] (on a thread of its own).
+//! Reading order: [`line`] (what a record looks like) → [`file`] (appending and rotating) → [`writer`] (on a thread of its own);
+//! [`journal`] takes the place of stderr under systemd.
 //! Nothing in here can fail a run, or keep one waiting while services are down.
 
 mod file;
+pub mod journal;
 mod line;
 mod writer;
 
@@ -19,6 +21,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt};
 
+use self::journal::Journal;
 use self::line::Lines;
 use self::writer::Writer;
 use crate::cli::{Cli, LogLevel};
@@ -26,6 +29,9 @@ use crate::config::Logging;
 
 /// The target of records that go to the file alone: people at a terminal see the same in another form.
 pub const FILE: &str = "log_file";
+
+/// The target of records that go to the journal alone. A field in capitals is for the journal alone as well.
+pub const JOURNAL: &str = "journal";
 
 /// The log file, when there is one.
 pub struct Log {
@@ -35,6 +41,8 @@ pub struct Log {
     is_verbose: bool,
     is_begun: AtomicBool,
     open: Arc<OnceLock<Open>>,
+    /// When stderr ends there.
+    journal: Option<Journal>,
 }
 
 struct Open {
@@ -53,11 +61,27 @@ pub fn init(cli: &Cli, command: Option<&'static str>) -> Log {
     } else {
         LevelFilter::WARN
     });
-    let stderr = fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
-        .with_target(false)
-        .with_filter(EnvFilter::new(format!("off,kopi_docka={level}")));
+    let journal = journal::is_stderr()
+        .then(|| Journal::start(command).ok())
+        .flatten();
+    // Whoever reads the journal of a backup is not at a terminal: the phases are there without being asked for.
+    let journal_level = match asked {
+        None if command.is_some() && !cli.quiet => LevelFilter::INFO,
+        _ => level,
+    };
+    let to_journal = journal.clone().map(|journal| {
+        journal.with_filter(dynamic_filter_fn(move |metadata, _| {
+            (is_ours(metadata) || metadata.target() == JOURNAL)
+                && (metadata.is_span() || *metadata.level() <= journal_level)
+        }))
+    });
+    let stderr = journal.is_none().then(|| {
+        fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+            .with_target(false)
+            .with_filter(EnvFilter::new(format!("off,kopi_docka={level}")))
+    });
     let open = Arc::new(OnceLock::new());
     let known = Arc::clone(&open);
     let wanted = dynamic_filter_fn(move |metadata, _| {
@@ -75,6 +99,7 @@ pub fn init(cli: &Cli, command: Option<&'static str>) -> Log {
     });
     tracing_subscriber::registry()
         .with(stderr)
+        .with(to_journal)
         .with(Lines::new(Arc::clone(&open)).with_filter(wanted))
         .init();
     Log {
@@ -83,15 +108,21 @@ pub fn init(cli: &Cli, command: Option<&'static str>) -> Log {
         is_verbose: cli.verbose,
         is_begun: AtomicBool::new(false),
         open,
+        journal,
     }
 }
 
-/// Into the file alone.
+/// Into the journal alone.
+pub fn note_said(text: &str) {
+    info!(target: JOURNAL, "{text}");
+}
+
+/// Into the file, and the journal.
 pub fn note_warning(text: &str) {
     warn!(target: FILE, "{text}");
 }
 
-/// Into the file alone, line by line: `text` is as [`crate::error::render`] has it.
+/// Into the file and the journal, line by line: `text` is as [`crate::error::render`] has it.
 pub fn note_error(text: &str) {
     for line in text.lines() {
         error!(target: FILE, "{}", line.trim_start_matches("error: "));
@@ -138,6 +169,9 @@ impl Log {
 
     /// Waits, not for long, until everything is written. An error is the first that came in the way.
     pub fn end(&self) -> Result<(), String> {
+        if let Some(journal) = &self.journal {
+            journal.end();
+        }
         self.open.get().map_or(Ok(()), |open| open.writer.end())
     }
 }

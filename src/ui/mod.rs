@@ -12,7 +12,7 @@ use std::io::{IsTerminal as _, Write as _};
 use serde::Serialize;
 
 use crate::cli::{Cli, ColorChoice};
-use crate::logging;
+use crate::logging::{self, journal};
 
 #[derive(Clone, Debug)]
 pub struct Ui {
@@ -21,6 +21,8 @@ pub struct Ui {
     pub quiet: bool,
     pub verbose: bool,
     color: bool,
+    /// What would be printed on stderr goes to systemd's journal, as records.
+    to_journal: bool,
 }
 
 impl Ui {
@@ -37,7 +39,18 @@ impl Ui {
             quiet: cli.quiet,
             verbose: cli.verbose,
             color,
+            to_journal: journal::is_stderr(),
         }
+    }
+
+    /// Whether answers are for people at all: the journal has the same as records.
+    pub fn answers_people(&self) -> bool {
+        !self.json && !self.quiet && !journal::is_stdout()
+    }
+
+    /// Whether somebody watches, on a terminal or in the output of cron.
+    pub fn is_watched(&self) -> bool {
+        !self.json && !self.quiet && !self.to_journal
     }
 
     /// Whether bars may be drawn on stderr.
@@ -69,6 +82,9 @@ impl Ui {
     /// A line of the conversation; silent under `--quiet` and `--json`.
     pub fn say(&self, text: impl AsRef<str>) {
         if !self.quiet && !self.json {
+            if self.to_journal {
+                logging::note_said(text.as_ref());
+            }
             self.write_error(text.as_ref());
         }
     }
@@ -106,7 +122,11 @@ impl Ui {
         }
     }
 
+    /// The journal has it from the records.
     fn write_error(&self, text: &str) {
+        if self.to_journal {
+            return;
+        }
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 }

@@ -54,8 +54,7 @@ impl Progress {
             tracks: Vec::new(),
             spoke_at: Instant::now(),
         }));
-        let is_shown = !ui.json && !ui.quiet;
-        let ticker = is_shown.then(|| {
+        let ticker = ui.is_watched().then(|| {
             let (ui, shown) = (ui.clone(), Arc::clone(&shown));
             tokio::spawn(async move {
                 loop {

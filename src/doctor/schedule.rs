@@ -30,8 +30,8 @@ pub async fn check() -> Vec<Finding> {
     let of_systemd = systemd().await;
     let cron = aside(|| Ok(cron_tables(Path::new("/"))));
     let cron = cron.await.unwrap_or_default();
+    // What else there is to say of this area is one more finding: such as installed units that are older than the configuration.
     vec![judge(of_systemd.as_ref(), &cron)]
-    // Whether the installed units are older than the configuration is one more finding of this area.
 }
 
 /// A unit that systemd starts by itself.

@@ -53,10 +53,13 @@ pub async fn run(cx: &Context, interval: Option<Duration>) -> Result<u8> {
     info!(target: logging::FILE, "ready: {}", daemon.status);
     daemon.warn_of_old_units();
     tokio::select! {
-        () = watchdog::answer() => {}
+        // In this order: what ends the work is told first.
+        biased;
         () = say_stopping(cx) => {}
+        () = watchdog::answer() => {}
         () = daemon.work() => {}
     }
+    notify::flush();
     let exit = if daemon.is_down {
         Exit::StillStopped
     } else {

@@ -40,6 +40,11 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("backup")?;
     let loaded = cx.config()?;
     let lock = Lock::take_after(cx, "backup", args.wait.unwrap_or(Wait::No)).await?;
+    let loaded = match args.wait {
+        // What was waited for may have been hours, or a change of the password.
+        Some(_) => cx.config_again()?,
+        None => loaded,
+    };
     let report = backup::run(cx, loaded, lock, &args.units).await?;
     Ok(report.exit_code)
 }

@@ -147,11 +147,14 @@ mod tests {
     }
 
     proptest! {
+        // Each run is synced to the disk.
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
         /// Time passes, the wall clock is set to anything, the daemon is restarted: between two runs lies an interval, and no more than
         /// an interval and what was slept through.
         #[test]
         fn no_jump_of_the_clock_doubles_or_skips_a_run(
-            steps in prop::collection::vec((1u64..7200, -200_000i64..200_000, any::<bool>()), 1..60)
+            steps in prop::collection::vec((1u64..7200, -200_000i64..200_000, any::<bool>()), 1..40)
         ) {
             let world = tempfile::tempdir().unwrap();
             let paths = Paths {

@@ -1,18 +1,39 @@
-# Thin on purpose: what the targets do is in tests/bed/, one commented script each.
+# Thin on purpose: what the targets do is in tests/bed/ and templates/, one commented script each.
 
 # What to pass on: make test ARGS="--test backup -- --nocapture"
 ARGS ?=
 
-.PHONY: help setup build demo test bench lint clean
+# Where `install` puts things, below DESTDIR, and which program it and `deb` take.
+PREFIX ?= /usr/local
+BINARY ?=
+# Where `deb` puts the package.
+OUTPUT ?= target
+# Static: runs on every Linux of this processor, whatever its C library.
+static = $(shell uname -m)-unknown-linux-musl
+
+.PHONY: help setup build static install uninstall deb demo test bench lint clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what the tests and the demo need (Debian, root)
 	@tests/bed/setup.sh
 
 build: ## Build the release binary, target/release/kopi-docka
 	cargo build --release --locked
+
+static: ## Build a static release binary, for Debian 11 and Alpine too
+	@rustup target list --installed | grep -qx $(static) || rustup target add $(static)
+	cargo build --release --locked --target $(static)
+
+install: ## Install below PREFIX: binary, manual pages, completions, units
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" templates/install.sh "$(or $(BINARY),target/release/kopi-docka)"
+
+uninstall: ## Remove what `install` installed
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" templates/install.sh --remove
+
+deb: $(if $(BINARY),,static) ## Make a Debian package in OUTPUT of the static binary, or of BINARY
+	@templates/deb/build.sh "$(or $(BINARY),target/$(static)/release/kopi-docka)" "$(OUTPUT)"
 
 demo: ## See it work: back up, destroy and restore a small stack
 	@tests/bed/demo.sh

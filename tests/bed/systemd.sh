@@ -8,10 +8,11 @@ set -euo pipefail
 
 [ $# -le 1 ] || die "usage: systemd.sh [SOCKET]"
 
-packages=systemd,systemd-sysv,dbus,docker.io,openssh-server,openssh-client,procps
+packages=systemd,systemd-sysv,dbus,docker.io,openssh-server,openssh-client,procps,attr
 
 # The binary of the tests is linked against this machine's C library, so the image is as new as it.
-suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+# shellcheck source=/dev/null
+suite=$(. /etc/os-release && [ "$ID" = debian ] && echo "${VERSION_CODENAME:-sid}" || echo trixie)
 
 finish() {
   local root=$1 unit
@@ -21,12 +22,8 @@ finish() {
   for unit in systemd-sysctl.service systemd-modules-load.service systemd-timesyncd.service systemd-udevd.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
   done
-  # Where the tests run there may be no right to raise a limit.
-  for unit in docker containerd; do
-    mkdir -p "$root/etc/systemd/system/$unit.service.d"
-    printf '[Service]\nLimitNOFILE=\nLimitNPROC=\nLimitCORE=\nOOMScoreAdjust=0\n' >"$root/etc/systemd/system/$unit.service.d/limits.conf"
-  done
   # No network of its own, so none for its containers; a second socket is how the tests get at the engine from outside.
+  mkdir -p "$root/etc/systemd/system/docker.service.d"
   cat >"$root/etc/systemd/system/docker.service.d/start.conf" <<'X'
 [Service]
 ExecStart=

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::bed::{Bed, find, script};
 use super::poll;
 use super::run::Run;
+use super::world::PASSWORD;
 
 /// Of a machine that boots beside a build, and of whatever happens on it.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -113,6 +114,38 @@ impl Machine {
         run.args(["sh", "-euc", script, "sh", path, mode])
             .stdin(content)
             .ok();
+    }
+
+    /// What an administrator would write into `/etc/kopi-docka.json`, changed by `edit`; then makes the repository.
+    #[track_caller]
+    pub fn configure(&self, edit: impl FnOnce(&mut Value)) {
+        let mut config = json!({
+            "version": "3.0",
+            "kopia": { "kopia_params": "filesystem --path /backup/repository", "password": PASSWORD },
+            "backup": { "base_path": "/backup/kopi-docka", "stop_timeout": 10, "start_timeout": 30, "stall_timeout": 60 },
+        });
+        edit(&mut config);
+        self.write("/etc/kopi-docka.json", "600", &format!("{config:#}\n"));
+        self.exec(&["kopi-docka", "--quiet", "init"])
+            .stdout_any()
+            .ok();
+    }
+
+    /// Waits until a container of the engine there runs.
+    #[track_caller]
+    pub fn until_running(&self, container: &str) {
+        poll::until(&format!("{container} to run"), PATIENCE, || {
+            self.is_running(container).then_some(())
+        });
+    }
+
+    /// Whether it runs; no answer from the engine is a no.
+    pub fn is_running(&self, container: &str) -> bool {
+        let format = "{{.State.Running}}";
+        let run = self
+            .engine
+            .docker(&["container", "inspect", "--format", format, container]);
+        run.run().stdout().trim() == "true"
     }
 
     /// A file there that can be seen here.

@@ -47,11 +47,9 @@ pub fn write(config: &Config, ran: &Ran<'_>) -> Result<()> {
 /// The units that a file of ours tells of.
 fn units_in(text: &str) -> BTreeSet<UnitName> {
     let start = format!("{LAST_RUN}{{unit=\"");
-    let names = text.lines().filter_map(|line| {
-        let name = line.strip_prefix(&start)?.split_once('"')?.0;
-        // What had to be escaped is no name of a unit.
-        UnitName::parse(name).ok()
-    });
+    let names = text
+        .lines()
+        .filter_map(|line| UnitName::parse(&unescaped(line.strip_prefix(&start)?)?).ok());
     names.collect()
 }
 
@@ -178,6 +176,22 @@ fn escaped(value: &str) -> String {
         .replace('\n', "\\n")
 }
 
+/// What stands before the closing quote; `None` without one.
+fn unescaped(text: &str) -> Option<String> {
+    let mut value = String::new();
+    let mut chars = text.chars();
+    loop {
+        value.push(match chars.next()? {
+            '"' => return Some(value),
+            '\\' => match chars.next()? {
+                'n' => '\n',
+                other => other,
+            },
+            other => other,
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +214,7 @@ mod tests {
         let text = format!(
             "# HELP x y\n{LAST_RUN}{{unit=\"web\"}} 17\n{LAST_RUN}{{unit=\"a\\\"b\"}} 1\n{LAST_RUN}\nother{{unit=\"db\"}} 1\n\0"
         );
-        let expected = UnitName::parse("web").unwrap();
-        assert_eq!(units_in(&text), BTreeSet::from([expected]));
+        let expected = ["web", "a\"b"].map(|name| UnitName::parse(name).unwrap());
+        assert_eq!(units_in(&text), BTreeSet::from(expected));
     }
 }

@@ -48,12 +48,6 @@ fn finish(world: &World, mut wizard: Terminal, has_repository: bool) -> String {
     params.as_str().unwrap().to_owned()
 }
 
-fn program(name: &str) -> PathBuf {
-    let path = path();
-    let mut found = std::env::split_paths(&path).map(|dir| dir.join(name));
-    found.find(|candidate| candidate.is_file()).unwrap()
-}
-
 fn own_key(world: &World) -> PathBuf {
     world.path("home/.ssh/kopi-docka_ed25519")
 }
@@ -196,7 +190,7 @@ fn the_operators_own_login_installs_the_key() {
         .ok();
     fs::create_dir_all("/run/sshd").unwrap();
     let config = folder.path("sshd_config");
-    let server = Server::start(&program("sshd"), folder.path("log"), |port| {
+    let server = Server::start("sshd", &folder, None, |port| {
         let text = format!(
             "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n\

@@ -390,11 +390,9 @@ fn of_the_repository() -> Vec<Key> {
             |world, _| {
                 made(world, |world| {
                     let policies = world.kopia(&["policy", "export"]).json();
-                    let own = policies.as_object().unwrap().iter();
-                    let (_, own) = own
-                        .filter(|(of, _)| of.starts_with("kopi-docka@"))
-                        .next()
-                        .unwrap();
+                    let mut policies = policies.as_object().unwrap().iter();
+                    let own = policies.find(|(of, _)| of.starts_with("kopi-docka@"));
+                    let (_, own) = own.unwrap();
                     own["compression"]["compressorName"].to_string()
                 })
             },
@@ -547,6 +545,12 @@ fn of_a_run() -> Vec<Key> {
             (json!(2), "3"),
             (json!(60), "0"),
             with_slow_tar,
+        ),
+        key(
+            "metrics.textfile",
+            (json!("@/kopi-docka.prom"), "true"),
+            (json!(null), "false"),
+            |world, stack| leaves(world, stack, "kopi-docka.prom"),
         ),
         key(
             "logging.file",

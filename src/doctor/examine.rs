@@ -49,7 +49,12 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
             HERE,
             interrupted::check(cx, config)
         ),
-        limited(schedule::AREA, Exit::Program, HERE, schedule::check()),
+        limited(
+            schedule::AREA,
+            Exit::Program,
+            HERE,
+            schedule::check(cx, loaded.as_ref().ok())
+        ),
         limited(bundle::AREA, Exit::Storage, HERE, bundle::check(config)),
     );
     [

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::finding::Finding;
+use crate::config::Loaded;
+use crate::context::Context;
 use crate::restore::aside;
+use crate::service::{install, units};
 use crate::tool::{self, Spec};
 
 pub const AREA: &str = "schedule";
@@ -26,12 +29,32 @@ const CRON: [&str; 8] = [
     "etc/crontabs",
 ];
 
-pub async fn check() -> Vec<Finding> {
+/// `loaded`: what units would be written for now, where it can be read.
+pub async fn check(cx: &Context, loaded: Option<&Loaded>) -> Vec<Finding> {
     let of_systemd = systemd().await;
     let cron = aside(|| Ok(cron_tables(Path::new("/"))));
     let cron = cron.await.unwrap_or_default();
-    // What else there is to say of this area is one more finding: such as installed units that are older than the configuration.
-    vec![judge(of_systemd.as_ref(), &cron)]
+    let mut findings = vec![judge(of_systemd.as_ref(), &cron)];
+    let units = loaded.and_then(|loaded| units::of(cx, loaded).ok());
+    findings.extend(outdated(&install::stale(&units.unwrap_or_default())));
+    findings
+}
+
+/// They may write where the repository was, and not where it is.
+fn outdated(paths: &[PathBuf]) -> Option<Finding> {
+    let names: Vec<String> = paths
+        .iter()
+        .map(|path| format!("`{}`", path.display()))
+        .collect();
+    let message = format!(
+        "{} not as the configuration and this program would have it",
+        match names.as_slice() {
+            [] => return None,
+            [one] => format!("{one} is"),
+            several => format!("{} are", several.join(", ")),
+        }
+    );
+    Some(Finding::warning(AREA, message).remedy("run `sudo kopi-docka write-units`"))
 }
 
 /// A unit that systemd starts by itself.

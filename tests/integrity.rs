@@ -18,7 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{Run, Service, Signal, Stack, World, oracle, torture, until};
+use common::{Run, Service, Signal, Stack, World, mount, oracle, torture, until};
 use serde_json::{Value, json};
 
 const MB: u64 = 1_000_000;
@@ -699,8 +699,24 @@ fn a_tar_that_stands_still_ends_the_window() {
             head -c 3000000 /dev/zero; kill -STOP $$;; esac
         exec "$REAL" "$@""#;
     let path = world.stand_in("tar", script);
-    for spool in [json!("auto"), json!("1MiB"), json!(0)] {
+    // Writing into a file of an overlay locks it for as long as tar is silent, also against the holes of what kopia has taken.
+    let options = ["lower", "upper", "work"].map(|name| {
+        let dir = world.dir(format!("layers/{name}"));
+        format!("{name}dir={}", dir.display())
+    });
+    let options = options.join(",");
+    let overlay = mount(
+        &world,
+        "overlay",
+        &["-t", "overlay", "-o", &options, "overlay"],
+    );
+    for (spool, folder) in [
+        (json!("auto"), overlay.clone()),
+        (json!("1MiB"), overlay),
+        (json!(0), world.path("spool")),
+    ] {
         configure_spool(&world, spool);
+        world.config(|config| config["backup"]["spool"]["directory"] = json!(folder));
         backup(&world, &stack)
             .env("PATH", &path)
             .timeout(Duration::from_secs(90))

@@ -61,6 +61,8 @@ struct State {
     written: u64,
     sent: u64,
     freed: u64,
+    /// One of the threads punches a hole from `freed` on.
+    is_punching: bool,
     /// The disk was full when `freed` had this value.
     full_at: Option<u64>,
     verdict: Verdict,
@@ -105,6 +107,7 @@ impl Spool {
                     written: 0,
                     sent: 0,
                     freed: 0,
+                    is_punching: false,
                     full_at: None,
                     verdict: Verdict::Open,
                     sink: None,
@@ -236,8 +239,12 @@ impl Shared {
             if state.sent == state.written
                 && let Some(sink) = state.sink.clone()
             {
-                if state.freed < state.written && self.free(&mut state, &sink, 1) {
-                    continue;
+                if state.freed < state.written {
+                    let is_free;
+                    (state, is_free) = self.free(state, &sink, 1);
+                    if is_free || state.sent < state.written || state.verdict == Verdict::Abort {
+                        continue;
+                    }
                 }
                 state.filler = Filler::Sends;
                 return Room::Sink(sink);
@@ -255,6 +262,7 @@ impl Shared {
         let Some(file) = &self.file else {
             return Ok(None);
         };
+        wait_for_data(source);
         let mut offset = lock(&self.state).written;
         let result = splice_limited(source, None, file, Some(&mut offset), room);
         let moved = *result.as_ref().unwrap_or(&0);
@@ -299,8 +307,9 @@ impl Shared {
             let mut state = lock(&self.state);
             state.sent += bytes;
             let is_all = state.sent == state.written;
-            self.free(&mut state, sink, if is_all { 1 } else { self.punch });
+            // Whoever waits for what was sent need not wait for the hole too.
             self.changed.notify_all();
+            drop(self.free(state, sink, if is_all { 1 } else { self.punch }));
         }
         let state = lock(&self.state);
         if state.verdict == Verdict::Abort {
@@ -331,28 +340,37 @@ impl Shared {
     /// Punches out what kopia has read, once it is at least `threshold` bytes, and says whether it did.
     ///
     /// What is still in the pipe are references to the file's pages: a hole punched there would be seen by kopia as zeros.
-    fn free(&self, state: &mut State, sink: &OwnedFd, threshold: u64) -> bool {
+    /// `state` is let go meanwhile: a file system takes its time for a hole, and nobody who asks how it goes must wait for that.
+    fn free<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        sink: &OwnedFd,
+        threshold: u64,
+    ) -> (MutexGuard<'a, State>, bool) {
         let Some(file) = &self.file else {
-            return false;
+            return (state, false);
         };
         let Ok(unread) = rustix::io::ioctl_fionread(sink) else {
-            return false;
+            return (state, false);
         };
-        let length = state
-            .sent
-            .saturating_sub(unread)
-            .saturating_sub(state.freed);
-        if length < threshold {
-            return false;
+        let (from, read) = (state.freed, state.sent.saturating_sub(unread));
+        let length = read.saturating_sub(from);
+        if length < threshold || state.is_punching {
+            return (state, false);
         }
+        state.is_punching = true;
+        drop(state);
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         // A file system without holes keeps the bytes: then the budget stays used, and tar goes at kopia's pace.
-        let is_free = fallocate(file, flags, state.freed, length).is_ok();
+        let is_free = fallocate(file, flags, from, length).is_ok();
+        let mut state = lock(&self.state);
+        state.is_punching = false;
         if is_free {
             state.freed += length;
             self.budget.give_back(length);
         }
-        is_free
+        self.changed.notify_all();
+        (state, is_free)
     }
 }
 
@@ -384,6 +402,13 @@ fn splice_limited(
             moved => return moved.map(|bytes| bytes as u64),
         }
     }
+}
+
+/// Returns when there is something to take, or never will be. A splice into a file waits too, but on some file systems (overlayfs)
+/// it holds the file's lock meanwhile, and then nobody punches a hole into it before tar says something.
+fn wait_for_data(pipe: &OwnedFd) {
+    let mut fds = [PollFd::new(pipe, PollFlags::IN)];
+    while poll(&mut fds, None) == Err(Errno::INTR) {}
 }
 
 /// Whether a pipe takes at least a page now. One without a reader does: there is nothing to wait for.

@@ -125,6 +125,11 @@ impl Context {
         self.config().map(Some)
     }
 
+    /// `None` when none was named, whatever this host has.
+    pub fn config_if_named(&self) -> Result<Option<Loaded>> {
+        self.config_file.as_ref().map(|_| self.config()).transpose()
+    }
+
     /// For a command that needs no configuration: the log file begins if there is one.
     pub fn log_if_configured(&self) {
         if let Ok(loaded) = config::load(&self.paths, self.config_file.as_deref()) {

@@ -18,6 +18,9 @@ const RELOAD_DEADLINE: Duration = Duration::from_secs(90);
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// Write them into this folder and do nothing else, for packagers [default: /etc/systemd/system]
+    ///
+    /// They are rendered from the defaults, or from the file that `--config` names: this host's own configuration is not that of
+    /// those who install the package.
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
 
@@ -30,7 +33,10 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     if args.output_dir.is_none() {
         cx.require_root("write-units")?;
     }
-    let loaded = cx.config_if_any()?;
+    let loaded = match args.output_dir {
+        Some(_) => cx.config_if_named()?,
+        None => cx.config_if_any()?,
+    };
     let is_configured = loaded.is_some();
     let (config, config_file) = match loaded {
         Some(loaded) => (loaded.config, loaded.path),

@@ -131,6 +131,21 @@ impl Host {
         assert_eq!(self.seen(), before);
     }
 
+    /// What the journal can be asked about the last run; `result` and `exit_code` are those of its last record.
+    #[track_caller]
+    fn ask_journal(&self, result: &str, exit_code: &str) -> Vec<Value> {
+        let of_unit = format!("UNIT={}", self.app);
+        let of_unit = self.machine.journal(&[&of_unit, "OPERATION=backup"]);
+        let id = of_unit.last().unwrap()["BACKUP_ID"].as_str().unwrap();
+        let of_run = self.machine.journal(&[&format!("BACKUP_ID={id}")]);
+        let last = of_run.last().unwrap();
+        assert_eq!(last["RESULT"], result, "{last:#}");
+        assert_eq!(last["EXIT_CODE"], exit_code, "{last:#}");
+        let of_volume = format!("VOLUME={}_data", self.world.id());
+        assert!(!self.machine.journal(&[&of_volume]).is_empty());
+        of_run
+    }
+
     #[track_caller]
     fn hang_tar(&self) {
         self.machine.write("/usr/local/bin/tar", "755", HUNG_TAR);
@@ -209,6 +224,12 @@ fn a_hardened_run_saves_to_a_folder_what_a_restore_brings_back_and_the_timer_sta
     let machine = &host.machine;
     host.prove_a_backup();
     assert_eq!(host.points(), 1);
+    let told = host.ask_journal("success", "0");
+    for step in ["stop", "read", "start", "store", "commit"] {
+        let text = format!("step {step}");
+        let is_step = |record: &&Value| record["MESSAGE"].as_str().unwrap().contains(&text);
+        assert_eq!(told.iter().filter(is_step).count(), 1, "{step}");
+    }
     host.drop_in(
         TIMER,
         "[Timer]\nOnCalendar=\nOnActiveSec=1s\nAccuracySec=1ms\nRandomizedDelaySec=0\nPersistent=no\n",
@@ -282,6 +303,10 @@ fn stopped_killed_or_hung_in_the_middle_of_a_window_the_container_is_up_again() 
     assert!(machine.is_running(&host.app));
     assert_eq!(machine.property(BACKUP, "ExecMainStatus"), "3");
     assert_eq!(host.points(), 0);
+    let told = host.ask_journal("partial", "3");
+    assert!(told.iter().any(|record| record["PRIORITY"] == "3"));
+    let advice = told.last().unwrap()["MESSAGE"].as_str().unwrap();
+    assert!(advice.contains("kopi-docka history --failed"), "{advice}");
     machine
         .sh("! ls /var/lib/kopi-docka/stopped/*.json")
         .stderr_any()

@@ -85,8 +85,7 @@ impl Machine {
         run = run.args(["--cgroupns", "private", "--network", "none"]);
         run = run.args(["--stop-signal", "SIGRTMIN+3", "--hostname", "machine"]);
         run = run.args(["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"]);
-        // The second is where runs keep their spool: punching a hole into a file of the container's own layer can hang in the kernel.
-        run = run.args(["--volume", "/var/lib/docker", "--volume", "/var/cache"]);
+        run = run.args(["--volume", "/var/lib/docker"]);
         let kopia = find("kopia").unwrap().display().to_string();
         let kopia = format!("{kopia}:/usr/local/bin/kopia:ro");
         let share = format!("{}:/machine", self.share.display());

@@ -11,9 +11,10 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
-use common::World;
 use common::schema::assert_schema;
+use common::{Stack, World};
 use serde_json::json;
 
 #[test]
@@ -88,6 +89,87 @@ fn every_document_is_as_its_schema_says() {
     for event in lines(&[&restore[..], &["--yes"]].concat(), 0) {
         assert_schema("restore-event", &event);
     }
+    pieces_and_safety_copies(&world, &web);
+    care(&world);
+}
+
+/// Each `(schema, arguments)` is one document.
+#[track_caller]
+fn documents(world: &World, all: &[(&str, &[&str])]) {
+    for (schema, args) in all {
+        let args = [&["--json"], *args].concat();
+        assert_schema(schema, &world.kd(&args).stderr_any().json());
+    }
+}
+
+fn pieces_and_safety_copies(world: &World, stack: &Stack) {
+    let latest = ["restore", "--unit", stack.unit(), "--backup-id", "latest"];
+    let recipe = [&latest[..], &["--recipe", "--target"]].concat();
+    let (folder, scripts) = (world.path("recipe"), world.path("scripts"));
+    documents(
+        world,
+        &[
+            (
+                "restore-recipe",
+                &[&recipe[..], &[folder.to_str().unwrap()]].concat(),
+            ),
+            (
+                "restore-scripts",
+                &[&latest[..], &["--scripts", scripts.to_str().unwrap()]].concat(),
+            ),
+            ("restore-list-safety", &["restore", "--list-safety"]),
+            (
+                "restore-undo-dry-run",
+                &["restore", "--undo", "latest", "--dry-run"],
+            ),
+        ],
+    );
+    let undone = world.kd(&["--json", "restore", "--undo", "latest", "--yes"]);
+    let events = undone.stdout_any().ok().json_lines();
+    let names: Vec<&str> = events
+        .iter()
+        .map(|event| event["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        [names[0], names[names.len() - 1]],
+        ["undo_planned", "undo_finished"]
+    );
+    for event in &events {
+        assert_schema("restore-undo-event", event);
+    }
+    let discard = ["restore", "--discard-safety", "all"];
+    for (flag, field) in [("--dry-run", "would_remove"), ("--yes", "removed")] {
+        let document = world
+            .kd(&[&["--json"], &discard[..], &[flag]].concat())
+            .json();
+        assert_schema("restore-discard-safety", &document);
+        assert!(
+            !document[field].as_array().unwrap().is_empty(),
+            "{document}"
+        );
+    }
+}
+
+fn care(world: &World) {
+    let new = world.path("new");
+    fs::write(&new, "another good sentence").unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
+    documents(
+        world,
+        &[
+            ("repo-which-config", &["repo-which-config"]),
+            ("repo-maintenance", &["repo-maintenance", "--dry-run"]),
+            ("repo-maintenance", &["repo-maintenance"]),
+            (
+                "change-password",
+                &[
+                    "change-password",
+                    "--new-password-file",
+                    new.to_str().unwrap(),
+                ],
+            ),
+        ],
+    );
 }
 
 #[test]

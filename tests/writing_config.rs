@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use common::schema::assert_schema;
 use common::{PASSWORD, Run, World};
+use serde_json::Value;
 
 const PLANTED: &str = "planted-s3cret-value";
 
@@ -163,6 +164,12 @@ fn edit(world: &World, script: &str) -> common::Terminal {
     world.kd(&["edit-config", "--editor", &command]).terminal()
 }
 
+/// The answer under `--json`, among what a terminal shows besides.
+fn document(shown: &str) -> Value {
+    let (from, to) = (shown.find('{').unwrap(), shown.rfind('}').unwrap());
+    serde_json::from_str(&shown[from..=to]).unwrap()
+}
+
 /// No draft of an editor is left.
 #[track_caller]
 fn assert_tidy(world: &World) {
@@ -189,6 +196,8 @@ fn what_an_editor_changes_counts_when_it_is_valid() {
 
     let rest = edit(&world, "true").code(0);
     assert!(rest.contains("Nothing was changed"), "{rest}");
+    let told = world.kd(&["--json", "edit-config", "--editor", "true"]);
+    assert_schema("edit-config", &document(&told.terminal().code(0)));
     let rest = edit(
         &world,
         r#"sed -i 's/"password": "[^"]*"/"password": "other"/' "$1""#,
@@ -273,6 +282,12 @@ fn a_reset_keeps_a_copy_and_says_what_it_is_for() {
     reset.press("\x03");
     reset.code(130);
     assert_eq!(fs::read(world.config_path()).unwrap(), before);
+
+    let mut reset = world.kd(&["--json", "reset-config"]).terminal();
+    reset.answer("Type DELETE", "DELETE");
+    assert_schema("reset-config", &document(&reset.code(0)));
+    assert!(!world.config_path().exists());
+    fs::rename(&copies(&world)[0], world.config_path()).unwrap();
 
     let mut reset = world.kd(&["reset-config"]).terminal();
     reset.see("It stays as it is");

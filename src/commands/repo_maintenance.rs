@@ -65,7 +65,12 @@ async fn work(cx: &Context, mode: Mode, dry_run: bool) -> Result<Done> {
     repository.open().await?;
     let kopia = &repository.kopia;
     let progress = Progress::new(&cx.ui);
-    progress.headline("removing old restore points".to_owned(), false);
+    let what = if dry_run {
+        "looking at the restore points"
+    } else {
+        "removing old restore points"
+    };
+    progress.headline(what.to_owned(), false);
     let scope = Scope::default();
     let outlook = if dry_run {
         retention::look(kopia, &config, &scope).await?

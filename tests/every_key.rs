@@ -52,6 +52,9 @@ const PROVEN_ELSEWHERE: [(&str, &str, &str); 2] = [
     ),
 ];
 
+/// Of bundles that no command makes yet; nobody is promised one without a warning (`backup.update_recovery_bundle`).
+const WITHOUT_EFFECT_YET: &str = "backup.recovery_bundle_retention";
+
 fn set(config: &mut Value, keys: &str, unit: &str, value: Value) {
     let pointer = keys
         .split('.')
@@ -263,12 +266,6 @@ fn of_the_plan() -> Vec<Key> {
             "backup.update_recovery_bundle",
             (json!(false), "0"),
             (json!(true), "1"),
-            warned,
-        ),
-        key(
-            "backup.recovery_bundle_retention",
-            (json!(3), "0"),
-            (json!(4), "1"),
             warned,
         ),
     ]
@@ -731,6 +728,7 @@ fn no_key_is_without_a_proof() {
         assert!(file.contains(text), "`{path}` has lost its proof");
         proven.insert(path.to_owned());
     }
+    assert!(keys.remove(WITHOUT_EFFECT_YET));
     // Not a key: where the configuration was read from.
     keys.remove("_file");
     assert_eq!(keys, proven);

@@ -6,7 +6,7 @@ use super::key_path::KeyPath;
 use super::params;
 use super::password::is_placeholder;
 use super::problem::{failure, mismatch, syntax};
-use super::schema::{Backup, Config};
+use super::schema::Config;
 use super::unknown::{self, Unknown};
 use super::{layout, version};
 use crate::error::Failure;
@@ -108,15 +108,11 @@ impl Document {
     }
 }
 
-/// Whoever set one of these expects bundles on the day they are needed.
+/// Whoever set it expects bundles on the day they are needed.
 fn without_effect(config: &Config) -> Option<String> {
-    let default = Backup::default();
-    let backup = &config.backup;
-    let is_set = backup.update_recovery_bundle != default.update_recovery_bundle
-        || backup.recovery_bundle_retention != default.recovery_bundle_retention;
-    is_set.then(|| {
-        "`backup.update_recovery_bundle` and `backup.recovery_bundle_retention` have no effect yet: this version makes no \
-         recovery bundles, so keep the repository's password and its storage credentials somewhere else"
+    config.backup.update_recovery_bundle.then(|| {
+        "`backup.update_recovery_bundle` has no effect yet: this version makes no recovery bundles, so keep the repository's \
+         password and its storage credentials somewhere else"
             .to_owned()
     })
 }

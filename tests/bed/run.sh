@@ -33,4 +33,6 @@ unset DOCKER_HOST DOCKER_CONTEXT
 choose_engine "$work/engine"
 mkdir -m 711 "$work/tmp"
 export KOPI_DOCKA_TEST_DOCKER=$socket KOPI_DOCKA_TEST_BED=$bed KOPI_DOCKA_REQUIRE_REAL=1 TMPDIR=$work/tmp
+# They mostly wait, for containers to stop and for programs to be given up: more at once than there are processors.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 "$@"

@@ -15,13 +15,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::{Folder, Run, Server, Sshd, Terminal, World, free_port, make_key, path, until};
+use common::{
+    Folder, Run, S3, Server, Sshd, Terminal, World, free_port, make_key, path, s3, until,
+};
 use serde_json::{Value, json};
 
 const MENU: &str = "Where shall the repository be?";
 const PASSWORD: &str = "Password of the repository";
 
-const S3: usize = 1;
+const S3_ITEM: usize = 1;
 const B2: usize = 2;
 const AZURE: usize = 3;
 const GCS: usize = 4;
@@ -321,7 +323,7 @@ fn a_folder_that_goes_with_docker_is_doubted() {
 fn a_storage_that_does_not_answer_may_be_described_again_or_kept() {
     let world = World::new();
     let port = free_port();
-    let mut s3 = wizard(&world, S3);
+    let mut s3 = wizard(&world, S3_ITEM);
     s3.answer("Bucket", "a/b");
     s3.see("only the name is needed");
     rub_out(&mut s3);
@@ -357,6 +359,67 @@ fn a_storage_that_does_not_answer_may_be_described_again_or_kept() {
     assert!(written.contains("AWS_SECRET_ACCESS_KEY=hunter2hunter2"));
     let config = fs::read_to_string(world.config_path()).unwrap();
     assert!(!config.contains("hunter2"));
+}
+
+/// From the bucket to the keys; what a line holds already is replaced.
+#[track_caller]
+fn describe_s3(wizard: &mut Terminal, s3: &S3, bucket: &str, secret: &str) {
+    let endpoint = format!("127.0.0.1:{}", s3.server.port);
+    let ca = s3.tls.ca.display().to_string();
+    let mut fill = |question: &str, text: &str| {
+        wizard.see(question);
+        rub_out(wizard);
+        wizard.press(&format!("{text}\r"));
+    };
+    fill("Bucket", bucket);
+    fill("Folder in it", "host1");
+    fill("Endpoint", &endpoint);
+    fill("Region", "eu-test-1");
+    wizard.see("TLS?");
+    wizard.press("y");
+    wizard.see("own CA");
+    rub_out(wizard);
+    wizard.press(&format!("{ca}\r"));
+    wizard.answer("Access key id", s3::KEY_ID);
+    wizard.answer("Secret access key", secret);
+}
+
+#[test]
+fn a_bucket_and_its_keys_are_tried_before_they_are_written_down_and_then_they_hold_a_backup() {
+    let world = World::new();
+    let s3 = S3::start();
+    let mut menu = wizard(&world, S3_ITEM);
+    describe_s3(&mut menu, &s3, "elsewhere", s3::SECRET);
+    menu.see("does not exist");
+    menu.choose("What now?", 0);
+    describe_s3(&mut menu, &s3, s3::BUCKET, "hunter2hunter2");
+    menu.see("refuse");
+    menu.choose("What now?", 0);
+    describe_s3(&mut menu, &s3, s3::BUCKET, s3::SECRET);
+    menu.see("no repository in it yet");
+    let params = finish(&world, menu, false);
+    assert_eq!(
+        params,
+        format!(
+            "s3 --bucket {} --prefix host1/ --endpoint 127.0.0.1:{} --region eu-test-1 --root-ca-pem-path {}",
+            s3::BUCKET,
+            s3.server.port,
+            s3.tls.ca.display()
+        )
+    );
+    let config = fs::read_to_string(world.config_path()).unwrap();
+    assert!(!config.contains(s3::SECRET));
+    world.init();
+    let stack = world
+        .stack("web")
+        .service("db", |s| s.volume("data", "/data"))
+        .up();
+    world.backup(&stack);
+    assert!(
+        s3.bucket(s3::BUCKET)
+            .join("host1/kopia.repository")
+            .exists()
+    );
 }
 
 #[test]

@@ -81,10 +81,10 @@ fn a_maintenance_that_fails_or_hangs_is_a_warning_and_the_backup_is_good() {
     let failed = "warning: the maintenance of the repository failed, the next run tries again: ";
     let run = quiet(&world, &stack).env("PATH", path).stderr(failed);
     run.stderr("timedatectl").ok();
-    world.config(|config| config["backup"]["stall_timeout"] = json!(2));
+    world.config(|config| config["backup"]["stall_timeout"] = json!(6));
     let path = kopia_that(&world, "exec sleep 600");
     let run = quiet(&world, &stack).env("PATH", path).stderr(failed);
-    run.stderr("kopia gave no sign of life for 2 s and was killed")
+    run.stderr("kopia gave no sign of life for 6 s and was killed")
         .ok();
     world.until_no_process_is_left();
     assert!(

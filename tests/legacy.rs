@@ -624,7 +624,7 @@ fn a_restore_of_plain_files_that_fails_or_is_ended_changes_nothing() {
         ("exit 1".to_owned(), "status 1"),
         ("exit 0".to_owned(), "did not restore"),
         ("kill -9 $$".to_owned(), "signal 9"),
-        ("exec sleep 600".to_owned(), "no byte came for 3 s"),
+        ("exec sleep 600".to_owned(), "no byte came for 6 s"),
         (
             format!("{target}; \"$REAL\" \"$@\"; echo more >\"$target/more\""),
             "is not in the snapshot",
@@ -634,7 +634,7 @@ fn a_restore_of_plain_files_that_fails_or_is_ended_changes_nothing() {
             "not what the snapshot says",
         ),
     ] {
-        let stall = if expected.contains("3 s") { 3 } else { 60 };
+        let stall = if expected.contains("6 s") { 6 } else { 60 };
         old.world
             .config(|config| config["backup"]["stall_timeout"] = stall.into());
         let done = old

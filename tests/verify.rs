@@ -321,9 +321,9 @@ fn what_says_nothing_about_the_point_is_not_called_damage() {
     let world = World::new();
     world.init();
     let stack = saved(&world, "web", 1);
-    world.config(|config| config["backup"]["stall_timeout"] = 2.into());
+    world.config(|config| config["backup"]["stall_timeout"] = 5.into());
     for (filter, text) in [
-        ("| (head -c 700; exec sleep 600)", "no byte came for 2 s"),
+        ("| (head -c 700; exec sleep 600)", "no byte came for 5 s"),
         ("| head -c 700; kill -9 $$", "signal 9"),
     ] {
         let run = verify(&world, &[])

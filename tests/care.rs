@@ -178,6 +178,25 @@ fn repo_status_tells_what_is_in_the_repository_and_who_looks_after_it() {
 }
 
 #[test]
+fn a_clock_that_is_wrong_is_told_by_what_lies_in_the_future() {
+    let world = World::new();
+    world.init();
+    let skew = || world.kd(&["repo-status", "--json"]).json()["clock_skew_seconds"].take();
+    assert!(skew().is_null());
+    let ahead = chrono::Utc::now() + chrono::TimeDelta::minutes(90);
+    let start = format!("--start-time={}", ahead.format("%Y-%m-%d %H:%M:%S UTC"));
+    let made = world.kopia(&["snapshot", "create", "/x", "--stdin-file=data", &start]);
+    made.stdin("x").stdout_any().stderr_any().ok();
+    assert!(skew().as_i64().unwrap() > 80 * 60);
+    world
+        .kd(&["repo-status"])
+        .stdout_any()
+        .stderr("min in the future")
+        .stderr("timedatectl")
+        .ok();
+}
+
+#[test]
 fn repo_which_config_tells_what_is_in_force_without_kopia_password_or_secret() {
     let world = World::new();
     world.config(|config| {

@@ -1,12 +1,12 @@
 //! `repo-status`: where the repository is, whose, what is in it, who looks after it, how much room it has.
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::kopia::{Maintenance, Size, Status};
+use crate::kopia::{Maintenance, Size, Status, clock_skew};
 use crate::maintenance::{self, Remembered};
 use crate::password;
 use crate::repository::Repository;
@@ -31,6 +31,7 @@ struct Seen {
     maintenance: Maintenance,
     last_here: Option<Remembered>,
     size: Option<Size>,
+    clock_skew: Option<TimeDelta>,
 }
 
 pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
@@ -56,6 +57,7 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
         maintenance,
         last_here: maintenance::remembered(&cx.paths, config.profile()),
         size,
+        clock_skew: clock_skew(&manifests, Utc::now()),
     };
     if cx.ui.json {
         show_json(cx, &repository, &seen);
@@ -95,6 +97,7 @@ fn show_json(cx: &Context, repository: &Repository, seen: &Seen) {
         "available_bytes": status.volume.map(|volume| volume.available),
         "size": seen.size,
         "points": seen.counts,
+        "clock_skew_seconds": seen.clock_skew.map(|ahead| ahead.num_seconds()),
         "maintenance": {
             "owner": seen.maintenance.owner,
             "is_ours": maintenance::is_ours(&repository.kopia, &seen.maintenance),
@@ -149,6 +152,10 @@ fn show(cx: &Context, repository: &Repository, seen: &Seen) {
     for (what, value) in rows {
         cx.ui
             .answer(format!("{what:<11} {}", text::printable(&value)));
+    }
+    if let Some(ahead) = seen.clock_skew {
+        let (what, remedy) = (text::clock_skew(ahead), text::CLOCK_REMEDY);
+        cx.ui.warn(format!("{what}; {remedy}"));
     }
     if !maintenance::is_ours(&repository.kopia, &seen.maintenance) {
         cx.ui.say(format!(

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 
 use super::finding::Finding;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Exit;
-use crate::kopia::{Kopia, Maintenance, Manifest, Status};
+use crate::kopia::{Kopia, Maintenance, Manifest, Status, clock_skew};
 use crate::maintenance;
 use crate::repository::Repository;
 use crate::restore::points::{Point, PointState, points};
@@ -21,9 +21,6 @@ const OPENING: Duration = Duration::from_secs(20);
 
 /// A repository of many hosts takes its time to be listed.
 const LISTING: Duration = Duration::from_secs(35);
-
-/// Clocks of hosts that are kept right differ by less.
-const SKEW: TimeDelta = TimeDelta::minutes(5);
 
 pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
     let Some(config) = config else {
@@ -100,17 +97,9 @@ fn counted(points: &[Point], identity: &str) -> Finding {
     )
 }
 
-/// Kopia itself can't tell: it stamps what it writes with the clock of whoever writes.
 fn clock(manifests: &[Manifest]) -> Option<Finding> {
-    let newest = manifests.iter().filter_map(Manifest::started_at).max()?;
-    let ahead = newest - Utc::now();
-    (ahead > SKEW).then(|| {
-        let message = format!(
-            "the newest snapshot is from {} min in the future: this host's clock is behind, or another one's is ahead",
-            ahead.num_minutes()
-        );
-        Finding::warning(AREA, message).remedy("see `timedatectl status` on every host of the repository")
-    })
+    let ahead = clock_skew(manifests, Utc::now())?;
+    Some(Finding::warning(AREA, text::clock_skew(ahead)).remedy(text::CLOCK_REMEDY))
 }
 
 fn maintained(kopia: &Kopia, info: &Maintenance) -> Finding {

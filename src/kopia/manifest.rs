@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::client::{Kopia, parse_json};
@@ -141,6 +141,16 @@ impl Kopia {
 
 /// As 0.23.1 begins the line.
 const UNREADABLE: &str = "unable to parse snapshot manifest";
+
+/// Clocks of hosts that are kept right differ by less.
+const SKEW: TimeDelta = TimeDelta::minutes(5);
+
+/// How far the newest snapshot lies in the future: this host's clock is behind then, or another one's is ahead. Kopia itself can't
+/// tell: it stamps what it writes with the clock of whoever writes.
+pub fn clock_skew(manifests: &[Manifest], now: DateTime<Utc>) -> Option<TimeDelta> {
+    let newest = manifests.iter().filter_map(Manifest::started_at).max()?;
+    Some(newest - now).filter(|ahead| *ahead > SKEW)
+}
 
 #[cfg(test)]
 mod tests {

@@ -29,7 +29,7 @@ pub use client::{Kopia, MINIMUM_VERSION, Settings, check_version_of, find, profi
 pub use failure::Killed;
 pub use identity::Identity;
 pub use maintenance::{Maintenance, Mode};
-pub use manifest::Manifest;
+pub use manifest::{Manifest, clock_skew};
 pub use password::Opens;
 pub use probe::Probed;
 pub use repository::{Initialized, Status, USER};

@@ -1,7 +1,7 @@
 //! Values as people read them.
 
 use bytesize::ByteSize;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// `1.5 GiB`
 pub fn bytes(count: u64) -> String {
@@ -48,6 +48,16 @@ pub fn printable(text: &str) -> String {
         })
         .collect()
 }
+
+/// For snapshots that lie so far in the future.
+pub fn clock_skew(ahead: TimeDelta) -> String {
+    format!(
+        "the newest snapshot is from {} min in the future: this host's clock is behind, or another one's is ahead",
+        ahead.num_minutes()
+    )
+}
+
+pub const CLOCK_REMEDY: &str = "see `timedatectl status` on every host of the repository";
 
 #[cfg(test)]
 mod tests {

@@ -305,7 +305,9 @@ fn stopped_killed_or_hung_in_the_middle_of_a_window_the_container_is_up_again() 
     assert_eq!(host.points(), 0);
     let told = host.ask_journal("partial", "3");
     assert!(told.iter().any(|record| record["PRIORITY"] == "3"));
-    let advice = told.last().unwrap()["MESSAGE"].as_str().unwrap();
+    let last = machine.journal(&["OPERATION=backup"]).pop().unwrap();
+    assert_eq!(last["EXIT_CODE"], "3", "{last:#}");
+    let advice = last["MESSAGE"].as_str().unwrap();
     assert!(advice.contains("kopi-docka history --failed"), "{advice}");
     machine
         .sh("! ls /var/lib/kopi-docka/stopped/*.json")

@@ -130,7 +130,13 @@ find_users() {
     fi
     : >"$work/users"
     while read -r id name; do
-        docker inspect --format '{{range .Mounts}}{{println .Source}}{{end}}' "$id" >"$work/mounts"
+        if ! docker inspect --format '{{range .Mounts}}{{println .Source}}{{end}}' "$id" >"$work/mounts" 2>"$work/said"; then
+            # One that went away meanwhile uses nothing.
+            running=$(docker ps --no-trunc --quiet --filter "id=$id" </dev/null)
+            [ -n "$running" ] || continue
+            cat "$work/said" >&2
+            fail "container $name can't be looked at"
+        fi
         is_user=no
         if grep -qxF -- "$id" "$work/with_volume"; then
             is_user=yes

@@ -425,7 +425,13 @@ fn a_script_that_fails_leaves_the_old_data_and_the_services_running() {
     changed.assert_unchanged();
     let started = changed.stack.started_at("db");
     fs::remove_file(world.path("bin/mv")).unwrap();
-    sh(world, script).stderr("restored: ").ok();
+    // A container that goes away while the others are looked at is nobody's concern.
+    let docker = world.stand_in(
+        "docker",
+        r#"case " $* " in *" ps --no-trunc --format "*) "$REAL" "$@"; printf '%064d gone\n' 0;; *) exec "$REAL" "$@";; esac"#,
+    );
+    let run = sh(world, script).env("PATH", docker);
+    run.stderr("restored: ").ok();
     assert_eq!(
         fs::read_to_string(changed.volume.join("x")).unwrap(),
         "saved"

@@ -277,8 +277,16 @@ fn stopped_killed_or_hung_in_the_middle_of_a_window_the_container_is_up_again() 
     host.fill();
     host.hang_tar();
 
+    // A shutdown of the host would wait, as long as the window is open and no longer.
+    let inhibitors = ["systemd-inhibit", "--list", "--no-legend", "--no-pager"];
+    let delays_shutdown = || {
+        let list = machine.exec(&inhibitors).stdout_any().stderr_any().run();
+        list.stdout().contains("kopi-docka")
+    };
     host.start_and_hang();
+    assert!(delays_shutdown());
     machine.systemctl(&["stop", BACKUP]).ok();
+    assert!(!delays_shutdown());
     assert!(machine.is_running(&host.app));
     machine.until_property(BACKUP, "ActiveState", "inactive");
 

@@ -13,33 +13,26 @@ use crate::lock::make_private_folder;
 /// Replaces `path` by `content` (mode 0600): after this returns the new content is on the disk, and at no moment was
 /// there neither the old nor the new one.
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    make_private_folder(folder)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".new-")
-        .tempfile_in(folder)
-        .with_context(|| format!("nothing can be written in `{}`", folder.display()))?;
-    file.write_all(content)
-        .and_then(|()| file.as_file().sync_all())
-        .with_context(|| format!("`{}` can't be written", path.display()))?;
-    file.persist(path)
-        .with_context(|| format!("`{}` can't be put in place", path.display()))?;
-    sync_folder(folder)
+    make_private_folder(folder_of(path))?;
+    replace(path, content, 0o600)?;
+    sync_folder(folder_of(path))
 }
 
 /// Replaces `path` by `content`, readable by all, as a whole or not at all. Its folder is somebody else's and must be there.
 pub fn write_public(path: &Path, content: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    replace(path, content, 0o644)
+}
+
+/// The mode is as said, whatever the umask.
+fn replace(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    let folder = folder_of(path);
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
         .tempfile_in(folder)
         .with_context(|| format!("nothing can be written in `{}`", folder.display()))?;
+    let permissions = Permissions::from_mode(mode);
     file.write_all(content)
-        // Whatever the umask says.
-        .and_then(|()| {
-            file.as_file()
-                .set_permissions(Permissions::from_mode(0o644))
-        })
+        .and_then(|()| file.as_file().set_permissions(permissions))
         .and_then(|()| file.as_file().sync_all())
         .with_context(|| format!("`{}` can't be written", path.display()))?;
     file.persist(path)
@@ -47,10 +40,14 @@ pub fn write_public(path: &Path, content: &[u8]) -> Result<()> {
     Ok(())
 }
 
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
 /// Removes `path`, for good after a power cut too. No error when it isn't there.
 pub fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
-        Ok(()) => sync_folder(path.parent().unwrap_or(Path::new("/"))),
+        Ok(()) => sync_folder(folder_of(path)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("`{}` can't be removed", path.display())),
     }

@@ -1,7 +1,5 @@
 //! Units in a folder: what would change there, and putting them in place. Drop-ins (`<unit>.d/`) are the operator's and are not touched.
 
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,7 +7,7 @@ use serde::Serialize;
 
 use super::units::UnitFile;
 use crate::error::{Exit, Failure, Result};
-use crate::state::sync_folder;
+use crate::state;
 
 /// Where an administrator's units are.
 pub const SYSTEM_FOLDER: &str = "/etc/systemd/system";
@@ -124,21 +122,9 @@ pub fn write(folder: &Path, places: &[Place<'_>]) -> Result<()> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("the folder `{}` can't be made", folder.display()))?;
     for place in places.iter().filter(|place| place.state != State::Same) {
-        let mut file = tempfile::Builder::new()
-            .prefix(".kopi-docka-")
-            .permissions(std::fs::Permissions::from_mode(0o644))
-            .tempfile_in(folder)
-            .with_context(|| format!("nothing can be written in `{}`", folder.display()))?;
-        // The mask of whoever calls us must not decide whether systemd's tools can read it.
-        file.as_file()
-            .set_permissions(std::fs::Permissions::from_mode(0o644))
-            .and_then(|()| file.write_all(place.unit.text.as_bytes()))
-            .and_then(|()| file.as_file().sync_all())
-            .with_context(|| format!("`{}` can't be written", place.path.display()))?;
-        file.persist(&place.path)
-            .with_context(|| format!("`{}` can't be put in place", place.path.display()))?;
+        state::write_public(&place.path, place.unit.text.as_bytes())?;
     }
-    sync_folder(folder)
+    state::sync_folder(folder)
 }
 
 /// The files of installed units that are not as `units` says: the configuration has changed since, or the program. Empty when none is

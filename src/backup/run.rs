@@ -188,8 +188,7 @@ async fn start<'a>(
 ) -> Result<Run<'a>> {
     let started_at = free_second(config).await;
     let memory = Memory::of_this_host();
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = config.backup.parallel_workers.resolve(memory.total, cpus);
+    let workers = memory.workers(config);
     let spool = &config.backup.spool;
     let limit = match spool.size {
         SpoolSize::Bytes(bytes) => bytes,

@@ -18,9 +18,9 @@ use super::step::Step;
 use super::users::Swapped;
 use super::window::Window;
 use super::{files, staging};
-use crate::config::Config;
 use crate::docker::Engine;
 use crate::error::Result;
+use crate::memory::Memory;
 
 /// A restore at work.
 pub(super) struct Applying<'a> {
@@ -128,7 +128,9 @@ impl Applying<'_> {
         self.window.enter(Step::Extract).await;
         let session = self.session;
         let (cancel, is_cancelled) = watch::channel(false);
-        let slots = Arc::new(Semaphore::new(workers(&session.config)));
+        let slots = Arc::new(Semaphore::new(
+            Memory::of_this_host().workers(&session.config),
+        ));
         let extractor = Extractor {
             feed: Feed {
                 kopia: session.repository.kopia.clone(),
@@ -192,15 +194,4 @@ async fn make_volume(engine: &Engine, new: &NewVolume, source: &SourcePlan) -> R
         );
     }
     Ok(())
-}
-
-/// How many sources are read back at once.
-pub fn workers(config: &Config) -> usize {
-    let system = sysinfo::System::new_with_specifics(
-        sysinfo::RefreshKind::nothing()
-            .with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram()),
-    );
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = config.backup.parallel_workers;
-    workers.resolve(system.total_memory(), cpus)
 }

@@ -50,7 +50,7 @@ mod window;
 mod within;
 pub mod wizard;
 
-pub use apply::{apply, workers};
+pub use apply::apply;
 pub use aside::aside;
 pub use plan::Plan;
 pub use rebuild::compose_version;

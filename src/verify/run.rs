@@ -18,9 +18,9 @@ use crate::backup::Tar;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result, exit_of};
 use crate::lock::Lock;
+use crate::memory;
 use crate::model::point::{PointRecord, SourceRecord};
 use crate::repository::Repository;
-use crate::restore;
 use crate::restore::feed::{Cancelled, Feed};
 use crate::restore::points::{Point, complete_roots, points};
 
@@ -89,7 +89,7 @@ pub async fn run(cx: &Context, request: &Request) -> Result<Verified> {
             manifests: &manifests,
         },
         reporter: Reporter::new(&cx.ui, &repository.kopia.identity()),
-        slots: Semaphore::new(restore::workers(&config)),
+        slots: Semaphore::new(memory::Memory::of_this_host().workers(&config)),
         complete: complete_roots(&manifests),
         memory: RefCell::new(remembered(cx, &status.unique_id, &points)),
         cancel,

@@ -13,13 +13,6 @@ mod common;
 use common::{PASSWORD, Run, Signal, Stack, World, path};
 use serde_json::{Value, json};
 
-fn stack(world: &World) -> Stack {
-    world
-        .stack("web")
-        .service("db", |s| s.volume("data", "/data"))
-        .up()
-}
-
 fn quiet(world: &World, stack: &Stack) -> Run {
     world
         .kd(&["--quiet", "backup", "--unit", stack.unit()])
@@ -53,7 +46,7 @@ fn kopia_that(world: &World, script: &str) -> std::ffi::OsString {
 fn a_backup_runs_the_maintenance_that_is_due_when_everything_is_up_again() {
     let world = World::new();
     world.init();
-    let stack = stack(&world);
+    let stack = world.web();
     // The repository is new: there is nothing to maintain.
     world.backup(&stack);
     assert!(world.report()["maintenance"].is_null());
@@ -72,7 +65,7 @@ fn a_backup_runs_the_maintenance_that_is_due_when_everything_is_up_again() {
 fn a_maintenance_that_fails_or_hangs_is_a_warning_and_the_backup_is_good() {
     let world = World::new();
     world.init();
-    let stack = stack(&world);
+    let stack = world.web();
     make_due(&world);
     let path = kopia_that(
         &world,
@@ -143,7 +136,7 @@ fn maintenance_of_another_owner_is_left_to_it_and_can_be_taken_over() {
 fn repo_status_tells_what_is_in_the_repository_and_who_looks_after_it() {
     let world = World::new();
     world.init();
-    let stack = stack(&world);
+    let stack = world.web();
     world.backup(&stack);
     let status = world.kd(&["repo-status", "--json"]).json();
     let identity = status["identity"].as_str().unwrap();

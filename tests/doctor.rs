@@ -20,15 +20,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use common::schema::assert_schema;
-use common::{Run, Stack, World, mount, path};
+use common::{Run, World, mount, path};
 use serde_json::{Value, json};
-
-fn stack(world: &World) -> Stack {
-    world
-        .stack("web")
-        .service("db", |s| s.volume("data", "/data"))
-        .up()
-}
 
 /// The findings of one area in a state, with their remedies.
 fn findings(document: &Value, area: &str, state: &str) -> Vec<(String, String)> {
@@ -86,7 +79,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, (u64, i64)> {
 fn a_good_host_passes_and_nothing_is_touched() {
     let world = World::new();
     world.init();
-    let web = stack(&world);
+    let web = world.web();
     world.backup(&web);
     let before = files(&world.path("."));
     let watch = world.watch();
@@ -242,7 +235,7 @@ fn a_kopia_that_hangs_hangs_nobody() {
 fn a_backup_that_failed_and_one_at_work_are_told() {
     let world = World::new();
     world.init();
-    let web = stack(&world);
+    let web = world.web();
     let name = format!("`{}`", web.unit());
     let of_unit = |document: &Value, state: &str| {
         let all = findings(document, "backups", state).into_iter();
@@ -519,7 +512,7 @@ fn records(journal: &Receiver<Record>) -> Vec<Record> {
 fn under_systemd_a_run_is_told_in_records_and_nothing_is_printed() {
     let world = World::new();
     world.init();
-    let web = stack(&world);
+    let web = world.web();
     let journal = journal(&world);
     // stdout is no stream of the journal here, so the answer is still for people.
     let unit = ["backup", "--unit", web.unit()];
@@ -578,7 +571,7 @@ fn under_systemd_a_run_is_told_in_records_and_nothing_is_printed() {
 fn a_journal_that_takes_nothing_keeps_no_run_waiting() {
     let world = World::new();
     world.init();
-    let web = stack(&world);
+    let web = world.web();
     // Nobody reads: the socket is full after a few records.
     let _journal = UnixDatagram::bind(world.path("journal.sock")).unwrap();
     for _ in 0..2 {
@@ -632,7 +625,7 @@ fn metrics(file: &Path) -> BTreeMap<String, f64> {
 fn monitors_learn_of_every_run_and_a_unit_that_fails_keeps_its_last_success() {
     let world = World::new();
     world.init();
-    let web = stack(&world);
+    let web = world.web();
     fs::write(web.volume_path("data").join("a"), vec![7; 100_000]).unwrap();
     let file = world.dir("textfile").join("kopi-docka.prom");
     world.config(|c| c["metrics"] = json!({ "textfile": file }));

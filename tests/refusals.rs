@@ -18,14 +18,6 @@ use std::path::PathBuf;
 use common::{Done, Run, Stack, World, oracle};
 use serde_json::Value;
 
-/// `db` with the volume `data`.
-fn stack(world: &World) -> Stack {
-    world
-        .stack("web")
-        .service("db", |s| s.volume("data", "/data"))
-        .up()
-}
-
 fn backup(world: &World, stack: &Stack) -> Run {
     world.kd(&["--quiet", "backup", "--unit", stack.unit()])
 }
@@ -66,7 +58,7 @@ fn init_says(world: &World) -> Value {
 fn an_unknown_unit_is_refused_and_the_one_that_was_meant_is_named() {
     let world = World::new();
     world.init();
-    let stack = stack(&world);
+    let stack = world.web();
     let wrong = format!("{}x", stack.unit());
     let run = world.kd(&["backup", "--unit", stack.unit(), "--unit", &wrong]);
     // The names of other tests' units may be close too.
@@ -86,7 +78,7 @@ fn an_unknown_unit_is_refused_and_the_one_that_was_meant_is_named() {
 #[test]
 fn whoever_is_not_root_is_refused() {
     let world = World::new();
-    let stack = stack(&world);
+    let stack = world.web();
     // Where a user without rights can execute it.
     let program = world.path("kopi-docka");
     fs::copy(env!("CARGO_BIN_EXE_kopi-docka"), &program).unwrap();
@@ -114,7 +106,7 @@ fn whoever_is_not_root_is_refused() {
 fn a_second_run_is_refused_while_the_first_is_at_work() {
     let world = World::new();
     world.init();
-    let stack = stack(&world);
+    let stack = world.web();
     // Before it stops anything, so that only the second one could.
     let held = world.hold("open", backup(&world, &stack));
     for args in [
@@ -138,7 +130,7 @@ fn a_second_run_is_refused_while_the_first_is_at_work() {
 #[test]
 fn a_host_without_a_repository_is_told_to_init() {
     let world = World::new();
-    let stack = stack(&world);
+    let stack = world.web();
     refused(&world, backup(&world, &stack), 10, &["kopi-docka init"]);
     assert!(!world.path("repo").exists());
 }
@@ -147,7 +139,7 @@ fn a_host_without_a_repository_is_told_to_init() {
 fn a_wrong_password_is_refused_and_breaks_nothing() {
     let world = World::new();
     world.init();
-    let stack = stack(&world);
+    let stack = world.web();
     world.backup(&stack);
     let config = fs::read(world.config_path()).unwrap();
     let profile_before = fs::read(profile(&world)).unwrap();
@@ -179,7 +171,7 @@ fn a_wrong_password_is_refused_and_breaks_nothing() {
 fn a_repository_that_has_vanished_is_noticed_in_spite_of_kopia_s_caches() {
     let world = World::new();
     world.init();
-    let stack = stack(&world);
+    let stack = world.web();
     world.backup(&stack);
     let (repository, kept) = (world.path("repo"), world.path("kept"));
     fs::rename(&repository, &kept).unwrap();
@@ -224,7 +216,7 @@ fn a_repository_that_has_vanished_is_noticed_in_spite_of_kopia_s_caches() {
 fn another_repository_in_the_place_of_ours_is_refused() {
     let world = World::new();
     let id = init_says(&world)["unique_id"].clone();
-    let stack = stack(&world);
+    let stack = world.web();
     world.backup(&stack);
     fs::rename(world.path("repo"), world.path("kept")).unwrap();
     // With the same password, made by another host.
@@ -257,7 +249,7 @@ fn another_repository_in_the_place_of_ours_is_refused() {
 fn a_configuration_that_points_elsewhere_is_no_silent_write_to_the_old_place() {
     let world = World::new();
     world.init();
-    let stack = stack(&world);
+    let stack = world.web();
     let elsewhere = world.path("elsewhere");
     let params = format!("filesystem --path {}", elsewhere.display());
     world.config(|c| c["kopia"]["kopia_params"] = params.into());
@@ -300,7 +292,7 @@ fn init_says_what_it_did_and_may_be_repeated() {
 #[test]
 fn a_missing_docker_socket_is_named() {
     let world = World::new();
-    let stack = stack(&world);
+    let stack = world.web();
     let socket = world.path("no.sock").display().to_string();
     world.config(|c| c["docker"]["socket"] = socket.as_str().into());
     refused(
@@ -314,7 +306,7 @@ fn a_missing_docker_socket_is_named() {
 #[test]
 fn a_missing_kopia_is_named() {
     let world = World::new();
-    let stack = stack(&world);
+    let stack = world.web();
     let system = "/usr/sbin:/usr/bin:/sbin:/bin";
     assert!(
         system
@@ -333,7 +325,7 @@ fn a_missing_kopia_is_named() {
 #[test]
 fn a_kopia_that_is_too_old_is_refused() {
     let world = World::new();
-    let stack = stack(&world);
+    let stack = world.web();
     let old = world.stand_in("kopia", "echo '0.16.0 build: 1a2b3c from: kopia/kopia'");
     refused(
         &world,
@@ -346,7 +338,7 @@ fn a_kopia_that_is_too_old_is_refused() {
 #[test]
 fn a_tar_that_is_not_gnu_s_is_refused() {
     let world = World::new();
-    let stack = stack(&world);
+    let stack = world.web();
     let bsd = world.stand_in(
         "tar",
         "echo 'bsdtar 3.7.2 - libarchive 3.7.2 zlib/1.2.13 liblzma/5.4.5'",
@@ -366,7 +358,7 @@ fn nothing_is_stopped_when_the_stop_can_t_be_recorded() {
         .arg(world.dir("state"))
         .ok();
     world.init();
-    let stack = stack(&world);
+    let stack = world.web();
     let said = "the record of what is about to be stopped can't be written, so nothing is stopped";
 
     let ballast = world.path("state/ballast");

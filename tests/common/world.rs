@@ -255,6 +255,13 @@ impl World {
         StackBuilder::new(self, name)
     }
 
+    /// The stack `web` of one service, `db`, with the volume `data`.
+    #[track_caller]
+    pub fn web(&self) -> Stack {
+        let stack = self.stack("web");
+        stack.service("db", |s| s.volume("data", "/data")).up()
+    }
+
     /// Starts one container without compose labels and returns its name, which is that of its unit. Its own volumes are
     /// called `<world>_<volume>`.
     #[track_caller]

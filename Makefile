@@ -1,6 +1,6 @@
 # Thin on purpose: what the targets do is in tests/bed/ and templates/, one commented script each.
 
-# What to pass on: make test ARGS="--test backup -- --nocapture"
+# What to pass on: make test ARGS="--test it backup:: -- --nocapture"
 ARGS ?=
 
 # Where `install` puts things, below DESTDIR, and which program it and `deb` take.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # systemd.sh           Makes what the image of a whole Debian machine is imported from, once: systemd as process 1, a Docker engine and an
 #                      SSH server of Debian's own packages, installed into a folder and kept in the cache.
-# systemd.sh SOCKET    Makes sure that the engine there has the image, and prints its name. What runs it is tests/common/systemd.rs.
+# systemd.sh SOCKET    Makes sure that the engine there has the image, and prints its name. What runs it is tests/it/common/systemd.rs.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"

@@ -1,0 +1,46 @@
+//! The integration tests: the real binary, a real engine, a real Kopia. One program, so that it is linked once and no file waits for
+//! the slowest test of another. `common` is their kit.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods
+)]
+
+mod common;
+
+mod backends;
+mod backends_wizard;
+mod care;
+mod cold;
+mod commands;
+mod configuration;
+mod daemon;
+mod databases;
+mod doctor;
+mod documented;
+mod every_key;
+mod inplace;
+mod integrity;
+mod kit;
+mod legacy;
+mod packaging;
+mod password;
+mod pieces;
+mod rebuild;
+mod refusals;
+mod restore;
+mod retention;
+mod safety;
+mod schemas;
+mod scripts;
+mod setup;
+mod storage_failures;
+mod systemd;
+mod units;
+mod verify;
+mod window;
+mod wizard;
+mod writing_config;

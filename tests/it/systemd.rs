@@ -1,0 +1,379 @@
+//! Unattended, under a real systemd: the units as `write-units` writes them, with all of their hardening, on a machine that is booted,
+//! rebooted, and loses its power.
+
+use std::time::Duration;
+
+use crate::common::{Machine, World, until};
+use serde_json::{Value, json};
+
+const UNITS: [&str; 4] = [
+    "kopi-docka.service",
+    "kopi-docka-backup.service",
+    "kopi-docka-recover.service",
+    "kopi-docka.timer",
+];
+const BACKUP: &str = "kopi-docka-backup.service";
+const DAEMON: &str = "kopi-docka.service";
+const RECOVER: &str = "kopi-docka-recover.service";
+const TIMER: &str = "kopi-docka.timer";
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Stands still in the middle of the first volume that it reads.
+const HUNG_TAR: &str = r#"#!/bin/sh
+case "$*" in *--create*_data/_data*) head -c 3000000 /dev/zero; kill -STOP $$;; esac
+exec /usr/bin/tar "$@"
+"#;
+
+/// A machine with a configuration, a repository, the units, and a container with a volume.
+struct Host {
+    app: String,
+    // Dropped before the machine that its container is on.
+    world: World,
+    machine: Machine,
+}
+
+impl Host {
+    #[track_caller]
+    fn new(edit: impl FnOnce(&mut Value)) -> Self {
+        let machine = Machine::start();
+        let world = World::on(&machine.engine);
+        let app = world.container("app", |s| s.volume("data", "/data"));
+        machine.configure(edit);
+        let host = Self {
+            app,
+            world,
+            machine,
+        };
+        host.write_units();
+        host
+    }
+
+    /// What it says.
+    #[track_caller]
+    fn write_units(&self) -> String {
+        let run = self.machine.exec(&["kopi-docka", "--quiet", "write-units"]);
+        run.stdout_any().ok().stdout()
+    }
+
+    #[track_caller]
+    fn drop_in(&self, unit: &str, text: &str) {
+        let file = format!("/etc/systemd/system/{unit}.d/test.conf");
+        self.machine.write(&file, "644", text);
+        self.machine.systemctl(&["daemon-reload"]).ok();
+    }
+
+    fn data(&self) -> String {
+        let id = self.world.id();
+        format!("/var/lib/docker/volumes/{id}_data/_data")
+    }
+
+    /// Gives the volume something that a copy can lose.
+    #[track_caller]
+    fn fill(&self) {
+        let script = r#"cd "$1"; mkdir -p a/b; head -c 3000000 /dev/urandom >a/b/x; ln a/b/x a/y; ln -s x a/b/l
+            setfattr -n trusted.seen -v 1 a/b/x; setfattr -n user.mine -v 2 a; chown 1234:77 a/b/x; chmod 4751 a/b/x
+            mkfifo a/pipe; touch -d '2001-02-03 04:05:06.123456789' a/b"#;
+        let run = self.machine.exec(&["sh", "-euc", script, "sh"]);
+        run.arg(self.data()).ok();
+    }
+
+    /// All of it that counts, as text.
+    #[track_caller]
+    fn seen(&self) -> String {
+        let script = r#"cd "$1"; find . -printf '%p %y %m %U:%G %n %s %T@ %l\n' | sort
+            find . -type f -print0 | sort -z | xargs -0 sha256sum; getfattr --recursive --dump --match=- ."#;
+        let run = self.machine.exec(&["sh", "-euc", script, "sh"]);
+        run.arg(self.data()).text()
+    }
+
+    /// How many whole points there are.
+    #[track_caller]
+    fn points(&self) -> usize {
+        let list = ["kopi-docka", "--quiet", "--json", "list", "--snapshots"];
+        let points = self.machine.exec(&list).json();
+        let points = points["points"].as_array().unwrap();
+        points
+            .iter()
+            .filter(|point| point["state"] == "whole")
+            .count()
+    }
+
+    /// A backup as the timer starts it, which must succeed; then the data is lost and comes back.
+    #[track_caller]
+    fn prove_a_backup(&self) {
+        self.fill();
+        let before = self.seen();
+        let start = self.machine.systemctl(&["start", BACKUP]).run();
+        if start.code != Some(0) {
+            let log = self.machine.messages(&["--unit", BACKUP]);
+            panic!("{start}\n{}", log.join("\n"));
+        }
+        assert!(self.machine.is_running(&self.app));
+        let destroy = self.machine.exec(&["sh", "-euc", r#"rm -r "$1"/a"#, "sh"]);
+        destroy.arg(self.data()).ok();
+        let restore = ["kopi-docka", "--quiet", "restore", "--unit", &self.app];
+        let restore = self.machine.exec(&restore);
+        restore
+            .args(["--backup-id", "latest", "--yes"])
+            .stdout_any()
+            .ok();
+        assert_eq!(self.seen(), before);
+    }
+
+    /// What the journal can be asked about the last run; `result` and `exit_code` are those of its last record.
+    #[track_caller]
+    fn ask_journal(&self, result: &str, exit_code: &str) -> Vec<Value> {
+        let of_unit = format!("UNIT={}", self.app);
+        let of_unit = self.machine.journal(&[&of_unit, "OPERATION=backup"]);
+        let id = of_unit.last().unwrap()["BACKUP_ID"].as_str().unwrap();
+        let of_run = self.machine.journal(&[&format!("BACKUP_ID={id}")]);
+        let last = of_run.last().unwrap();
+        assert_eq!(last["RESULT"], result, "{last:#}");
+        assert_eq!(last["EXIT_CODE"], exit_code, "{last:#}");
+        let of_volume = format!("VOLUME={}_data", self.world.id());
+        assert!(!self.machine.journal(&[&of_volume]).is_empty());
+        of_run
+    }
+
+    #[track_caller]
+    fn hang_tar(&self) {
+        self.machine.write("/usr/local/bin/tar", "755", HUNG_TAR);
+    }
+
+    /// Starts the one-shot and returns when tar stands still while the container is stopped.
+    #[track_caller]
+    fn start_and_hang(&self) {
+        let start = ["reset-failed", BACKUP];
+        self.machine.systemctl(&start).run();
+        let start = ["start", "--no-block", BACKUP];
+        self.machine.systemctl(&start).ok();
+        until("tar to stand still", PATIENCE, || {
+            let run = self
+                .machine
+                .exec(&["pgrep", "--runstates", "T", "-x", "tar"]);
+            (run.run().code == Some(0)).then_some(())
+        });
+        assert!(!self.machine.is_running(&self.app));
+    }
+}
+
+#[test]
+fn the_units_are_sound_and_hardened_and_leave_the_operators_settings_alone() {
+    let host = Host::new(|_| {});
+    let machine = &host.machine;
+    for unit in UNITS {
+        let verify = machine.exec(&["systemd-analyze", "verify", "--man=no", unit]);
+        verify.ok();
+    }
+    for (unit, limit) in [(BACKUP, 2.0), (DAEMON, 2.0), (RECOVER, 1.5)] {
+        let analysis = machine.exec(&["systemd-analyze", "security", "--no-pager", unit]);
+        let analysis = analysis.text();
+        let line = analysis.lines().last().unwrap();
+        let (_, rest) = line.split_once(&format!("{unit}: ")).unwrap();
+        let exposure: f64 = rest.split(' ').next().unwrap().parse().unwrap();
+        assert!(exposure <= limit, "{line}");
+    }
+
+    let enable = machine.systemctl(&["enable", "--now", TIMER]);
+    enable.stderr_any().ok();
+    let next = machine.property(TIMER, "NextElapseUSecRealtime");
+    assert!(next.contains(" 02:0") || next.contains(" 02:1"), "{next}");
+    let enabled = machine.systemctl(&["is-enabled", TIMER, RECOVER]);
+    enabled.stdout_is("enabled\nenabled\n").ok();
+
+    // Again: nothing changes, and what the operator added stays.
+    let mine = "[Timer]\nOnCalendar=\nOnCalendar=Sun 04:00:00\n";
+    host.drop_in(TIMER, mine);
+    let said = host.write_units();
+    assert!(
+        said.contains("test.conf") && !said.contains(": changed"),
+        "{said}"
+    );
+    let drop_in = machine.sh("cat /etc/systemd/system/kopi-docka.timer.d/test.conf");
+    assert_eq!(drop_in.text(), mine.trim());
+    let next = machine.property(TIMER, "NextElapseUSecRealtime");
+    assert!(next.starts_with("Sun ") && next.contains(" 04:"), "{next}");
+
+    // Another place to write to is one that the units let it write to.
+    machine.configure(|config| {
+        config["backup"]["base_path"] = json!("/srv/elsewhere");
+    });
+    let said = host.write_units();
+    assert!(said.contains("+ ReadWritePaths=-/srv/elsewhere"), "{said}");
+    machine.systemctl(&["start", BACKUP]).ok();
+    machine
+        .sh("ls /srv/elsewhere/metadata/*.json")
+        .stdout(".json")
+        .ok();
+}
+
+#[test]
+fn a_hardened_run_saves_to_a_folder_what_a_restore_brings_back_and_the_timer_starts_the_next() {
+    let host = Host::new(|_| {});
+    let machine = &host.machine;
+    host.prove_a_backup();
+    assert_eq!(host.points(), 1);
+    let told = host.ask_journal("success", "0");
+    for step in ["stop", "read", "start", "store", "commit"] {
+        let text = format!("step {step}");
+        let is_step = |record: &&Value| record["MESSAGE"].as_str().unwrap().contains(&text);
+        assert_eq!(told.iter().filter(is_step).count(), 1, "{step}");
+    }
+    host.drop_in(
+        TIMER,
+        "[Timer]\nOnCalendar=\nOnActiveSec=1s\nAccuracySec=1ms\nRandomizedDelaySec=0\nPersistent=no\n",
+    );
+    machine.systemctl(&["start", TIMER]).ok();
+    until("the timer's backup", PATIENCE, || {
+        (host.points() == 2).then_some(())
+    });
+    machine.until_property(BACKUP, "ActiveState", "inactive");
+    assert_eq!(machine.property(BACKUP, "Result"), "success");
+    assert!(machine.is_running(&host.app));
+}
+
+#[test]
+fn a_hardened_run_saves_over_sftp() {
+    let host = Host::new(|_| {});
+    let machine = &host.machine;
+    let script = r"mkdir -p -m 700 /etc/kopi-docka.ssh /srv/backups; cd /etc/kopi-docka.ssh
+        ssh-keygen -q -t ed25519 -N '' -f id; ssh-keygen -A >/dev/null; mkdir -p /run/sshd -m 755 /root/.ssh
+        cp id.pub /root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys
+        for key in /etc/ssh/ssh_host_*.pub; do echo [127.0.0.1]:2222 $(cut -d' ' -f1,2 $key); done >known_hosts
+        systemd-run --quiet --unit=sftp /usr/sbin/sshd -D -p 2222 -o ListenAddress=127.0.0.1 -o PermitRootLogin=prohibit-password";
+    machine.sh(script).ok();
+    machine
+        .exec(&[
+            "sh",
+            "-c",
+            "until ssh-keyscan -p 2222 127.0.0.1 2>/dev/null | grep -q .; do :; done",
+        ])
+        .ok();
+    machine.sh("rm /root/.config/kopia/*").ok();
+    let params = "sftp --host=127.0.0.1 --port=2222 --username=root --path=/srv/backups/r \
+        --keyfile=/etc/kopi-docka.ssh/id --known-hosts=/etc/kopi-docka.ssh/known_hosts";
+    machine.configure(|config| config["kopia"]["kopia_params"] = json!(params));
+    host.write_units();
+    host.prove_a_backup();
+    assert_eq!(host.points(), 1);
+    machine.sh("test -s /srv/backups/r/kopia.repository.f").ok();
+}
+
+#[test]
+fn stopped_killed_or_hung_in_the_middle_of_a_window_the_container_is_up_again() {
+    let host = Host::new(|config| config["backup"]["stall_timeout"] = json!(8));
+    let machine = &host.machine;
+    host.fill();
+    host.hang_tar();
+
+    // A shutdown of the host would wait, as long as the window is open and no longer.
+    let inhibitors = ["systemd-inhibit", "--list", "--no-legend", "--no-pager"];
+    let delays_shutdown = || {
+        let list = machine.exec(&inhibitors).stdout_any().stderr_any().run();
+        list.stdout().contains("kopi-docka")
+    };
+    host.start_and_hang();
+    assert!(delays_shutdown());
+    machine.systemctl(&["stop", BACKUP]).ok();
+    assert!(!delays_shutdown());
+    assert!(machine.is_running(&host.app));
+    machine.until_property(BACKUP, "ActiveState", "inactive");
+
+    // Nobody is left to start it but what systemd runs after the end.
+    host.start_and_hang();
+    machine
+        .systemctl(&["kill", "--signal", "KILL", BACKUP])
+        .ok();
+    machine.until_property(BACKUP, "ActiveState", "failed");
+    assert!(machine.is_running(&host.app));
+    assert_eq!(machine.property(BACKUP, "Result"), "signal");
+    let messages = machine.messages(&["--unit", BACKUP]);
+    let said = |text: &str| messages.iter().any(|line| line.contains(text));
+    assert!(
+        said(&format!("Running again: {}", host.app)),
+        "{messages:#?}"
+    );
+
+    // Nobody does anything: its patience ends.
+    host.start_and_hang();
+    machine.until_property(BACKUP, "ActiveState", "failed");
+    assert!(machine.is_running(&host.app));
+    assert_eq!(machine.property(BACKUP, "ExecMainStatus"), "3");
+    assert_eq!(host.points(), 0);
+    let told = host.ask_journal("partial", "3");
+    assert!(told.iter().any(|record| record["PRIORITY"] == "3"));
+    let last = machine.journal(&["OPERATION=backup"]).pop().unwrap();
+    assert_eq!(last["EXIT_CODE"], "3", "{last:#}");
+    let advice = last["MESSAGE"].as_str().unwrap();
+    assert!(advice.contains("kopi-docka history --failed"), "{advice}");
+    machine
+        .sh("! ls /var/lib/kopi-docka/stopped/*.json")
+        .stderr_any()
+        .ok();
+
+    // And when tar is well again, the next run is.
+    machine.sh("rm /usr/local/bin/tar").ok();
+    machine.systemctl(&["start", BACKUP]).ok();
+    assert_eq!(host.points(), 1);
+}
+
+#[test]
+fn after_a_power_cut_in_the_middle_of_a_window_the_boot_starts_the_container() {
+    let host = Host::new(|_| {});
+    let machine = &host.machine;
+    machine.systemctl(&["enable", TIMER]).stderr_any().ok();
+    host.fill();
+    host.hang_tar();
+    host.start_and_hang();
+    machine.cut_power();
+    machine.until_running(&host.app);
+    machine.until_property(RECOVER, "Result", "success");
+    machine.until_journal(&["--boot", "--unit", RECOVER], "Running again: ");
+    machine
+        .sh("! ls /var/lib/kopi-docka/stopped/*.json")
+        .stderr_any()
+        .ok();
+
+    // Nothing to do the next time: it does not even start.
+    machine.reboot();
+    assert_eq!(machine.property(RECOVER, "ConditionResult"), "no");
+}
+
+#[test]
+fn a_daemon_that_stands_still_is_ended_by_the_watchdog_and_starts_again() {
+    let host = Host::new(|config| config["backup"]["stall_timeout"] = json!(20));
+    let machine = &host.machine;
+    host.fill();
+    machine
+        .systemctl(&["enable", "--now", DAEMON])
+        .stderr_any()
+        .ok();
+    assert_eq!(machine.property(DAEMON, "ActiveState"), "active");
+    let status = machine.property(DAEMON, "StatusText");
+    assert!(status.starts_with("Idle"), "{status}");
+    machine.systemctl(&["reload", DAEMON]).ok();
+    machine.until_journal(&["--unit", DAEMON], "configuration was read again");
+    machine.systemctl(&["stop", DAEMON]).ok();
+    assert_eq!(machine.property(DAEMON, "Result"), "success");
+
+    // A run that no longer moves, in the middle of the window.
+    let held = "KOPI_DOCKA_FAULT=hold@read=/run/kopi-docka/held";
+    host.drop_in(
+        DAEMON,
+        &format!(
+            "[Service]\nExecStart=\nExecStart=/usr/bin/kopi-docka daemon --interval-minutes 1440\n\
+             Environment={held}\nWatchdogSec=10\nRestartSec=1\n"
+        ),
+    );
+    machine.systemctl(&["start", DAEMON]).ok();
+    let down = || (!machine.is_running(&host.app)).then_some(());
+    until("the window to open", PATIENCE, down);
+    machine.until_journal(&["--unit", DAEMON], "Watchdog timeout");
+    machine.until_running(&host.app);
+    machine.until_property(DAEMON, "NRestarts", "1");
+    machine.until_property(DAEMON, "ActiveState", "active");
+    assert!(machine.is_running(&host.app));
+    machine.systemctl(&["stop", DAEMON]).ok();
+    assert!(machine.is_running(&host.app));
+}

@@ -12,7 +12,7 @@
     reason = "it measures, it does not serve"
 )]
 
-#[path = "../common/mod.rs"]
+#[path = "../it/common/mod.rs"]
 mod common;
 
 use std::fs::File;

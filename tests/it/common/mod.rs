@@ -43,6 +43,7 @@ mod sshd;
 mod stack;
 mod stand_in;
 mod systemd;
+mod template;
 mod terminal;
 mod world;
 

@@ -17,6 +17,7 @@ use super::poll;
 use super::run::Run;
 use super::service::{Service, Volume};
 use super::stack::{Stack, StackBuilder};
+use super::template;
 
 /// On everything that a test makes in Docker; its value is the world's id.
 pub const LABEL: &str = "kopi-docka-test";
@@ -201,10 +202,22 @@ impl World {
         self.bed.docker(args)
     }
 
-    /// Creates the repository.
+    /// There is a repository: a copy of the kit's where nothing special is asked for.
     #[track_caller]
     pub fn init(&self) {
+        if !template::put_into(self) {
+            self.init_for_real();
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn init_for_real(&self) {
         self.kd(&["--quiet", "init"]).stdout_any().ok();
+    }
+
+    /// Whether the repository is to be as the kit makes it.
+    pub(super) fn is_plain(&self) -> bool {
+        self.read_config()["kopia"] == self.default_config()["kopia"]
     }
 
     /// Backs `stack` up, which must succeed, and returns the run's report.

@@ -27,7 +27,7 @@ prove() {
 }
 
 prepare() {
-  "$bed/setup.sh"
+  "$bed/setup.sh" demo
   load_env
   need_root "the demo"
   unset DOCKER_HOST DOCKER_CONTEXT

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# setup.sh    Gets everything that the tests and the demo need on a Debian machine with a Rust toolchain: a Docker engine, Docker
-#             Compose v2, Kopia, storage servers (servers.sh) and a few small tools. Installs only what is missing; when nothing is, it touches no network
-#             and is done in a moment. Starts no service: the tests bring up an engine of their own (engine.sh).
-#             Writes $cache/env, which the other scripts source.
+# setup.sh         Gets everything that the tests need on a Debian machine with a Rust toolchain: a Docker engine, Docker Compose v2,
+#                  Kopia, a machine with systemd (systemd.sh), storage servers (servers.sh) and a few small tools.
+# setup.sh demo    Only what the demo needs: engine, Compose, Kopia and its small tools.
+#
+# Installs only what is missing; when nothing is, it touches no network and is done in a moment. Starts no service: the tests bring up
+# an engine of their own (engine.sh). Writes $cache/env, which the other scripts source.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
@@ -18,11 +20,19 @@ export PATH="$cache/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 # A client configuration of our own: no credentials, no contexts, and a place for the Compose plugin.
 export DOCKER_CONFIG="$cache/docker"
 
+case ${1:-all} in
+  all | demo) purpose=${1:-all} ;;
+  *) die "usage: setup.sh [demo]" ;;
+esac
+
 # command:package, for what is looked up by name.
 tools=(
   dockerd:docker.io docker:docker.io iptables:iptables tar:tar getfattr:attr setfacl:acl setcap:libcap2-bin jq:jq
-  debootstrap:debootstrap ps:procps ip:iproute2 unshare:util-linux tmux:tmux openssl:openssl make:make cc:gcc
-  sshd:openssh-server ssh-keygen:openssh-client setpriv:util-linux node:nodejs npm:npm
+  ps:procps ip:iproute2 unshare:util-linux make:make cc:gcc
+)
+[ "$purpose" = demo ] || tools+=(
+  debootstrap:debootstrap tmux:tmux openssl:openssl sshd:openssh-server ssh-keygen:openssh-client setpriv:util-linux
+  node:nodejs npm:npm
 )
 
 missing_packages() {
@@ -162,7 +172,9 @@ mkdir -p "$cache"
 install_packages
 install_compose
 install_kopia
-"$bed/systemd.sh"
-"$bed/servers.sh"
+if [ "$purpose" = all ]; then
+  "$bed/systemd.sh"
+  "$bed/servers.sh"
+fi
 write_env
 say "ready: $(docker --version), Compose $(compose_version), kopia $(kopia --version | cut -d' ' -f1). To use it by hand: . $cache/env"

@@ -31,6 +31,7 @@
 pub mod azure;
 mod bed;
 mod ca;
+mod causes;
 mod disk;
 mod events;
 mod gcs;

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-use super::poll;
 use super::terminal::Terminal;
+use super::{causes, poll};
 
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// How long after its end a program's streams may be held open by a child of its own.
@@ -356,6 +356,10 @@ impl Running {
         }
         wrong.extend(expected.stdout.wrong("stdout", &done.stdout()));
         wrong.extend(expected.stderr.wrong("stderr", &done.stderr()));
+        if done.line.contains(env!("CARGO_BIN_EXE_kopi-docka")) {
+            let bare = causes::bare(&done.stderr()).into_iter();
+            wrong.extend(bare.map(|text| format!("it doesn't say what failed where: {text}")));
+        }
         assert!(wrong.is_empty(), "{}\n{done}", wrong.join("\n"));
         done
     }

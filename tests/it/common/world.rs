@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::bed::{Bed, path};
+use super::causes;
 use super::events::Watch;
 use super::poll;
 use super::run::Run;
@@ -468,6 +469,8 @@ impl Drop for World {
             );
             return;
         }
+        let reports = catch_unwind(AssertUnwindSafe(|| self.reports())).unwrap_or_default();
+        let bare: Vec<String> = reports.iter().flat_map(causes::bare_in_report).collect();
         // One step that fails mustn't keep the next from its work, nor end a test run that is already failing.
         for step in [
             Self::kill_processes,
@@ -476,6 +479,10 @@ impl Drop for World {
         ] {
             let _ = catch_unwind(AssertUnwindSafe(|| step(self)));
         }
+        assert!(
+            bare.is_empty() || std::thread::panicking(),
+            "the report of a run doesn't say what failed where: {bare:#?}"
+        );
     }
 }
 

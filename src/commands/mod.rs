@@ -68,6 +68,14 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
     }
 }
 
+/// Whether all that `command` does is to answer: then its answer waits for its reader, as long as it takes.
+pub fn only_answers(command: &Command) -> bool {
+    match command {
+        Command::Restore(args) => args.only_answers(),
+        command => logged_as(command).is_none(),
+    }
+}
+
 /// A daemon reads its configuration again; any other command has lost its terminal.
 pub fn on_hangup(command: &Command) -> Hangup {
     match command {

@@ -68,6 +68,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Whether nothing is restored.
+    pub fn only_answers(&self) -> bool {
+        self.dry_run || self.safety.only_answers()
+    }
+
     /// `None` when the flags leave it open what is wanted.
     fn request(&self) -> Result<Option<Request>> {
         let what = What::of_flags(self.volumes.clone(), self.paths.clone(), self.recipe)?;

@@ -137,7 +137,10 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         drop(session);
         return restore::recipe_folder::run(cx, &request, folder, args.dry_run).await;
     }
-    let planned = session.plan(&request).await?;
+    let planned = cx
+        .shutdown
+        .cut("the restore", session.plan(&request))
+        .await?;
     show(cx, &planned.plan, args.dry_run);
     if args.dry_run {
         return Ok(0);

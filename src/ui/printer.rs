@@ -103,7 +103,11 @@ pub async fn flushed(patience: Patience) {
 
 /// What is said on stderr right before the program may end, from any thread.
 pub fn say_last(text: &str) {
-    print(Stream::Error, Keep::Always, format!("{text}\n").into_bytes());
+    print(
+        Stream::Error,
+        Keep::Always,
+        format!("{text}\n").into_bytes(),
+    );
     flush(LAST_WORDS);
 }
 
@@ -185,7 +189,8 @@ impl Queue {
             (Stream::Out, event.to_string())
         } else if self.dropped > 0 {
             let lines = std::mem::take(&mut self.dropped);
-            let text = format!("warning: {lines} lines were dropped here: they were not read in time");
+            let text =
+                format!("warning: {lines} lines were dropped here: they were not read in time");
             (Stream::Error, text)
         } else {
             return None;
@@ -302,7 +307,11 @@ mod tests {
         queue.push(message(Keep::WhileFew, "last"));
         let lines = printed(&mut queue);
         assert_eq!(lines[0], "{\"event\":\"lines_dropped\",\"lines\":1}\n");
-        assert!(lines[1].starts_with("warning: 2 lines were dropped"), "{}", lines[1]);
+        assert!(
+            lines[1].starts_with("warning: 2 lines were dropped"),
+            "{}",
+            lines[1]
+        );
         assert_eq!(lines[2], "answer");
         assert_eq!(lines.len(), 3 + 3 + 2);
         assert_eq!(lines.last().unwrap(), "last");

@@ -7,6 +7,7 @@
 //! - [`World::watch`]: what Docker did meanwhile, to the nanosecond.
 //! - [`Machine`]: a Debian of a test's own, with systemd and an engine in it.
 //! - [`World::stand_in`], [`World::hold`]: a program that does something else than the real one, a run that waits at a step.
+//! - [`Hung`]: a file system that stops answering. [`Unread`]: a program whose output nobody reads.
 //! - [`Sshd`], [`S3`], [`Azure`], [`Gcs`]: a real storage server of a test's own, to be frozen and killed.
 //! - [`writer`]: a service whose data shows whether it was copied cold.
 //! - [`schema`]: holds what `--json` prints to its description.
@@ -35,6 +36,7 @@ mod disk;
 mod events;
 mod gcs;
 mod held;
+mod hung;
 mod poll;
 mod run;
 mod server;
@@ -44,6 +46,7 @@ mod stack;
 mod stand_in;
 mod systemd;
 mod terminal;
+mod unread;
 mod world;
 
 pub mod oracle;
@@ -58,6 +61,7 @@ pub use disk::{mount, mount_ext4, unmount};
 pub use events::{Event, Events, Watch};
 pub use gcs::Gcs;
 pub use held::Held;
+pub use hung::Hung;
 pub use oracle::Manifest;
 pub use poll::until;
 pub use run::{Done, Run, Running};
@@ -70,4 +74,5 @@ pub use stack::{Stack, StackBuilder};
 pub use stand_in::Process;
 pub use systemd::Machine;
 pub use terminal::Terminal;
+pub use unread::Unread;
 pub use world::{PASSWORD, World};

@@ -45,7 +45,7 @@ pub async fn read(
     if let Some(failure) = given_up {
         // The pipe is ours, and what it held is not committed: the window ends with or without it.
         return Err(match child.killed().await {
-            Err(error) if error.is::<Immortal>() => failure.note(error.to_string()).into(),
+            Err(error) if error.is::<Immortal>() => failure.caused_by(error).into(),
             _ => failure.into(),
         });
     }

@@ -15,9 +15,8 @@ use crate::model::point::Attributes;
 pub struct Manifest {
     pub id: String,
     pub source: ManifestSource,
-    /// When it was begun, as Kopia writes it.
-    #[serde(default)]
-    start_time: String,
+    #[serde(default, deserialize_with = "time")]
+    start_time: Option<DateTime<Utc>>,
     /// Why it isn't whole: `canceled`, `checkpoint`, …; empty when it is.
     #[serde(default)]
     pub incomplete: String,
@@ -40,17 +39,29 @@ pub struct ManifestSource {
 pub struct RootEntry {
     pub obj: String,
     #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
-    mode: String,
+    kind: Kind,
+    #[serde(default, deserialize_with = "mode")]
+    mode: Option<u32>,
     #[serde(default)]
     uid: u32,
     #[serde(default)]
     gid: u32,
-    #[serde(default)]
-    mtime: String,
+    #[serde(default, deserialize_with = "time")]
+    mtime: Option<DateTime<Utc>>,
     #[serde(default)]
     pub summ: Summary,
+}
+
+/// As Kopia calls it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+enum Kind {
+    #[serde(rename = "d")]
+    Folder,
+    #[serde(rename = "f")]
+    File,
+    #[default]
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -86,7 +97,7 @@ impl Manifest {
     }
 
     pub fn started_at(&self) -> Option<DateTime<Utc>> {
-        time(&self.start_time)
+        self.start_time
     }
 
     pub fn identity(&self) -> String {
@@ -105,20 +116,20 @@ impl Manifest {
 
 impl RootEntry {
     pub fn is_folder(&self) -> bool {
-        self.kind == "d"
+        self.kind == Kind::Folder
     }
 
     pub fn is_file(&self) -> bool {
-        self.kind == "f"
+        self.kind == Kind::File
     }
 
     /// `None` where they are left out or make no sense.
     pub fn attributes(&self) -> Option<Attributes> {
         Some(Attributes {
-            mode: posix_mode(&self.mode)?,
+            mode: self.mode?,
             uid: self.uid,
             gid: self.gid,
-            mtime: time(&self.mtime)?,
+            mtime: self.mtime?,
         })
     }
 }
@@ -135,8 +146,15 @@ fn tags<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<(Arc<str>, Arc<str>)>
 }
 
 /// A list holds what others wrote: a time that makes no sense must not cost the rest of it.
-fn time(text: &str) -> Option<DateTime<Utc>> {
-    Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
+fn time<'de, D: Deserializer<'de>>(input: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let text = String::deserialize(input)?;
+    Ok(DateTime::parse_from_rfc3339(&text)
+        .ok()
+        .map(|time| time.to_utc()))
+}
+
+fn mode<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
+    Ok(posix_mode(&String::deserialize(input)?))
 }
 
 /// Clocks of hosts that are kept right differ by less.

@@ -1,4 +1,4 @@
-//! A file system that shows a file and never gives its content: whoever reads it hangs in the kernel, where no signal ends it.
+//! A file system that shows a file and never gives its content.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -15,6 +15,15 @@ const ROOT_ID: u64 = 1;
 const FILE_ID: u64 = 2;
 const SIZE: u64 = 1 << 20;
 
+/// What becomes of who reads the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Hangs in the kernel where no signal reaches it, as with a disk that is dying.
+    Immortal,
+    /// Hangs until it is killed, as with a hard NFS mount whose server is gone. Once one does, nothing else is answered either.
+    Mortal,
+}
+
 /// Answers again, with errors, when it is dropped.
 pub struct Hung {
     pub point: PathBuf,
@@ -23,7 +32,7 @@ pub struct Hung {
 
 impl Hung {
     #[track_caller]
-    pub fn mount(world: &World, name: &str) -> Self {
+    pub fn mount(world: &World, name: &str, reader: Reader) -> Self {
         let point = world.dir(name);
         let device = File::options()
             .read(true)
@@ -41,7 +50,7 @@ impl Hung {
         assert!(mounted.success());
         let reads = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&reads);
-        std::thread::spawn(move || serve(device, &counted));
+        std::thread::spawn(move || serve(device, reader, &counted));
         Self { point, reads }
     }
 
@@ -49,7 +58,7 @@ impl Hung {
         self.point.join(FILE)
     }
 
-    /// How many requests for its content have not been answered.
+    /// How many have begun to read it.
     pub fn reads(&self) -> usize {
         self.reads.load(Ordering::SeqCst)
     }
@@ -83,7 +92,7 @@ fn abort(point: &Path) {
     }
 }
 
-fn serve(mut device: File, reads: &AtomicUsize) {
+fn serve(mut device: File, reader: Reader, reads: &AtomicUsize) {
     let mut request = vec![0; 1 << 20];
     while let Ok(length) = device.read(&mut request) {
         let number = |at: usize| u32::from_ne_bytes(request[at..at + 4].try_into().unwrap());
@@ -126,6 +135,13 @@ fn serve(mut device: File, reads: &AtomicUsize) {
         reply.extend_from_slice(&body);
         // A request that was interrupted meanwhile is not to be answered.
         let _ = device.write(&reply);
+        if code == 1 && error == 0 && reader == Reader::Mortal {
+            reads.fetch_add(1, Ordering::SeqCst);
+            // An opening that nobody has taken from the device can be given up; the closing after it could not. The device is open for
+            // as long as the test runs.
+            std::mem::forget(device);
+            return;
+        }
     }
 }
 

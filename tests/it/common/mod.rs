@@ -61,7 +61,7 @@ pub use disk::{mount, mount_ext4, unmount};
 pub use events::{Event, Events, Watch};
 pub use gcs::Gcs;
 pub use held::Held;
-pub use hung::Hung;
+pub use hung::{Hung, Reader};
 pub use oracle::Manifest;
 pub use poll::until;
 pub use run::{Done, Run, Running};

@@ -1,7 +1,8 @@
 //! Points where a test can end or hold the program, in debug builds only.
 //!
 //! `KOPI_DOCKA_FAULT` is `kill@STEP`, `kill@STEP+MILLISECONDS` (SIGKILL to ourselves at or after the step begins) or
-//! `hold@STEP=FILE` (makes FILE and goes on when it is removed).
+//! `hold@STEP=FILE` (makes FILE and goes on when it is removed). `KOPI_DOCKA_FAULT_<NAME>_SECONDS` takes the place of a time that is
+//! too long for a test.
 
 #[cfg(debug_assertions)]
 pub async fn reached(step: &str) {
@@ -44,3 +45,16 @@ pub async fn reached(step: &str) {
 #[cfg(not(debug_assertions))]
 #[expect(clippy::unused_async, reason = "the debug build waits here")]
 pub async fn reached(_step: &str) {}
+
+/// The time that a test wants for `name`.
+#[cfg(debug_assertions)]
+pub fn duration(name: &str) -> Option<std::time::Duration> {
+    let variable = format!("KOPI_DOCKA_FAULT_{}_SECONDS", name.to_uppercase());
+    let seconds = std::env::var(variable).ok()?.parse().ok()?;
+    Some(std::time::Duration::from_secs(seconds))
+}
+
+#[cfg(not(debug_assertions))]
+pub fn duration(_name: &str) -> Option<std::time::Duration> {
+    None
+}

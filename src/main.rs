@@ -42,6 +42,7 @@ mod ui;
 mod verify;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 
@@ -49,22 +50,55 @@ use crate::cli::Cli;
 use crate::context::Context;
 use crate::shutdown::Shutdown;
 use crate::ui::Ui;
+use crate::ui::printer::{self, Patience};
+
+/// How long the end of a command that has acted waits for a reader that takes nothing: the work is done, and who called us
+/// waits for the exit code.
+const UNREAD: Duration = Duration::from_secs(10);
+
+/// The same after a signal.
+const UNREAD_AFTER_SIGNAL: Duration = Duration::from_millis(500);
 
 /// One thread runs everything that waits: a child that follows its parent's *thread* into death
 /// (`PR_SET_PDEATHSIG`) must be spawned from one that lives as long as the process. Bytes move on threads of their own.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
+    std::panic::set_hook(Box::new(|panic| {
+        printer::say_last(&panic.to_string());
+    }));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(run(cli));
+            // A look at a path that does not answer must not keep the program: its thread ends with it.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            printer::say_last(&format!("error: the program cannot be started: {error}"));
+            ExitCode::from(error::Exit::Unexpected.code())
+        }
+    }
+}
+
+async fn run(cli: Cli) -> ExitCode {
     let ui = Ui::new(&cli);
     let log = logging::init(&cli, commands::logged_as(&cli.command));
     let shutdown = match Shutdown::listen(commands::on_hangup(&cli.command)) {
         Ok(shutdown) => shutdown,
         Err(error) => {
-            ui.error(&format!(
+            printer::say_last(&format!(
                 "error: signal handlers can't be installed: {error}"
             ));
             return ExitCode::from(error::Exit::Unexpected.code());
         }
+    };
+    let patience = if commands::only_answers(&cli.command) {
+        Patience::Endless
+    } else {
+        Patience::Silence(UNREAD)
     };
     let context = Context::new(&cli, ui, shutdown, log);
     let (code, advice) = match commands::run(cli.command, &context).await {
@@ -77,5 +111,12 @@ async fn main() -> ExitCode {
         }
     };
     context.end_log(code, advice.as_deref());
+    tokio::select! {
+        biased;
+        () = printer::flushed(patience) => {}
+        () = context.shutdown.asked() => {
+            printer::flushed(Patience::AtMost(UNREAD_AFTER_SIGNAL)).await;
+        }
+    }
     ExitCode::from(code)
 }

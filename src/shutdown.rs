@@ -1,8 +1,40 @@
 //! Signals become a state that work looks at: nobody is interrupted in the middle of a step that must finish.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::sync::watch;
 
-use crate::error::Exit;
+use crate::error::{Exit, Failure, Result};
+
+/// One for the process, as its signals are.
+static LISTENING: OnceLock<Shutdown> = OnceLock::new();
+static SHIELDS: AtomicUsize = AtomicUsize::new(0);
+
+/// While one lives, the children of [`crate::tool::run`] come to their own end: half of what they do would be worse than none.
+#[must_use = "it ends when it is dropped"]
+pub struct Shield(());
+
+impl Shield {
+    pub fn raise() -> Self {
+        SHIELDS.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Shield {
+    fn drop(&mut self) {
+        SHIELDS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// [`Shutdown::cut`] for who asks a program something, wherever that is, unless a [`Shield`] is up.
+pub async fn cut<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match LISTENING.get() {
+        Some(shutdown) if SHIELDS.load(Ordering::Relaxed) == 0 => shutdown.cut(what, work).await,
+        _ => work.await,
+    }
+}
 
 /// How urgently the program was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,7 +104,21 @@ impl Shutdown {
                 });
             }
         });
-        Ok(Self { state })
+        let shutdown = Self { state };
+        let _ = LISTENING.set(shutdown.clone());
+        Ok(shutdown)
+    }
+
+    /// Drops `work` at the first signal, which is an error that names `what`. For all that only looks and waits: never for what
+    /// starts containers or exchanges data.
+    pub async fn cut<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.asked() => {
+                Err(Failure::new(self.exit(), format!("a signal ended {what}")).into())
+            }
+            done = work => done,
+        }
     }
 
     pub fn is_asked(&self) -> bool {

@@ -7,14 +7,15 @@ use tokio::time::{Instant, sleep};
 use super::spool::Spool;
 use super::tar::{self, Read, Tar};
 use crate::error::{Exit, Failure, Result};
+use crate::kopia::poll;
 use crate::model::Source;
 use crate::shutdown::Shutdown;
-use crate::tool::{Child, Output, pipe};
+use crate::tool::{Child, Immortal, Output, pipe};
 
 /// How long reading may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For one source as a whole.
+    /// For one source as a whole, its storing included.
     pub task: Option<Duration>,
     /// Without a byte although there is room for one.
     pub stall: Duration,
@@ -34,9 +35,7 @@ pub async fn read(
     let given_up = tokio::select! {
         biased;
         () = shutdown.asked() => Some(Failure::new(shutdown.exit(), "a signal ended the reading")),
-        () = timed_out(limits.task) => Some(
-            Failure::new(Exit::Program, "reading took longer than `backup.task_timeout` allows"),
-        ),
+        () = timed_out(limits.task) => Some(too_long(limits.task)),
         () = stuck(spool, limits.stall) => Some(
             Failure::new(Exit::Program, format!("tar moved nothing for {} s and was killed", limits.stall.as_secs()))
                 .hint("check the disk that the data is on (`dmesg`)"),
@@ -44,9 +43,11 @@ pub async fn read(
         _ = child.wait() => None,
     };
     if let Some(failure) = given_up {
-        child.kill();
-        child.wait().await?;
-        return Err(failure.into());
+        // The pipe is ours, and what it held is not committed: the window ends with or without it.
+        return Err(match child.killed().await {
+            Err(error) if error.is::<Immortal>() => failure.caused_by(error).into(),
+            _ => failure.into(),
+        });
     }
     // Without tar the filler comes to the end of the pipe.
     let filled = filled.await?;
@@ -63,7 +64,17 @@ pub async fn read(
     Ok(read)
 }
 
-async fn timed_out(limit: Option<Duration>) {
+/// For a source whose time is over.
+pub fn too_long(limit: Option<Duration>) -> Failure {
+    let seconds = limit.unwrap_or_default().as_secs();
+    let what = format!(
+        "reading and storing it took longer than the {seconds} s that `backup.task_timeout` allows"
+    );
+    Failure::new(Exit::Program, what)
+}
+
+/// Never, without a limit.
+pub async fn timed_out(limit: Option<Duration>) {
     match limit {
         Some(limit) => sleep(limit).await,
         None => std::future::pending().await,
@@ -76,7 +87,7 @@ async fn stuck(spool: &Spool, limit: Duration) {
     let mut last = filled.total();
     let mut since = Instant::now();
     loop {
-        sleep((limit / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
+        sleep(poll(limit)).await;
         let now = filled.total();
         if now != last || !spool.has_room() {
             last = now;

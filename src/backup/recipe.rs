@@ -27,6 +27,7 @@ mod tests;
 mod yaml;
 
 use std::path::Path;
+use std::time::Duration;
 
 pub use redact::REDACTED;
 
@@ -34,7 +35,8 @@ use crate::docker::Engine;
 use crate::error::Result;
 use crate::model::Unit;
 use crate::model::point::{FileRecord, ProjectRecord};
-use crate::model::source::Gap;
+use crate::model::source::{Gap, GapReason};
+use crate::model::unit::ComposeProject;
 
 /// What was put into the folder, and what was not.
 #[derive(Debug)]
@@ -48,7 +50,8 @@ pub struct Captured {
     pub warnings: Vec<String>,
 }
 
-/// Writes the recipe of `unit` into `folder`, which exists, is empty and is nobody else's to read.
+/// Writes the recipe of `unit` into `folder`, which exists, is empty and is nobody else's to read. What a project names may be on a
+/// file system that does not answer: it is waited for no longer than `patience`.
 ///
 /// Errors: the folder can't be written to, or the engine is gone.
 pub async fn capture(
@@ -56,9 +59,16 @@ pub async fn capture(
     unit: &Unit,
     folder: &Path,
     include_secrets: bool,
+    patience: Duration,
 ) -> Result<Captured> {
     let mut captured = match &unit.compose {
-        Some(compose) => files::capture(unit, compose, folder).await?,
+        Some(compose) => {
+            let captured = files::capture(unit, compose, folder);
+            match tokio::time::timeout(patience, captured).await {
+                Ok(captured) => captured?,
+                Err(_) => silent(compose, patience),
+            }
+        }
         None => Captured {
             project: None,
             files: Vec::new(),
@@ -75,4 +85,27 @@ pub async fn capture(
     )
     .await?;
     Ok(captured)
+}
+
+/// The files of a project that could not be looked at in time. The thread that does is left behind.
+fn silent(compose: &ComposeProject, patience: Duration) -> Captured {
+    let detail = format!(
+        "its file system does not answer: the compose files, or what they name, could not be read within {} s",
+        patience.as_secs()
+    );
+    Captured {
+        project: Some(ProjectRecord {
+            working_dir: compose.working_dir.clone(),
+            compose_files: compose.files.clone(),
+            env_files: compose.env_files.clone(),
+        }),
+        files: Vec::new(),
+        gaps: vec![Gap {
+            what: "the files of the compose project".to_owned(),
+            reason: GapReason::Recipe,
+            detail,
+            is_loss: true,
+        }],
+        warnings: Vec::new(),
+    }
 }

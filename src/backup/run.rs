@@ -135,14 +135,13 @@ async fn save_units(
         Ok((engine, host))
     };
     // All of them only ask, and none needs the others.
-    let (tar, status, (engine, host)) = tokio::try_join!(Tar::find(), repository.open(), look)?;
+    let opened = async { tokio::try_join!(Tar::find(), repository.open(), look) };
+    let (tar, status, (engine, host)) = cx.shutdown.cut("the run", opened).await?;
     info!("Docker {}, API {}", engine.version(), engine.api());
     let present = host.units.iter().map(|unit| unit.name.clone()).collect();
     let chosen = chosen(cx, &host, units)?;
-    repository
-        .kopia
-        .refresh_policy(&repository.identity)
-        .await?;
+    let refresh = repository.kopia.refresh_policy(&repository.identity);
+    cx.shutdown.cut("the run", refresh).await?;
 
     let run = start(cx, config, rules, engine, tar, &repository.kopia, &status).await?;
     let span = info_span!("run", run = %run.backup_id);
@@ -212,6 +211,7 @@ async fn start<'a>(
             kopia: kopia.clone(),
             slots: Arc::new(Semaphore::new(workers)),
             stall: config.backup.stall_timeout,
+            task: config.backup.task_timeout,
             shutdown: cx.shutdown.clone(),
         },
         workers,
@@ -276,7 +276,8 @@ async fn save_all(run: &Run<'_>, chosen: &[UnitName], host: Discovery) -> Vec<Un
 }
 
 async fn save(run: &Run<'_>, name: &UnitName, fresh: Option<Discovery>) -> UnitReport {
-    let report = match plan_afresh(run, name, fresh).await {
+    let plan = run.shutdown.cut("the run", plan_afresh(run, name, fresh));
+    let report = match plan.await {
         Ok(plan) => unit::save(run, plan).await,
         Err(error) => UnitReport {
             hints: hints_of(&error),

@@ -8,14 +8,16 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::read::{timed_out, too_long};
 use super::spool::{KopiaLeft, Spool};
 use crate::error::{Failure, Result};
-use crate::kopia::{Accepted, Kopia, NewSnapshot, Progress, Stream};
-use crate::pulse;
+use crate::fault;
+use crate::kopia::{Accepted, Kopia, Life, NewSnapshot, Stream, poll};
 use crate::shutdown::Shutdown;
 
 /// A source that is on its way into the repository, in a task of its own.
 pub struct Storing {
+    begun: Option<oneshot::Sender<()>>,
     verdict: Option<oneshot::Sender<u64>>,
     task: JoinHandle<Result<Accepted>>,
 }
@@ -32,8 +34,14 @@ pub struct Store {
     /// How many kopia processes there may be.
     pub slots: Arc<Semaphore>,
     pub stall: Duration,
+    /// For one source, from the beginning of its reading.
+    pub task: Option<Duration>,
     pub shutdown: Shutdown,
 }
+
+/// Kopia takes what is not named by a snapshot for garbage when it is a day old. A stream that took longer than this is looked at
+/// once more before a recipe names it.
+const LONG: Duration = Duration::from_secs(20 * 3600);
 
 /// A kopia that waits for its input, and the place that it has among the workers.
 pub struct Opened {
@@ -53,14 +61,17 @@ impl Store {
     /// Starts to store what comes into `spool`: with `opened`, or with a kopia of its own when there is a place.
     pub fn start(&self, new: NewSnapshot, opened: Option<Opened>, spool: Arc<Spool>) -> Storing {
         let (verdict, is_read) = oneshot::channel();
+        let (begun, is_begun) = oneshot::channel();
         let store = self.clone();
         let task = tokio::spawn(async move {
-            let result = store.run(&new, opened, &spool, is_read).await;
+            let time = over(is_begun, store.task);
+            let result = store.run(&new, opened, &spool, is_read, time).await;
             // Kopia is gone by now, whatever the result.
             spool.abort();
             result
         });
         Storing {
+            begun: Some(begun),
             verdict: Some(verdict),
             task,
         }
@@ -72,12 +83,15 @@ impl Store {
         opened: Option<Opened>,
         spool: &Spool,
         mut is_read: oneshot::Receiver<u64>,
+        over: impl Future<Output = ()>,
     ) -> Result<Accepted> {
+        tokio::pin!(over);
         let opened = match opened {
             Some(opened) => opened,
             None => tokio::select! {
                 biased;
                 () = self.shutdown.asked() => return Err(self.interrupted()),
+                () = &mut over => return Err(self.too_long()),
                 opened = self.open(new) => opened?,
             },
         };
@@ -86,16 +100,18 @@ impl Store {
             sink,
             slot: _slot,
         } = opened;
-        let progress = stream.progress();
+        let since = Instant::now();
+        let life = stream.life();
         let broken = broken(spool.drain(sink)?);
         tokio::pin!(broken);
         let size = tokio::select! {
             biased;
             () = self.shutdown.asked() => Err(self.interrupted()),
+            () = &mut over => Err(self.too_long()),
             size = &mut is_read => size.map_err(|_| NotRead.into()),
             error = stream.ended_early() => return Err(error),
             error = &mut broken => Err(error),
-            () = self.stalled(spool, &progress) => {
+            () = self.stalled(spool, life) => {
                 return Err(stream.give_up(self.stall.as_secs()).await);
             }
         };
@@ -111,33 +127,42 @@ impl Store {
         let accepted = tokio::select! {
             biased;
             () = self.shutdown.asked() => Err(self.interrupted()),
+            () = &mut over => Err(self.too_long()),
             error = &mut broken => Err(error),
             accepted = stream.finish(size, &taken, self.stall) => accepted,
         };
         if accepted.is_err() {
             stream.kill().await;
         }
-        accepted
+        let accepted = accepted?;
+        if since.elapsed() >= fault::duration("long_stream").unwrap_or(LONG) {
+            fault::reached("verify_stream").await;
+            self.shutdown
+                .cut(
+                    "the run",
+                    self.kopia.verify_blobs(&accepted.root, self.stall),
+                )
+                .await?;
+        }
+        Ok(accepted)
     }
 
-    /// Resolves when kopia has taken nothing and told of no progress for too long although something was there for it.
-    async fn stalled(&self, spool: &Spool, progress: &Progress) {
+    /// Resolves when kopia has given no sign of life for too long although something was there for it.
+    async fn stalled(&self, spool: &Spool, mut life: Life) {
         let taken = spool.taken();
-        let mut last = (taken.total(), progress.figures());
         let mut since = Instant::now();
         loop {
-            sleep((self.stall / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
-            let now = (taken.total(), progress.figures());
-            if now != last {
-                pulse::beat();
-            }
-            if now != last || !spool.waits_for_kopia() {
-                last = now;
+            sleep(poll(self.stall)).await;
+            if life.goes_on(taken.total()) || !spool.waits_for_kopia() {
                 since = Instant::now();
             } else if since.elapsed() >= self.stall {
                 return;
             }
         }
+    }
+
+    fn too_long(&self) -> anyhow::Error {
+        too_long(self.task).into()
     }
 
     fn interrupted(&self) -> anyhow::Error {
@@ -154,7 +179,22 @@ async fn broken(drained: oneshot::Receiver<Result<()>>) -> anyhow::Error {
     }
 }
 
+/// Resolves when the time of a source is over, which begins when its reading does.
+async fn over(is_begun: oneshot::Receiver<()>, limit: Option<Duration>) {
+    if is_begun.await.is_err() {
+        return std::future::pending().await;
+    }
+    timed_out(limit).await;
+}
+
 impl Storing {
+    /// Its reading begins, and with it its time.
+    pub fn begin(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            let _ = begun.send(());
+        }
+    }
+
     /// The reading ended well, after `bytes`. Without this kopia is killed.
     pub fn commit(&mut self, bytes: u64) {
         if let Some(verdict) = self.verdict.take() {

@@ -101,8 +101,11 @@ impl Saving<'_> {
     /// Captures the recipe.
     async fn prepare(&mut self, work: &Path) -> Result<recipe::Captured> {
         self.enter(Step::Prepare).await;
-        let include_secrets = self.run.config.backup.include_secrets;
-        recipe::capture(&self.run.engine, &self.plan.unit, work, include_secrets).await
+        let backup = &self.run.config.backup;
+        let (include_secrets, patience) = (backup.include_secrets, backup.stall_timeout);
+        let unit = &self.plan.unit;
+        let capture = recipe::capture(&self.run.engine, unit, work, include_secrets, patience);
+        self.run.shutdown.cut("the run", capture).await
     }
 
     /// As many kopia processes as there are workers, each ready to read.
@@ -180,16 +183,13 @@ impl Saving<'_> {
             .iter()
             .map(|container| container.id.clone())
             .collect();
-        let unclean = cold::prove(
+        let prove = cold::prove(
             &self.run.engine,
             entries,
             &self.plan.unit.sources,
             &tolerated,
-        )
-        .await?;
-        if self.run.shutdown.is_asked() {
-            return Err(self.interrupted());
-        }
+        );
+        let unclean = self.run.shutdown.cut("the run", prove).await?;
         self.enter(Step::Read).await;
         let storing = self.read_sources(opened).await;
         self.enter(Step::ProveStillCold).await;
@@ -219,6 +219,7 @@ impl Saving<'_> {
                 let mut storing = run.store.start(new, opened, Arc::clone(&spool));
                 let _slot = slots.acquire().await?;
                 let since = Instant::now();
+                storing.begin();
                 run.reporter.track(saved, &spool);
                 let result = read(&run.tar, &saved.source, &spool, limits, run.shutdown).await;
                 saved.read_seconds = since.elapsed().as_secs_f64();
@@ -250,8 +251,9 @@ impl Saving<'_> {
             listener,
             &self.plan.unit.sources,
             tolerated,
-        )
-        .await;
+        );
+        // After a signal there will be no point, and an engine that does not answer must not keep services down.
+        let since = self.run.shutdown.cut("the proof", since).await;
         let written = since.unwrap_or_else(|error| {
             let sentence = format!("it could not be proven that nobody wrote to it: {error:#}");
             let keys = self.plan.unit.sources.iter();

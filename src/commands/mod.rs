@@ -68,6 +68,14 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
     }
 }
 
+/// Whether all that `command` does is to answer: then its answer waits for its reader, as long as it takes.
+pub fn only_answers(command: &Command) -> bool {
+    match command {
+        Command::Restore(args) => args.only_answers(),
+        command => logged_as(command).is_none(),
+    }
+}
+
 /// A daemon reads its configuration again; any other command has lost its terminal.
 pub fn on_hangup(command: &Command) -> Hangup {
     match command {
@@ -76,8 +84,30 @@ pub fn on_hangup(command: &Command) -> Hangup {
     }
 }
 
+/// Whether `command` can be left at any moment, with nothing to bring up, to put back or to say: a signal ends it wherever it waits.
+/// All others look for signals themselves.
+fn only_looks(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Check(_)
+            | Command::ShowDeps(_)
+            | Command::List(_)
+            | Command::DryRun(_)
+            | Command::EstimateSize(_)
+            | Command::RepoStatus(_)
+            | Command::Init(_)
+    ) || matches!(command, Command::Backup(args) if args.dry_run)
+}
+
 /// Runs `command`; `Ok` holds the exit code of a command that did its work (0, or 3 when some units failed).
 pub async fn run(command: Command, cx: &Context) -> Result<u8> {
+    if only_looks(&command) {
+        return cx.shutdown.cut("the command", dispatch(command, cx)).await;
+    }
+    dispatch(command, cx).await
+}
+
+async fn dispatch(command: Command, cx: &Context) -> Result<u8> {
     match command {
         Command::Setup(args) => setup::run(cx, args).await,
         Command::NewConfig(args) => new_config::run(cx, args).await,

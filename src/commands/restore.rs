@@ -68,6 +68,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Whether nothing is restored.
+    pub fn only_answers(&self) -> bool {
+        self.dry_run || self.safety.only_answers()
+    }
+
     /// `None` when the flags leave it open what is wanted.
     fn request(&self) -> Result<Option<Request>> {
         let what = What::of_flags(self.volumes.clone(), self.paths.clone(), self.recipe)?;
@@ -132,7 +137,10 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         drop(session);
         return restore::recipe_folder::run(cx, &request, folder, args.dry_run).await;
     }
-    let planned = session.plan(&request).await?;
+    let planned = cx
+        .shutdown
+        .cut("the restore", session.plan(&request))
+        .await?;
     show(cx, &planned.plan, args.dry_run);
     if args.dry_run {
         return Ok(0);

@@ -8,6 +8,8 @@ use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -90,16 +92,31 @@ impl Host {
     }
 
     async fn ask(&mut self, mut pending: VecDeque<PathBuf>) {
+        // A thread that hangs there already would be joined by another one with each look.
+        pending.retain(|path| {
+            let is_stuck = stuck().is_known(&self.place(path));
+            if is_stuck {
+                self.facts.insert(path.clone(), silent(path));
+            }
+            !is_stuck
+        });
         while !pending.is_empty() {
             let (sender, mut answers) = mpsc::unbounded_channel();
             let questions: Vec<PathBuf> = pending.iter().cloned().collect();
-            std::thread::spawn(move || {
+            let thread = std::thread::Builder::new().name("look".to_owned());
+            let begun = thread.spawn(move || {
                 for path in questions {
                     if sender.send(look_at(&path)).is_err() {
                         break;
                     }
                 }
             });
+            let Ok(thread) = begun else {
+                for path in pending.drain(..) {
+                    self.facts.insert(path.clone(), silent(&path));
+                }
+                return;
+            };
             loop {
                 match tokio::time::timeout(PATIENCE, answers.recv()).await {
                     Ok(Some(facts)) => {
@@ -109,6 +126,9 @@ impl Host {
                     }
                     Ok(None) => return,
                     Err(_) => {
+                        if let Some(path) = pending.front() {
+                            stuck().add(self.place(path), thread);
+                        }
                         self.give_up(&mut pending);
                         break;
                     }
@@ -117,27 +137,58 @@ impl Host {
         }
     }
 
+    /// What is given up together with `path`: its mount, or on the root file system itself alone.
+    fn place(&self, path: &Path) -> PathBuf {
+        match self.mounts.of(path) {
+            Some(entry) if entry.point != Path::new("/") => entry.point.clone(),
+            _ => path.to_owned(),
+        }
+    }
+
     /// Marks the first of `pending`, and all others on the same file system.
     fn give_up(&mut self, pending: &mut VecDeque<PathBuf>) {
         let Some(stuck) = pending.pop_front() else {
             return;
         };
-        let point = self.mounts.of(&stuck).map(|entry| entry.point.clone());
-        let (silent, rest): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(pending).into_iter().partition(|path| {
-                point.as_deref() != Some(Path::new("/"))
-                    && self.mounts.of(path).map(|entry| &entry.point) == point.as_ref()
-            });
+        let place = self.place(&stuck);
+        let (also, rest): (VecDeque<_>, VecDeque<_>) = std::mem::take(pending)
+            .into_iter()
+            .partition(|path| self.place(path) == place);
         *pending = rest;
-        for path in silent.into_iter().chain([stuck]) {
-            let facts = Facts {
-                real: path.clone(),
-                kind: PathKind::Silent,
-                device: 0,
-            };
+        for path in also.into_iter().chain([stuck]) {
+            let facts = silent(&path);
             self.facts.insert(path, facts);
         }
     }
+}
+
+fn silent(path: &Path) -> Facts {
+    Facts {
+        real: path.to_owned(),
+        kind: PathKind::Silent,
+        device: 0,
+    }
+}
+
+/// Places where a thread of ours hangs, each with it. While it does, nothing there answers.
+#[derive(Default)]
+struct Stuck(Vec<(PathBuf, JoinHandle<()>)>);
+
+impl Stuck {
+    fn add(&mut self, place: PathBuf, thread: JoinHandle<()>) {
+        self.0.push((place, thread));
+    }
+
+    fn is_known(&mut self, place: &Path) -> bool {
+        self.0.retain(|(_, thread)| !thread.is_finished());
+        self.0.iter().any(|(stuck, _)| stuck == place)
+    }
+}
+
+/// For the process: a daemon looks every night.
+fn stuck() -> MutexGuard<'static, Stuck> {
+    static STUCK: Mutex<Stuck> = Mutex::new(Stuck(Vec::new()));
+    STUCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn look_at(path: &Path) -> Facts {
@@ -217,6 +268,24 @@ mod tests {
         assert_eq!(facts("socket").kind, PathKind::Socket);
         assert_eq!(facts("link/not/yet").kind, PathKind::Missing);
         assert_eq!(facts("link/not/yet").real, root.join("real/not/yet"));
+    }
+
+    #[test]
+    fn a_place_is_stuck_for_as_long_as_its_thread_hangs() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let mut stuck = Stuck::default();
+        let thread = std::thread::spawn(move || {
+            let _ = held.recv();
+        });
+        stuck.add("/nas".into(), thread);
+        assert!(stuck.is_known(Path::new("/nas")));
+        assert!(!stuck.is_known(Path::new("/srv")));
+        drop(release);
+        let began = std::time::Instant::now();
+        while stuck.is_known(Path::new("/nas")) {
+            assert!(began.elapsed() < Duration::from_secs(10));
+            std::thread::yield_now();
+        }
     }
 
     #[test]

@@ -1,15 +1,13 @@
 //! Snapshots as Kopia lists them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::client::{Kopia, parse_json};
 use super::tree::posix_mode;
-use crate::error::{Exit, Failure, Result};
 use crate::model::point::Attributes;
-use crate::tool::Spec;
 
 /// One snapshot manifest, of any tool and host. Optional where another writer may have left it out.
 #[derive(Clone, Debug, Deserialize)]
@@ -17,16 +15,15 @@ use crate::tool::Spec;
 pub struct Manifest {
     pub id: String,
     pub source: ManifestSource,
-    /// When it was begun, as Kopia writes it.
-    #[serde(default)]
-    start_time: String,
+    #[serde(default, deserialize_with = "time")]
+    start_time: Option<DateTime<Utc>>,
     /// Why it isn't whole: `canceled`, `checkpoint`, …; empty when it is.
     #[serde(default)]
     pub incomplete: String,
     #[serde(default)]
     pub root_entry: Option<RootEntry>,
-    #[serde(default)]
-    tags: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "tags")]
+    tags: Vec<(Arc<str>, Arc<str>)>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -42,17 +39,29 @@ pub struct ManifestSource {
 pub struct RootEntry {
     pub obj: String,
     #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(default)]
-    mode: String,
+    kind: Kind,
+    #[serde(default, deserialize_with = "mode")]
+    mode: Option<u32>,
     #[serde(default)]
     uid: u32,
     #[serde(default)]
     gid: u32,
-    #[serde(default)]
-    mtime: String,
+    #[serde(default, deserialize_with = "time")]
+    mtime: Option<DateTime<Utc>>,
     #[serde(default)]
     pub summ: Summary,
+}
+
+/// As Kopia calls it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+enum Kind {
+    #[serde(rename = "d")]
+    Folder,
+    #[serde(rename = "f")]
+    File,
+    #[default]
+    #[serde(other)]
+    Other,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -67,11 +76,28 @@ pub struct Summary {
 impl Manifest {
     /// A tag of ours; Kopia stores them with a prefix.
     pub fn tag(&self, name: &str) -> Option<&str> {
-        self.tags.get(&format!("tag:{name}")).map(String::as_str)
+        let name_of = |key: &Arc<str>| key.strip_prefix("tag:").is_some_and(|key| key == name);
+        let found = self.tags.iter().find(|(key, _)| name_of(key));
+        found.map(|(_, value)| &**value)
+    }
+
+    /// Lets its tags be one with those in `known`: in a list of many thousands almost all of them are the same.
+    pub(super) fn share(&mut self, known: &mut HashSet<Arc<str>>) {
+        for (key, value) in &mut self.tags {
+            for text in [key, value] {
+                match known.get(text) {
+                    Some(same) => *text = Arc::clone(same),
+                    None if text.len() <= LONGEST_SHARED => {
+                        known.insert(Arc::clone(text));
+                    }
+                    None => {}
+                }
+            }
+        }
     }
 
     pub fn started_at(&self) -> Option<DateTime<Utc>> {
-        time(&self.start_time)
+        self.start_time
     }
 
     pub fn identity(&self) -> String {
@@ -90,57 +116,46 @@ impl Manifest {
 
 impl RootEntry {
     pub fn is_folder(&self) -> bool {
-        self.kind == "d"
+        self.kind == Kind::Folder
     }
 
     pub fn is_file(&self) -> bool {
-        self.kind == "f"
+        self.kind == Kind::File
     }
 
     /// `None` where they are left out or make no sense.
     pub fn attributes(&self) -> Option<Attributes> {
         Some(Attributes {
-            mode: posix_mode(&self.mode)?,
+            mode: self.mode?,
             uid: self.uid,
             gid: self.gid,
-            mtime: time(&self.mtime)?,
+            mtime: self.mtime?,
         })
     }
 }
 
+/// The roots of a point are its own.
+const LONGEST_SHARED: usize = 64;
+
+fn tags<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<(Arc<str>, Arc<str>)>, D::Error> {
+    let tags = BTreeMap::<String, String>::deserialize(input)?;
+    let tags = tags.into_iter();
+    Ok(tags
+        .map(|(key, value)| (key.into(), value.into()))
+        .collect())
+}
+
 /// A list holds what others wrote: a time that makes no sense must not cost the rest of it.
-fn time(text: &str) -> Option<DateTime<Utc>> {
-    Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
+fn time<'de, D: Deserializer<'de>>(input: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let text = String::deserialize(input)?;
+    Ok(DateTime::parse_from_rfc3339(&text)
+        .ok()
+        .map(|time| time.to_utc()))
 }
 
-impl Kopia {
-    /// Every snapshot of every host in the repository, grouped by source, oldest first.
-    pub async fn list(&self) -> Result<Vec<Manifest>> {
-        parse_json(&self.ask(self.list_command()).await?)
-    }
-
-    fn list_command(&self) -> Spec {
-        // With --json Kopia lists all hosts whether told to or not; --all says that we know.
-        self.command()
-            .args(["snapshot", "list", "--all", "--json", "--no-retention"])
-    }
-
-    /// [`Kopia::list`] for who takes what is not listed for gone: Kopia leaves out what it can't read, says so, and exits with 0.
-    pub async fn list_without_gaps(&self) -> Result<Vec<Manifest>> {
-        let finished = self.ask(self.list_command()).await?;
-        if finished.ended.stderr.contains(UNREADABLE) {
-            let what = "kopia could not read the manifest of every snapshot";
-            return Err(Failure::new(Exit::Program, what)
-                .hint("run `kopi-docka verify`; when it is said again and again, check the storage of the repository")
-                .caused_by(anyhow::anyhow!("kopia said: {}", finished.ended.stderr))
-                .into());
-        }
-        parse_json(&finished)
-    }
+fn mode<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
+    Ok(posix_mode(&String::deserialize(input)?))
 }
-
-/// As 0.23.1 begins the line.
-const UNREADABLE: &str = "unable to parse snapshot manifest";
 
 /// Clocks of hosts that are kept right differ by less.
 const SKEW: TimeDelta = TimeDelta::minutes(5);

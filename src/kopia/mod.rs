@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`client`] (how every call is made) → [`repository`] (status, create, connect) →
 //! [`identity`] (which repository it must be) → [`policy`] → [`stream`] (snapshots from stdin) →
-//! [`manifest`] (snapshots as Kopia lists them) → [`delete`] → [`tree`] (what is in one) → [`fresh`] (read from the storage itself) →
+//! [`manifest`] (snapshots as Kopia lists them) → [`listing`] (all of them) →
+//! [`delete`] → [`tree`] (what is in one) → [`fresh`] (read from the storage itself) →
 //! [`maintenance`] → [`size`] → [`password`] → [`probe`] (whether a storage answers at all) →
 //! [`failure`] (what its words mean).
 //!
@@ -13,6 +14,7 @@ mod delete;
 mod failure;
 mod fresh;
 mod identity;
+mod listing;
 mod maintenance;
 mod manifest;
 mod password;
@@ -37,4 +39,4 @@ pub use size::Size;
 pub use snapshot::{Accepted, NewSnapshot};
 pub use stream::{STREAM_FILE, Stream};
 pub use tree::{Entry, FOLDERS_AT_ONCE, restored};
-pub use watch::{Activity, Progress};
+pub use watch::{Activity, Life, poll};

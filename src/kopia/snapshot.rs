@@ -10,7 +10,7 @@ use super::client::Kopia;
 use super::failure;
 use super::manifest::Manifest;
 use super::watch::{self, Activity};
-use crate::error::Result;
+use crate::error::{Exit, Failure, Result};
 use crate::model::{ObjectId, SnapshotId};
 use crate::tool::{Child, Ended, Output, Spec};
 
@@ -95,9 +95,31 @@ impl Kopia {
     ) -> Result<Accepted> {
         let spec = self.command().args(["snapshot", "create"]).arg(folder);
         let mut child = Child::spawn(new.flags(spec, &self.identity()).output(Output::Captured))?;
-        let stdout = watch::collect(child.take_stdout());
+        let mut stdout = watch::collect(child.take_stdout());
         let ended = watch::until_end(&mut child, &Activity::default(), stall_timeout).await?;
-        accept(&ended, &stdout.await?, None)
+        accept(&ended, &watch::collected(&mut stdout).await?, None)
+    }
+
+    /// Fails unless the storage has every blob of `root`. No file is read. What was stored for longer than a day may have lost its
+    /// beginning: to the maintenance of another host it was garbage, until the snapshot named it.
+    pub async fn verify_blobs(&self, root: &ObjectId, stall_timeout: Duration) -> Result<()> {
+        let spec = self
+            .command()
+            .args(["snapshot", "verify", "--verify-files-percent=0"])
+            .arg(format!("--directory-id={root}"))
+            .args(["--progress", "--progress-update-interval=1s"]);
+        let mut child = Child::spawn(spec)?;
+        let ended = watch::until_end(&mut child, &Activity::default(), stall_timeout).await?;
+        if ended.status.success() {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Storage,
+            "it took so long to store that its beginning was removed from the repository meanwhile",
+        )
+        .hint("check that no other host or user runs `kopia maintenance` on this repository while a backup runs, then run the backup again")
+        .caused_by(failure::of(&ended))
+        .into())
     }
 
     /// The bytes of `file` inside the directory object `root` go to stdout of the child.

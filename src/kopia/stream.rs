@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::client::Kopia;
 use super::failure;
 use super::snapshot::{Accepted, NewSnapshot, accept};
-use super::watch::{self, Activity, Progress};
+use super::watch::{self, Activity, Life};
 use crate::error::{Exit, Failure, Result};
 use crate::tool::{Child, Input, Output, pipe};
 
@@ -68,13 +68,13 @@ impl Stream {
         };
         if !is_ready {
             child.kill_if_running_after(Duration::from_secs(5)).await;
-            return Err(failure::of(&child.wait().await?));
+            return Err(failure::of(&child.killed().await?));
         }
         Ok((Self { child, stdout }, stdin.writer))
     }
 
-    pub fn progress(&self) -> Progress {
-        Progress::of(&self.child)
+    pub fn life(&self) -> Life {
+        Life::of(&self.child)
     }
 
     /// Waits for the commit and accepts it. The sink must have been closed or be about to be, after `size` bytes.
@@ -86,7 +86,7 @@ impl Stream {
         stall_timeout: Duration,
     ) -> Result<Accepted> {
         let ended = watch::until_end(&mut self.child, activity, stall_timeout).await?;
-        let stdout = (&mut self.stdout).await?;
+        let stdout = watch::collected(&mut self.stdout).await?;
         accept(&ended, &stdout, Some(size))
     }
 
@@ -97,28 +97,22 @@ impl Stream {
             Err(error) => return error,
         };
         // One that was cancelled ends well; only its answer tells.
-        let judged = match (&mut self.stdout).await {
+        let judged = match watch::collected(&mut self.stdout).await {
             Ok(stdout) => accept(&ended, &stdout, None).err(),
-            Err(error) => Some(error.into()),
+            Err(error) => Some(error),
         };
         judged.unwrap_or_else(|| failure::of(&ended))
     }
 
     /// Kills one that has taken nothing for `seconds`; what it has said until then may tell why.
     pub async fn give_up(&mut self, seconds: u64) -> anyhow::Error {
-        self.child.kill();
-        match self.child.wait().await {
-            Ok(ended) => {
-                let what = format!("kopia took nothing for {seconds} s and was killed");
-                failure::stuck(what, &ended)
-            }
-            Err(error) => error,
-        }
+        let what = format!("kopia took nothing for {seconds} s and was killed");
+        watch::given_up(&mut self.child, what).await
     }
 
-    /// SIGKILL, and gone when this returns: closing the sink afterwards commits nothing.
+    /// SIGKILL, and gone when this returns: closing the sink afterwards commits nothing. One that hangs in the kernel is dead all the
+    /// same: it comes to no end of its input any more.
     pub async fn kill(&mut self) {
-        self.child.kill();
-        let _ = self.child.wait().await;
+        let _ = self.child.killed().await;
     }
 }

@@ -191,12 +191,12 @@ impl Kopia {
             .args(["--verify-files-percent=100", "--max-errors=100"])
             .output(Output::Captured);
         let mut child = Child::spawn(spec)?;
-        let stdout = watch::collect(child.take_stdout());
+        let mut stdout = watch::collect(child.take_stdout());
         let ended = watch::until_end(&mut child, &Activity::default(), stall_timeout).await?;
         if !ended.status.success() {
             return Err(failure::of(&ended));
         }
-        let stdout = stdout.await?;
+        let stdout = watch::collected(&mut stdout).await?;
         let answer: Answer = parse_json(&Finished { ended, stdout })?;
         if answer.error_count > 0 {
             anyhow::bail!("kopia found {} errors in {root}", answer.error_count);

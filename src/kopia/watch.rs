@@ -11,9 +11,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::failure;
-use crate::error::Result;
+use crate::error::{Exit, Failure, Result};
 use crate::pulse;
-use crate::tool::{Child, Ended, Said};
+use crate::tool::{Child, Ended, Mark, Meter, Said};
+
+/// For the answer of a child that has ended.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Bytes that somebody else moved for a child. Any change is a sign of life.
 #[derive(Clone, Debug, Default)]
@@ -35,64 +38,125 @@ impl Activity {
     }
 }
 
-/// What a kopia tells of its own work.
-#[derive(Clone, Debug)]
-pub struct Progress(watch::Receiver<Said>);
+/// Whether a kopia gets further, however slowly: the digits of its progress line (the spinner turns without any progress), what
+/// others have moved for it, and the bytes that it has moved itself. While it uploads a pack, it takes no input and its figures stand
+/// still.
+pub struct Life {
+    said: watch::Receiver<Said>,
+    meter: Meter,
+    /// Whether any line is a sign, of one that shows no progress.
+    counts_lines: bool,
+    last: (u64, String),
+    mark: Mark,
+}
 
-impl Progress {
+impl Life {
     pub(super) fn of(child: &Child) -> Self {
-        Self(child.said())
+        let meter = child.meter();
+        Self {
+            said: child.said(),
+            mark: meter.mark(),
+            meter,
+            counts_lines: false,
+            last: (0, String::new()),
+        }
     }
 
-    /// The digits of its progress line: the spinner turns without any progress.
-    pub fn figures(&self) -> String {
-        let said = self.0.borrow();
+    /// Whether there was a sign of life since it was last asked. `moved` is what others have moved for it so far.
+    pub fn goes_on(&mut self, moved: u64) -> bool {
+        let now = (moved, self.tells());
+        let is_new = now != self.last;
+        self.last = now;
+        let is_alive = self.meter.has_moved_since(&mut self.mark) || is_new;
+        if is_alive {
+            pulse::beat();
+        }
+        is_alive
+    }
+
+    fn tells(&self) -> String {
+        let said = self.said.borrow();
+        if self.counts_lines {
+            return said.text();
+        }
         said.progress.chars().filter(char::is_ascii_digit).collect()
     }
 }
 
-/// Waits for the end of `child`; kills it after `stall_timeout` in which neither `activity` nor its progress line changed.
+/// Waits for the end of `child`; kills it after `stall_timeout` without a sign of life, which a change of `activity` is too.
 pub(super) async fn until_end(
     child: &mut Child,
     activity: &Activity,
     stall_timeout: Duration,
 ) -> Result<Ended> {
-    let progress = Progress::of(child);
-    let signs = |_: &Child| (activity.total(), progress.figures());
-    until_no_sign(child, signs, stall_timeout).await
+    let life = Life::of(child);
+    match while_alive(child, life, activity, stall_timeout).await? {
+        Some(ended) => Ok(ended),
+        None => Err(stuck(child, stall_timeout).await),
+    }
 }
 
 /// Waits for the end of a `child` that shows no progress; kills it after `stall_timeout` in which it said nothing and neither
 /// read nor wrote a byte anywhere.
 pub(super) async fn until_silent(child: &mut Child, stall_timeout: Duration) -> Result<Ended> {
-    let said = child.said();
-    let signs = |child: &Child| (child.bytes_moved(), said.borrow().text());
-    until_no_sign(child, signs, stall_timeout).await
+    match while_speaking(child, stall_timeout).await? {
+        Some(ended) => Ok(ended),
+        None => Err(stuck(child, stall_timeout).await),
+    }
 }
 
-async fn until_no_sign<T: PartialEq>(
+/// [`until_silent`] that kills nothing: `None` when `limit` is over.
+pub(super) async fn while_speaking(child: &mut Child, limit: Duration) -> Result<Option<Ended>> {
+    let mut life = Life::of(child);
+    life.counts_lines = true;
+    while_alive(child, life, &Activity::default(), limit).await
+}
+
+async fn while_alive(
     child: &mut Child,
-    signs: impl Fn(&Child) -> T,
-    stall_timeout: Duration,
-) -> Result<Ended> {
-    let mut last = signs(child);
+    mut life: Life,
+    activity: &Activity,
+    limit: Duration,
+) -> Result<Option<Ended>> {
     let mut since = Instant::now();
-    let poll = (stall_timeout / 10).clamp(Duration::from_millis(50), Duration::from_secs(1));
     loop {
-        if let Ok(ended) = tokio::time::timeout(poll, child.wait()).await {
-            return ended;
+        if let Ok(ended) = tokio::time::timeout(poll(limit), child.wait()).await {
+            return ended.map(Some);
         }
-        let now = signs(child);
-        if now != last {
-            pulse::beat();
-            last = now;
+        if life.goes_on(activity.total()) {
             since = Instant::now();
-        } else if since.elapsed() >= stall_timeout {
-            child.kill();
-            let ended = child.wait().await?;
-            let seconds = stall_timeout.as_secs();
-            let what = format!("kopia gave no sign of life for {seconds} s and was killed");
-            return Err(failure::stuck(what, &ended));
+        } else if since.elapsed() >= limit {
+            return Ok(None);
+        }
+    }
+}
+
+async fn stuck(child: &mut Child, stall_timeout: Duration) -> anyhow::Error {
+    let seconds = stall_timeout.as_secs();
+    let what = format!("kopia gave no sign of life for {seconds} s and was killed");
+    given_up(child, what).await
+}
+
+/// Kills `child`. The error is `what`, with what it has said until then.
+pub(super) async fn given_up(child: &mut Child, what: String) -> anyhow::Error {
+    match child.killed().await {
+        Ok(ended) => failure::stuck(what, &ended),
+        Err(error) => Failure::new(Exit::Storage, what).caused_by(error).into(),
+    }
+}
+
+/// How often to look for signs of life that may stay away for `limit`.
+pub fn poll(limit: Duration) -> Duration {
+    (limit / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))
+}
+
+/// What [`collect`] has read of a child that has ended. Its pipe may be held open by what it has left behind.
+pub(super) async fn collected(reading: &mut JoinHandle<Vec<u8>>) -> Result<Vec<u8>> {
+    match tokio::time::timeout(LAST_WORDS, &mut *reading).await {
+        Ok(bytes) => Ok(bytes?),
+        Err(_) => {
+            reading.abort();
+            anyhow::bail!("the answer of kopia has no end")
         }
     }
 }

@@ -26,6 +26,7 @@ use self::line::Lines;
 use self::writer::Writer;
 use crate::cli::{Cli, LogLevel};
 use crate::config::Logging;
+use crate::ui::printer;
 
 /// The target of records that go to the file alone: people at a terminal see the same in another form.
 pub const FILE: &str = "log_file";
@@ -77,7 +78,7 @@ pub fn init(cli: &Cli, command: Option<&'static str>) -> Log {
     });
     let stderr = journal.is_none().then(|| {
         fmt::layer()
-            .with_writer(std::io::stderr)
+            .with_writer(printer::Lines::default)
             .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
             .with_target(false)
             .with_filter(EnvFilter::new(format!("off,kopi_docka={level}")))

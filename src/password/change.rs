@@ -10,9 +10,11 @@ use crate::fault;
 use crate::kopia::Opens;
 use crate::lock::Lock;
 use crate::repository::Repository;
+use crate::shutdown::Shield;
 
 /// Gives the repository of `loaded` the password `new`, and stores it where the old one is. A signal waits until it is done.
 pub async fn change(cx: &Context, lock: &Lock, loaded: Loaded, new: &Secret) -> Result<()> {
+    let _shield = Shield::raise();
     let repository = Repository::of(cx, &loaded.config)?;
     let kopia = &repository.kopia;
     // Before anything changes: the new one can be stored.

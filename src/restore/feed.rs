@@ -58,10 +58,8 @@ impl Feed {
         let (pumped, shown, fed) = match self.guarded(moved, work).await {
             Ok(ended) => ended,
             Err(error) => {
-                tar.kill();
-                kopia.kill();
                 // Whoever removes what tar wrote must find nobody at work in it.
-                let _ = tokio::join!(tar.wait(), kopia.wait());
+                let _ = tokio::join!(tar.killed(), kopia.killed());
                 return Err(error);
             }
         };

@@ -57,11 +57,15 @@ impl<'a> Session<'a> {
         if !is_dry {
             backup::bring_up_what_is_down(cx).await?;
         }
-        let tar = Tar::find().await?;
         let repository = Repository::of(cx, &config)?;
-        let engine = Engine::connect(&config.docker.socket).await?;
-        let (_status, docker_root) = tokio::try_join!(repository.open(), engine.root_folder())?;
-        let manifests = repository.kopia.list().await?;
+        let look = async {
+            let tar = Tar::find().await?;
+            let engine = Engine::connect(&config.docker.socket).await?;
+            let (_status, docker_root) = tokio::try_join!(repository.open(), engine.root_folder())?;
+            let manifests = repository.kopia.list().await?;
+            Ok((tar, engine, docker_root, manifests))
+        };
+        let (tar, engine, docker_root, manifests) = cx.shutdown.cut("the restore", look).await?;
         Ok(Self {
             rules: Rules::of(&config, &cx.paths),
             cx,

@@ -2,11 +2,13 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::ChildStdout;
 
+use super::meter::Meter;
 use super::spec::{Input, Output, Spec};
 use super::stderr::{Said, Stderr};
 use crate::error::Result;
@@ -17,6 +19,19 @@ pub struct Child {
     group: Option<Pid>,
     display: String,
     stderr: Stderr,
+}
+
+/// How long a process may take to end after SIGKILL.
+const DYING: Duration = Duration::from_secs(10);
+
+/// Killed, and there all the same.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{display}` was killed and has not ended within {seconds} s: it hangs in a disk or server that does not answer, and is left behind"
+)]
+pub struct Immortal {
+    display: String,
+    seconds: u64,
 }
 
 /// How a child ended and what it said last.
@@ -77,28 +92,34 @@ impl Child {
         self.stderr.said()
     }
 
-    /// What its process has read and written so far, files and sockets alike; 0 where the kernel does not tell.
-    pub fn bytes_moved(&self) -> u64 {
-        let io = self
-            .inner
-            .id()
-            .and_then(|id| std::fs::read_to_string(format!("/proc/{id}/io")).ok());
-        let counts = io.iter().flat_map(|io| io.lines()).filter_map(|line| {
-            let (name, count) = line.split_once(": ")?;
-            matches!(name, "rchar" | "wchar").then(|| count.parse().ok())?
-        });
-        counts.fold(0, u64::saturating_add)
+    /// Tells how much it has moved so far.
+    pub fn meter(&self) -> Meter {
+        Meter::of(self.inner.id(), self.stderr.said())
     }
 
-    /// SIGKILL to the whole group, now. [`Child::wait`] tells when it is gone.
+    /// SIGKILL to the whole group, now. [`Child::killed`] tells when it is gone.
     pub fn kill(&self) {
         if let Some(group) = self.group {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
 
+    /// SIGKILL, and its end. One that hangs in the kernel, in a disk that does not answer, does not even end then: it is left
+    /// behind, which is an error.
+    pub async fn killed(&mut self) -> Result<Ended> {
+        self.kill();
+        match tokio::time::timeout(DYING, self.wait()).await {
+            Ok(ended) => ended,
+            Err(_) => Err(Immortal {
+                display: self.display.clone(),
+                seconds: DYING.as_secs(),
+            }
+            .into()),
+        }
+    }
+
     /// Gives a child that has closed its stderr the time to end by itself.
-    pub async fn kill_if_running_after(&mut self, patience: std::time::Duration) {
+    pub async fn kill_if_running_after(&mut self, patience: Duration) {
         if tokio::time::timeout(patience, self.inner.wait())
             .await
             .is_err()
@@ -109,6 +130,7 @@ impl Child {
 
     /// Waits for the end. Cancel safe.
     pub async fn wait(&mut self) -> Result<Ended> {
+        // Asked again after it was cut off this is known at once, and the words are waited for where it had come to.
         let status =
             self.inner.wait().await.with_context(|| {
                 format!("the end of `{}` could not be waited for", self.display)

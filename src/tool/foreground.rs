@@ -20,7 +20,7 @@ pub async fn foreground(spec: Spec, shutdown: &Shutdown) -> Result<ExitStatus> {
     let before = tcgetattr(std::io::stdin()).ok();
     let ended = run(spec, shutdown).await;
     if let Some(before) = before {
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, &before);
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
     }
     ended
 }

@@ -1,22 +1,24 @@
 //! The only place that spawns. Every child has its own process group, an explicit environment, a drained and
 //! bounded stderr, and dies with its handle.
 //!
-//! Reading order: [`spec`] (what to run) → [`child`] (a running one) → [`stderr`] (what it says) →
+//! Reading order: [`spec`] (what to run) → [`child`] (a running one) → [`stderr`] (what it says) → [`meter`] (what it moves) →
 //! [`run`] (to the end, with a deadline) → [`uninterrupted`] (to its own end) → [`foreground`] (on the operator's terminal) →
 //! [`pipe`] → [`find`].
 
 mod child;
 mod find;
 mod foreground;
+mod meter;
 mod pipe;
 mod run;
 mod spec;
 mod stderr;
 mod uninterrupted;
 
-pub use child::{Child, Ended};
+pub use child::{Child, Ended, Immortal};
 pub use find::find;
 pub use foreground::foreground;
+pub use meter::{Mark, Meter};
 pub use pipe::pipe;
 pub use run::{Finished, NoAnswer, run};
 pub use spec::{Input, Output, Spec};

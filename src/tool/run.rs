@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt as _;
 use super::child::{Child, Ended};
 use super::spec::{Output, Spec};
 use crate::error::{Exit, Failure, Result};
-use crate::pulse;
+use crate::{pulse, shutdown};
 
 /// More than any answer that we ask for; one that is longer is cut and won't parse.
 const MAX_STDOUT_BYTES: u64 = 256 * 1024 * 1024;
@@ -23,7 +23,7 @@ pub struct Finished {
     pub stdout: Vec<u8>,
 }
 
-/// A child that has not ended after `deadline` is killed; that is an error, any exit status is not.
+/// A child that has not ended after `deadline`, or at a signal to us, is killed; that is an error, any exit status is not.
 pub async fn run(spec: Spec, deadline: Duration) -> Result<Finished> {
     let _patience = pulse::allow(deadline);
     let display = spec.display();
@@ -43,6 +43,8 @@ pub async fn run(spec: Spec, deadline: Duration) -> Result<Finished> {
             stdout: bytes,
         })
     };
+    let what = format!("`{display}`");
+    let work = shutdown::cut(&what, work);
     match tokio::time::timeout(deadline, work).await {
         Ok(finished) => finished,
         Err(_) => Err(Failure::new(

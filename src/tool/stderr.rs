@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::ChildStderr;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{Duration, Instant};
 
 const KEPT_LINES: usize = 40;
 const KEPT_LINE_BYTES: usize = 1000;
@@ -19,6 +20,8 @@ pub struct Said {
     pub progress: String,
     /// True once the child has closed it.
     pub is_closed: bool,
+    /// How much of it has been read.
+    pub bytes: u64,
 }
 
 impl Said {
@@ -51,30 +54,44 @@ impl Said {
     }
 }
 
+/// How long the end of it is waited for when the child is gone: a grandchild may hold the other end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 pub(super) struct Stderr {
     said: watch::Receiver<Said>,
     reader: Option<JoinHandle<()>>,
+    /// When nothing more is waited for.
+    over_at: Option<Instant>,
 }
 
 impl Stderr {
     pub(super) fn drain(stderr: Option<ChildStderr>) -> Self {
         let (sender, said) = watch::channel(Said::default());
         let reader = stderr.map(|stderr| tokio::spawn(read(stderr, sender)));
-        Self { said, reader }
+        Self {
+            said,
+            reader,
+            over_at: None,
+        }
     }
 
     pub(super) fn said(&self) -> watch::Receiver<Said> {
         self.said.clone()
     }
 
-    /// Waits until everything was read, at most a second: a grandchild may hold the other end.
+    /// Waits until everything was read, no longer than [`LAST_WORDS`] however often it is cut off. Cancel safe.
     pub(super) async fn finish(&mut self) -> String {
-        if let Some(mut reader) = self.reader.take()
-            && tokio::time::timeout(std::time::Duration::from_secs(1), &mut reader)
+        let over_at = *self
+            .over_at
+            .get_or_insert_with(|| Instant::now() + LAST_WORDS);
+        if let Some(reader) = &mut self.reader {
+            if tokio::time::timeout_at(over_at, &mut *reader)
                 .await
                 .is_err()
-        {
-            reader.abort();
+            {
+                reader.abort();
+            }
+            self.reader = None;
         }
         self.said.borrow().text()
     }
@@ -107,6 +124,7 @@ async fn read(mut stderr: impl AsyncRead + Unpin, sender: watch::Sender<Said>) {
                 }
             }
         }
+        sender.send_modify(|said| said.bytes += count as u64);
         // Kopia's progress lines begin with a carriage return and end with nothing.
         if (is_progress || has_returned) && !line.is_empty() {
             sender.send_modify(|said| said.push(&line, true));
@@ -127,6 +145,44 @@ mod tests {
         read(text.as_bytes(), sender).await;
         let said = said.borrow();
         (said.text(), said.progress.clone())
+    }
+
+    #[tokio::test]
+    async fn words_are_not_lost_by_who_is_cut_off_while_waiting_for_them() {
+        let (sender, said) = watch::channel(Said::default());
+        let (mut child, ours) = tokio::io::duplex(64);
+        let mut stderr = Stderr {
+            said,
+            reader: Some(tokio::spawn(read(ours, sender))),
+            over_at: None,
+        };
+        for _ in 0..3 {
+            let cut = tokio::time::timeout(Duration::from_millis(10), stderr.finish());
+            assert!(cut.await.is_err());
+        }
+        tokio::io::AsyncWriteExt::write_all(&mut child, b"no space left\n")
+            .await
+            .unwrap();
+        drop(child);
+        assert_eq!(stderr.finish().await, "no space left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_grandchild_that_holds_it_is_waited_for_once() {
+        let (sender, said) = watch::channel(Said::default());
+        let (_held, ours) = tokio::io::duplex(64);
+        let mut stderr = Stderr {
+            said,
+            reader: Some(tokio::spawn(read(ours, sender))),
+            over_at: None,
+        };
+        let began = Instant::now();
+        while tokio::time::timeout(Duration::from_millis(50), stderr.finish())
+            .await
+            .is_err()
+        {
+            assert!(began.elapsed() < 2 * LAST_WORDS);
+        }
     }
 
     #[tokio::test]

@@ -1,16 +1,22 @@
-//! The only place that prints. stdout is the answer, stderr the conversation.
+//! The only place that prints. stdout is the answer, stderr the conversation. [`printer`] writes both, in the order in which they
+//! were said, and no caller waits for it.
 //!
 //! A reader that goes away (`| head`) is no error: what can't be written is dropped.
 
+mod bars;
+pub mod printer;
 pub mod progress;
 pub mod prompt;
+mod stream;
 pub mod table;
 pub mod text;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use serde::Serialize;
 
+use self::printer::Keep;
+use self::stream::Stream;
 use crate::cli::{Cli, ColorChoice};
 use crate::logging::{self, journal};
 
@@ -60,7 +66,7 @@ impl Ui {
 
     /// A line of the answer, on stdout.
     pub fn answer(&self, text: impl AsRef<str>) {
-        let _ = writeln!(std::io::stdout().lock(), "{}", text.as_ref());
+        print_line(Stream::Out, Keep::Always, text.as_ref());
     }
 
     /// The whole answer as one JSON document.
@@ -75,7 +81,7 @@ impl Ui {
         if self.json
             && let Ok(text) = serde_json::to_string(event)
         {
-            self.answer(text);
+            print_line(Stream::Out, Keep::EventWhileFew, &text);
         }
     }
 
@@ -91,7 +97,9 @@ impl Ui {
 
     /// What has to be seen once, also under `--quiet`. No log has it.
     pub fn show_secret(&self, text: &str) {
-        self.write_error(text);
+        if !self.to_journal {
+            print_line(Stream::Error, Keep::Always, text);
+        }
     }
 
     /// The log file has it as well.
@@ -127,6 +135,10 @@ impl Ui {
         if self.to_journal {
             return;
         }
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        print_line(Stream::Error, Keep::WhileFew, text);
     }
+}
+
+fn print_line(to: Stream, keep: Keep, text: &str) {
+    printer::print(to, keep, format!("{text}\n").into_bytes());
 }

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Ui, text};
+use super::bars::{Drawn, Picture};
+use super::{Ui, printer, text};
 use crate::kopia::Activity;
 
 const REDRAW: Duration = Duration::from_millis(100);
@@ -32,23 +32,18 @@ pub struct Progress {
 }
 
 struct Shown {
-    bars: Option<Bars>,
+    has_bars: bool,
     headline: String,
     down_since: Option<Instant>,
-    tracks: Vec<(Track, Option<ProgressBar>)>,
+    tracks: Vec<Track>,
     spoke_at: Instant,
-}
-
-struct Bars {
-    all: MultiProgress,
-    headline: ProgressBar,
 }
 
 impl Progress {
     /// Must be made inside the runtime.
     pub fn new(ui: &Ui) -> Self {
         let shown = Arc::new(Mutex::new(Shown {
-            bars: ui.is_live().then(Bars::new),
+            has_bars: ui.is_live(),
             headline: String::new(),
             down_since: None,
             tracks: Vec::new(),
@@ -82,42 +77,26 @@ impl Progress {
     }
 
     pub fn track(&self, track: Track) {
-        let mut shown = lock(&self.shown);
-        let bar = shown.bars.as_ref().map(|bars| bars.add(&track));
-        shown.tracks.push((track, bar));
+        lock(&self.shown).tracks.push(track);
     }
 
     /// Takes a track away.
     pub fn finished(&self, label: &str) {
         let mut shown = lock(&self.shown);
-        shown.tracks.retain(|(track, bar)| {
-            let is_it = track.label == label;
-            if let (true, Some(bar)) = (is_it, bar) {
-                bar.finish_and_clear();
-            }
-            !is_it
-        });
+        shown.tracks.retain(|track| track.label != label);
     }
 
     /// A line of the conversation, above the bars.
     pub fn say(&self, text: &str) {
-        self.above(|| self.ui.say(text));
+        self.ui.say(text);
     }
 
     pub fn warn(&self, text: &str) {
-        self.above(|| self.ui.warn(text));
+        self.ui.warn(text);
     }
 
     pub fn error(&self, text: &str) {
-        self.above(|| self.ui.error(text));
-    }
-
-    fn above(&self, print: impl FnOnce()) {
-        let shown = lock(&self.shown);
-        match &shown.bars {
-            Some(bars) => bars.all.suspend(print),
-            None => print(),
-        }
+        self.ui.error(text);
     }
 }
 
@@ -126,9 +105,8 @@ impl Drop for Progress {
         if let Some(ticker) = &self.ticker {
             ticker.abort();
         }
-        if let Some(bars) = &lock(&self.shown).bars {
-            bars.headline.finish_and_clear();
-            let _ = bars.all.clear();
+        if lock(&self.shown).has_bars {
+            printer::show(None);
         }
     }
 }
@@ -145,17 +123,17 @@ impl Shown {
             )
         });
         let headline = format!("{}{}", self.headline, down.unwrap_or_default());
-        if let Some(bars) = &self.bars {
-            bars.headline.set_message(headline);
-            for (track, bar) in &self.tracks {
-                if let Some(bar) = bar {
-                    bar.set_length(track.estimated_bytes.max(track.read.total()));
-                    bar.set_position(track.stored.total());
-                }
-            }
+        if self.has_bars {
+            let tracks = self.tracks.iter().map(|track| Drawn {
+                label: track.label.clone(),
+                length: track.estimated_bytes.max(track.read.total()),
+                position: track.stored.total(),
+            });
+            let tracks = tracks.collect();
+            printer::show(Some(Picture { headline, tracks }));
         } else if self.spoke_at.elapsed() >= LINE_EVERY {
             self.spoke_at = Instant::now();
-            let tracks = self.tracks.iter().map(|(track, _)| {
+            let tracks = self.tracks.iter().map(|track| {
                 let read = text::bytes(track.read.total());
                 let stored = text::bytes(track.stored.total());
                 if track.read.is(&track.stored) {
@@ -167,30 +145,6 @@ impl Shown {
             ui.say(format!("{headline}{}", tracks.collect::<String>()));
         }
     }
-}
-
-impl Bars {
-    fn new() -> Self {
-        let all = MultiProgress::new();
-        let headline = all.add(ProgressBar::new_spinner());
-        headline.set_style(style("{spinner} {msg}"));
-        headline.enable_steady_tick(REDRAW);
-        Self { all, headline }
-    }
-
-    fn add(&self, track: &Track) -> ProgressBar {
-        let bar = self.all.add(ProgressBar::new(track.estimated_bytes));
-        bar.set_style(style(
-            "  {msg:30} {bar:24} {binary_bytes:>10} / {binary_total_bytes:<10} {binary_bytes_per_sec:>12} {eta:>4}",
-        ));
-        bar.set_message(text::printable(&track.label));
-        bar
-    }
-}
-
-/// The templates are ours; one that were wrong would fall back to the default style.
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use dialoguer::{Confirm, Input, MultiSelect, Password, Select};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use super::printer::{self, Keep, Patience};
+use super::stream::Stream;
 use crate::config::Secret;
 use crate::error::{self, Exit, Failure, Result};
 use crate::shutdown::Shutdown;
@@ -16,6 +18,8 @@ const ENDED: &str = "a signal ended the question: nothing was touched";
 /// How long a question stands: whoever asks may hold the lock, and the nightly backup must not wait for an operator who
 /// went home.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+const SHOW_CURSOR: &[u8] = b"\x1b[?25h";
 
 /// Rows of a list that are shown at once.
 const ROWS: usize = 15;
@@ -187,6 +191,12 @@ async fn answer<T: Send + 'static>(
     shutdown: &Shutdown,
     ask: impl FnOnce() -> dialoguer::Result<Option<T>> + Send + 'static,
 ) -> Result<T> {
+    // What was said so far is what the question is about.
+    tokio::select! {
+        biased;
+        () = shutdown.asked() => return Err(Failure::new(shutdown.exit(), ENDED).into()),
+        () = printer::flushed(Patience::AtMost(PATIENCE)) => {}
+    }
     let terminal = Terminal::remember();
     let (sender, answer) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
@@ -232,7 +242,9 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        let _ = dialoguer::console::Term::stderr().show_cursor();
+        if dialoguer::console::Term::stderr().is_term() {
+            super::printer::print(Stream::Error, Keep::Always, SHOW_CURSOR.to_vec());
+        }
         if let Some(before) = &self.0 {
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
         }

@@ -12,6 +12,8 @@ use crate::model::point::FileRole;
 use crate::model::source::GapReason;
 use crate::model::unit::{ComposeProject, UnitKind};
 
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 struct Project {
     folder: tempfile::TempDir,
     root: PathBuf,
@@ -298,7 +300,7 @@ async fn the_engines_side_is_saved_with_its_secrets_apart() {
         .unwrap();
     for include_secrets in [true, false] {
         let target = tempfile::tempdir().unwrap();
-        let captured = capture(&engine, unit, target.path(), include_secrets)
+        let captured = capture(&engine, unit, target.path(), include_secrets, PATIENCE)
             .await
             .unwrap();
         assert!(captured.project.is_none());

@@ -217,8 +217,7 @@ impl Feed {
         };
         let ended = self.guarded(&alive, work).await;
         if ended.is_err() {
-            child.kill();
-            let _ = child.wait().await;
+            let _ = child.killed().await;
         } else {
             look();
         }

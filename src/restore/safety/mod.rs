@@ -34,6 +34,12 @@ pub struct Args {
     undo: Option<Which>,
 }
 
+impl Args {
+    pub fn only_answers(&self) -> bool {
+        self.list_safety
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
     All,

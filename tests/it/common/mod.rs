@@ -7,6 +7,7 @@
 //! - [`World::watch`]: what Docker did meanwhile, to the nanosecond.
 //! - [`Machine`]: a Debian of a test's own, with systemd and an engine in it.
 //! - [`World::stand_in`], [`World::hold`]: a program that does something else than the real one, a run that waits at a step.
+//! - [`Hung`]: a file system that stops answering. [`Unread`]: a program whose output nobody reads.
 //! - [`Sshd`], [`S3`], [`Azure`], [`Gcs`]: a real storage server of a test's own, to be frozen and killed.
 //! - [`writer`]: a service whose data shows whether it was copied cold.
 //! - [`schema`]: holds what `--json` prints to its description.
@@ -36,6 +37,7 @@ mod disk;
 mod events;
 mod gcs;
 mod held;
+mod hung;
 mod poll;
 mod run;
 mod server;
@@ -46,6 +48,7 @@ mod stand_in;
 mod systemd;
 mod template;
 mod terminal;
+mod unread;
 mod world;
 
 pub mod oracle;
@@ -60,6 +63,7 @@ pub use disk::{mount, mount_ext4, unmount};
 pub use events::{Event, Events, Watch};
 pub use gcs::Gcs;
 pub use held::Held;
+pub use hung::{Hung, Reader};
 pub use oracle::Manifest;
 pub use poll::until;
 pub use run::{Done, Run, Running};
@@ -72,4 +76,5 @@ pub use stack::{Stack, StackBuilder};
 pub use stand_in::Process;
 pub use systemd::Machine;
 pub use terminal::Terminal;
+pub use unread::Unread;
 pub use world::{PASSWORD, World};

@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use super::terminal::Terminal;
+use super::unread::Unread;
 use super::{causes, poll};
 
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -188,6 +189,16 @@ impl Run {
             command.current_dir(directory);
         }
         Terminal::start(command, self.to_string())
+    }
+
+    /// Starts it with stdout and stderr into pipes that are full and that nobody reads.
+    #[track_caller]
+    pub fn unread(self) -> Unread {
+        let line = self.to_string();
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).env_clear().envs(self.envs);
+        command.process_group(0).stdin(Stdio::null());
+        Unread::start(command, line)
     }
 
     /// Starts it, in a process group of its own.

@@ -91,6 +91,15 @@ impl Host {
         self.facts(path).kind == PathKind::Directory
     }
 
+    /// Whether `path`, and what is mounted at and below it, is to `other` what it is to this one.
+    pub fn is_alike(&self, other: &Self, path: &Path) -> bool {
+        let facts = self.facts(path);
+        let real = &facts.real;
+        facts == other.facts(path)
+            && self.mounts.of(real) == other.mounts.of(real)
+            && self.mounts.below(real).eq(other.mounts.below(real))
+    }
+
     async fn ask(&mut self, mut pending: VecDeque<PathBuf>) {
         // A thread that hangs there already would be joined by another one with each look.
         pending.retain(|path| {

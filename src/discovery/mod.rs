@@ -6,8 +6,8 @@
 //! Reading order: [`rules`] (what the operator wants) → [`host`], [`mount_table`] (what paths really are) →
 //! [`scene`] (all that decisions look at) → [`group`]: [`members`] (who belongs together), [`names`],
 //! [`depends`], [`levels`] (in which order) → [`sources`]: [`place`] (where data is), [`judge`] (whether it is saved),
-//! [`system_paths`], [`policy`], [`globs`], [`writers`], [`nested`] → [`compose`] (where its files are) →
-//! [`select`], [`measure`], [`limit`] (used by commands).
+//! [`system_paths`], [`policy`], [`globs`], [`writers`], [`nested`] → [`compose`] (where its files are) → [`look`] (all of it, and kept
+//! right) → [`select`], [`measure`], [`limit`] (used by commands).
 
 pub mod compose;
 pub mod container;
@@ -20,6 +20,7 @@ mod judge;
 pub mod labels;
 mod levels;
 mod limit;
+mod look;
 pub mod measure;
 mod members;
 pub mod mount_table;
@@ -43,6 +44,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 pub use limit::leave_out_too_large;
+pub use look::Look;
 pub use measure::{Size, measure};
 pub use rules::Rules;
 pub use select::select;
@@ -64,6 +66,14 @@ pub struct Discovery {
 }
 
 impl Discovery {
+    fn of(scene: &scene::Scene) -> Self {
+        Self {
+            units: group::group(scene),
+            orphan_volumes: group::orphans(scene),
+            containers: scene.containers.clone(),
+        }
+    }
+
     pub fn container(&self, id: &str) -> Option<&Container> {
         self.containers.iter().find(|container| container.id == id)
     }
@@ -88,12 +98,6 @@ pub struct OrphanVolume {
 
 /// Looks at the engine and the host, and decides.
 pub async fn discover(engine: &Engine, rules: &Rules) -> Result<Discovery> {
-    let inventory = engine.inventory().await?;
-    let host = host::Host::look(scene::paths_of_interest(&inventory, rules)).await;
-    let scene = scene::Scene::new(&inventory, &host, rules);
-    Ok(Discovery {
-        units: group::group(&scene),
-        orphan_volumes: group::orphans(&scene),
-        containers: scene.containers,
-    })
+    let (inventory, host) = look::look(engine, rules).await?;
+    Ok(Discovery::of(&scene::Scene::new(&inventory, &host, rules)))
 }

@@ -54,7 +54,20 @@ impl<'a> Scene<'a> {
 
 /// Every path that a decision will ask about.
 pub fn paths_of_interest(inventory: &Inventory, rules: &Rules) -> BTreeSet<PathBuf> {
-    let containers = containers(inventory);
+    let own = rules
+        .own_paths
+        .iter()
+        .chain(&rules.repository)
+        .map(|path| clean(path));
+    let mut paths = paths_of(&containers(inventory), inventory);
+    paths.extend(own);
+    paths.insert(inventory.docker_root.clone());
+    paths.retain(|path| path.is_absolute());
+    paths
+}
+
+/// Those of them that `containers` bring.
+pub fn paths_of(containers: &[Container], inventory: &Inventory) -> BTreeSet<PathBuf> {
     let volumes = volumes(inventory);
     let places = containers
         .iter()
@@ -63,14 +76,8 @@ pub fn paths_of_interest(inventory: &Inventory, rules: &Rules) -> BTreeSet<PathB
             Place::Path(path) => Some(path),
             _ => None,
         });
-    let own = rules
-        .own_paths
-        .iter()
-        .chain(&rules.repository)
-        .map(|path| clean(path));
-    let mut paths: BTreeSet<PathBuf> = places.chain(own).collect();
-    paths.insert(inventory.docker_root.clone());
-    paths.extend(compose::paths_of_interest(&containers, &volumes));
+    let mut paths: BTreeSet<PathBuf> = places.collect();
+    paths.extend(compose::paths_of_interest(containers, &volumes));
     paths.retain(|path| path.is_absolute());
     paths
 }

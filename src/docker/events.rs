@@ -149,7 +149,7 @@ impl Listener {
 }
 
 /// Seconds with nanoseconds, as the API takes it.
-fn timestamp(time: DateTime<Utc>) -> String {
+pub(super) fn timestamp(time: DateTime<Utc>) -> String {
     format!("{}.{:09}", time.timestamp(), time.timestamp_subsec_nanos())
 }
 

@@ -10,6 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::engine::{Engine, PATIENCE, bounded};
 use super::errors::EngineError;
+use super::follow::Changes;
 use crate::error::Result;
 
 /// How many containers are inspected at once: more than dockerd has cores makes it no faster.
@@ -25,25 +26,66 @@ pub struct Inventory {
 }
 
 impl Engine {
+    /// Brings `inventory` up to date after `changes`.
+    pub async fn update(&self, inventory: &mut Inventory, changes: Changes) -> Result<()> {
+        let Changes::Known {
+            containers,
+            volumes,
+        } = changes
+        else {
+            *inventory = self.inventory().await?;
+            return Ok(());
+        };
+        let asked = stream::iter(containers)
+            .map(|id| async move { Ok((self.container(&id).await?, id)) })
+            .buffered(AT_ONCE)
+            .try_collect::<Vec<_>>();
+        let asked = asked.await.map_err(|error: EngineError| {
+            error.doing("the containers that changed can't be inspected")
+        })?;
+        for (found, id) in asked {
+            let is_it = |known: &ContainerInspectResponse| known.id.as_deref() == Some(&id);
+            match (found, inventory.containers.iter().position(is_it)) {
+                (Some(found), Some(at)) => {
+                    if let Some(known) = inventory.containers.get_mut(at) {
+                        *known = found;
+                    }
+                }
+                (Some(found), None) => inventory.containers.push(found),
+                (None, Some(at)) => drop(inventory.containers.remove(at)),
+                (None, None) => {}
+            }
+        }
+        if volumes {
+            inventory.volumes = self
+                .all_volumes()
+                .await
+                .map_err(|error| error.doing("Docker's volumes can't be listed"))?;
+        }
+        Ok(())
+    }
+
     /// Looks at everything. A container that vanishes meanwhile is left out.
     pub async fn inventory(&self) -> Result<Inventory> {
         let (containers, volumes, info) = tokio::try_join!(
             self.all_containers(),
-            bounded(
-                PATIENCE,
-                self.docker.list_volumes(None::<ListVolumesOptions>)
-            ),
+            self.all_volumes(),
             bounded(PATIENCE, self.docker.info()),
         )
         .map_err(|error| error.doing("Docker's containers and volumes can't be listed"))?;
         Ok(Inventory {
             containers,
-            volumes: volumes.volumes.unwrap_or_default(),
+            volumes,
             docker_root: info
                 .docker_root_dir
                 .unwrap_or_else(|| "/var/lib/docker".into())
                 .into(),
         })
+    }
+
+    async fn all_volumes(&self) -> Result<Vec<Volume>, EngineError> {
+        let listed = self.docker.list_volumes(None::<ListVolumesOptions>);
+        Ok(bounded(PATIENCE, listed).await?.volumes.unwrap_or_default())
     }
 
     async fn all_containers(&self) -> Result<Vec<ContainerInspectResponse>, EngineError> {

@@ -10,6 +10,7 @@ pub mod create;
 pub mod engine;
 pub mod errors;
 pub mod events;
+mod follow;
 pub mod image;
 pub mod inspect;
 pub mod inventory;
@@ -27,5 +28,6 @@ pub use bollard::models::{
 
 pub use engine::Engine;
 pub use events::Listener;
+pub use follow::{Changes, Follower};
 pub use image::ImageRecord;
 pub use inventory::Inventory;

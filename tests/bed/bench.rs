@@ -1,6 +1,7 @@
 //! `make bench`: each figure is a ratio of medians against the same work done with bare tools, alternating, in one run.
 //!
-//! `cargo bench -- NAME…` runs the named ones: `backup`, `window`, `list`, `restore`.
+//! `cargo bench -- NAME…` runs the named ones: `backup`, `window`, `busy`, `units`, `discovery`, `list`, `restore`.
+//! With `KOPI_DOCKA_BENCH_OTHER=BINARY` another build of the program takes the place of the bare tools in `units`.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,6 +36,9 @@ fn main() {
     for (name, bench) in [
         ("backup", backup as fn()),
         ("window", window),
+        ("busy", busy),
+        ("units", units),
+        ("discovery", discovery),
         ("list", list),
         ("restore", restore),
     ] {
@@ -98,7 +102,7 @@ fn backup() {
             ))
         },
     );
-    verdict("backup of 1 GiB / tar | kopia", ours, bare, 1.03);
+    verdict("backup of 1 GiB / tar | kopia", ours, bare, 1.05);
     println!(
         "{:52} {:.1} MB (wanted at most 25)",
         "peak memory of our own process",
@@ -107,6 +111,17 @@ fn backup() {
 }
 
 fn window() {
+    windows("", 1.10);
+}
+
+/// While others keep both cores busy.
+fn busy() {
+    let busy = Busy::start();
+    windows(", both cores busy", 1.25);
+    drop(busy);
+}
+
+fn windows(how: &str, wanted: f64) {
     let (world, container, path) = with_volume();
     let docker = docker(&world);
     let tar = format!("tar -cf - -C '{}' .", path.display());
@@ -128,11 +143,133 @@ fn window() {
     let (first, bare) = alternate(ours, || {
         time(&format!("{stop}; {tar} | cat >/dev/null; {start}"))
     });
-    verdict("window / stop + tar | cat + start", first, bare, 1.15);
+    verdict(
+        &format!("window / stop + tar | cat + start{how}"),
+        first,
+        bare,
+        wanted,
+    );
     let (second, bare) = alternate(ours, || {
         time(&format!("{stop}; {tar} | {}; {start}", kopia_stdin(&world)))
     });
-    verdict("window / stop + tar | kopia + start", second, bare, 0.4);
+    verdict(
+        &format!("window / stop + tar | kopia + start{how}"),
+        second,
+        bare,
+        0.4,
+    );
+}
+
+/// Two processes that never wait; ended when dropped.
+struct Busy(Vec<std::process::Child>);
+
+impl Busy {
+    fn start() -> Self {
+        let spin = || {
+            Command::new("sh")
+                .args(["-c", "while :; do :; done"])
+                .spawn()
+                .unwrap()
+        };
+        Self(vec![spin(), spin()])
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A whole run over 20 stacks of one small volume each, against the same done one after the other with bare tools, or by another build.
+fn units() {
+    let world = World::new();
+    world.init();
+    let stacks: Vec<_> = (0..20)
+        .map(|number| {
+            let stack = world.stack(&format!("s{number}"));
+            let stack = stack.service("db", |s| s.volume("data", "/data")).up();
+            for file in 0..20 {
+                let path = stack.volume_path("data").join(format!("file{file}"));
+                std::fs::write(path, random(50_000)).unwrap();
+            }
+            stack
+        })
+        .collect();
+    let args: Vec<&str> = std::iter::once("backup")
+        .chain(stacks.iter().flat_map(|stack| ["--unit", stack.unit()]))
+        .collect();
+    let run = |program: Option<&str>| {
+        let mut run = world.kd(&args).stdout_any().stderr_any();
+        if let Some(program) = program {
+            run = run.program(program);
+        }
+        let since = Instant::now();
+        run.ok();
+        since.elapsed()
+    };
+    let docker = docker(&world);
+    let other = std::env::var("KOPI_DOCKA_BENCH_OTHER").ok();
+    let what = if other.is_some() {
+        "20 small stacks / the other build"
+    } else {
+        "20 small stacks / stop + tar | kopia + start of each"
+    };
+    let (ours, theirs) = alternate(
+        || run(None),
+        || {
+            match &other {
+            Some(program) => run(Some(program)),
+            None => time(
+                &stacks
+                    .iter()
+                    .map(|stack| {
+                        let container = stack.container("db");
+                        let path = stack.volume_path("data");
+                        format!(
+                            "{docker} stop {container} >/dev/null; tar -cf - -C '{}' . | {}; {docker} start {container} >/dev/null",
+                            path.display(),
+                            kopia_stdin(&world)
+                        )
+                    })
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            ),
+        }
+        },
+    );
+    verdict(what, ours, theirs, 0.6);
+}
+
+fn random(bytes: u64) -> Vec<u8> {
+    use std::io::Read as _;
+    let mut content = Vec::new();
+    let random = File::open("/dev/urandom").unwrap();
+    random.take(bytes).read_to_end(&mut content).unwrap();
+    content
+}
+
+/// What a dry run of 200 stacks of one container each costs beyond one look at the host: both look, only one plans every unit.
+fn discovery() {
+    let world = World::new();
+    world.init();
+    for number in 0..200 {
+        let stack = world.stack(&format!("s{number}"));
+        let _stack = stack.service("app", |s| s.volume("data", "/data")).up();
+    }
+    let run = |args: &[&str]| {
+        let since = Instant::now();
+        world.kd(args).stdout_any().stderr_any().ok();
+        since.elapsed()
+    };
+    let (all, one) = alternate(
+        || run(&["backup", "--dry-run"]),
+        || run(&["list", "--units"]),
+    );
+    verdict("plan of 200 stacks / one discovery", all, one, 2.0);
 }
 
 fn list() {

@@ -6,9 +6,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::build::{gaps, keys};
-use crate::discovery::{Rules, discover};
+use crate::discovery::{Look, Rules, discover};
 use crate::docker::{Engine, testing};
-use crate::model::Unit;
+use crate::model::{ContainerState, Unit, UnitName};
 
 async fn unit(engine: &Engine, name: &str) -> Unit {
     let found = discover(engine, &Rules::default()).await.unwrap();
@@ -135,4 +135,59 @@ async fn compose_files_inside_a_real_managers_volume_are_found() {
         testing::remove(&engine, &id).await;
     }
     testing::remove_volume(&engine, "kdd-manager-data").await;
+}
+
+/// A run may take hours: what happens to a unit before its turn is known by then, without all the others being asked again.
+#[tokio::test]
+async fn a_look_stays_right_for_the_unit_whose_turn_it_is() {
+    let Some(engine) = testing::engine().await else {
+        return;
+    };
+    let rules = Rules::default();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().canonicalize().unwrap().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let bind = format!("{}:/data", data.display());
+    let name = UnitName::parse("kdd-look").unwrap();
+    let id = testing::run(&engine, name.as_str(), &[&bind]).await;
+    let mut look = Look::at(&engine, &rules).await.unwrap();
+    let unit = |look: &Look| {
+        let mut units = look.discovery.units.iter();
+        units.find(|unit| unit.name == name).cloned()
+    };
+    assert_eq!(unit(&look).unwrap().sources.len(), 1);
+
+    // The event is on its way to us for a moment.
+    let until = async |look: &mut Look, what: &dyn Fn(Option<Unit>) -> bool| {
+        for _ in 0..500 {
+            look.refresh(&engine, &rules, &name).await.unwrap();
+            if what(unit(look)) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        panic!("it was not noticed: {:?}", unit(look));
+    };
+    engine.stop(&id, 5).await.unwrap();
+    let is_down = |unit: Option<Unit>| {
+        unit.is_some_and(|unit| unit.containers[0].state == ContainerState::Exited)
+    };
+    until(&mut look, &is_down).await;
+
+    std::fs::remove_dir(&data).unwrap();
+    look.refresh(&engine, &rules, &name).await.unwrap();
+    let without = unit(&look).unwrap();
+    assert!(
+        without.sources.is_empty() && without.gaps.len() == 1,
+        "{without:?}"
+    );
+
+    testing::remove(&engine, &id).await;
+    until(&mut look, &|unit| unit.is_none()).await;
+    let other = testing::run(&engine, name.as_str(), &[]).await;
+    until(&mut look, &|unit| {
+        unit.is_some_and(|unit| unit.sources.is_empty())
+    })
+    .await;
+    testing::remove(&engine, &other).await;
 }

@@ -73,6 +73,12 @@ impl Run {
         self
     }
 
+    /// Another build of the program in its place.
+    pub fn program(mut self, program: impl AsRef<OsStr>) -> Self {
+        self.program = program.as_ref().to_owned();
+        self
+    }
+
     /// Run by `words`, as in `nice -n 5 PROGRAM ARGS…`.
     pub fn under<A: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = A>) -> Self {
         let mut words = words.into_iter().map(|word| word.as_ref().to_owned());

@@ -23,8 +23,11 @@ pub struct Manifest {
     #[serde(default)]
     pub root_entry: Option<RootEntry>,
     #[serde(default, deserialize_with = "tags")]
-    tags: Vec<(Arc<str>, Arc<str>)>,
+    tags: Tags,
 }
+
+/// Names as Kopia stores them, and values.
+type Tags = Vec<(Arc<str>, Arc<str>)>;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -137,7 +140,7 @@ impl RootEntry {
 /// The roots of a point are its own.
 const LONGEST_SHARED: usize = 64;
 
-fn tags<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<(Arc<str>, Arc<str>)>, D::Error> {
+fn tags<'de, D: Deserializer<'de>>(input: D) -> Result<Tags, D::Error> {
     let tags = BTreeMap::<String, String>::deserialize(input)?;
     let tags = tags.into_iter();
     Ok(tags

@@ -8,6 +8,7 @@ mod after;
 mod choose;
 mod commit;
 mod events;
+pub mod memory;
 mod own;
 mod plan;
 pub mod preview;

@@ -37,7 +37,7 @@ pub async fn plan_unit(
         host,
         config.backup.shared_volumes,
         stop_timeout,
-        bytes(&sizes),
+        sizes,
     ))
 }
 

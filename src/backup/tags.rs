@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 
 use crate::kopia::NewSnapshot;
+use crate::model::point::Hold;
 use crate::model::{BackupId, Grade, ObjectId, Source, SourceKey, UnitName};
 
 /// What all snapshots of one unit and run have in common.
@@ -41,21 +42,29 @@ impl Filing {
 
     /// The recipe. `roots` are the objects that the point is made of: with them a listing sees at once, without
     /// opening a single recipe, whether a point is whole.
-    pub fn recipe(&self, grade: Grade, roots: &[ObjectId], bytes: u64) -> NewSnapshot {
+    /// `holds` are older points that retention keeps.
+    pub fn recipe(
+        &self,
+        grade: Grade,
+        roots: &[ObjectId],
+        bytes: u64,
+        holds: &[Hold],
+    ) -> NewSnapshot {
         let roots = roots
             .iter()
             .map(ObjectId::as_str)
             .collect::<Vec<_>>()
             .join(",");
-        self.file(
-            "recipe",
-            vec![
-                tag("type", "recipe"),
-                tag("grade", grade.as_str()),
-                tag("roots", &roots),
-                tag("size_bytes", &bytes.to_string()),
-            ],
-        )
+        let mut tags = vec![
+            tag("type", "recipe"),
+            tag("grade", grade.as_str()),
+            tag("roots", &roots),
+            tag("size_bytes", &bytes.to_string()),
+        ];
+        if !holds.is_empty() {
+            tags.push(tag("holds", &Hold::tag(holds)));
+        }
+        self.file("recipe", tags)
     }
 
     fn file(&self, place: &str, mut tags: Vec<(String, String)>) -> NewSnapshot {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::legacy;
 use crate::kopia::{Manifest, USER};
+use crate::model::point::Hold;
 use crate::model::{Grade, ObjectId, PointId, UnitName};
 
 /// The snapshots of one host, unit and run.
@@ -28,6 +29,9 @@ pub struct Point {
     pub problems: Vec<String>,
     /// The root object of the recipe.
     pub recipe: Option<ObjectId>,
+    /// Older points that retention keeps because of this one.
+    #[serde(skip)]
+    pub holds: Vec<Hold>,
     /// Ids of every snapshot with its tags, the recipe's too.
     pub snapshots: Vec<String>,
 }
@@ -139,6 +143,7 @@ impl Point {
             bytes: 0,
             problems: Vec::new(),
             recipe: None,
+            holds: Vec::new(),
             snapshots: Vec::new(),
         }
     }
@@ -165,6 +170,7 @@ impl Point {
             .root_entry
             .as_ref()
             .and_then(|root| ObjectId::parse(&root.obj).ok());
+        self.holds = recipe.tag("holds").map(Hold::parse).unwrap_or_default();
         let roots = recipe.tag("roots").unwrap_or_default();
         let lost = roots
             .split(',')
@@ -214,6 +220,7 @@ pub mod testing {
             bytes: 1,
             problems: vec!["it lacks something".to_owned()],
             recipe: None,
+            holds: Vec::new(),
             snapshots: Vec::new(),
         }
     }

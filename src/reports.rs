@@ -92,8 +92,8 @@ pub fn prune(folder: &Path, newest: &RunReport, now: DateTime<Utc>) -> Result<()
     Ok(())
 }
 
-/// Beside the reports; its name is no backup id, so it is none of them.
-const LAST_GOOD: &str = "last-good.json";
+/// Beside the reports, and no `.json`: programs read all of those as reports.
+const LAST_GOOD: &str = "last-good";
 
 type LastGood = BTreeMap<UnitName, DateTime<Utc>>;
 

@@ -118,7 +118,7 @@ pub async fn write(
     let parts = || record.sources.iter().flat_map(|source| &source.parts);
     let roots: Vec<ObjectId> = parts().map(|part| part.root.clone()).collect();
     let bytes = parts().map(|part| part.bytes).sum();
-    let new = filing.recipe(record.grade, &roots, bytes, &record.holds);
+    let new = filing.recipe(record, &roots, bytes);
     let stall = run.config.backup.stall_timeout;
     run.store
         .kopia

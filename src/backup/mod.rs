@@ -8,6 +8,7 @@ mod after;
 mod choose;
 mod commit;
 mod events;
+mod in_memory;
 pub mod memory;
 mod own;
 mod plan;

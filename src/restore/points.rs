@@ -29,6 +29,9 @@ pub struct Point {
     pub problems: Vec<String>,
     /// The root object of the recipe.
     pub recipe: Option<ObjectId>,
+    /// It is partial, and everything that the run meant to read is in it: what it lacks could not be read at all.
+    #[serde(skip)]
+    pub is_all_there_was: bool,
     /// Older points that retention keeps because of this one.
     #[serde(skip)]
     pub holds: Vec<Hold>,
@@ -143,6 +146,7 @@ impl Point {
             bytes: 0,
             problems: Vec::new(),
             recipe: None,
+            is_all_there_was: false,
             holds: Vec::new(),
             snapshots: Vec::new(),
         }
@@ -180,7 +184,12 @@ impl Point {
             self.problems
                 .push(format!("{lost} of its snapshots are gone or not complete"));
         }
+        self.is_all_there_was =
+            lost == 0 && self.grade == Some(Grade::Partial) && recipe.tag("missing") == Some("0");
         match self.grade {
+            Some(Grade::Partial) if self.is_all_there_was => self
+                .problems
+                .push("it lacks something that the unit mounts or needs".to_owned()),
             Some(Grade::Partial) => self
                 .problems
                 .push("some sources could not be saved".to_owned()),
@@ -220,6 +229,7 @@ pub mod testing {
             bytes: 1,
             problems: vec!["it lacks something".to_owned()],
             recipe: None,
+            is_all_there_was: false,
             holds: Vec::new(),
             snapshots: Vec::new(),
         }

@@ -19,14 +19,16 @@ pub fn loss(unit: &UnitName, gap: &Gap) -> String {
 
 /// An exclude, where there is one for it, and the agreement.
 pub fn ways_out(unit: &UnitName, what: &str) -> String {
-    let agree = format!("`kopi-docka backup --accept-loss {unit}`");
+    let agree = format!("agree to the loss: `kopi-docka backup --accept-loss {unit}`");
     if what.starts_with("bind mount ") {
         format!(
-            "Bring it back; or exclude it: `backup.units.{unit}.bind_mounts.exclude` or the label `kopi-docka.bind.exclude`; or agree to the loss: {agree}"
+            "Bring it back; or exclude it: `backup.units.{unit}.bind_mounts.exclude` or the label `kopi-docka.bind.exclude`; or {agree}"
+        )
+    } else if what.starts_with("volume ") {
+        format!(
+            "Bring it back; or leave out what uses it: the label `kopi-docka.enable=false`; or {agree}"
         )
     } else {
-        format!(
-            "Bring it back; or agree to the loss: {agree}; or take it out of the backup with the label `kopi-docka.enable=false` on the containers that use it"
-        )
+        format!("Bring it back; or {agree}")
     }
 }

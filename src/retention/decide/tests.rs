@@ -24,6 +24,7 @@ fn point(unit: &str, time: DateTime<Utc>, state: PointState) -> Point {
         bytes: 0,
         problems: Vec::new(),
         recipe: None,
+        is_all_there_was: false,
         holds: Vec::new(),
         snapshots: Vec::new(),
     }

@@ -81,6 +81,11 @@ impl Paths {
         self.state.join("password-change")
     }
 
+    /// What the last whole point of each unit held, one directory a profile.
+    pub fn remembered(&self) -> PathBuf {
+        self.state.join("remembered")
+    }
+
     pub fn repositories(&self) -> PathBuf {
         self.state.join("repositories")
     }

@@ -129,6 +129,11 @@ fn render(
         states.collect(),
     );
     family(
+        "kopi_docka_unit_losses",
+        "How many things the unit's last run could not save and the operator did not agree to.",
+        of_units(&|last| Some(last.report.losses.len() as f64)),
+    );
+    family(
         "kopi_docka_unit_downtime_seconds",
         "How long the unit was down in its last run.",
         of_units(&|last| Some(last.report.downtime_seconds)),

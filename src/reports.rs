@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::Config;
 use crate::error::Result;
 use crate::model::report::{Outcome, RunReport, UnitReport};
 use crate::model::{BackupId, UnitName};
+use crate::state;
 
 /// `<backup.base_path>/metadata`.
 pub fn folder(config: &Config) -> PathBuf {
@@ -66,6 +67,57 @@ impl Iterator for Reports {
     }
 }
 
+/// The newest so many reports always stay.
+const KEPT: usize = 400;
+/// Older ones stay for so long,
+const KEPT_FOR: TimeDelta = TimeDelta::days(400);
+/// unless all that are newer hold so much already: hourly runs of hundreds of units.
+const KEPT_BYTES: u64 = 256 << 20;
+
+/// Removes the reports that are too old, so that the folder does not grow for ever. When each unit was saved well last is kept in
+/// [`LAST_GOOD`], whatever goes. `newest` is the run that has just ended.
+pub fn prune(folder: &Path, newest: &RunReport, now: DateTime<Utc>) -> Result<()> {
+    note_good(folder, newest)?;
+    let mut held: u64 = 0;
+    for (index, path) in Reports::newest_first(folder)?.files.enumerate() {
+        held += std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        let id = path
+            .file_stem()
+            .and_then(|name| BackupId::parse(name.to_str()?).ok());
+        let is_young = id.is_some_and(|id| now - id.time() < KEPT_FOR);
+        if index >= KEPT && !(is_young && held <= KEPT_BYTES) {
+            state::remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Beside the reports, and no `.json`: programs read all of those as reports.
+const LAST_GOOD: &str = "last-good";
+
+type LastGood = BTreeMap<UnitName, DateTime<Utc>>;
+
+fn note_good(folder: &Path, newest: &RunReport) -> Result<()> {
+    let path = folder.join(LAST_GOOD);
+    let mut good = match read_last_good(folder) {
+        Some(known) => known,
+        // The reports of runs before there was such a file.
+        None => {
+            let before = LastRuns::load(folder, None)?;
+            let good_at = |(unit, last): (UnitName, Last)| Some((unit, last.good_at?));
+            before.units.into_iter().filter_map(good_at).collect()
+        }
+    };
+    for unit in newest.units.iter().filter(|unit| unit.is_good()) {
+        good.insert(unit.unit.clone(), newest.finished_at);
+    }
+    state::write(&path, &serde_json::to_vec_pretty(&good)?)
+}
+
+fn read_last_good(folder: &Path) -> Option<LastGood> {
+    serde_json::from_slice(&std::fs::read(folder.join(LAST_GOOD)).ok()?).ok()
+}
+
 /// The last run of a unit, as far as reports tell.
 #[derive(Clone, Debug)]
 pub struct Last {
@@ -103,6 +155,10 @@ impl LastRuns {
             if let Ok(report) = report {
                 self.add_older(report);
             }
+        }
+        let good = read_last_good(folder).unwrap_or_default();
+        for (unit, last) in &mut self.units {
+            last.good_at = last.good_at.or_else(|| good.get(unit).copied());
         }
         Ok(())
     }
@@ -151,8 +207,8 @@ pub struct Downtimes {
     recent: Vec<RunReport>,
 }
 
-/// How many runs are gone back for the last good one of a unit.
-const LOOKED_AT: usize = 200;
+/// How many runs are gone back for the last one of a unit: as many as are always kept.
+const LOOKED_AT: usize = KEPT;
 /// How many runs are looked at, at most.
 const RUNS: usize = 50;
 /// How many of a unit's own are enough.
@@ -254,6 +310,38 @@ mod tests {
         assert!(last.good_at.is_some());
         assert!(known.of(&db).is_none());
         assert!(known.units().eq([&web]));
+    }
+
+    #[test]
+    fn old_reports_go_and_the_last_good_run_stays_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let web = UnitName::parse("web").unwrap();
+        let now: DateTime<Utc> = "2027-01-01T00:00:00Z".parse().unwrap();
+        // A good one of long ago, then 450 that failed: half of the days before the limit, half after.
+        let id = |days: i64| BackupId::at(now - TimeDelta::days(days)).to_string();
+        write(path, &id(900), "web", "saved", 1.0);
+        for days in 1..=450 {
+            write(path, &id(days), "web", "failed", 1.0);
+        }
+        std::fs::write(path.join("docker-run-web.sh"), "docker run").unwrap();
+        let bytes = std::fs::read(path.join(format!("{}.json", id(1)))).unwrap();
+        let newest: RunReport = serde_json::from_slice(&bytes).unwrap();
+        // It was good before there was a file to know it from.
+        let good = json!({"web": now - TimeDelta::days(900)});
+        std::fs::write(path.join(LAST_GOOD), good.to_string()).unwrap();
+
+        prune(path, &newest, now).unwrap();
+        let left = || Reports::newest_first(path).unwrap().files.len();
+        assert_eq!(left(), 400);
+        assert!(path.join("docker-run-web.sh").exists());
+        let known = LastRuns::load(path, Some(std::slice::from_ref(&web))).unwrap();
+        let last = known.of(&web).unwrap();
+        assert_eq!(last.report.outcome, Outcome::Failed);
+        assert_eq!(last.good_at, Some(now - TimeDelta::days(900)));
+        // Years later the newest stay all the same.
+        prune(path, &newest, now + TimeDelta::days(4000)).unwrap();
+        assert_eq!(left(), 400);
     }
 
     #[test]

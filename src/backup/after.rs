@@ -1,6 +1,7 @@
 //! What a run does when its last unit is up again: retention, and maintenance when it is due. That they fail costs no data, so it
 //! is a warning.
 
+use super::memory::Recalled;
 use super::run::Run;
 use crate::error::hints_of;
 use crate::maintenance;
@@ -45,6 +46,14 @@ async fn tidy(run: &Run<'_>, scope: &Scope, after: &mut After) {
             after
                 .warnings
                 .extend(outlook.report.warnings.iter().cloned());
+            for unit in scope.units.iter().flatten() {
+                let held = outlook.held.get(unit);
+                if let Err(error) =
+                    Recalled::forget_former(run.paths, run.config.profile(), unit, held)
+                {
+                    after.warnings.push(warning("the state directory", &error));
+                }
+            }
             after.retention = Some(outlook.report);
             outlook.first_snapshot
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 
+use super::memory::{Carried, Past};
 use super::run::Run;
 use super::saved::Saved;
 use super::tags::Filing;
@@ -26,11 +27,17 @@ pub struct Draft<'a> {
     pub started_at: DateTime<Utc>,
     pub project: Option<ProjectRecord>,
     pub files: Vec<FileRecord>,
+    pub past: &'a Past,
+    pub carried: Carried,
 }
 
 impl Draft<'_> {
     pub fn record(self, run: &Run<'_>) -> PointRecord {
-        let sources: Vec<SourceRecord> = self.sources.iter().filter_map(source_record).collect();
+        let sources: Vec<SourceRecord> = self
+            .sources
+            .iter()
+            .filter_map(|saved| source_record(saved, self.past))
+            .collect();
         let missing: Vec<MissingSource> = self
             .sources
             .iter()
@@ -43,7 +50,8 @@ impl Draft<'_> {
                 ),
             })
             .collect();
-        let grade = if missing.is_empty() {
+        let is_whole = missing.is_empty() && !self.gaps.iter().any(|gap| gap.is_loss);
+        let grade = if is_whole {
             sources
                 .iter()
                 .map(|source| source.grade)
@@ -67,11 +75,14 @@ impl Draft<'_> {
             downtime_seconds: self.downtime_seconds,
             project: self.project,
             files: self.files,
+            agreed: self.carried.agreed,
+            holds: self.carried.holds,
+            former: self.carried.former,
         }
     }
 }
 
-fn source_record(saved: &Saved) -> Option<SourceRecord> {
+fn source_record(saved: &Saved, past: &Past) -> Option<SourceRecord> {
     let (accepted, read) = (saved.accepted.as_ref()?, saved.read.as_ref()?);
     Some(SourceRecord {
         key: saved.source.key.clone(),
@@ -89,6 +100,9 @@ fn source_record(saved: &Saved) -> Option<SourceRecord> {
             bytes: read.bytes,
             delete: Vec::new(),
         }],
+        files: saved.size.as_ref().map(|size| size.files),
+        bytes: saved.size.as_ref().map(|size| size.bytes),
+        file_system: past.file_system(&saved.source.key),
     })
 }
 
@@ -104,7 +118,7 @@ pub async fn write(
     let parts = || record.sources.iter().flat_map(|source| &source.parts);
     let roots: Vec<ObjectId> = parts().map(|part| part.root.clone()).collect();
     let bytes = parts().map(|part| part.bytes).sum();
-    let new = filing.recipe(record.grade, &roots, bytes);
+    let new = filing.recipe(record, &roots, bytes);
     let stall = run.config.backup.stall_timeout;
     run.store
         .kopia

@@ -8,6 +8,8 @@ mod after;
 mod choose;
 mod commit;
 mod events;
+mod in_memory;
+pub mod memory;
 mod own;
 mod plan;
 pub mod preview;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::memory::Past;
 use crate::config::SharedVolumes;
-use crate::discovery::Discovery;
+use crate::discovery::{Discovery, Size};
 use crate::model::source::{Gap, GapReason};
 use crate::model::{Container, ContainerState, SourceKey, Unit};
 use crate::quiesce::Entry;
@@ -14,7 +15,7 @@ use crate::quiesce::Entry;
 pub struct UnitPlan {
     pub unit: Unit,
     /// What the sources held when they were measured; one that was not measured is missing.
-    pub sizes: BTreeMap<SourceKey, u64>,
+    pub sizes: BTreeMap<SourceKey, Size>,
     /// What is stopped, with its level.
     pub entries: Vec<Entry>,
     /// Writers that go on, with the reason: their sources can't be cold.
@@ -25,6 +26,8 @@ pub struct UnitPlan {
     pub warnings: Vec<String>,
     /// Why this unit can't be backed up at all.
     pub refusal: Option<String>,
+    /// What the last whole point held.
+    pub past: Past,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,13 +37,13 @@ pub struct Tolerated {
     pub reason: String,
 }
 
-/// Plans `unit`; `stop_timeout_seconds` is the configured one for it, `sizes` are bytes.
+/// Plans `unit`; `stop_timeout_seconds` is the configured one for it.
 pub fn plan(
     unit: Unit,
     host: &Discovery,
     shared: SharedVolumes,
     stop_timeout_seconds: i64,
-    sizes: BTreeMap<SourceKey, u64>,
+    sizes: BTreeMap<SourceKey, Size>,
 ) -> UnitPlan {
     let mut plan = UnitPlan {
         sizes,
@@ -50,6 +53,7 @@ pub fn plan(
         gaps: unit.gaps.clone(),
         warnings: unit.warnings.clone(),
         refusal: unit.not_coverable.clone().or_else(|| unit.blocker.clone()),
+        past: Past::default(),
         unit,
     };
     // Without data there is nothing to stop for: the recipe is saved while everything runs.

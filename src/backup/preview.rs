@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::choose::{Chosen, LeftOut, choose};
+use super::memory::{self, Acceptance, Recalled};
 use super::plan::{Tolerated, UnitPlan};
 use super::survey::plan_unit;
 use super::tar::Tar;
@@ -107,7 +108,8 @@ pub async fn preview(cx: &Context, units: &[UnitName]) -> Result<Previewed> {
     let downtimes = Downtimes::load(&reports::folder(config));
     let mut previews = Vec::new();
     for unit in units {
-        let plan = plan_unit(unit, &host, config, &rules).await?;
+        let mut plan = plan_unit(unit, &host, config, &rules).await?;
+        compare(cx, config, &mut plan).await;
         previews.push(UnitPreview::of(plan, &downtimes));
     }
     let obstacles = obstacles(cx, config).await;
@@ -121,6 +123,15 @@ pub async fn preview(cx: &Context, units: &[UnitName]) -> Result<Previewed> {
         },
         obstacle: obstacles.into_iter().next(),
     })
+}
+
+/// With what this host remembers: the storage isn't asked.
+async fn compare(cx: &Context, config: &Config, plan: &mut UnitPlan) {
+    let name = &plan.unit.name;
+    let limit = config.unit(name.as_str()).shrink_limit;
+    let recalled = Recalled::read(&cx.paths, config.profile(), name).unwrap_or_default();
+    memory::look_back(plan, recalled, limit, Acceptance::No).await;
+    memory::settle_for_show(plan);
 }
 
 fn restores_to_settle(cx: &Context) -> Vec<String> {
@@ -200,13 +211,13 @@ impl UnitPreview {
             estimated_downtime_seconds: known.map(|(seconds, _)| seconds),
             estimated_from_runs: known.map_or(0, |(_, runs)| runs),
             stops,
-            estimated_bytes: plan.sizes.values().sum(),
+            estimated_bytes: plan.sizes.values().map(|size| size.bytes).sum(),
             sources: plan
                 .unit
                 .sources
                 .into_iter()
                 .map(|source| SourcePreview {
-                    estimated_bytes: plan.sizes.get(&source.key).copied(),
+                    estimated_bytes: plan.sizes.get(&source.key).map(|size| size.bytes),
                     doubts: plan.doubts.get(&source.key).cloned().unwrap_or_default(),
                     source,
                 })

@@ -9,6 +9,7 @@ use super::saved::Saved;
 use super::spool::Spool;
 use crate::error;
 use crate::logging;
+use crate::model::UnitName;
 use crate::model::report::{Outcome, RetentionReport, RunReport, UnitReport};
 use crate::model::source::{Gap, SourceKey};
 use crate::pulse;
@@ -150,6 +151,9 @@ fn log(event: &Event<'_>) {
         }
         Event::UnitStarted { .. } | Event::Step { .. } => {}
         Event::UnitFinished { report } => {
+            for gap in report.gaps.iter().filter(|gap| !gap.is_loss) {
+                info!(target: logging::FILE, "not saved: {}", gap_text(gap));
+            }
             for source in &report.sources {
                 let name = match &source.key {
                     SourceKey::Volume { name } => name.clone(),
@@ -197,7 +201,9 @@ fn messages(report: &UnitReport) -> Vec<Message> {
     for warning in &report.warnings {
         messages.push(Message::Warning(format!("`{}`: {warning}", report.unit)));
     }
-    for gap in report.gaps.iter().filter(|gap| gap.is_loss) {
+    // A point that lacks something says so as an error.
+    let unsaid = report.losses.is_empty();
+    for gap in report.gaps.iter().filter(|gap| gap.is_loss && unsaid) {
         messages.push(Message::Warning(format!(
             "`{}`: not saved: {}",
             report.unit,
@@ -220,8 +226,19 @@ fn messages(report: &UnitReport) -> Vec<Message> {
             Outcome::Failed | Outcome::Skipped => "was not backed up",
         };
         let mut lines = format!("error: unit `{}` {what}: {first}\n", report.unit);
+        // Where there is a point there is no chain of errors: each line is a thing of its own.
+        let label = match report.outcome {
+            Outcome::Saved | Outcome::SavedWithLoss => "and",
+            Outcome::Failed | Outcome::Skipped => "caused by",
+        };
         for cause in causes {
-            lines.push_str(&format!("  caused by: {}\n", cause.replace('\n', "\n    ")));
+            lines.push_str(&format!("  {label}: {}\n", cause.replace('\n', "\n    ")));
+        }
+        if report.outcome == Outcome::SavedWithLoss {
+            lines.push_str(&format!(
+                "note: no restore point of `{}` is removed until it is saved whole again\n",
+                report.unit
+            ));
         }
         if report.still_stopped.is_empty() {
             lines.push_str(&format!(
@@ -269,6 +286,7 @@ fn summary(report: &RunReport) -> String {
         &[4, 5],
         rows,
     );
+    let left_out = left_out(report);
     let removed = report
         .retention
         .as_ref()
@@ -280,7 +298,29 @@ fn summary(report: &RunReport) -> String {
             text::count(count, "old restore point")
         ),
     };
-    format!("{table}\n\nBackup id: {}{retention}", report.backup_id)
+    format!(
+        "{table}\n{left_out}\nBackup id: {}{retention}",
+        report.backup_id
+    )
+}
+
+/// Everything that is in no point of this run, with the reason; what was lost first.
+fn left_out(report: &RunReport) -> String {
+    let mut gaps: Vec<(&UnitName, &Gap)> = report
+        .units
+        .iter()
+        .flat_map(|unit| unit.gaps.iter().map(|gap| (&unit.unit, gap)))
+        .collect();
+    gaps.sort_by_key(|(_, gap)| !gap.is_loss);
+    if gaps.is_empty() {
+        return String::new();
+    }
+    let mut lines = "\nNot saved:\n".to_owned();
+    for (unit, gap) in gaps {
+        let mark = if gap.is_loss { "LOST " } else { "" };
+        lines.push_str(&format!("  {unit}: {mark}{}\n", gap_text(gap)));
+    }
+    lines
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

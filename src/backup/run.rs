@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tracing::{Instrument as _, info, info_span};
 
 use super::after::{After, tidy_up};
 use super::choose::choose;
 use super::events::Event;
+use super::memory::{self, Acceptance, Recalled};
 use super::plan::UnitPlan;
 use super::reporter::Reporter;
 use super::spool::{Budget, Spool};
@@ -36,6 +37,7 @@ use crate::quiesce::replay;
 use crate::reports;
 use crate::repository::Repository;
 use crate::restore;
+use crate::restore::points::{Point, PointState, Tool, points};
 use crate::shutdown::Shutdown;
 
 /// What all units of a run share.
@@ -53,6 +55,10 @@ pub struct Run<'a> {
     started_at: DateTime<Utc>,
     budget: Budget,
     spool_folder: Option<PathBuf>,
+    /// The units whose losses the operator agrees to.
+    accepted: Vec<UnitName>,
+    /// The points of the repository, listed once and only when this host does not remember a unit.
+    listing: OnceCell<Vec<Point>>,
 }
 
 impl Run<'_> {
@@ -67,6 +73,61 @@ impl Run<'_> {
             backup_id: self.backup_id,
             timestamp: self.started_at,
         }
+    }
+
+    fn acceptance(&self, unit: &UnitName) -> Acceptance {
+        if self.accepted.contains(unit) {
+            Acceptance::Yes
+        } else {
+            Acceptance::No
+        }
+    }
+
+    /// What the last whole point of `unit` held, from the state directory or else from the point itself; and a warning when that
+    /// can't be told.
+    async fn recall(&self, unit: &UnitName) -> (Recalled, Option<String>) {
+        let known = Recalled::read(self.paths, self.config.profile(), unit);
+        if let Some(known) = &known
+            && known.last.is_some()
+        {
+            return (known.clone(), None);
+        }
+        let mut recalled = known.unwrap_or_default();
+        match self.recall_from_repository(unit).await {
+            Ok(Some(last)) => {
+                // What was agreed to since is known here alone.
+                recalled.last = last.last;
+                if recalled.agreed.is_empty() {
+                    recalled.agreed = last.agreed;
+                }
+                (recalled, None)
+            }
+            Ok(None) => (recalled, None),
+            Err(error) => (
+                recalled,
+                Some(format!(
+                    "what the last restore point held could not be read, so nothing is compared with it: {error:#}"
+                )),
+            ),
+        }
+    }
+
+    async fn recall_from_repository(&self, unit: &UnitName) -> Result<Option<Recalled>> {
+        let kopia = &self.store.kopia;
+        let list = async { Ok::<_, anyhow::Error>(points(&kopia.list_without_gaps().await?)) };
+        let points = self.listing.get_or_try_init(|| list).await?;
+        let identity = kopia.identity();
+        let last = points.iter().find(|point| {
+            point.unit == *unit
+                && point.state == PointState::Whole
+                && point.made_by == Tool::KopiDocka
+                && point.identity == identity
+        });
+        let Some(last) = last else {
+            return Ok(None);
+        };
+        let (_, record) = restore::recipe::read(kopia, last).await?;
+        Ok(Some(Recalled::of(&record)))
     }
 
     /// A folder that only we can see, on a file system that a reboot empties: it holds secrets.
@@ -87,16 +148,17 @@ impl Run<'_> {
 pub const WORK_PREFIX: &str = "work-";
 
 /// Backs up `units`, or all that are enabled when it is empty; whatever comes of it, monitors learn it. Nobody else is at work, as
-/// `lock` says.
+/// `lock` says. The operator agrees to the losses of those in `accepted`.
 pub async fn run(
     cx: &Context,
     loaded: Loaded,
     lock: Lock,
     units: &[UnitName],
+    accepted: &[UnitName],
 ) -> Result<RunReport> {
     let started_at = Utc::now();
     let config = loaded.config.clone();
-    let ran = save_units(cx, loaded, lock, units).await;
+    let ran = save_units(cx, loaded, lock, units, accepted).await;
     let (report, present, exit_code) = match &ran {
         Ok((report, present)) => (Some(report), Some(present.as_slice()), report.exit_code),
         Err(error) => (None, None, exit_of(error).code()),
@@ -121,6 +183,7 @@ async fn save_units(
     loaded: Loaded,
     lock: Lock,
     units: &[UnitName],
+    accepted: &[UnitName],
 ) -> Result<(RunReport, Vec<UnitName>)> {
     remove_stale_work(&cx.paths)?;
     bring_up_what_is_down(cx).await?;
@@ -140,10 +203,12 @@ async fn save_units(
     info!("Docker {}, API {}", engine.version(), engine.api());
     let present = host.units.iter().map(|unit| unit.name.clone()).collect();
     let chosen = chosen(cx, &host, units)?;
+    check_accepted(accepted, &chosen)?;
     let refresh = repository.kopia.refresh_policy(&repository.identity);
     cx.shutdown.cut("the run", refresh).await?;
 
-    let run = start(cx, config, rules, engine, tar, &repository.kopia, &status).await?;
+    let mut run = start(cx, config, rules, engine, tar, &repository.kopia, &status).await?;
+    run.accepted = accepted.to_vec();
     let span = info_span!("run", run = %run.backup_id);
     let (reports, after) = async {
         let reports = save_all(&run, &chosen, host).await;
@@ -174,6 +239,19 @@ fn chosen(cx: &Context, host: &Discovery, names: &[UnitName]) -> Result<Vec<Unit
         ));
     }
     Ok(chosen.units.into_iter().map(|unit| unit.name).collect())
+}
+
+/// An agreement about a unit that is not saved would be lost without a word.
+fn check_accepted(accepted: &[UnitName], chosen: &[UnitName]) -> Result<()> {
+    match accepted.iter().find(|unit| !chosen.contains(unit)) {
+        None => Ok(()),
+        Some(unit) => Err(Failure::new(
+            Exit::NothingMatched,
+            format!("`--accept-loss {unit}`: this run does not save a unit of that name"),
+        )
+        .hint("see the names with `kopi-docka list --units`; with `--unit` name it there too")
+        .into()),
+    }
 }
 
 async fn start<'a>(
@@ -217,6 +295,8 @@ async fn start<'a>(
         workers,
         backup_id: BackupId::at(started_at),
         started_at,
+        accepted: Vec::new(),
+        listing: OnceCell::new(),
         budget: Budget::new(limit),
         spool_folder: (limit > 0).then(|| spool.directory.clone()),
     })
@@ -305,7 +385,12 @@ async fn plan_afresh(run: &Run<'_>, name: &UnitName, fresh: Option<Discovery>) -
         .find(|unit| unit.name == *name)
         .cloned()
         .ok_or_else(|| anyhow::anyhow!("it is gone from this host since the run began"))?;
-    plan_unit(unit, &host, run.config, &run.rules).await
+    let mut plan = plan_unit(unit, &host, run.config, &run.rules).await?;
+    let (recalled, warning) = run.recall(name).await;
+    plan.warnings.extend(warning);
+    let limit = run.config.unit(name.as_str()).shrink_limit;
+    memory::look_back(&mut plan, recalled, limit, run.acceptance(name)).await;
+    Ok(plan)
 }
 
 fn not_tried(unit: &UnitName, outcome: Outcome, errors: Vec<String>) -> UnitReport {
@@ -319,6 +404,7 @@ fn not_tried(unit: &UnitName, outcome: Outcome, errors: Vec<String>) -> UnitRepo
         gaps: Vec::new(),
         warnings: Vec::new(),
         errors,
+        losses: Vec::new(),
         hints: Vec::new(),
         still_stopped: Vec::new(),
     }
@@ -354,7 +440,9 @@ fn finish(run: &Run<'_>, units: Vec<UnitReport>, after: After) -> RunReport {
 fn write_report(run: &Run<'_>, report: &RunReport) -> Result<()> {
     let path = reports::path(run.config, report.backup_id);
     crate::state::write(&path, &serde_json::to_vec_pretty(report)?)
-        .context("the report of the run can't be written")
+        .context("the report of the run can't be written")?;
+    reports::prune(&reports::folder(run.config), report, Utc::now())
+        .context("old reports of runs cannot be removed")
 }
 
 /// What an earlier run left stopped comes up before anything else; what can't be started is the operator's to see first.

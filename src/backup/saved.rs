@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::plan::Tolerated;
 use super::tar::Read;
+use crate::discovery::Size;
 use crate::kopia::Accepted;
 use crate::model::report::SourceReport;
+use crate::model::source::{Gap, GapReason};
 use crate::model::{Grade, Source, SourceKey};
 use crate::quiesce::cold::Unclean;
 
@@ -25,6 +27,8 @@ pub struct Evidence<'a> {
 #[derive(Debug)]
 pub struct Saved {
     pub source: Source,
+    /// What was counted before the stop.
+    pub size: Option<Size>,
     pub estimated_bytes: u64,
     pub read: Option<Read>,
     pub read_seconds: f64,
@@ -32,20 +36,33 @@ pub struct Saved {
     pub error: Option<anyhow::Error>,
     pub grade: Grade,
     pub reasons: Vec<String>,
+    /// Why it was read with less in it than was counted, by the operator's agreement.
+    pub vanished: Option<String>,
 }
 
 impl Saved {
-    pub fn new(source: Source, estimated_bytes: u64) -> Self {
+    pub fn new(source: Source, size: Option<Size>) -> Self {
         Self {
             source,
-            estimated_bytes,
+            estimated_bytes: size.as_ref().map_or(0, |size| size.bytes),
+            size,
             read: None,
             read_seconds: 0.0,
             accepted: None,
             error: None,
             grade: Grade::Ok,
             reasons: Vec::new(),
+            vanished: None,
         }
+    }
+
+    pub fn vanished_gap(&self) -> Option<Gap> {
+        self.vanished.as_ref().map(|why| Gap {
+            what: self.source.key.to_string(),
+            reason: GapReason::ReadEmpty,
+            detail: why.clone(),
+            is_loss: true,
+        })
     }
 
     /// Lowers the grade by what `evidence` says of this source. Returns what nobody allowed: sentences for the
@@ -119,7 +136,7 @@ mod tests {
             writers: vec!["writer".to_owned()],
             covers: Vec::new(),
         };
-        Saved::new(source, 0)
+        Saved::new(source, None)
     }
 
     #[test]

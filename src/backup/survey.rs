@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::in_memory;
 use super::own;
 use super::plan::{UnitPlan, plan};
 use crate::config::Config;
@@ -26,7 +27,8 @@ pub async fn plan_unit(
     config: &Config,
     rules: &Rules,
 ) -> Result<UnitPlan> {
-    let Surveyed { unit, sizes } = survey(unit, rules, config.backup.stall_timeout).await?;
+    let Surveyed { mut unit, sizes } = survey(unit, rules, config.backup.stall_timeout).await?;
+    in_memory::name_sizes(&mut unit).await;
     let stop_timeout = config
         .unit(unit.name.as_str())
         .stop_timeout
@@ -37,7 +39,7 @@ pub async fn plan_unit(
         host,
         config.backup.shared_volumes,
         stop_timeout,
-        bytes(&sizes),
+        sizes,
     ))
 }
 

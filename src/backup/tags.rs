@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 
 use crate::kopia::NewSnapshot;
-use crate::model::{BackupId, Grade, ObjectId, Source, SourceKey, UnitName};
+use crate::model::point::{Hold, PointRecord};
+use crate::model::{BackupId, ObjectId, Source, SourceKey, UnitName};
 
 /// What all snapshots of one unit and run have in common.
 #[derive(Clone, Debug)]
@@ -41,21 +42,24 @@ impl Filing {
 
     /// The recipe. `roots` are the objects that the point is made of: with them a listing sees at once, without
     /// opening a single recipe, whether a point is whole.
-    pub fn recipe(&self, grade: Grade, roots: &[ObjectId], bytes: u64) -> NewSnapshot {
+    /// `record` also says how many sources are missing, and which older points retention keeps.
+    pub fn recipe(&self, record: &PointRecord, roots: &[ObjectId], bytes: u64) -> NewSnapshot {
         let roots = roots
             .iter()
             .map(ObjectId::as_str)
             .collect::<Vec<_>>()
             .join(",");
-        self.file(
-            "recipe",
-            vec![
-                tag("type", "recipe"),
-                tag("grade", grade.as_str()),
-                tag("roots", &roots),
-                tag("size_bytes", &bytes.to_string()),
-            ],
-        )
+        let mut tags = vec![
+            tag("type", "recipe"),
+            tag("grade", record.grade.as_str()),
+            tag("roots", &roots),
+            tag("size_bytes", &bytes.to_string()),
+            tag("missing", &record.missing.len().to_string()),
+        ];
+        if !record.holds.is_empty() {
+            tags.push(tag("holds", &Hold::tag(&record.holds)));
+        }
+        self.file("recipe", tags)
     }
 
     fn file(&self, place: &str, mut tags: Vec<(String, String)>) -> NewSnapshot {

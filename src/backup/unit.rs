@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::commit::{self, Draft};
 use super::events::Event;
+use super::memory::{self, Past, left_out};
 use super::plan::UnitPlan;
 use super::read::{Limits, read};
 use super::recipe;
@@ -20,11 +21,12 @@ use super::saved::{Evidence, Saved};
 use super::step::{Step, Timeline};
 use super::store::{NotRead, Opened, Storing};
 use super::tags::Filing;
+use super::tar::Read;
 use crate::docker::Listener;
 use crate::error::{Exit, Failure, Result, hints_of};
-use crate::model::Grade;
-use crate::model::point::MissingSource;
+use crate::model::point::PointRecord;
 use crate::model::report::{Outcome, UnitReport};
+use crate::model::{Grade, UnitName};
 use crate::quiesce::{self, Quiesced, RecordFile, cold};
 use crate::service::inhibit;
 use crate::timeline::Step as _;
@@ -41,6 +43,8 @@ struct Saving<'a> {
     grade: Option<Grade>,
     /// Something that isn't about a single source, after which the point is good all the same.
     trouble: Vec<String>,
+    /// What is not in the point, one line each.
+    losses: Vec<String>,
 }
 
 /// Saves the unit of `plan`. Every outcome, good or bad, is in the report.
@@ -49,12 +53,7 @@ pub async fn save(run: &Run<'_>, plan: UnitPlan) -> UnitReport {
         .unit
         .sources
         .iter()
-        .map(|source| {
-            Saved::new(
-                source.clone(),
-                plan.sizes.get(&source.key).copied().unwrap_or(0),
-            )
-        })
+        .map(|source| Saved::new(source.clone(), plan.sizes.get(&source.key).cloned()))
         .collect();
     let warnings = plan.warnings.clone();
     let mut saving = Saving {
@@ -67,6 +66,7 @@ pub async fn save(run: &Run<'_>, plan: UnitPlan) -> UnitReport {
         warnings,
         grade: None,
         trouble: Vec::new(),
+        losses: Vec::new(),
     };
     let result = saving.save().await;
     saving.into_report(result)
@@ -201,6 +201,7 @@ impl Saving<'_> {
     async fn read_sources(&mut self, opened: Vec<Opened>) -> Vec<Option<Storing>> {
         let filing = self.filing();
         let run = self.run;
+        let (unit, past) = (&self.plan.unit.name, &self.plan.past);
         let slots = Arc::new(Semaphore::new(run.workers));
         let limits = Limits {
             task: run.config.backup.task_timeout,
@@ -223,6 +224,10 @@ impl Saving<'_> {
                 run.reporter.track(saved, &spool);
                 let result = read(&run.tar, &saved.source, &spool, limits, run.shutdown).await;
                 saved.read_seconds = since.elapsed().as_secs_f64();
+                let result = match result {
+                    Ok(read) => not_vanished(unit, past, saved, read).await,
+                    Err(error) => Err(error),
+                };
                 match result {
                     Ok(read) => {
                         storing.commit(read.bytes);
@@ -329,6 +334,16 @@ impl Saving<'_> {
         self.enter(Step::Commit).await;
         self.warnings.extend(captured.warnings);
         self.plan.gaps.extend(captured.gaps);
+        self.plan
+            .gaps
+            .extend(self.sources.iter().filter_map(Saved::vanished_gap));
+        let carried = self.plan.past.carry_on(
+            self.plan.unit.name.as_str(),
+            &self.sources,
+            &mut self.plan.gaps,
+            Utc::now(),
+        );
+        self.warnings.extend(carried.warnings.iter().cloned());
         let draft = Draft {
             unit: &self.plan.unit,
             sources: &self.sources,
@@ -337,6 +352,8 @@ impl Saving<'_> {
             started_at,
             project: captured.project,
             files: captured.files,
+            past: &self.plan.past,
+            carried,
         };
         let record = draft.record(self.run);
         if record.sources.is_empty() && !record.missing.is_empty() {
@@ -350,7 +367,27 @@ impl Saving<'_> {
             committed = commit::write(self.run, &filing, work, &record) => committed?,
         }
         self.grade = Some(record.grade);
-        missing_error(&record.missing)
+        self.remember(&record);
+        Ok(())
+    }
+
+    /// What the point holds and what it lacks: for the report, and for the next run.
+    fn remember(&mut self, record: &PointRecord) {
+        let unit = &self.plan.unit.name;
+        let missing = record
+            .missing
+            .iter()
+            .map(|missing| format!("{} could not be saved: {}", missing.key, missing.reason));
+        let lost = record.gaps.iter().filter(|gap| gap.is_loss);
+        self.losses = missing
+            .chain(lost.map(|gap| left_out::loss(unit, gap)))
+            .collect();
+        let next = self.plan.past.recalled().and_then(record);
+        if let Err(error) = next.write(self.run.paths, self.run.config.profile(), unit) {
+            self.warnings.push(format!(
+                "what this point holds could not be remembered, so the next run reads it from the repository: {error:#}"
+            ));
+        }
     }
 
     fn first_error(&mut self) -> Option<anyhow::Error> {
@@ -379,6 +416,10 @@ impl Saving<'_> {
             .collect();
         hints.sort();
         hints.dedup();
+        if self.grade.is_none() {
+            memory::settle_for_show(&mut self.plan);
+        }
+        errors.extend(self.losses.iter().cloned());
         errors.append(&mut self.trouble);
         for (name, reason) in &self.still_stopped {
             errors.push(format!("container `{name}` is still stopped: {reason}"));
@@ -398,6 +439,7 @@ impl Saving<'_> {
             gaps: self.plan.gaps,
             warnings: self.warnings,
             errors,
+            losses: self.losses,
             hints,
             still_stopped: self
                 .still_stopped
@@ -408,14 +450,18 @@ impl Saving<'_> {
     }
 }
 
-/// A partial point is written and is an error all the same.
-fn missing_error(missing: &[MissingSource]) -> Result<()> {
-    match missing {
-        [] => Ok(()),
-        [first, ..] => Err(Failure::new(
-            Exit::UnitsFailed,
-            format!("{} could not be saved: {}", first.key, first.reason),
-        )
-        .into()),
+/// What was read, unless its data went away after it was counted. With the operator's agreement it counts as it is.
+async fn not_vanished(unit: &UnitName, past: &Past, saved: &mut Saved, read: Read) -> Result<Read> {
+    let vanished = past.vanished(&saved.source, saved.size.as_ref(), read.bytes);
+    let Some(why) = vanished.await else {
+        return Ok(read);
+    };
+    let what = saved.source.key.to_string();
+    if past.is_agreed(&what) {
+        saved.vanished = Some(why);
+        return Ok(read);
     }
+    Err(Failure::new(Exit::UnitsFailed, why)
+        .hint(left_out::ways_out(unit, &what))
+        .into())
 }

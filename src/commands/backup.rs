@@ -16,6 +16,10 @@ pub struct Args {
     #[arg(long = "unit", value_name = "UNIT")]
     units: Vec<UnitName>,
 
+    /// Agree that what this unit lacks now is not saved: it counts as whole without it, and retention goes on; can be repeated
+    #[arg(long = "accept-loss", value_name = "UNIT", conflicts_with = "dry_run")]
+    accepted: Vec<UnitName>,
+
     /// Wait for a run that holds the lock: as long as it takes, or such as 90s, 10m, 12h [default: leave with exit code 11]
     #[arg(
         long,
@@ -45,7 +49,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         Some(_) => cx.config_again()?,
         None => loaded,
     };
-    let report = backup::run(cx, loaded, lock, &args.units).await?;
+    let report = backup::run(cx, loaded, lock, &args.units, &args.accepted).await?;
     Ok(report.exit_code)
 }
 

@@ -26,8 +26,8 @@ fn leave(reason: GapReason, is_loss: bool, detail: impl Into<String>) -> Verdict
 }
 
 /// A path of the host that a container has mounted: a bind, or a volume that is one by its options. What the
-/// operator says about binds is not about volumes.
-pub fn host_path(scene: &Scene, wish: Wish, path: &Path) -> Verdict {
+/// operator says about binds is not about volumes. `is_written`: some container may write to it.
+pub fn host_path(scene: &Scene, wish: Wish, path: &Path, is_written: bool) -> Verdict {
     use GapReason::{Ephemeral, ExcludedByOperator, Missing, OperatingSystem};
     let facts = scene.host.facts(path);
     match facts.kind {
@@ -56,7 +56,7 @@ pub fn host_path(scene: &Scene, wish: Wish, path: &Path) -> Verdict {
     }
     if wish != Wish::Include {
         for path in [path, &facts.real] {
-            match system_paths::ownership(path) {
+            match system_paths::ownership(path, is_written) {
                 Ownership::Ephemeral => {
                     return leave(Ephemeral, false, "what is there does not outlive a boot");
                 }

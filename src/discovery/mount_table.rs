@@ -12,9 +12,13 @@ pub struct MountTable {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountEntry {
+    /// The path within the file system that is mounted here: not `/` for a bind mount or a subvolume.
+    pub root: PathBuf,
     pub point: PathBuf,
     /// Such as `ext4` or `nfs4`.
     pub fs_type: String,
+    /// What was mounted, such as `/dev/sda1` or `nas:/export`.
+    pub source: PathBuf,
 }
 
 impl MountTable {
@@ -27,11 +31,15 @@ impl MountTable {
     pub fn parse(text: &[u8]) -> Self {
         let entries = text.split(|byte| *byte == b'\n').filter_map(|line| {
             let mut fields = line.split(|byte| *byte == b' ');
-            let point = unescape(fields.nth(4)?);
-            let fs_type = fields.skip_while(|field| *field != b"-").nth(1)?;
+            let root = unescape(fields.nth(3)?);
+            let point = unescape(fields.next()?);
+            let mut after = fields.skip_while(|field| *field != b"-").skip(1);
+            let fs_type = after.next()?;
             Some(MountEntry {
+                root,
                 point,
                 fs_type: String::from_utf8_lossy(fs_type).into_owned(),
+                source: unescape(after.next().unwrap_or_default()),
             })
         });
         Self {
@@ -97,7 +105,7 @@ mod tests {
 22 27 0:21 / /proc rw,relatime - proc proc rw\n\
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard\n\
 40 27 8:1 / /mnt/my\\040disk rw shared:1 master:2 - xfs /dev/sda1 rw\n\
-41 40 0:50 / /mnt/my\\040disk/new\\012line\\134 rw - nfs4 nas:/x rw\n\
+41 40 0:50 /x /mnt/my\\040disk/new\\012line\\134 rw - nfs4 nas:/x rw\n\
 42 27 8:2 / /srv rw - ext4 /dev/sdb1 rw\n\
 43 27 8:3 / /srv rw - btrfs /dev/sdc1 rw\n\
 nonsense\n";
@@ -108,8 +116,10 @@ nonsense\n";
         let below: Vec<_> = table.below(Path::new("/mnt")).collect();
         assert_eq!(below[0].point, Path::new("/mnt/my disk"));
         assert_eq!(below[0].fs_type, "xfs");
+        assert_eq!(below[0].source, Path::new("/dev/sda1"));
         assert_eq!(below[1].point, Path::new("/mnt/my disk/new\nline\\"));
         assert_eq!(below[1].fs_type, "nfs4");
+        assert_eq!(below[1].root, Path::new("/x"));
         assert_eq!(below.len(), 2);
     }
 

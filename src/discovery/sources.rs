@@ -50,6 +50,8 @@ struct Mounted {
     destinations: BTreeSet<String>,
     /// Some container that has it wants it saved.
     is_wanted: bool,
+    /// Some container may write to it.
+    is_written: bool,
 }
 
 /// Sorts every mount of `containers` into what is saved and what is not: none is forgotten.
@@ -69,7 +71,7 @@ pub fn find(scene: &Scene, policy: &Policy, writes: &Writes, containers: &[Conta
             excluded.push(key);
             continue;
         }
-        match judge(scene, policy, &key, &mounted.path, &mut found.blocker) {
+        match judge(scene, policy, &key, &mounted, &mut found.blocker) {
             Verdict::Save => located.push(locate(scene, policy, writes, key, mounted)),
             Verdict::Leave {
                 reason,
@@ -123,9 +125,11 @@ fn gather(
                 path,
                 destinations: BTreeSet::new(),
                 is_wanted: false,
+                is_written: false,
             });
             entry.destinations.insert(mount.destination.clone());
             entry.is_wanted |= is_wanted;
+            entry.is_written |= mount.read_write;
         }
     }
     mounted
@@ -146,18 +150,20 @@ fn judge(
     scene: &Scene,
     policy: &Policy,
     key: &SourceKey,
-    path: &Path,
+    mounted: &Mounted,
     blocker: &mut Option<String>,
 ) -> Verdict {
+    let path = mounted.path.as_path();
+    let is_written = mounted.is_written;
     let SourceKey::Volume { name } = key else {
-        return judge::host_path(scene, policy.wish(path), path);
+        return judge::host_path(scene, policy.wish(path), path, is_written);
     };
     let own = scene
         .volumes
         .get(name.as_str())
         .is_none_or(|volume| place::clean(Path::new(&volume.mountpoint)) == path);
     if !own {
-        return judge::host_path(scene, Wish::Default, path);
+        return judge::host_path(scene, Wish::Default, path, is_written);
     }
     let facts = scene.host.facts(path);
     if let Some(verdict) = judge::own_state(scene, &facts.real) {

@@ -54,10 +54,16 @@ fn judge(unit: &UnitName, last: Option<&Last>, now: DateTime<Utc>) -> Finding {
     let tried = age(last.at);
     match last.report.outcome {
         _ if last.report.is_good() => {}
-        Outcome::Saved | Outcome::SavedWithLoss => {
+        Outcome::Saved => {
             let message =
                 format!("the last backup of unit `{unit}`, {tried}, was not whole{why}; {good}");
             return Finding::warning(AREA, message).remedy(see);
+        }
+        Outcome::SavedWithLoss => {
+            let message = format!(
+                "the last backup of unit `{unit}`, {tried}, lacks something{why}; {good}; none of its restore points is removed until it is saved whole"
+            );
+            return Finding::failure(AREA, Exit::UnitsFailed, message).remedy(see);
         }
         Outcome::Failed | Outcome::Skipped => {
             let message = format!("the last backup of unit `{unit}`, {tried}, failed{why}; {good}");
@@ -122,7 +128,7 @@ mod tests {
         );
         assert_eq!(
             state(Some(last("saved_with_loss", Some(1), now))),
-            (State::Warning, None)
+            (State::Failure, Some(3))
         );
         let failed = judge(&web, Some(&last("failed", None, now)), now);
         assert_eq!(failed.exit_code, Some(3));

@@ -1,7 +1,10 @@
 //! Docker, the units that it runs, and what a backup of them would not save.
 
+use chrono::Utc;
+
 use super::finding::Finding;
 use crate::backup;
+use crate::backup::memory::{Recalled, agree};
 use crate::config::Config;
 use crate::context::Context;
 use crate::discovery::{self, Discovery, Rules};
@@ -32,7 +35,7 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> (Vec<Finding>, Opti
     );
     let mut findings = vec![Finding::ok(AREA, reached)];
     match discovery::discover(&engine, &Rules::of(config, &cx.paths)).await {
-        Ok(host) => match coverage(host) {
+        Ok(host) => match coverage(without_agreed(cx, config, host)) {
             Ok((covered, units)) => {
                 findings.extend(covered);
                 (findings, Some(units))
@@ -47,6 +50,16 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> (Vec<Finding>, Opti
             (findings, None)
         }
     }
+}
+
+/// What the operator agreed to lose is no loss.
+fn without_agreed(cx: &Context, config: &Config, mut host: Discovery) -> Discovery {
+    for unit in &mut host.units {
+        if let Some(recalled) = Recalled::read(&cx.paths, config.profile(), &unit.name) {
+            agree::settle(&mut unit.gaps, &recalled.agreed, false, Utc::now());
+        }
+    }
+    host
 }
 
 fn coverage(host: Discovery) -> Result<(Vec<Finding>, Vec<UnitName>)> {

@@ -39,6 +39,59 @@ pub struct PointRecord {
     pub project: Option<ProjectRecord>,
     /// Files saved beside this record, below `files/`, each at its own absolute path.
     pub files: Vec<FileRecord>,
+    /// What is not in this point by the operator's agreement: also in `gaps`, there as no loss.
+    #[serde(default)]
+    pub agreed: Vec<Agreement>,
+    /// Older points that retention keeps although its rules may not.
+    #[serde(default)]
+    pub holds: Vec<Hold>,
+    /// What the unit no longer mounts, while an older point holds it.
+    #[serde(default)]
+    pub former: Vec<Former>,
+}
+
+/// The operator agreed that `what`, by its name in a [`Gap`], is not saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreement {
+    pub what: String,
+    pub since: DateTime<Utc>,
+}
+
+/// A point that stays for a time: the next one has much less in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub point: PointId,
+    pub until: DateTime<Utc>,
+}
+
+impl Hold {
+    /// As a tag of the recipe's snapshot: a listing alone is enough for retention.
+    pub fn tag(holds: &[Self]) -> String {
+        let texts = holds
+            .iter()
+            .map(|hold| format!("{}={}", hold.point, hold.until.timestamp()));
+        texts.collect::<Vec<_>>().join(",")
+    }
+
+    /// What [`Hold::tag`] wrote; what makes no sense is left out.
+    pub fn parse(tag: &str) -> Vec<Self> {
+        let parse = |text: &str| {
+            let (point, until) = text.split_once('=')?;
+            Some(Self {
+                point: PointId::parse(point).ok()?,
+                until: DateTime::from_timestamp(until.parse().ok()?, 0)?,
+            })
+        };
+        tag.split(',').filter_map(parse).collect()
+    }
+}
+
+/// A source that was in the unit's points until `last`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    #[serde(flatten)]
+    pub key: SourceKey,
+    pub last: PointId,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +108,27 @@ pub struct SourceRecord {
     pub reasons: Vec<String>,
     /// Extracted one over the other, in this order.
     pub parts: Vec<Part>,
+    /// Everything in it that is not a directory, counted before the stop; `None` where it could not be counted, and in old points.
+    #[serde(default)]
+    pub files: Option<u64>,
+    /// What these hold, counted at the same time. Not the length of the stream.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+    /// Where it was; `None` where that could not be told, and in old points.
+    #[serde(default)]
+    pub file_system: Option<FileSystem>,
+}
+
+/// A place on a file system, in words that stay the same over a reboot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSystem {
+    /// Such as `ext4` or `nfs4`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `UUID=…` where the disk has one, else what was mounted: `/dev/mapper/data`, `nas:/export`.
+    pub id: String,
+    /// The path within it, from its own root: a directory that a disk is mounted on is another place than the root of that disk.
+    pub path: PathBuf,
 }
 
 /// One snapshot that a source's data is made of.

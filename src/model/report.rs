@@ -89,6 +89,9 @@ pub struct UnitReport {
     pub warnings: Vec<String>,
     /// The error chain, outermost first; empty when the outcome is `saved`.
     pub errors: Vec<String>,
+    /// Those of `errors` that say what was not saved, with the cause, one line each; empty when the operator agreed to all of it.
+    #[serde(default)]
+    pub losses: Vec<String>,
     /// What the operator can do about the errors.
     #[serde(default)]
     pub hints: Vec<String>,

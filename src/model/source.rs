@@ -57,7 +57,8 @@ pub struct Gap {
     pub reason: GapReason,
     /// The reason in a sentence without a final full stop.
     pub detail: String,
-    /// True when it is data that an operator would expect to be saved; false for what nobody misses (a socket, `/proc`, a tmpfs).
+    /// True when it is data that an operator would expect to be saved; false for what is not missed (a socket, `/proc`, a tmpfs), and
+    /// for what the operator agreed to.
     pub is_loss: bool,
 }
 
@@ -83,6 +84,10 @@ pub enum GapReason {
     AutoRemove,
     /// The unit is managed by an orchestrator.
     NotCoverable,
+    /// It is on another file system than in the last whole point, with much less in it: a disk is not mounted.
+    NotMounted,
+    /// It held files when it was measured, and none when it was read.
+    ReadEmpty,
     /// A part of the recipe (a compose file, an env file) could not be found.
     Recipe,
 }

@@ -4,6 +4,7 @@ use super::choose::newer_but_not_whole;
 use super::marks;
 use super::points::Point;
 use crate::model::point::{PointRecord, SourceRecord};
+use crate::model::source::Gap;
 
 /// What the operator should know of the point before it is restored.
 pub fn doubts(
@@ -41,7 +42,17 @@ pub fn doubts(
             ));
         }
     }
-    for gap in record.gaps.iter().filter(|gap| gap.is_loss) {
+    let is_agreed = |gap: &Gap| {
+        record
+            .agreed
+            .iter()
+            .any(|agreement| agreement.what == gap.what)
+    };
+    for gap in record
+        .gaps
+        .iter()
+        .filter(|gap| gap.is_loss || is_agreed(gap))
+    {
         doubts.push(format!("not in this point: {}: {}", gap.what, gap.detail));
     }
     doubts

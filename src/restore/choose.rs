@@ -29,6 +29,8 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, identity: &str) -> Res
             .iter()
             .copied()
             .find(|point| point.state == PointState::Whole)
+            // A unit that never had a whole one, such as one with a volume on another server: the plan says what is not in it.
+            .or_else(|| of_unit.iter().copied().find(|point| point.is_all_there_was))
             .ok_or_else(|| none_whole(&of_unit, request))?,
         Which::Id(id) => of_unit
             .iter()
@@ -200,6 +202,27 @@ mod tests {
             2,
             "the unfinished and the partial one"
         );
+    }
+
+    #[test]
+    fn where_none_was_ever_whole_latest_is_the_newest_with_all_that_there_was() {
+        let mut points = points();
+        for point in &mut points {
+            point.is_all_there_was = point.state == PointState::Partial;
+        }
+        let latest = |unit: &str| {
+            let request = Request {
+                unit: UnitName::parse(unit).unwrap(),
+                which: Which::Latest,
+                what: What::Unit,
+                host: None,
+                to: Destination::InPlace,
+                bring_up: BringUp::No,
+            };
+            choose(&points, &request, OWN).map(|point| point.backup_id.to_string())
+        };
+        assert_eq!(latest("half").unwrap(), "2026-01-03T00-00-00Z");
+        assert_eq!(latest("web").unwrap(), "2026-01-06T00-00-00Z");
     }
 
     #[test]

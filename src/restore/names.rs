@@ -79,10 +79,12 @@ pub fn check_name(path: &Path, mounted: &[PathBuf]) -> Result<()> {
         && path
             .components()
             .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    if !is_plain || ownership(path) != Ownership::Operator {
+    if !is_plain || ownership(path, true) != Ownership::Operator {
         return Err(refused(path, "it is no place for a unit's data").into());
     }
-    if is_powerful(path) && !mounted.iter().any(|known| known == path) {
+    // Below `/usr` it is data only where a container writes to it.
+    let is_powerful = is_powerful(path) || ownership(path, false) != Ownership::Operator;
+    if is_powerful && !mounted.iter().any(|known| known == path) {
         return Err(refused(
             path,
             "what is in there has power over this host, and no container here has it mounted",
@@ -140,7 +142,7 @@ mod tests {
             "/proc/self",
             "/run/x",
             "/var/lib",
-            "/lib/x",
+            "/lib/modules/x",
             "/dev/sda",
         ] {
             let known = [PathBuf::from(hostile)];
@@ -181,6 +183,8 @@ mod tests {
             "/etc/ld.so.preload",
             "/etc/docker/daemon.json",
             "/var/lib/docker/volumes/x",
+            "/lib/x",
+            "/usr/share/polkit-1",
         ] {
             let path = Path::new(powerful);
             let text = render(&check_name(path, &["/srv".into()]).unwrap_err());

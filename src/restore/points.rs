@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::legacy;
 use crate::kopia::{Manifest, USER};
+use crate::model::point::Hold;
 use crate::model::{Grade, ObjectId, PointId, UnitName};
 
 /// The snapshots of one host, unit and run.
@@ -28,6 +29,12 @@ pub struct Point {
     pub problems: Vec<String>,
     /// The root object of the recipe.
     pub recipe: Option<ObjectId>,
+    /// It is partial, and everything that the run meant to read is in it: what it lacks could not be read at all.
+    #[serde(skip)]
+    pub is_all_there_was: bool,
+    /// Older points that retention keeps because of this one.
+    #[serde(skip)]
+    pub holds: Vec<Hold>,
     /// Ids of every snapshot with its tags, the recipe's too.
     pub snapshots: Vec<String>,
 }
@@ -139,6 +146,8 @@ impl Point {
             bytes: 0,
             problems: Vec::new(),
             recipe: None,
+            is_all_there_was: false,
+            holds: Vec::new(),
             snapshots: Vec::new(),
         }
     }
@@ -165,6 +174,7 @@ impl Point {
             .root_entry
             .as_ref()
             .and_then(|root| ObjectId::parse(&root.obj).ok());
+        self.holds = recipe.tag("holds").map(Hold::parse).unwrap_or_default();
         let roots = recipe.tag("roots").unwrap_or_default();
         let lost = roots
             .split(',')
@@ -174,7 +184,12 @@ impl Point {
             self.problems
                 .push(format!("{lost} of its snapshots are gone or not complete"));
         }
+        self.is_all_there_was =
+            lost == 0 && self.grade == Some(Grade::Partial) && recipe.tag("missing") == Some("0");
         match self.grade {
+            Some(Grade::Partial) if self.is_all_there_was => self
+                .problems
+                .push("it lacks something that the unit mounts or needs".to_owned()),
             Some(Grade::Partial) => self
                 .problems
                 .push("some sources could not be saved".to_owned()),
@@ -214,6 +229,8 @@ pub mod testing {
             bytes: 1,
             problems: vec!["it lacks something".to_owned()],
             recipe: None,
+            is_all_there_was: false,
+            holds: Vec::new(),
             snapshots: Vec::new(),
         }
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::rules;
 use crate::config::Retention;
-use crate::model::{PointId, UnitName};
+use crate::model::{Grade, PointId, UnitName};
 use crate::restore::points::{Point, PointState, Tool};
 
 /// How long an unfinished point may still be at work, or be looked at by somebody who wants to know what went wrong.
@@ -68,6 +68,19 @@ fn decide_unit<'a>(
         ));
         return decision;
     }
+    // What it lacks may be in the older ones alone.
+    let newest = points
+        .iter()
+        .find(|point| point.state != PointState::Unfinished);
+    let suspended =
+        newest.filter(|point| point.state == PointState::Partial && !decision.keeps_everything);
+    if let Some(lacking) = suspended {
+        decision.warning = Some(format!(
+            "no restore point of unit `{unit}` is removed: the newest, {}, lacks something. Bring that back, or agree to its loss: `kopi-docka backup --accept-loss {unit}`",
+            lacking.backup_id
+        ));
+    }
+    let is_suspended = suspended.is_some();
     let whole: Vec<&Point> = points
         .iter()
         .filter(|point| point.state == PointState::Whole)
@@ -75,9 +88,26 @@ fn decide_unit<'a>(
         .collect();
     let times: Vec<DateTime<Utc>> = whole.iter().map(|point| point.time).collect();
     let mut is_kept = rules::kept(&times, retention).into_iter();
+    // Newer ones may be hot every night.
+    let newest_ok = whole.iter().find(|point| point.grade == Some(Grade::Ok));
+    let newest_ok = newest_ok.map(|point| point.backup_id.clone());
+    let is_held = |point: &Point| {
+        let holds = whole.first().map_or(&[][..], |newest| &newest.holds);
+        holds
+            .iter()
+            .any(|hold| hold.point == point.backup_id && hold.until > now)
+    };
     for point in points {
         let stays = match point.state {
-            PointState::Whole => is_kept.next().unwrap_or(true),
+            PointState::Whole => {
+                // Asked for each of them: they come in the same order.
+                let by_rules = is_kept.next().unwrap_or(true);
+                by_rules
+                    || is_suspended
+                    || newest_ok.as_ref() == Some(&point.backup_id)
+                    || is_held(point)
+            }
+            PointState::Partial if is_suspended => true,
             // A newer version of this program may know what its grade means.
             PointState::Partial if point.grade.is_none() => true,
             PointState::Partial => {

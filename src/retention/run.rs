@@ -1,5 +1,6 @@
 //! Asks the repository, decides, deletes.
 
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,7 +12,7 @@ use crate::error::Result;
 use crate::fault;
 use crate::kopia::{Kopia, Manifest};
 use crate::model::report::{RemovedPoint, RetentionReport, UnitRetention};
-use crate::model::{PointId, SnapshotId, UnitName};
+use crate::model::{PointId, SnapshotId, SourceKey, UnitName};
 use crate::restore::points::{Point, PointState, points};
 
 /// What retention is about.
@@ -34,6 +35,8 @@ pub struct Outlook {
     pub report: RetentionReport,
     /// Of any host and tool.
     pub first_snapshot: Option<DateTime<Utc>>,
+    /// What the points of this host that stay hold, with the newest one of each.
+    pub held: BTreeMap<UnitName, BTreeMap<SourceKey, PointId>>,
     doomed: Vec<SnapshotId>,
 }
 
@@ -90,9 +93,42 @@ fn decided(manifests: &[Manifest], kopia: &Kopia, config: &Config, scope: &Scope
                 .collect(),
             units: decisions.iter().map(unit_report).collect(),
         },
+        held: held(manifests, &kopia.identity(), &doomed),
         first_snapshot: manifests.iter().filter_map(Manifest::started_at).min(),
         doomed,
     }
+}
+
+fn held(
+    manifests: &[Manifest],
+    identity: &str,
+    doomed: &[SnapshotId],
+) -> BTreeMap<UnitName, BTreeMap<SourceKey, PointId>> {
+    let doomed: HashSet<&str> = doomed.iter().map(SnapshotId::as_str).collect();
+    let mut held: BTreeMap<UnitName, BTreeMap<SourceKey, PointId>> = BTreeMap::new();
+    let stays = |one: &&Manifest| one.identity() == identity && !doomed.contains(one.id.as_str());
+    for manifest in manifests.iter().filter(stays) {
+        let tag = |name| manifest.tag(name);
+        let key = match (tag("volume"), tag("bind_source")) {
+            (Some(name), _) => SourceKey::Volume {
+                name: name.to_owned(),
+            },
+            (None, Some(path)) => SourceKey::Bind { path: path.into() },
+            (None, None) => continue,
+        };
+        let (Some(unit), Some(id)) = (tag("unit"), tag("backup_id")) else {
+            continue;
+        };
+        if let (Ok(unit), Ok(id)) = (UnitName::parse(unit), PointId::parse(id)) {
+            let newest = held
+                .entry(unit)
+                .or_default()
+                .entry(key)
+                .or_insert_with(|| id.clone());
+            *newest = id.max(newest.clone());
+        }
+    }
+    held
 }
 
 fn unit_report(decision: &UnitDecision<'_>) -> UnitRetention {

@@ -180,7 +180,7 @@ impl Daemon<'_> {
         self.tell("Running backup".to_owned());
         let result = {
             let _patience = pulse::allow(self.loaded.config.backup.stall_timeout);
-            backup::run(self.cx, self.loaded.clone(), lock, &[]).await
+            backup::run(self.cx, self.loaded.clone(), lock, &[], &[]).await
         };
         let at = now.wall.format("%Y-%m-%d %H:%M:%S UTC");
         match result {

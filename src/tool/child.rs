@@ -156,6 +156,8 @@ impl Ended {
     /// One sentence on how it ended.
     pub fn describe(&self) -> String {
         let how = match (self.status.code(), self.status.signal()) {
+            // It is described only where it failed all the same.
+            (Some(0), _) => "ended without an error before it had done its work".to_owned(),
             (Some(code), _) => format!("exited with status {code}"),
             (None, Some(signal)) => format!("was ended by signal {signal}"),
             (None, None) => "ended".to_owned(),

@@ -633,7 +633,13 @@ fn of_retention() -> Vec<Key> {
         "backup.units.*.retention.yearly",
     ];
     let keys = general.into_iter().chain(of_units);
+    let shrink_limits = ["backup.shrink_limit", "backup.units.*.shrink_limit"];
+    let limits = shrink_limits.into_iter().map(|path| {
+        let (half, most) = (json!("50%"), json!("90%"));
+        key(path, (half, "true"), (most, "false"), is_doubted)
+    });
     keys.map(|path| key(path, (json!(0), "0"), (json!(1), "1"), would_go))
+        .chain(limits)
         .collect()
 }
 
@@ -647,6 +653,20 @@ fn would_go(world: &World, _: &Stack) -> String {
         .iter()
         .map(|unit| unit["removed"].as_array().unwrap().len());
     removed.sum::<usize>().to_string()
+}
+
+/// Whether a source that lost four fifths of what the last whole point held is warned of.
+fn is_doubted(world: &World, stack: &Stack) -> String {
+    let file = stack.volume_path("data").join("shrinks");
+    fs::write(&file, vec![1; 10 << 20]).unwrap();
+    world.backup(stack);
+    fs::write(&file, vec![1; 2 << 20]).unwrap();
+    let plan = plan(world, stack);
+    fs::remove_file(&file).unwrap();
+    plan["warnings"]
+        .to_string()
+        .contains("much smaller")
+        .to_string()
 }
 
 #[test]
@@ -695,7 +715,7 @@ fn no_key_is_without_a_proof() {
     let world = World::new();
     world.config(|config| {
         config["backup"]["units"]["web"] = json!({
-            "enabled": true, "exclude_patterns": ["a"], "stop_timeout": 1,
+            "enabled": true, "exclude_patterns": ["a"], "stop_timeout": 1, "shrink_limit": "50%",
             "retention": {"latest": 1, "hourly": 1, "daily": 1, "weekly": 1, "monthly": 1, "yearly": 1},
             "bind_mounts": {"mode": "all", "exclude": ["/a"], "include": ["/b"], "max_size": "1GiB"},
         });

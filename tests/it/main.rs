@@ -28,6 +28,7 @@ mod inplace;
 mod integrity;
 mod kit;
 mod legacy;
+mod losses;
 mod packaging;
 mod password;
 mod pieces;

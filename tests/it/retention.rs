@@ -120,6 +120,11 @@ fn quiet(world: &World, stack: &Stack) -> Run {
         .stdout_any()
 }
 
+/// A host that remembers nothing of the unit reads what its newest point held; a planted one does not say.
+fn first(world: &World, stack: &Stack) -> Run {
+    quiet(world, stack).stderr("what the last restore point held could not be read")
+}
+
 #[test]
 fn a_backup_removes_what_the_rules_no_longer_keep_and_nothing_else() {
     let (world, stack) = world_that_keeps(2);
@@ -162,7 +167,7 @@ fn a_unit_can_keep_more_than_the_rest_and_a_part_stays_while_a_kept_point_names_
     });
     let old = plant(&world, &unit, 30, OWN_SOURCE, &[]);
     plant(&world, &unit, 20, OWN_SOURCE, &[&old.root]);
-    world.backup(&stack);
+    first(&world, &stack).ok();
     // Its recipe is gone, and what is left of it is somebody else's.
     assert_eq!(states(&world, &unit), ["whole", "whole", "unfinished"]);
     world.backup(&stack);
@@ -224,7 +229,7 @@ fn where_no_new_point_is_no_old_one_goes() {
     assert!(retention(&world).is_null());
 
     // A signal, and a kill, before the first is deleted.
-    let held = world.hold("retention", quiet(&world, &stack));
+    let held = world.hold("retention", first(&world, &stack));
     held.running.signal(Signal::TERM);
     held.release().code(143);
     assert!(retention(&world).is_null());
@@ -275,7 +280,7 @@ fn without_a_rule_everything_is_kept() {
     let (world, stack) = world_that_keeps(0);
     let unit = stack.unit();
     plant(&world, unit, 4000, OWN_SOURCE, &[]);
-    world.backup(&stack);
+    first(&world, &stack).ok();
     assert_eq!(states(&world, unit), ["whole"; 2]);
     assert_eq!(
         world.report()["retention"]["units"][0]["keeps_everything"],

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::unit::UnitConfig;
 use crate::config::value::{
-    BindMode, Pattern, SharedVolumes, SpoolSize, Workers, absolute, optional_seconds,
+    BindMode, Pattern, Percent, SharedVolumes, SpoolSize, Workers, absolute, optional_seconds,
     optional_size, seconds, whole,
 };
 
@@ -57,6 +57,8 @@ pub struct Backup {
     /// Whether a point also keeps, encrypted, what is redacted in its dumps.
     pub include_secrets: bool,
     pub shared_volumes: SharedVolumes,
+    /// A source that is smaller by more than this than in the last whole point is warned of.
+    pub shrink_limit: Percent,
     pub spool: Spool,
     pub bind_mounts: BindMounts,
     /// By the name of the unit. [`super::Config::unit`] puts them over the general settings.
@@ -78,6 +80,7 @@ impl Default for Backup {
             exclude_patterns: Vec::new(),
             include_secrets: true,
             shared_volumes: SharedVolumes::Stop,
+            shrink_limit: Percent::HALF,
             spool: Spool::default(),
             bind_mounts: BindMounts::default(),
             units: BTreeMap::new(),

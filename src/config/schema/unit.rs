@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{BindMounts, Config, Retention};
-use crate::config::value::{BindMode, Pattern, optional_seconds, optional_size, whole};
+use crate::config::value::{BindMode, Pattern, Percent, optional_seconds, optional_size, whole};
 
 /// `None` and missing: as the general setting says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub struct UnitConfig {
         deserialize_with = "optional_seconds::deserialize_null::<1, 3600, _>"
     )]
     pub stop_timeout: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "percent")]
+    pub shrink_limit: Option<Percent>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_mounts: Option<BindMountsOverride>,
 }
@@ -71,6 +73,7 @@ pub struct UnitSettings {
     pub exclude_patterns: Vec<Pattern>,
     pub retention: Retention,
     pub stop_timeout: Duration,
+    pub shrink_limit: Percent,
     /// Lists are the general ones and the unit's own; the rest is the unit's, where it says something.
     pub bind_mounts: BindMounts,
 }
@@ -91,6 +94,7 @@ impl UnitConfig {
                 yearly: Some(1),
             }),
             stop_timeout: Some(Duration::from_secs(1)),
+            shrink_limit: Some(Percent::HALF),
             bind_mounts: Some(BindMountsOverride {
                 mode: Some(BindMode::All),
                 exclude: pattern(),
@@ -114,6 +118,7 @@ impl Config {
                 .as_ref()
                 .map_or(self.retention, |own| own.over(&self.retention)),
             stop_timeout: unit.stop_timeout.unwrap_or(self.backup.stop_timeout),
+            shrink_limit: unit.shrink_limit.unwrap_or(self.backup.shrink_limit),
             bind_mounts: unit.bind_mounts.as_ref().map_or_else(
                 || self.backup.bind_mounts.clone(),
                 |own| own.over(&self.backup.bind_mounts),
@@ -152,6 +157,10 @@ fn both(general: &[Pattern], own: &[Pattern]) -> Vec<Pattern> {
 
 fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     whole::<0, 100_000, u32, _>(deserializer).map(Some)
+}
+
+fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Percent>, D::Error> {
+    Percent::deserialize(deserializer).map(Some)
 }
 
 /// A key that is missing (as the general setting) isn't one that is `null` (no limit).

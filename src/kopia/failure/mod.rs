@@ -23,7 +23,15 @@ pub(super) fn of(ended: &Ended) -> anyhow::Error {
     } else {
         anyhow::anyhow!("{said}")
     };
-    sentence::of(cause(&ended.stderr))
+    let known = cause(&ended.stderr);
+    if ended.status.success() && known == Cause::Other {
+        // Its words are no error's, and neither is its status.
+        let what = "kopia ended before it had taken everything";
+        let failure = Failure::new(Exit::Program, what)
+            .hint("run it again; `kopi-docka repo-status` tells whether the repository is well");
+        return failure.caused_by(why.context(ended.describe())).into();
+    }
+    sentence::of(known)
         .caused_by(why.context(ended.describe()))
         .into()
 }
@@ -101,7 +109,24 @@ fn mask_signature(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
     use super::*;
+
+    #[test]
+    fn one_that_ended_well_too_early_is_told_in_words_and_not_by_its_status() {
+        let ended = Ended {
+            display: "kopia snapshot create …".to_owned(),
+            status: std::process::ExitStatus::from_raw(0),
+            stderr: String::new(),
+        };
+        let text = format!("{:#}", of(&ended));
+        assert!(
+            text.starts_with("kopia ended before it had taken everything"),
+            "{text}"
+        );
+        assert!(!text.contains("status 0"), "{text}");
+    }
 
     #[test]
     fn recorded_words_of_kopia_0_23_1_are_told_apart() {

@@ -224,6 +224,9 @@ fn assemble(point: &Point, members: &Members, old: Old) -> Translation {
             downtime_seconds: 0.0,
             project,
             files: records,
+            agreed: Vec::new(),
+            holds: Vec::new(),
+            former: Vec::new(),
         },
     }
 }
@@ -266,6 +269,9 @@ fn source(key: &SourceKey, manifest: &Manifest, dumps: &Dumps) -> Option<SourceR
             bytes: root.summ.size,
             delete: Vec::new(),
         }],
+        files: None,
+        bytes: None,
+        file_system: None,
     })
 }
 
@@ -331,12 +337,14 @@ fn look_for_others(
                     .to_owned(),
             }),
             // Versions before 7.7 saved no binds at all, later ones none that they took for the system's.
-            SourceKey::Bind { path } if ownership(path) == Ownership::Operator => gaps.push(Gap {
-                what: printable(&key.to_string()),
-                reason: GapReason::NotCoverable,
-                detail: "the Python tool did not save it".to_owned(),
-                is_loss: true,
-            }),
+            SourceKey::Bind { path } if ownership(path, false) == Ownership::Operator => {
+                gaps.push(Gap {
+                    what: printable(&key.to_string()),
+                    reason: GapReason::NotCoverable,
+                    detail: "the Python tool did not save it".to_owned(),
+                    is_loss: true,
+                })
+            }
             SourceKey::Bind { .. } => {}
         }
     }

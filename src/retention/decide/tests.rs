@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::point::Hold;
 use crate::model::{BackupId, Grade};
 
 const OWN: &str = "kopi-docka@h";
@@ -23,6 +24,8 @@ fn point(unit: &str, time: DateTime<Utc>, state: PointState) -> Point {
         bytes: 0,
         problems: Vec::new(),
         recipe: None,
+        is_all_there_was: false,
+        holds: Vec::new(),
         snapshots: Vec::new(),
     }
 }
@@ -56,11 +59,69 @@ fn going(points: &[Point], retention: Retention) -> Vec<i64> {
 #[test]
 fn partial_points_stay_only_while_they_are_newer_than_the_newest_whole_one() {
     use PointState::{Partial, Whole};
-    let points = [(1, Partial), (50, Whole), (75, Partial), (100, Whole)]
+    let points = [(1, Whole), (2, Partial), (50, Whole), (75, Partial)]
         .map(|(hours, state)| point("web", hours_ago(hours), state));
-    assert_eq!(going(&points, rules(1)), [75, 100]);
-    assert_eq!(going(&points, rules(2)), [75]);
-    assert_eq!(going(&points[..1], rules(1)), [0; 0]);
+    assert_eq!(going(&points, rules(1)), [2, 50, 75]);
+    assert_eq!(going(&points, rules(2)), [2, 75]);
+    assert_eq!(going(&points[1..2], rules(1)), [0; 0]);
+}
+
+#[test]
+fn nothing_goes_while_the_newest_point_lacks_something() {
+    use PointState::{Partial, Unfinished, Whole};
+    let points = [
+        (1, Unfinished),
+        (2, Partial),
+        (50, Whole),
+        (75, Partial),
+        (100, Whole),
+        (120, Unfinished),
+    ]
+    .map(|(hours, state)| point("web", hours_ago(hours), state));
+    // What never was a restore point goes all the same.
+    assert_eq!(going(&points, rules(1)), [120]);
+    let decisions = decide(&points, OWN, |_| rules(1), None, now());
+    let warning = decisions[0].warning.as_deref().unwrap();
+    assert!(warning.contains("--accept-loss web"), "{warning}");
+    assert_eq!(going(&points[2..], rules(1)), [75, 100, 120]);
+}
+
+#[test]
+fn the_newest_ok_point_stays_while_newer_ones_are_worse() {
+    let mut points = [1, 50, 75, 100].map(|h| point("web", hours_ago(h), PointState::Whole));
+    points[0].grade = Some(Grade::Hot);
+    points[1].grade = Some(Grade::Crash);
+    assert_eq!(going(&points, rules(1)), [50, 100]);
+    points[0].grade = Some(Grade::Ok);
+    assert_eq!(going(&points, rules(1)), [50, 75, 100]);
+}
+
+#[test]
+fn a_point_that_the_newest_holds_stays_until_its_time_is_over() {
+    let mut points = [1, 50, 75, 100].map(|h| point("web", hours_ago(h), PointState::Whole));
+    let hold = |until| Hold {
+        point: BackupId::at(hours_ago(75)).into(),
+        until,
+    };
+    points[0].holds = vec![hold(now() + TimeDelta::hours(1))];
+    assert_eq!(going(&points, rules(1)), [50, 100]);
+    // The operator agreed: the newest says so by holding nothing.
+    points[1].holds = std::mem::take(&mut points[0].holds);
+    assert_eq!(going(&points, rules(1)), [50, 75, 100]);
+    points[0].holds = vec![hold(now() - TimeDelta::hours(1))];
+    assert_eq!(going(&points, rules(1)), [50, 75, 100]);
+}
+
+#[test]
+fn holds_survive_their_tag() {
+    let holds: Vec<Hold> = [75, 100]
+        .map(|hours| Hold {
+            point: BackupId::at(hours_ago(hours)).into(),
+            until: now() + TimeDelta::hours(hours),
+        })
+        .into();
+    assert_eq!(Hold::parse(&Hold::tag(&holds)), holds);
+    assert_eq!(Hold::parse("x=y,=,2026"), []);
 }
 
 #[test]
@@ -170,10 +231,12 @@ proptest! {
             .collect();
         let whole: Vec<&Point> = own.iter().filter(|point| point.state == PointState::Whole).copied().collect();
         let newest = whole.iter().map(|point| point.time).max();
+        let finished = own.iter().filter(|point| point.state != PointState::Unfinished);
+        let is_suspended = finished.max_by_key(|point| point.time).is_some_and(|point| point.state == PointState::Partial);
         let expected = own.iter().filter(|point| !match point.state {
             PointState::Unfinished => now() - point.time < TimeDelta::days(1),
-            PointState::Partial => retention.keeps_everything() || newest.is_none_or(|newest| point.time > newest),
-            PointState::Whole => retention.keeps_everything() || [
+            PointState::Partial => is_suspended || retention.keeps_everything() || newest.is_none_or(|newest| point.time > newest),
+            PointState::Whole => is_suspended || retention.keeps_everything() || [
                 (retention.latest, "%s"),
                 (retention.hourly, "%Y-%m-%dT%H"),
                 (retention.daily, "%F"),

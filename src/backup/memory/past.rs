@@ -1,0 +1,249 @@
+//! A unit's past, from the plan to the record of its new point.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::compare::{self, Findings, Now};
+use super::recall::Recalled;
+use super::{agree, file_system};
+use crate::backup::plan::UnitPlan;
+use crate::backup::saved::Saved;
+use crate::config::Percent;
+use crate::discovery::mount_table::MountTable;
+use crate::discovery::{self, Size};
+use crate::model::point::{Agreement, FileSystem, Former, Hold};
+use crate::model::source::Gap;
+use crate::model::{Source, SourceKey};
+use crate::restore::aside;
+
+/// How long the point before a doubt is kept.
+const HELD_FOR: TimeDelta = TimeDelta::days(30);
+
+/// For a look at a path; more than this and nothing is known of it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For a look within the window.
+const PATIENCE_IN_WINDOW: Duration = Duration::from_secs(2);
+
+/// Losing less than this at a stop is what services do: pid files, sockets, scratch files.
+const FLOOR_BYTES: u64 = 16 << 10;
+
+/// What a tar stream without members is long.
+const EMPTY_STREAM: u64 = 10_240;
+
+/// Whether the operator agrees to the losses of this run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acceptance {
+    #[default]
+    No,
+    Yes,
+}
+
+/// What is known of the last whole point, and what was found against it.
+#[derive(Debug, Default)]
+pub struct Past {
+    recalled: Recalled,
+    acceptance: Acceptance,
+    limit: Option<Percent>,
+    places: BTreeMap<SourceKey, Place>,
+    findings: Findings,
+}
+
+#[derive(Clone, Debug)]
+struct Place {
+    file_system: Option<FileSystem>,
+    device: u64,
+}
+
+/// What the record of the new point says of the past.
+pub struct Carried {
+    pub agreed: Vec<Agreement>,
+    pub holds: Vec<Hold>,
+    pub former: Vec<Former>,
+    pub warnings: Vec<String>,
+}
+
+/// Compares what is planned with the last whole point. Losses become gaps, doubts and changes warnings.
+pub async fn look_back(
+    plan: &mut UnitPlan,
+    recalled: Recalled,
+    limit: Percent,
+    acceptance: Acceptance,
+) {
+    let places = places(&plan.unit.sources).await;
+    let findings = match &recalled.last {
+        Some(last) => compare::compare(
+            &plan.unit,
+            &plan.gaps,
+            last,
+            |source| Now {
+                counted: plan
+                    .sizes
+                    .get(&source.key)
+                    .map(|size| (size.bytes, size.files)),
+                file_system: places
+                    .get(&source.key)
+                    .and_then(|place| place.file_system.as_ref()),
+            },
+            limit,
+        ),
+        None => Findings::default(),
+    };
+    plan.gaps.extend(findings.losses.iter().cloned());
+    let former = findings.former.iter().map(compare::no_longer_mounted);
+    plan.warnings.extend(former);
+    plan.past = Past {
+        recalled,
+        acceptance,
+        limit: Some(limit),
+        places,
+        findings,
+    };
+    for doubt in &plan.past.findings.doubts {
+        let warning = plan.past.told(doubt, plan.unit.name.as_str());
+        plan.warnings.push(warning);
+    }
+}
+
+/// Takes the losses that the operator agreed to for none: for those who only look.
+pub fn settle_for_show(plan: &mut UnitPlan) {
+    let agreed = plan.past.recalled.agreed.clone();
+    agree::settle(&mut plan.gaps, &agreed, false, Utc::now());
+}
+
+/// Where sources are; one that does not answer is left out.
+async fn places(sources: &[Source]) -> BTreeMap<SourceKey, Place> {
+    let (mounts, uuids) = (MountTable::read(), file_system::Uuids::read());
+    let mut places = BTreeMap::new();
+    for source in sources {
+        if let Some(device) = device(source, PATIENCE).await {
+            let file_system = file_system::of(&source.path, &mounts, &uuids);
+            places.insert(
+                source.key.clone(),
+                Place {
+                    file_system,
+                    device,
+                },
+            );
+        }
+    }
+    places
+}
+
+async fn device(source: &Source, patience: Duration) -> Option<u64> {
+    let path = source.path.clone();
+    let look = aside(move || Ok(std::fs::metadata(path)?.dev()));
+    tokio::time::timeout(patience, look).await.ok()?.ok()
+}
+
+impl Past {
+    pub fn file_system(&self, key: &SourceKey) -> Option<FileSystem> {
+        self.places.get(key)?.file_system.clone()
+    }
+
+    pub fn recalled(&self) -> &Recalled {
+        &self.recalled
+    }
+
+    fn accepts(&self) -> bool {
+        self.acceptance == Acceptance::Yes
+    }
+
+    pub fn is_agreed(&self, what: &str) -> bool {
+        self.accepts() || self.recalled.agreed.iter().any(|known| known.what == what)
+    }
+
+    /// Whether `source`, of which `size` was counted before the stop, was read to `stream` bytes because its data went away meanwhile: a
+    /// mount that a stopped container provided, a disk that was unmounted. The reason.
+    pub async fn vanished(
+        &self,
+        source: &Source,
+        size: Option<&Size>,
+        stream: u64,
+    ) -> Option<String> {
+        let size = size.filter(|size| size.files > 0)?;
+        let before = self.places.get(&source.key)?.device;
+        let is_same = device(source, PATIENCE_IN_WINDOW).await == Some(before);
+        let is_lost = if is_same {
+            stream <= EMPTY_STREAM && size.bytes >= FLOOR_BYTES
+        } else {
+            self.has_less(source, size, stream).await
+        };
+        let files = usize::try_from(size.files).unwrap_or(usize::MAX);
+        is_lost.then(|| {
+            format!(
+                "it held {} in {} before the stop, and as good as nothing when it was read: does a container of the unit mount it?",
+                crate::ui::text::bytes(size.bytes),
+                crate::ui::text::count(files, "file"),
+            )
+        })
+    }
+
+    async fn has_less(&self, source: &Source, size: &Size, stream: u64) -> bool {
+        let again = discovery::measure(&source.path, &source.exclude_patterns);
+        match tokio::time::timeout(PATIENCE_IN_WINDOW, again).await {
+            Ok(Ok(now)) => now.files == 0 || now.bytes < size.bytes / 2,
+            _ => stream < size.bytes / 2,
+        }
+    }
+
+    /// What the new point's record carries on. Settles which of `gaps` are losses.
+    pub fn carry_on(
+        &mut self,
+        unit: &str,
+        saved: &[Saved],
+        gaps: &mut [Gap],
+        now: DateTime<Utc>,
+    ) -> Carried {
+        let late: Vec<compare::Doubt> = self
+            .findings
+            .undecided
+            .iter()
+            .filter_map(|key| {
+                let saved = saved.iter().find(|saved| saved.source.key == *key)?;
+                let (last, limit) = (self.recalled.last.as_ref()?, self.limit?);
+                let stream = saved.read.as_ref()?.bytes;
+                compare::by_stream(&saved.source, last, stream, limit)
+            })
+            .collect();
+        let warnings = late.iter().map(|doubt| self.told(doubt, unit)).collect();
+        self.findings.doubts.extend(late);
+        Carried {
+            agreed: agree::settle(gaps, &self.recalled.agreed, self.accepts(), now),
+            holds: self.holds(now),
+            former: self.findings.former.clone(),
+            warnings,
+        }
+    }
+
+    fn holds(&self, now: DateTime<Utc>) -> Vec<Hold> {
+        if self.accepts() {
+            return Vec::new();
+        }
+        let carried = self.recalled.last.iter().flat_map(|last| &last.holds);
+        let new = self.findings.doubts.iter().map(|doubt| Hold {
+            point: doubt.point.clone(),
+            until: now + HELD_FOR,
+        });
+        let mut holds: Vec<Hold> = Vec::new();
+        for hold in new.chain(carried.cloned()) {
+            if hold.until > now && !holds.iter().any(|known| known.point == hold.point) {
+                holds.push(hold);
+            }
+        }
+        holds
+    }
+
+    fn told(&self, doubt: &compare::Doubt, unit: &str) -> String {
+        if self.accepts() {
+            return format!("{}, as you agreed", doubt.sentence);
+        }
+        format!(
+            "{}. If that is not meant, restore from {}: it is kept for 30 days whatever `retention` says, or until `kopi-docka backup --accept-loss {unit}`",
+            doubt.sentence, doubt.point
+        )
+    }
+}

@@ -1,0 +1,165 @@
+//! What is remembered of a unit: in the state directory, or, when that is new, in the newest whole point's own record.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::context::Paths;
+use crate::error::Result;
+use crate::model::point::{Agreement, FileSystem, Former, Hold, PointRecord, SourceRecord};
+use crate::model::{Grade, PointId, SourceKey, UnitName};
+use crate::state;
+
+/// One unit of one profile. In a file of its own, so that losing one loses no other. Fields are only ever added.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recalled {
+    /// `None` as long as there is no whole point.
+    pub last: Option<Remembered>,
+    pub agreed: Vec<Agreement>,
+}
+
+/// The last whole point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    pub point: PointId,
+    pub sources: Vec<Held>,
+    pub holds: Vec<Hold>,
+    pub former: Vec<Former>,
+}
+
+/// A source as a point holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    #[serde(flatten)]
+    pub key: SourceKey,
+    pub point: PointId,
+    pub exclude_patterns: Vec<String>,
+    pub files: Option<u64>,
+    pub bytes: Option<u64>,
+    /// The length of its stream.
+    pub stream: u64,
+    pub file_system: Option<FileSystem>,
+}
+
+impl Held {
+    fn of(source: &SourceRecord, point: &PointId) -> Self {
+        Self {
+            key: source.key.clone(),
+            point: point.clone(),
+            exclude_patterns: source.exclude_patterns.clone(),
+            files: source.files,
+            bytes: source.bytes,
+            stream: source.parts.iter().map(|part| part.bytes).sum(),
+            file_system: source.file_system.clone(),
+        }
+    }
+
+    /// Bytes and files.
+    pub fn counted(&self) -> Option<(u64, u64)> {
+        Some((self.bytes?, self.files?))
+    }
+}
+
+impl Remembered {
+    fn of(record: &PointRecord) -> Self {
+        let held = |source| Held::of(source, &record.backup_id);
+        Self {
+            point: record.backup_id.clone(),
+            sources: record.sources.iter().map(held).collect(),
+            holds: record.holds.clone(),
+            former: record.former.clone(),
+        }
+    }
+
+    pub fn held(&self, key: &SourceKey) -> Option<&Held> {
+        self.sources.iter().find(|held| held.key == *key)
+    }
+}
+
+impl Recalled {
+    /// From the record of a whole point.
+    pub fn of(record: &PointRecord) -> Self {
+        Self {
+            last: Some(Remembered::of(record)),
+            agreed: record.agreed.clone(),
+        }
+    }
+
+    /// After the point of `record` was written. One that is not whole teaches nothing but what the operator agreed to.
+    pub fn and_then(&self, record: &PointRecord) -> Self {
+        if record.grade == Grade::Partial {
+            return Self {
+                last: self.last.clone(),
+                agreed: record.agreed.clone(),
+            };
+        }
+        let mut next = Self::of(record);
+        // What is away by agreement is compared with what it was when it comes back.
+        let away = self
+            .last
+            .iter()
+            .flat_map(|last| &last.sources)
+            .filter(|held| {
+                let name = held.key.to_string();
+                record.agreed.iter().any(|agreement| agreement.what == name)
+            });
+        if let Some(last) = &mut next.last {
+            for held in away {
+                if last.held(&held.key).is_none() {
+                    last.sources.push(held.clone());
+                }
+            }
+        }
+        next
+    }
+
+    /// `None` where nothing is remembered here, or nothing can be made of it.
+    pub fn read(paths: &Paths, profile: &str, unit: &UnitName) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(file(paths, profile, unit)).ok()?).ok()
+    }
+
+    /// What no restore point of `unit` holds any more need not be told of. `held` is what they hold, with the newest point of each.
+    pub fn forget_former(
+        paths: &Paths,
+        profile: &str,
+        unit: &UnitName,
+        held: Option<&BTreeMap<SourceKey, PointId>>,
+    ) -> Result<()> {
+        let Some(mut recalled) = Self::read(paths, profile, unit) else {
+            return Ok(());
+        };
+        let Some(last) = &mut recalled.last else {
+            return Ok(());
+        };
+        let before = last.former.clone();
+        last.former.retain_mut(|former| {
+            let newest = held.and_then(|held| held.get(&former.key));
+            former.last = newest.unwrap_or(&former.last).clone();
+            newest.is_some()
+        });
+        if last.former == before {
+            return Ok(());
+        }
+        recalled.write(paths, profile, unit)
+    }
+
+    pub fn write(&self, paths: &Paths, profile: &str, unit: &UnitName) -> Result<()> {
+        state::write(
+            &file(paths, profile, unit),
+            &serde_json::to_vec_pretty(self)?,
+        )
+    }
+}
+
+/// Names of units may hold what no file name may.
+fn file(paths: &Paths, profile: &str, unit: &UnitName) -> PathBuf {
+    let mut name = String::new();
+    for byte in Sha256::digest(unit.as_str()).iter().take(16) {
+        // Writing to a String can't fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    paths.remembered().join(profile).join(name + ".json")
+}

@@ -165,11 +165,8 @@ impl Point {
             .root_entry
             .as_ref()
             .and_then(|root| ObjectId::parse(&root.obj).ok());
-        let roots = recipe.tag("roots").unwrap_or_default();
-        let lost = roots
-            .split(',')
-            .filter(|root| !root.is_empty() && !complete.contains(root))
-            .count();
+        let roots = recipe.roots().into_iter().flatten();
+        let lost = roots.filter(|root| !complete.contains(root)).count();
         if lost > 0 {
             self.problems
                 .push(format!("{lost} of its snapshots are gone or not complete"));
@@ -183,7 +180,7 @@ impl Point {
                 .push("its recipe has no grade that this version knows".to_owned()),
             Some(_) => {}
         }
-        if recipe.tag("roots").is_none() {
+        if recipe.roots().is_none() {
             self.problems
                 .push("its recipe does not name its snapshots".to_owned());
         }

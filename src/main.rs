@@ -10,6 +10,7 @@ mod config;
 mod context;
 mod credentials;
 mod deps;
+mod descriptors;
 mod discovery;
 mod docker;
 mod doctor;
@@ -56,6 +57,7 @@ use crate::ui::Ui;
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let ui = Ui::new(&cli);
+    descriptors::raise();
     let log = logging::init(&cli, commands::logged_as(&cli.command));
     let shutdown = match Shutdown::listen(commands::on_hangup(&cli.command)) {
         Ok(shutdown) => shutdown,

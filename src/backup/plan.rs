@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::survey::Reading;
 use crate::config::SharedVolumes;
 use crate::discovery::Discovery;
 use crate::model::source::{Gap, GapReason};
@@ -15,6 +16,7 @@ pub struct UnitPlan {
     pub unit: Unit,
     /// What the sources held when they were measured; one that was not measured is missing.
     pub sizes: BTreeMap<SourceKey, u64>,
+    pub reading: BTreeMap<SourceKey, Reading>,
     /// What is stopped, with its level.
     pub entries: Vec<Entry>,
     /// Writers that go on, with the reason: their sources can't be cold.
@@ -44,6 +46,7 @@ pub fn plan(
 ) -> UnitPlan {
     let mut plan = UnitPlan {
         sizes,
+        reading: BTreeMap::new(),
         entries: Vec::new(),
         tolerated: Vec::new(),
         doubts: BTreeMap::new(),

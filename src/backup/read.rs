@@ -9,7 +9,7 @@ use super::tar::{self, Read, Tar};
 use crate::error::{Exit, Failure, Result};
 use crate::model::Source;
 use crate::shutdown::Shutdown;
-use crate::tool::{Child, Output, pipe};
+use crate::tool::{Child, Moved, Output, pipe};
 
 /// How long reading may take.
 #[derive(Clone, Copy, Debug)]
@@ -20,16 +20,21 @@ pub struct Limits {
     pub stall: Duration,
 }
 
-/// Reads `source` to its end. When this is an error, what is in the spool must not be committed.
+/// Reads `source` to its end, with its holes when `is_sparse`. When this is an error, what is in the spool must not be committed.
 pub async fn read(
     tar: &Tar,
     source: &Source,
+    is_sparse: bool,
     spool: &Spool,
     limits: Limits,
     shutdown: &Shutdown,
 ) -> Result<Read> {
     let stdout = pipe()?;
-    let mut child = Child::spawn(tar.create(source).output(Output::Pipe(stdout.writer)))?;
+    let mut child = Child::spawn(
+        tar.create(source, is_sparse)
+            .output(Output::Pipe(stdout.writer)),
+    )?;
+    let moved = child.moved();
     let filled = spool.fill(stdout.reader)?;
     let given_up = tokio::select! {
         biased;
@@ -37,7 +42,7 @@ pub async fn read(
         () = timed_out(limits.task) => Some(
             Failure::new(Exit::Program, "reading took longer than `backup.task_timeout` allows"),
         ),
-        () = stuck(spool, limits.stall) => Some(
+        () = stuck(spool, &moved, limits.stall) => Some(
             Failure::new(Exit::Program, format!("tar moved nothing for {} s and was killed", limits.stall.as_secs()))
                 .hint("check the disk that the data is on (`dmesg`)"),
         ),
@@ -70,14 +75,15 @@ async fn timed_out(limit: Option<Duration>) {
     }
 }
 
-/// Resolves when nothing came out of tar for `limit` while the spool had room for it.
-async fn stuck(spool: &Spool, limit: Duration) {
+/// Resolves when tar has neither read nor written anything for `limit` while the spool had room for it. One that looks for the holes
+/// of a large file reads, and says nothing until it has found them.
+async fn stuck(spool: &Spool, moved: &Moved, limit: Duration) {
     let filled = spool.filled();
-    let mut last = filled.total();
+    let mut last = (filled.total(), moved.bytes());
     let mut since = Instant::now();
     loop {
         sleep((limit / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
-        let now = filled.total();
+        let now = (filled.total(), moved.bytes());
         if now != last || !spool.has_room() {
             last = now;
             since = Instant::now();

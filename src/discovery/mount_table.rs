@@ -15,6 +15,8 @@ pub struct MountEntry {
     pub point: PathBuf,
     /// Such as `ext4` or `nfs4`.
     pub fs_type: String,
+    /// What is mounted, such as `/dev/sda1` or `nas:/x`.
+    pub device: PathBuf,
 }
 
 impl MountTable {
@@ -28,10 +30,13 @@ impl MountTable {
         let entries = text.split(|byte| *byte == b'\n').filter_map(|line| {
             let mut fields = line.split(|byte| *byte == b' ');
             let point = unescape(fields.nth(4)?);
-            let fs_type = fields.skip_while(|field| *field != b"-").nth(1)?;
+            let mut fields = fields.skip_while(|field| *field != b"-");
+            let fs_type = fields.nth(1)?;
+            let device = unescape(fields.next().unwrap_or_default());
             Some(MountEntry {
                 point,
                 fs_type: String::from_utf8_lossy(fs_type).into_owned(),
+                device,
             })
         });
         Self {

@@ -19,6 +19,23 @@ pub struct Child {
     stderr: Stderr,
 }
 
+/// What a child moves.
+pub struct Moved(Option<u32>);
+
+impl Moved {
+    /// Read and written so far, files and sockets alike; 0 where the kernel does not tell.
+    pub fn bytes(&self) -> u64 {
+        let io = self
+            .0
+            .and_then(|id| std::fs::read_to_string(format!("/proc/{id}/io")).ok());
+        let counts = io.iter().flat_map(|io| io.lines()).filter_map(|line| {
+            let (name, count) = line.split_once(": ")?;
+            matches!(name, "rchar" | "wchar").then(|| count.parse().ok())?
+        });
+        counts.fold(0, u64::saturating_add)
+    }
+}
+
 /// How a child ended and what it said last.
 #[derive(Debug)]
 pub struct Ended {
@@ -77,17 +94,14 @@ impl Child {
         self.stderr.said()
     }
 
-    /// What its process has read and written so far, files and sockets alike; 0 where the kernel does not tell.
+    /// What its process has read and written so far.
     pub fn bytes_moved(&self) -> u64 {
-        let io = self
-            .inner
-            .id()
-            .and_then(|id| std::fs::read_to_string(format!("/proc/{id}/io")).ok());
-        let counts = io.iter().flat_map(|io| io.lines()).filter_map(|line| {
-            let (name, count) = line.split_once(": ")?;
-            matches!(name, "rchar" | "wchar").then(|| count.parse().ok())?
-        });
-        counts.fold(0, u64::saturating_add)
+        self.moved().bytes()
+    }
+
+    /// As [`Child::bytes_moved`], to be asked while the child is waited for.
+    pub fn moved(&self) -> Moved {
+        Moved(self.inner.id())
     }
 
     /// SIGKILL to the whole group, now. [`Child::wait`] tells when it is gone.

@@ -14,7 +14,7 @@ mod spec;
 mod stderr;
 mod uninterrupted;
 
-pub use child::{Child, Ended};
+pub use child::{Child, Ended, Moved};
 pub use find::find;
 pub use foreground::foreground;
 pub use pipe::pipe;

@@ -57,8 +57,11 @@ pub async fn save(run: &Run<'_>, plan: UnitPlan) -> UnitReport {
             )
         })
         .collect();
-    // The longest first: one that began last would make the window longer.
-    sources.sort_by_key(|saved| Reverse(saved.estimated_bytes));
+    // The longest first, and before them what could not be measured: one that began last would make the window longer.
+    sources.sort_by_key(|saved| {
+        let is_measured = plan.sizes.contains_key(&saved.source.key);
+        (is_measured, Reverse(saved.estimated_bytes))
+    });
     let warnings = plan.warnings.clone();
     let mut saving = Saving {
         run,

@@ -10,6 +10,7 @@ mod config;
 mod context;
 mod credentials;
 mod deps;
+mod descriptors;
 mod discovery;
 mod docker;
 mod doctor;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> ExitCode {
     let ui = Ui::new(&cli);
+    descriptors::raise();
     let log = logging::init(&cli, commands::logged_as(&cli.command));
     let shutdown = match Shutdown::listen(commands::on_hangup(&cli.command)) {
         Ok(shutdown) => shutdown,

@@ -1,6 +1,6 @@
 //! Cold backup. [`run`] reads as the run goes; [`unit`] is what happens to one unit, with the window in its middle.
 //!
-//! Reading order: [`run`] → [`choose`], [`survey`], [`plan`] → [`unit`] ([`step`], [`recipe`], [`read`] with [`tar`] and [`spool`], [`store`]) →
+//! Reading order: [`run`] → [`choose`], [`survey`], [`plan`] → [`unit`] ([`step`], [`recipe`], [`read`] with [`tar`] and [`spool`], [`store`], [`turns`]) →
 //! [`commit`] → [`after`] → [`reporter`] ([`events`]); [`tags`] says how it is filed.
 //! [`preview`] is all of it up to the plan.
 
@@ -24,6 +24,7 @@ mod store;
 mod survey;
 mod tags;
 mod tar;
+mod turns;
 mod unit;
 
 pub use choose::{LeftOut, choose};

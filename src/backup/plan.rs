@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::memory::Past;
+use super::survey::Reading;
 use crate::config::SharedVolumes;
 use crate::discovery::{Discovery, Size};
 use crate::model::source::{Gap, GapReason};
@@ -16,6 +17,7 @@ pub struct UnitPlan {
     pub unit: Unit,
     /// What the sources held when they were measured; one that was not measured is missing.
     pub sizes: BTreeMap<SourceKey, Size>,
+    pub reading: BTreeMap<SourceKey, Reading>,
     /// What is stopped, with its level.
     pub entries: Vec<Entry>,
     /// Writers that go on, with the reason: their sources can't be cold.
@@ -47,6 +49,7 @@ pub fn plan(
 ) -> UnitPlan {
     let mut plan = UnitPlan {
         sizes,
+        reading: BTreeMap::new(),
         entries: Vec::new(),
         tolerated: Vec::new(),
         doubts: BTreeMap::new(),

@@ -10,7 +10,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::kopia::poll;
 use crate::model::Source;
 use crate::shutdown::Shutdown;
-use crate::tool::{Child, Immortal, Output, pipe};
+use crate::tool::{Child, Immortal, Meter, Output, pipe};
 
 /// How long reading may take.
 #[derive(Clone, Copy, Debug)]
@@ -21,22 +21,27 @@ pub struct Limits {
     pub stall: Duration,
 }
 
-/// Reads `source` to its end. When this is an error, what is in the spool must not be committed.
+/// Reads `source` to its end, with its holes when `is_sparse`. When this is an error, what is in the spool must not be committed.
 pub async fn read(
     tar: &Tar,
     source: &Source,
+    is_sparse: bool,
     spool: &Spool,
     limits: Limits,
     shutdown: &Shutdown,
 ) -> Result<Read> {
     let stdout = pipe()?;
-    let mut child = Child::spawn(tar.create(source).output(Output::Pipe(stdout.writer)))?;
+    let mut child = Child::spawn(
+        tar.create(source, is_sparse)
+            .output(Output::Pipe(stdout.writer)),
+    )?;
+    let meter = child.meter();
     let filled = spool.fill(stdout.reader)?;
     let given_up = tokio::select! {
         biased;
         () = shutdown.asked() => Some(Failure::new(shutdown.exit(), "a signal ended the reading")),
         () = timed_out(limits.task) => Some(too_long(limits.task)),
-        () = stuck(spool, limits.stall) => Some(
+        () = stuck(spool, &meter, limits.stall) => Some(
             Failure::new(Exit::Program, format!("tar moved nothing for {} s and was killed", limits.stall.as_secs()))
                 .hint("check the disk that the data is on (`dmesg`)"),
         ),
@@ -81,15 +86,17 @@ pub async fn timed_out(limit: Option<Duration>) {
     }
 }
 
-/// Resolves when nothing came out of tar for `limit` while the spool had room for it.
-async fn stuck(spool: &Spool, limit: Duration) {
+/// Resolves when tar has neither read nor written anything for `limit` while the spool had room for it. One that looks for the holes
+/// of a large file reads, and says nothing until it has found them.
+async fn stuck(spool: &Spool, meter: &Meter, limit: Duration) {
     let filled = spool.filled();
     let mut last = filled.total();
+    let mut mark = meter.mark();
     let mut since = Instant::now();
     loop {
         sleep(poll(limit)).await;
         let now = filled.total();
-        if now != last || !spool.has_room() {
+        if meter.has_moved_since(&mut mark) || now != last || !spool.has_room() {
             last = now;
             since = Instant::now();
         } else if since.elapsed() >= limit {

@@ -15,14 +15,17 @@ use super::events::Event;
 use super::memory::{self, Acceptance, Recalled};
 use super::plan::UnitPlan;
 use super::reporter::Reporter;
-use super::spool::{Budget, Spool};
+use super::spool::{Budget, Floor, Spool};
 use super::store::Store;
 use super::survey::plan_unit;
 use super::tags::Filing;
 use super::tar::Tar;
+use super::turns::Turns;
 use super::unit;
 use crate::config::{Config, Loaded, SpoolSize};
 use crate::context::{Context, Paths};
+use crate::descriptors;
+use crate::discovery::mount_table::MountTable;
 use crate::discovery::{self, Discovery, Rules};
 use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result, exit_of, hints_of, render};
@@ -54,6 +57,10 @@ pub struct Run<'a> {
     pub backup_id: BackupId,
     started_at: DateTime<Utc>,
     budget: Budget,
+    /// How many spools there may be.
+    pub places: Arc<Semaphore>,
+    /// For the rotating disks.
+    pub turns: Turns,
     spool_folder: Option<PathBuf>,
     /// The units whose losses the operator agrees to.
     accepted: Vec<UnitName>,
@@ -267,16 +274,22 @@ async fn start<'a>(
     let memory = Memory::of_this_host();
     let workers = memory.workers(config);
     let spool = &config.backup.spool;
-    let limit = match spool.size {
-        SpoolSize::Bytes(bytes) => bytes,
-        SpoolSize::Auto => {
-            make_private_folder(&spool.directory)?;
-            automatic_limit(status, &spool.directory, memory.available)?
+    let floor = if spool.size == SpoolSize::Bytes(0) {
+        None
+    } else {
+        make_private_folder(&spool.directory)?;
+        let floor = Floor::of(&spool.directory);
+        let path = spool.directory.display();
+        Some(floor.with_context(|| format!("the free space of `{path}` cannot be read"))?)
+    };
+    let limit = match (&spool.size, &floor) {
+        (SpoolSize::Bytes(bytes), _) => *bytes,
+        (SpoolSize::Auto, floor) => {
+            let above = floor.as_ref().map_or(Ok(0), Floor::above)?;
+            let is_local = is_local(status, config.kopia.kopia_params.local_path());
+            automatic_limit(is_local, above, memory.available)
         }
     };
-    if limit > 0 {
-        make_private_folder(&spool.directory)?;
-    }
     Ok(Run {
         config,
         rules,
@@ -297,26 +310,51 @@ async fn start<'a>(
         started_at,
         accepted: Vec::new(),
         listing: OnceCell::new(),
-        budget: Budget::new(limit),
+        budget: Budget::new(limit, floor),
+        places: Arc::new(Semaphore::new(descriptors::spools(workers))),
+        turns: Turns::default(),
         spool_folder: (limit > 0).then(|| spool.directory.clone()),
     })
 }
 
 /// For a repository on a local disk half of the memory that is free: on a slow disk a bigger spool would compete with
-/// the reading. For any other what the disk of the spool has free, less a tenth.
-fn automatic_limit(
-    status: &Status,
-    folder: &std::path::Path,
-    available_memory: u64,
-) -> Result<u64> {
-    let disk = rustix::fs::statvfs(folder)
-        .with_context(|| format!("`{}` can't be looked at", folder.display()))?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize) / 10 * 9;
-    Ok(if status.storage.kind == "filesystem" {
-        free.min(available_memory / 2)
+/// the reading. For any other all that the disk of the spool has `above` its floor.
+fn automatic_limit(is_local: bool, above: u64, available_memory: u64) -> u64 {
+    if is_local {
+        above.min(available_memory / 2)
     } else {
-        free
-    })
+        above
+    }
+}
+
+/// Whether the storage is a disk of this host. A folder on a NAS is not, and what is behind FUSE cannot be told.
+fn is_local(status: &Status, path: Option<PathBuf>) -> bool {
+    status.storage.kind == "filesystem"
+        && path.is_none_or(|path| {
+            // By names alone: a share that does not answer must not be asked.
+            let table = MountTable::read();
+            table
+                .of(&path)
+                .is_none_or(|entry| !is_remote(&entry.fs_type))
+        })
+}
+
+fn is_remote(fs_type: &str) -> bool {
+    const REMOTE: [&str; 12] = [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "ceph",
+        "9p",
+        "afs",
+        "glusterfs",
+        "virtiofs",
+        "ncpfs",
+        "lustre",
+    ];
+    REMOTE.contains(&fs_type) || fs_type == "fuse" || fs_type.starts_with("fuse.")
 }
 
 /// The start of the run; in a second that no other run has its id from.
@@ -479,4 +517,17 @@ pub fn remove_stale_work(paths: &Paths) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_behind_a_network_or_fuse_gets_the_disk_and_not_the_memory() {
+        assert!(is_remote("nfs4") && is_remote("cifs") && is_remote("fuse.sshfs"));
+        assert!(!is_remote("ext4") && !is_remote("fuseblk") && !is_remote("zfs"));
+        assert_eq!(automatic_limit(true, 100, 60), 30);
+        assert_eq!(automatic_limit(false, 100, 60), 100);
+    }
 }

@@ -9,6 +9,7 @@
 //! and is for when kopia is dead already.
 
 mod budget;
+mod floor;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use rustix::pipe::{SpliceFlags, splice};
 use tokio::sync::oneshot;
 
 pub use budget::Budget;
+pub use floor::Floor;
 
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::Activity;
@@ -65,6 +67,8 @@ struct State {
     is_punching: bool,
     /// The disk was full when `freed` had this value.
     full_at: Option<u64>,
+    /// The file cannot get longer: it begins anew when it is empty.
+    is_too_long: bool,
     verdict: Verdict,
     sink: Option<Arc<OwnedFd>>,
     filler: Filler,
@@ -95,6 +99,17 @@ enum Room {
     Aborted,
 }
 
+impl State {
+    /// For a file that holds nothing: the next byte goes to its beginning.
+    fn begin_anew(&mut self) {
+        self.written = 0;
+        self.sent = 0;
+        self.freed = 0;
+        self.is_too_long = false;
+        self.full_at = None;
+    }
+}
+
 impl Spool {
     /// A spool in `folder`, which must exist; without one every byte goes straight through.
     pub fn new(folder: Option<&Path>, budget: Budget) -> Result<Self> {
@@ -109,6 +124,7 @@ impl Spool {
                     freed: 0,
                     is_punching: false,
                     full_at: None,
+                    is_too_long: false,
                     verdict: Verdict::Open,
                     sink: None,
                     filler: Filler::Takes,
@@ -227,7 +243,11 @@ impl Shared {
             if state.verdict == Verdict::Abort {
                 return Room::Aborted;
             }
-            let disk_has_room = state.full_at.is_none_or(|at| state.freed > at);
+            if state.is_too_long && state.freed == state.written && !state.is_punching {
+                state.begin_anew();
+            }
+            let disk_has_room =
+                !state.is_too_long && state.full_at.is_none_or(|at| state.freed > at);
             if self.file.is_some()
                 && disk_has_room
                 && let Some(bytes) = self.budget.take(CHUNK)
@@ -275,6 +295,11 @@ impl Shared {
             Ok(bytes) => Ok(Some(bytes)),
             Err(Errno::NOSPC | Errno::DQUOT) => {
                 state.full_at = Some(state.freed);
+                Ok(None)
+            }
+            // Offsets only grow, holes are not used again: a source can be larger than a file of that file system.
+            Err(Errno::FBIG) => {
+                state.is_too_long = true;
                 Ok(None)
             }
             Err(error) => Err(error).context("the spool file could not be written"),

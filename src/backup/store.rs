@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -59,7 +59,14 @@ impl Store {
     }
 
     /// Starts to store what comes into `spool`: with `opened`, or with a kopia of its own when there is a place.
-    pub fn start(&self, new: NewSnapshot, opened: Option<Opened>, spool: Arc<Spool>) -> Storing {
+    /// `place` is given back when the spool is no longer needed.
+    pub fn start(
+        &self,
+        new: NewSnapshot,
+        opened: Option<Opened>,
+        spool: Arc<Spool>,
+        place: OwnedSemaphorePermit,
+    ) -> Storing {
         let (verdict, is_read) = oneshot::channel();
         let (begun, is_begun) = oneshot::channel();
         let store = self.clone();
@@ -68,6 +75,8 @@ impl Store {
             let result = store.run(&new, opened, &spool, is_read, time).await;
             // Kopia is gone by now, whatever the result.
             spool.abort();
+            drop(spool);
+            drop(place);
             result
         });
         Storing {

@@ -44,18 +44,13 @@ impl Filing {
     /// opening a single recipe, whether a point is whole.
     /// `record` also says how many sources are missing, and which older points retention keeps.
     pub fn recipe(&self, record: &PointRecord, roots: &[ObjectId], bytes: u64) -> NewSnapshot {
-        let roots = roots
-            .iter()
-            .map(ObjectId::as_str)
-            .collect::<Vec<_>>()
-            .join(",");
         let mut tags = vec![
             tag("type", "recipe"),
             tag("grade", record.grade.as_str()),
-            tag("roots", &roots),
             tag("size_bytes", &bytes.to_string()),
             tag("missing", &record.missing.len().to_string()),
         ];
+        tags.extend(roots_tags(roots));
         if !record.holds.is_empty() {
             tags.push(tag("holds", &Hold::tag(&record.holds)));
         }
@@ -78,6 +73,27 @@ impl Filing {
         }
     }
 }
+
+/// The kernel takes no argument of 128 KiB or more: so many roots that they do not fit into one tag go on in `roots2`, `roots3` and
+/// so on. [`Manifest::roots`](crate::kopia::Manifest::roots) reads them.
+fn roots_tags(roots: &[ObjectId]) -> Vec<(String, String)> {
+    let mut texts = vec![String::new()];
+    for root in roots {
+        let root = root.as_str();
+        match texts.last_mut() {
+            Some(text) if text.is_empty() => text.push_str(root),
+            Some(text) if text.len() + root.len() < LONGEST_TAG => {
+                text.push(',');
+                text.push_str(root);
+            }
+            _ => texts.push(root.to_owned()),
+        }
+    }
+    let names = std::iter::once("roots".to_owned()).chain((2..).map(|n| format!("roots{n}")));
+    names.zip(texts).collect()
+}
+
+const LONGEST_TAG: usize = 96 * 1024;
 
 fn tag(name: &str, value: &str) -> (String, String) {
     (name.to_owned(), value.to_owned())
@@ -109,7 +125,29 @@ fn encode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+
+    #[test]
+    fn no_tag_is_longer_than_an_argument_may_be_and_each_root_is_in_one() {
+        let root = |n: u32| ObjectId::parse(&format!("{n:032x}")).unwrap();
+        for count in [0, 1, 5000, 20_000] {
+            let roots: Vec<ObjectId> = (0..count).map(root).collect();
+            let tags = roots_tags(&roots);
+            assert!(tags.iter().all(|(_, text)| text.len() <= 96 * 1024));
+            let manifest: crate::kopia::Manifest = serde_json::from_value(serde_json::json!({
+                "id": "a", "source": {"host": "h", "userName": "u"},
+                "tags": tags.iter().map(|(name, text)| (format!("tag:{name}"), text)).collect::<BTreeMap<_, _>>()
+            }))
+            .unwrap();
+            let found: Vec<&str> = manifest.roots().unwrap().collect();
+            assert!(
+                found.into_iter().eq(roots.iter().map(ObjectId::as_str)),
+                "{count}"
+            );
+        }
+    }
 
     #[test]
     fn hostile_names_become_one_path_each() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Exit, Failure, Result};
-use crate::model::Source;
+use crate::model::{Source, exclude};
 use crate::tool::{self, Ended, Spec};
 
 const REMEDY: &str = "install GNU tar (`apt-get install tar`, `apk add tar`)";
@@ -64,9 +64,11 @@ impl Tar {
         &self.program
     }
 
-    /// Writes `source` to stdout.
-    pub fn create(&self, source: &Source) -> Spec {
+    /// Writes `source` to stdout; with `is_sparse` its holes as such.
+    pub fn create(&self, source: &Source, is_sparse: bool) -> Spec {
         let (folder, member) = place(&source.path, source.is_file);
+        // Versions 0.1 and 1.0 put tar's process id into the names of sparse members.
+        let sparse = is_sparse.then_some(["--sparse", "--sparse-version=0.0"]);
         Spec::new(&self.program)
             .args(["--create", "--file=-", "--totals"])
             // Long names, any uid, times to the nanosecond.
@@ -80,25 +82,30 @@ impl Tar {
                 "--xattrs-include=*",
                 "--no-acls",
             ])
-            // Versions 0.1 and 1.0 put tar's process id into the names of sparse members.
-            .args(["--sparse", "--sparse-version=0.0"])
+            .args(sparse.iter().flatten())
             .arg("--one-file-system")
             // Sockets: the service makes them again.
             .arg("--warning=no-file-ignored")
             // atime and ctime change without the data; the default name of the extended header holds the process id.
             .arg("--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f")
-            .args(
-                source
-                    .exclude_patterns
-                    .iter()
-                    .map(|pattern| format!("--exclude={pattern}")),
-            )
+            .arg("--anchored")
+            .args(excludes(source))
             // Else tar takes `\n` in the name of a single file for a line break, and does not find it.
             .arg("--no-unquote")
             .args(["--directory".as_ref(), folder.as_os_str()])
             .arg("--")
             .arg(member)
     }
+}
+
+/// A single file is the source itself, which no pattern leaves out.
+fn excludes(source: &Source) -> Vec<String> {
+    let patterns = source.exclude_patterns.iter();
+    patterns
+        .filter(|_| !source.is_file)
+        .flat_map(|pattern| exclude::tar_globs(pattern))
+        .map(|glob| format!("--exclude={glob}"))
+        .collect()
 }
 
 /// The folder that tar changes to and what it takes there.
@@ -142,77 +149,4 @@ fn complaints(stderr: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::process::ExitStatusExt as _;
-    use std::process::ExitStatus;
-
-    use super::*;
-
-    fn ended(status: i32, stderr: &str) -> Ended {
-        Ended {
-            display: "tar …".to_owned(),
-            status: ExitStatus::from_raw(status),
-            stderr: stderr.to_owned(),
-        }
-    }
-
-    #[test]
-    fn the_exit_status_decides_what_a_stream_is_worth() {
-        let totals = "Total bytes written: 10240 (10KiB, 29MiB/s)";
-        assert_eq!(
-            judge(&ended(0, totals)).unwrap(),
-            Read {
-                bytes: 10240,
-                complaints: Vec::new()
-            }
-        );
-        let changed = format!("/usr/bin/tar: ./log: file changed as we read it\n{totals}");
-        assert_eq!(
-            judge(&ended(1 << 8, &changed)).unwrap().complaints,
-            ["./log: file changed as we read it"]
-        );
-        assert!(judge(&ended(2 << 8, totals)).is_err());
-        assert!(judge(&ended(9, totals)).is_err(), "killed");
-        assert!(judge(&ended(0, "")).is_err(), "no totals");
-    }
-
-    #[tokio::test]
-    async fn a_single_file_is_found_whatever_its_name() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in [r"a\nb", r"\\x\101", "*[a]?", "-f", "a\nb", "@x"] {
-            let path = folder.path().join(name);
-            std::fs::write(&path, "x").unwrap();
-            let source = Source {
-                key: crate::model::SourceKey::Bind { path: path.clone() },
-                path,
-                is_file: true,
-                destinations: Vec::new(),
-                exclude_patterns: Vec::new(),
-                is_anonymous: false,
-                writers: Vec::new(),
-                covers: Vec::new(),
-            };
-            let spec = Tar::find().await.unwrap().create(&source);
-            let finished = tool::run(spec, Duration::from_secs(60)).await.unwrap();
-            assert_eq!(
-                judge(&finished.ended).unwrap().complaints,
-                [""; 0],
-                "{name}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_file_is_read_from_its_folder_under_a_name_that_is_no_flag() {
-        let (folder, member) = place(Path::new("/srv/-conf"), true);
-        assert_eq!(
-            (folder, member.as_os_str()),
-            (Path::new("/srv"), OsStr::new("./-conf"))
-        );
-        let (folder, member) = place(Path::new("/srv/data"), false);
-        assert_eq!(
-            (folder, member.as_os_str()),
-            (Path::new("/srv/data"), OsStr::new("."))
-        );
-    }
-}
+mod tests;

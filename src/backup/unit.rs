@@ -1,5 +1,6 @@
 //! Saves one unit: BEFORE while services run, the WINDOW in which they are down, AFTER when they run again.
 
+use std::cmp::Reverse;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -49,12 +50,17 @@ struct Saving<'a> {
 
 /// Saves the unit of `plan`. Every outcome, good or bad, is in the report.
 pub async fn save(run: &Run<'_>, plan: UnitPlan) -> UnitReport {
-    let sources = plan
+    let mut sources: Vec<Saved> = plan
         .unit
         .sources
         .iter()
         .map(|source| Saved::new(source.clone(), plan.sizes.get(&source.key).cloned()))
         .collect();
+    // The longest first, and before them what could not be measured: one that began last would make the window longer.
+    sources.sort_by_key(|saved| {
+        let is_measured = plan.sizes.contains_key(&saved.source.key);
+        (is_measured, Reverse(saved.estimated_bytes))
+    });
     let warnings = plan.warnings.clone();
     let mut saving = Saving {
         run,
@@ -211,18 +217,34 @@ impl Saving<'_> {
             .into_iter()
             .map(Some)
             .chain(std::iter::repeat_with(|| None));
+        let plan = &self.plan;
         let reads = self.sources.iter_mut().map(|saved| {
             let opened = opened.next().flatten();
             let new = filing.stream(&saved.source, saved.estimated_bytes);
             let slots = Arc::clone(&slots);
+            let reading = plan.reading.get(&saved.source.key);
+            let reading = reading.cloned().unwrap_or_default();
             async move {
-                let spool = Arc::new(run.spool()?);
-                let mut storing = run.store.start(new, opened, Arc::clone(&spool));
+                // In this order: who has a kopia that waits for it comes first in each queue, and who has a turn has all
+                // that it needs but a slot, which ends by itself.
+                let place = Arc::clone(&run.places).acquire_owned().await?;
+                let _turn = run.turns.take(&reading.disks).await?;
                 let _slot = slots.acquire().await?;
+                let spool = Arc::new(run.spool()?);
+                let mut storing = run.store.start(new, opened, Arc::clone(&spool), place);
                 let since = Instant::now();
                 storing.begin();
                 run.reporter.track(saved, &spool);
-                let result = read(&run.tar, &saved.source, &spool, limits, run.shutdown).await;
+                let is_sparse = reading.is_sparse;
+                let result = read(
+                    &run.tar,
+                    &saved.source,
+                    is_sparse,
+                    &spool,
+                    limits,
+                    run.shutdown,
+                )
+                .await;
                 saved.read_seconds = since.elapsed().as_secs_f64();
                 let result = match result {
                     Ok(read) => not_vanished(unit, past, saved, read).await,
@@ -332,6 +354,7 @@ impl Saving<'_> {
         captured: recipe::Captured,
     ) -> Result<()> {
         self.enter(Step::Commit).await;
+        self.sort();
         self.warnings.extend(captured.warnings);
         self.plan.gaps.extend(captured.gaps);
         self.plan
@@ -390,6 +413,11 @@ impl Saving<'_> {
         }
     }
 
+    /// From the order in which they are read to the one in which they are told.
+    fn sort(&mut self) {
+        self.sources.sort_by(|a, b| a.source.key.cmp(&b.source.key));
+    }
+
     fn first_error(&mut self) -> Option<anyhow::Error> {
         self.sources.iter_mut().find_map(|saved| {
             let key = saved.source.key.to_string();
@@ -405,6 +433,7 @@ impl Saving<'_> {
     }
 
     fn into_report(mut self, result: Result<()>) -> UnitReport {
+        self.sort();
         let mut errors: Vec<String> = match &result {
             Ok(()) => Vec::new(),
             Err(error) => error.chain().map(ToString::to_string).collect(),

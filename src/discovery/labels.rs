@@ -24,7 +24,7 @@ pub const POD: &str = "io.kubernetes.pod.name";
 pub const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
 
 const ENABLE: &str = "kopi-docka.enable";
-const EXCLUDE: &str = "kopi-docka.exclude";
+pub const EXCLUDE: &str = "kopi-docka.exclude";
 const BIND_INCLUDE: &str = "kopi-docka.bind.include";
 const BIND_EXCLUDE: &str = "kopi-docka.bind.exclude";
 
@@ -42,7 +42,7 @@ pub fn says_no(labels: &Labels) -> bool {
     })
 }
 
-/// Patterns for `tar --exclude`.
+/// Patterns of what is not read, as they were written.
 pub fn excludes(labels: &Labels) -> impl Iterator<Item = &str> {
     list(labels, EXCLUDE)
 }

@@ -1,6 +1,7 @@
 //! Binds that are larger than the operator allows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::policy::{Policy, Wish};
 use super::rules::Rules;
@@ -9,35 +10,57 @@ use crate::model::Unit;
 use crate::model::source::{Gap, GapReason, Source, SourceKey};
 use crate::ui::text;
 
-/// Turns the binds of `unit` that are larger than its limit into gaps. A bind that an `include` names is kept
-/// whatever its size, and so is one that is not in `sizes`. What a bind that goes had covered becomes a source again.
-pub fn leave_out_too_large(unit: &mut Unit, rules: &Rules, sizes: &BTreeMap<SourceKey, u64>) {
-    let policy = Policy::new(rules, unit.name.as_str(), &unit.containers);
-    let Some(limit) = policy.max_bind_bytes else {
-        return;
-    };
-    let too_large = |source: &Source| match &source.key {
-        SourceKey::Bind { path } => sizes
-            .get(&source.key)
-            .copied()
-            .filter(|bytes| *bytes > limit && policy.wish(path) != Wish::Include),
-        SourceKey::Volume { .. } => None,
+/// How much the binds of a unit may hold.
+pub struct BindLimit(Policy);
+
+impl BindLimit {
+    pub fn new(unit: &Unit, rules: &Rules) -> Self {
+        Self(Policy::new(rules, unit.name.as_str(), &unit.containers))
+    }
+
+    /// `None` without a limit, for a volume, and for what an `include` names.
+    pub fn of(&self, source: &Source) -> Option<u64> {
+        let SourceKey::Bind { path } = &source.key else {
+            return None;
+        };
+        let limit = self.0.max_bind_bytes.filter(|limit| *limit < u64::MAX)?;
+        (self.0.wish(path) != Wish::Include).then_some(limit)
+    }
+}
+
+/// Turns the binds of `unit` that are larger than `limit` into gaps. One in `unmeasured`, which `patience` was not enough for, goes too. What a bind that goes had covered becomes a source again.
+pub fn leave_out_too_large(
+    unit: &mut Unit,
+    limit: &BindLimit,
+    sizes: &BTreeMap<SourceKey, u64>,
+    unmeasured: &BTreeSet<SourceKey>,
+    patience: Duration,
+) {
+    let too_large = |source: &Source| {
+        let limit = limit.of(source)?;
+        let most = text::bytes(limit);
+        if unmeasured.contains(&source.key) {
+            return Some(format!(
+                "it could not be measured within {} s, so it may hold more than the {most} of `backup.bind_mounts.max_size`: \
+                 name it in `backup.bind_mounts.include` to save it whatever it holds",
+                patience.as_secs()
+            ));
+        }
+        // The walk ended there.
+        let is_larger = sizes.get(&source.key).is_some_and(|bytes| *bytes > limit);
+        is_larger.then(|| format!("it holds more than the {most} of `backup.bind_mounts.max_size`"))
     };
     let mut open = std::mem::take(&mut unit.sources);
     let mut kept = Vec::new();
     while let Some(source) = open.pop() {
-        let Some(bytes) = too_large(&source) else {
+        let Some(detail) = too_large(&source) else {
             kept.push(source);
             continue;
         };
         unit.gaps.push(Gap {
             what: source.key.to_string(),
             reason: GapReason::TooLarge,
-            detail: format!(
-                "it holds {}, more than the {} of `backup.bind_mounts.max_size`",
-                text::bytes(bytes),
-                text::bytes(limit)
-            ),
+            detail,
             is_loss: true,
         });
         open.extend(cover_again(source.covers));

@@ -5,11 +5,12 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use super::holes::Holes;
 use crate::error::Result;
+use crate::model::exclude::Excludes;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Size {
@@ -22,30 +23,39 @@ pub struct Size {
     pub other_file_systems: Vec<PathBuf>,
     /// Folders that could not be read.
     pub unreadable: u64,
+    /// What its files show of holes.
+    #[serde(skip)]
+    pub holes: Holes,
 }
 
-/// Walks `path` on a thread of its own; what vanishes meanwhile is not counted. `exclude` are patterns as
-/// `tar --exclude` takes them. Dropping the future ends the walk. There is no limit in time: bound it from outside.
+/// Walks `path` on a thread of its own; what vanishes meanwhile is not counted. `exclude` are an operator's patterns.
+/// Dropping the future ends the walk. There is no limit in time: bound it from outside.
 pub async fn measure(path: &Path, exclude: &[String]) -> Result<Size> {
+    measure_up_to(path, exclude, None).await
+}
+
+/// As [`measure`], but ends as soon as there are more bytes than `limit`: the rest is not counted then.
+pub async fn measure_up_to(path: &Path, exclude: &[String], limit: Option<u64>) -> Result<Size> {
     let (sender, size) = oneshot::channel();
     let path = path.to_owned();
-    let exclude = tar_patterns(exclude);
+    let exclude = Excludes::new(exclude);
+    let limit = limit.unwrap_or(u64::MAX);
     std::thread::Builder::new()
         .name("measure".to_owned())
         .spawn(move || {
-            let walked = walk(&path, &exclude, || sender.is_closed());
+            let walked = walk(&path, &exclude, limit, || sender.is_closed());
             let _ = sender.send(walked);
         })?;
     Ok(size.await?)
 }
 
-fn walk(root: &Path, exclude: &GlobSet, is_cancelled: impl Fn() -> bool) -> Size {
+fn walk(root: &Path, exclude: &Excludes, limit: u64, is_cancelled: impl Fn() -> bool) -> Size {
     let mut size = Size::default();
     let Ok(top) = std::fs::metadata(root) else {
         return size;
     };
     if !top.is_dir() {
-        size.bytes = stored(&top);
+        size.bytes = stored(root, &top, &mut size.holes);
         size.files = 1;
         return size;
     }
@@ -66,7 +76,7 @@ fn walk(root: &Path, exclude: &GlobSet, is_cancelled: impl Fn() -> bool) -> Size
             };
             if path
                 .strip_prefix(root)
-                .is_ok_and(|below| exclude.is_match(below))
+                .is_ok_and(|below| exclude.matches(below))
             {
                 continue;
             }
@@ -77,8 +87,11 @@ fn walk(root: &Path, exclude: &GlobSet, is_cancelled: impl Fn() -> bool) -> Size
             } else {
                 size.files += 1;
                 if metadata.nlink() == 1 || links.insert(metadata.ino()) {
-                    size.bytes += stored(&metadata);
+                    size.bytes += stored(&path, &metadata, &mut size.holes);
                 }
+            }
+            if size.bytes > limit {
+                return size;
             }
         }
     }
@@ -86,28 +99,13 @@ fn walk(root: &Path, exclude: &GlobSet, is_cancelled: impl Fn() -> bool) -> Size
     size
 }
 
-/// The length, or the blocks in use when there are fewer: a sparse file.
-fn stored(metadata: &Metadata) -> u64 {
+/// The length, or the blocks in use when there are fewer because of holes.
+fn stored(path: &Path, metadata: &Metadata, holes: &mut Holes) -> u64 {
     if metadata.is_file() {
-        metadata.len().min(metadata.blocks().saturating_mul(512))
+        metadata.len().saturating_sub(holes.look(path, metadata))
     } else {
         0
     }
-}
-
-/// GNU tar's rules for `--exclude`: a pattern may begin at any component, and `*` also matches `/`.
-fn tar_patterns(patterns: &[String]) -> GlobSet {
-    let mut builder = GlobSetBuilder::new();
-    for pattern in patterns {
-        let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
-        for glob in [pattern.to_owned(), format!("**/{pattern}")] {
-            // A pattern that is no glob to us excludes nothing here: the size is an upper bound.
-            if let Ok(glob) = GlobBuilder::new(&glob).literal_separator(false).build() {
-                builder.add(glob);
-            }
-        }
-    }
-    builder.build().unwrap_or_else(|_| GlobSet::empty())
 }
 
 #[cfg(test)]
@@ -131,9 +129,12 @@ mod tests {
 
         let all = measure(root, &[]).await.unwrap();
         assert_eq!((all.bytes, all.files), (112_000, 6));
+        assert!(all.holes.are_worth_keeping());
         let exclude = ["a/cache".to_owned(), "*.log".to_owned()];
         let some = measure(root, &exclude).await.unwrap();
         assert_eq!((some.bytes, some.files), (5000, 4));
+        let cut = measure_up_to(root, &[], Some(4000)).await.unwrap();
+        assert!(cut.bytes > 4000 && cut.files < 6, "{cut:?}");
         let file = measure(&root.join("x.log"), &[]).await.unwrap();
         assert_eq!((file.bytes, file.files), (7000, 1));
         assert_eq!(

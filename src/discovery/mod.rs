@@ -7,14 +7,16 @@
 //! [`scene`] (all that decisions look at) → [`group`]: [`members`] (who belongs together), [`names`],
 //! [`depends`], [`levels`] (in which order) → [`sources`]: [`place`] (where data is), [`judge`] (whether it is saved),
 //! [`system_paths`], [`policy`], [`globs`], [`writers`], [`nested`] → [`compose`] (where its files are) → [`look`] (all of it, and kept
-//! right) → [`select`], [`measure`], [`limit`] (used by commands).
+//! right) → [`select`], [`measure`] with [`holes`], [`limit`], [`disk`] (used by commands).
 
 pub mod compose;
 pub mod container;
 mod database;
 mod depends;
+pub mod disk;
 pub mod globs;
 mod group;
+mod holes;
 pub mod host;
 mod judge;
 pub mod labels;
@@ -43,9 +45,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use limit::leave_out_too_large;
+pub use limit::{BindLimit, leave_out_too_large};
 pub use look::Look;
-pub use measure::{Size, measure};
+pub use measure::{Size, measure, measure_up_to};
 pub use rules::Rules;
 pub use select::select;
 pub use writers::can_write;

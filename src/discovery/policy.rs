@@ -9,6 +9,7 @@ use std::path::Path;
 use super::globs::Globs;
 use super::labels;
 use super::rules::{BindMode, Rules};
+use crate::model::exclude;
 use crate::model::unit::Container;
 
 pub struct Policy {
@@ -73,20 +74,37 @@ impl Policy {
             .collect();
         let mut exclude_patterns = texts(&rules.exclude_patterns);
         exclude_patterns.extend(texts(&own.exclude_patterns));
-        for pattern in containers.iter().flat_map(|c| labels::excludes(&c.labels)) {
-            if !exclude_patterns.iter().any(|known| known == pattern) {
-                exclude_patterns.push(pattern.to_owned());
+        let of_labels = |c: &'_ Container| -> Vec<(String, String)> {
+            let patterns = labels::excludes(&c.labels);
+            patterns
+                .map(|pattern| (c.name.clone(), pattern.to_owned()))
+                .collect()
+        };
+        let mut wrong_labels = Vec::new();
+        // The configuration's were checked when it was read.
+        for (name, pattern) in containers.iter().flat_map(of_labels) {
+            match exclude::check(&pattern) {
+                Ok(()) if exclude_patterns.contains(&pattern) => {}
+                Ok(()) => exclude_patterns.push(pattern),
+                Err(wrong) => wrong_labels.push(format!(
+                    "container `{name}`: `{pattern}` in its label `{}` leaves nothing out: {wrong}",
+                    labels::EXCLUDE
+                )),
             }
         }
+        let (unit_exclude, unit_include) = (globs(unit_exclude), globs(unit_include));
+        let exclude = globs(rules.binds.exclude.iter().map(String::as_str).collect());
+        let include = globs(rules.binds.include.iter().map(String::as_str).collect());
+        warnings.extend(wrong_labels);
         Self {
             enabled: own.enabled.unwrap_or(!all_say_no),
             exclude_patterns,
             max_bind_bytes: own.max_bind_bytes.or(rules.binds.max_bytes),
             mode: own.bind_mode.unwrap_or(rules.binds.mode),
-            unit_exclude: globs(unit_exclude),
-            unit_include: globs(unit_include),
-            exclude: globs(rules.binds.exclude.iter().map(String::as_str).collect()),
-            include: globs(rules.binds.include.iter().map(String::as_str).collect()),
+            unit_exclude,
+            unit_include,
+            exclude,
+            include,
             warnings,
         }
     }
@@ -140,6 +158,19 @@ mod tests {
         assert_eq!(wish(&rules, &label, "/mnt/b"), Wish::Include);
         let both = [label[0], ("kopi-docka.bind.exclude", "/mnt/a/cache")];
         assert_eq!(wish(&rules, &both, "/mnt/a/cache"), Wish::Exclude);
+    }
+
+    #[test]
+    fn a_wrong_pattern_in_a_label_leaves_nothing_out_and_is_told() {
+        let label = [("kopi-docka.exclude", "*.log,[a,{b,c}")];
+        let container = testing::labelled("a", &label);
+        let policy = Policy::new(&Rules::default(), "unit", &[container]);
+        assert_eq!(policy.exclude_patterns, ["*.log"]);
+        assert_eq!(policy.warnings.len(), 3, "{:?}", policy.warnings);
+        assert!(
+            policy.warnings[0]
+                .contains("`[a` in its label `kopi-docka.exclude` leaves nothing out")
+        );
     }
 
     #[test]

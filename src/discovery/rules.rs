@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::config::{BindMode as ConfiguredMode, Config, Pattern};
+use crate::config::{BindMode as ConfiguredMode, Config};
 use crate::context::Paths;
 
 /// `Rules::default()` saves everything that can be saved.
@@ -106,6 +106,6 @@ fn mode(configured: ConfiguredMode) -> BindMode {
     }
 }
 
-fn texts(patterns: &[Pattern]) -> Vec<String> {
+fn texts(patterns: &[impl ToString]) -> Vec<String> {
     patterns.iter().map(ToString::to_string).collect()
 }

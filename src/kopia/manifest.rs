@@ -99,6 +99,18 @@ impl Manifest {
         }
     }
 
+    /// The objects that the point of this recipe is made of; `None` when it does not name them.
+    pub fn roots(&self) -> Option<impl Iterator<Item = &str>> {
+        let first = self.tag("roots")?;
+        // Those that did not fit.
+        let more = (2..).map_while(|n| self.tag(&format!("roots{n}")));
+        let all = std::iter::once(first).chain(more);
+        Some(
+            all.flat_map(|text| text.split(','))
+                .filter(|root| !root.is_empty()),
+        )
+    }
+
     pub fn started_at(&self) -> Option<DateTime<Utc>> {
         self.start_time
     }

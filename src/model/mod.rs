@@ -1,8 +1,9 @@
 //! Plain data that every layer shares: no I/O, no behaviour beyond parsing and ordering.
 //!
-//! Reading order: [`ids`] → [`unit`] (what is on the host) → [`source`] (what is read) →
+//! Reading order: [`ids`] → [`unit`] (what is on the host) → [`source`] (what is read), [`exclude`] (and what in it is not) →
 //! [`grade`] (how far it can be trusted) → [`point`] (what is in the repository) → [`report`] (what a run did).
 
+pub mod exclude;
 pub mod grade;
 pub mod ids;
 pub mod point;

@@ -175,11 +175,8 @@ impl Point {
             .as_ref()
             .and_then(|root| ObjectId::parse(&root.obj).ok());
         self.holds = recipe.tag("holds").map(Hold::parse).unwrap_or_default();
-        let roots = recipe.tag("roots").unwrap_or_default();
-        let lost = roots
-            .split(',')
-            .filter(|root| !root.is_empty() && !complete.contains(root))
-            .count();
+        let roots = recipe.roots().into_iter().flatten();
+        let lost = roots.filter(|root| !complete.contains(root)).count();
         if lost > 0 {
             self.problems
                 .push(format!("{lost} of its snapshots are gone or not complete"));
@@ -198,7 +195,7 @@ impl Point {
                 .push("its recipe has no grade that this version knows".to_owned()),
             Some(_) => {}
         }
-        if recipe.tag("roots").is_none() {
+        if recipe.roots().is_none() {
             self.problems
                 .push("its recipe does not name its snapshots".to_owned());
         }

@@ -19,8 +19,8 @@ pub fn doomed(manifests: &[Manifest], going: &[&Point]) -> Vec<SnapshotId> {
         .partition(|manifest| ids.contains(manifest.id.as_str()));
     let needed: HashSet<&str> = staying
         .iter()
-        .filter_map(|manifest| manifest.tag("roots"))
-        .flat_map(|roots| roots.split(','))
+        .filter_map(|manifest| manifest.roots())
+        .flatten()
         .collect();
     let is_needed = |manifest: &Manifest| {
         let root = manifest.root_entry.as_ref();

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::floor::Floor;
 use super::lock;
 
 /// Less than this isn't worth the system calls.
@@ -16,14 +17,17 @@ struct Account {
     limit: u64,
     used: u64,
     peak: u64,
+    floor: Option<Floor>,
 }
 
 impl Budget {
-    pub fn new(limit: u64) -> Self {
+    /// With `floor` nothing is given that the disk needs for others.
+    pub fn new(limit: u64, floor: Option<Floor>) -> Self {
         Self(Arc::new(Mutex::new(Account {
             limit,
             used: 0,
             peak: 0,
+            floor,
         })))
     }
 
@@ -39,9 +43,15 @@ impl Budget {
     /// As much of `bytes` as there is, if it is worth a move.
     pub(super) fn take(&self, bytes: u64) -> Option<u64> {
         let mut account = lock(&self.0);
-        let granted = bytes.min(account.limit.saturating_sub(account.used));
-        if granted < bytes.min(LEAST) {
+        let mut granted = bytes.min(account.limit.saturating_sub(account.used));
+        if let Some(floor) = &mut account.floor {
+            granted = granted.min(floor.left(granted));
+        }
+        if granted == 0 || granted < bytes.min(LEAST) {
             return None;
+        }
+        if let Some(floor) = &mut account.floor {
+            floor.take(granted);
         }
         account.used += granted;
         account.peak = account.peak.max(account.used);
@@ -65,7 +75,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_given_as_long_as_it_is_worth_a_move() {
-        let budget = Budget::new(3 * LEAST);
+        let budget = Budget::new(3 * LEAST, None);
         assert_eq!(budget.take(2 * LEAST), Some(2 * LEAST));
         assert_eq!(budget.take(2 * LEAST), Some(LEAST));
         assert_eq!(budget.take(2 * LEAST), None);
@@ -73,6 +83,15 @@ mod tests {
         assert_eq!(budget.take(2 * LEAST), None);
         budget.give_back(2 * LEAST + 1);
         assert_eq!((budget.used(), budget.peak()), (0, 3 * LEAST));
-        assert_eq!(Budget::new(LEAST - 1).take(2 * LEAST), None);
+        assert_eq!(Budget::new(LEAST - 1, None).take(2 * LEAST), None);
+    }
+
+    #[test]
+    fn what_the_disk_needs_for_others_is_not_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let free = super::super::floor::free(folder.path()).unwrap();
+        let with = |floor| Budget::new(u64::MAX, Some(Floor::at(folder.path(), floor)));
+        assert_eq!(with(free * 2).take(2 * LEAST), None);
+        assert_eq!(with(0).take(2 * LEAST), Some(2 * LEAST));
     }
 }

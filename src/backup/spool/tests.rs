@@ -14,7 +14,7 @@ fn data(bytes: usize) -> Vec<u8> {
 
 /// Sends `data` through a spool with `limit`, to a reader that is slow in the way that `pace` tells.
 fn through(folder: Option<&Path>, limit: u64, data: Vec<u8>, pace: fn(usize)) -> (Vec<u8>, u64) {
-    let budget = Budget::new(limit);
+    let budget = Budget::new(limit, None);
     let spool = Spool::new(folder, budget.clone()).unwrap();
     let (source, sink) = (pipe().unwrap(), pipe().unwrap());
     let writer = std::thread::spawn(move || File::from(source.writer).write_all(&data).unwrap());
@@ -60,9 +60,55 @@ fn every_byte_arrives_in_order_whatever_the_budget_and_never_beyond_it() {
     assert!(all == data, "no folder");
 }
 
+/// The largest file that the file system of `file` allows.
+fn longest(file: &File) -> u64 {
+    let (mut possible, mut impossible) = (0, 1 << 63);
+    while impossible - possible > 1 {
+        let middle = possible + (impossible - possible) / 2;
+        if file.set_len(middle).is_ok() {
+            possible = middle;
+        } else {
+            impossible = middle;
+        }
+    }
+    file.set_len(0).unwrap();
+    possible
+}
+
+#[test]
+fn a_file_that_cannot_get_longer_begins_anew() {
+    let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let budget = Budget::new(4 * CHUNK, None);
+    let spool = Spool::new(Some(folder.path()), budget.clone()).unwrap();
+    let near = longest(spool.shared.file.as_ref().unwrap()) - 3 * CHUNK / 2;
+    {
+        let mut state = lock(&spool.shared.state);
+        (state.written, state.sent, state.freed) = (near, near, near);
+    }
+    let (source, sink) = (pipe().unwrap(), pipe().unwrap());
+    let sent = data(40 << 20);
+    let expected = sent.clone();
+    let writer = std::thread::spawn(move || File::from(source.writer).write_all(&sent).unwrap());
+    let filled = spool.fill(source.reader).unwrap();
+    let drained = spool.drain(sink.writer).unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        File::from(sink.reader).read_to_end(&mut all).unwrap();
+        all
+    });
+    assert_eq!(filled.blocking_recv().unwrap().unwrap(), 40 << 20);
+    writer.join().unwrap();
+    assert!(lock(&spool.shared.state).written < near, "it began anew");
+    spool.commit();
+    drained.blocking_recv().unwrap().unwrap();
+    assert!(reader.join().unwrap() == expected);
+    drop(spool);
+    assert_eq!(budget.used(), 0);
+}
+
 #[test]
 fn a_reader_that_goes_away_is_an_error() {
-    let spool = Spool::new(None, Budget::new(0)).unwrap();
+    let spool = Spool::new(None, Budget::new(0, None)).unwrap();
     let (source, sink) = (pipe().unwrap(), pipe().unwrap());
     drop(sink.reader);
     let _drained = spool.drain(sink.writer).unwrap();
@@ -74,7 +120,7 @@ fn a_reader_that_goes_away_is_an_error() {
 #[test]
 fn after_an_error_the_reader_sees_no_end_before_the_abort() {
     let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-    let spool = Spool::new(Some(folder.path()), Budget::new(CHUNK)).unwrap();
+    let spool = Spool::new(Some(folder.path()), Budget::new(CHUNK, None)).unwrap();
     let (source, sink) = (pipe().unwrap(), pipe().unwrap());
     File::from(source.writer).write_all(b"0123456789").unwrap();
     let filled = spool.fill(source.reader).unwrap();
@@ -96,7 +142,7 @@ fn after_an_error_the_reader_sees_no_end_before_the_abort() {
 
 #[test]
 fn an_aborted_spool_does_not_hold_its_threads() {
-    let spool = Spool::new(None, Budget::new(0)).unwrap();
+    let spool = Spool::new(None, Budget::new(0, None)).unwrap();
     let sink = pipe().unwrap();
     let drained = spool.drain(sink.writer).unwrap();
     spool.abort();

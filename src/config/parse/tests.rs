@@ -77,7 +77,7 @@ fn a_wrong_value_is_named_with_its_path_and_what_was_expected() {
         ),
         (
             json!({"backup": {"exclude_patterns": ["ok", "[a"]}}),
-            "`backup.exclude_patterns[1]` is \"[a\", expected a glob pattern such as `*.log`",
+            "`backup.exclude_patterns[1]` is \"[a\", expected a glob pattern such as `*.log`; a `[` has no `]` (write `\\[` for the character itself)",
         ),
         (
             json!({"backup": {"units": {"my.app": {"stop_timeout": -1}}}}),

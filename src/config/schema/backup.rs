@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::unit::UnitConfig;
 use crate::config::value::{
-    BindMode, Pattern, Percent, SharedVolumes, SpoolSize, Workers, absolute, optional_seconds,
-    optional_size, seconds, whole,
+    BindMode, Exclude, Pattern, Percent, SharedVolumes, SpoolSize, Workers, absolute,
+    optional_seconds, optional_size, seconds, whole,
 };
 
 const HOUR: u64 = 3600;
@@ -53,7 +53,7 @@ pub struct Backup {
     #[serde(deserialize_with = "whole::<1, 1000, _, _>")]
     pub recovery_bundle_retention: usize,
     /// Of every unit; a unit's own come on top.
-    pub exclude_patterns: Vec<Pattern>,
+    pub exclude_patterns: Vec<Exclude>,
     /// Whether a point also keeps, encrypted, what is redacted in its dumps.
     pub include_secrets: bool,
     pub shared_volumes: SharedVolumes,

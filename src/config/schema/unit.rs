@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{BindMounts, Config, Retention};
-use crate::config::value::{BindMode, Pattern, Percent, optional_seconds, optional_size, whole};
+use crate::config::value::{
+    BindMode, Exclude, Pattern, Percent, optional_seconds, optional_size, whole,
+};
 
 /// `None` and missing: as the general setting says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,7 +16,7 @@ pub struct UnitConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub exclude_patterns: Vec<Pattern>,
+    pub exclude_patterns: Vec<Exclude>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionOverride>,
     #[serde(
@@ -70,7 +72,7 @@ pub struct UnitSettings {
     /// What the configuration says about it; `None` leaves it to a label, and without one to the default (yes).
     pub enabled: Option<bool>,
     /// The general patterns, then the unit's own.
-    pub exclude_patterns: Vec<Pattern>,
+    pub exclude_patterns: Vec<Exclude>,
     pub retention: Retention,
     pub stop_timeout: Duration,
     pub shrink_limit: Percent,
@@ -84,7 +86,7 @@ impl UnitConfig {
         let pattern = || Pattern::parse("*").into_iter().collect();
         Self {
             enabled: Some(true),
-            exclude_patterns: pattern(),
+            exclude_patterns: Exclude::parse("*").into_iter().collect(),
             retention: Some(RetentionOverride {
                 latest: Some(1),
                 hourly: Some(1),
@@ -151,7 +153,7 @@ impl BindMountsOverride {
     }
 }
 
-fn both(general: &[Pattern], own: &[Pattern]) -> Vec<Pattern> {
+fn both<T: Clone>(general: &[T], own: &[T]) -> Vec<T> {
     [general, own].concat()
 }
 
@@ -224,7 +226,9 @@ mod tests {
         assert_eq!((unit.retention.daily, unit.retention.yearly), (30, 9));
         assert_eq!(unit.bind_mounts.mode, BindMode::None);
         assert_eq!(unit.bind_mounts.max_size, None);
-        let texts = |list: &[Pattern]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        fn texts(list: &[impl ToString]) -> Vec<String> {
+            list.iter().map(ToString::to_string).collect()
+        }
         assert_eq!(texts(&unit.exclude_patterns), ["*.tmp", "*.log"]);
         assert_eq!(texts(&unit.bind_mounts.exclude), ["/mnt/**", "/srv"]);
     }

@@ -1,14 +1,15 @@
 //! What is read, what is not, and who could write to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::build::{TestHost, container, gaps, keys};
 use crate::discovery::host::PathKind;
-use crate::discovery::leave_out_too_large;
 use crate::discovery::rules::{BindMode, BindRules, Rules};
+use crate::discovery::{BindLimit, leave_out_too_large};
 use crate::model::source::SourceKey;
 
 #[test]
@@ -446,24 +447,30 @@ fn when_a_large_bind_goes_the_small_ones_inside_it_stay() {
     let sizes = BTreeMap::from([
         (bind("/mnt/media"), 101),
         (bind("/opt/wanted"), 1000),
-        (bind("/srv"), 100),
         (SourceKey::Volume { name: "v".into() }, 1000),
     ]);
-    leave_out_too_large(&mut unit, &rules, &sizes);
+    let limit = BindLimit::new(&unit, &rules);
+    let unmeasured = BTreeSet::from([bind("/srv"), SourceKey::Volume { name: "v".into() }]);
+    let patience = Duration::from_secs(9);
+    leave_out_too_large(&mut unit, &limit, &sizes, &unmeasured, patience);
     assert_eq!(
         keys(&unit),
         [
             "volume `v`",
             "bind mount `/mnt/media/config`",
             "bind mount `/opt/wanted`",
-            "bind mount `/srv`"
         ]
     );
     assert_eq!(unit.sources[1].covers.len(), 1);
-    assert_eq!(gaps(&unit), ["bind mount `/mnt/media`: TooLarge!"]);
-    assert!(
-        unit.gaps[0].detail.contains("101 B"),
-        "{}",
-        unit.gaps[0].detail
+    unit.gaps.sort_by(|a, b| a.what.cmp(&b.what));
+    assert_eq!(
+        gaps(&unit),
+        [
+            "bind mount `/mnt/media`: TooLarge!",
+            "bind mount `/srv`: TooLarge!"
+        ]
     );
+    let details = [&unit.gaps[0].detail, &unit.gaps[1].detail];
+    assert!(details[0].contains("more than the 100 B"), "{details:?}");
+    assert!(details[1].contains("within 9 s"), "{details:?}");
 }

@@ -101,8 +101,15 @@ impl Saving<'_> {
     /// Captures the recipe.
     async fn prepare(&mut self, work: &Path) -> Result<recipe::Captured> {
         self.enter(Step::Prepare).await;
-        let include_secrets = self.run.config.backup.include_secrets;
-        recipe::capture(&self.run.engine, &self.plan.unit, work, include_secrets).await
+        let backup = &self.run.config.backup;
+        recipe::capture(
+            &self.run.engine,
+            &self.plan.unit,
+            work,
+            backup.include_secrets,
+            backup.build_context_max,
+        )
+        .await
     }
 
     /// As many kopia processes as there are workers, each ready to read.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::unit::UnitConfig;
 use crate::config::value::{
-    BindMode, Pattern, SharedVolumes, SpoolSize, Workers, absolute, optional_seconds,
+    BindMode, Pattern, SharedVolumes, SpoolSize, Workers, absolute, exact_size, optional_seconds,
     optional_size, seconds, whole,
 };
 
@@ -56,6 +56,9 @@ pub struct Backup {
     pub exclude_patterns: Vec<Pattern>,
     /// Whether a point also keeps, encrypted, what is redacted in its dumps.
     pub include_secrets: bool,
+    /// In bytes: what an image is built from is kept in the recipe up to it; a larger one is a gap.
+    #[serde(with = "exact_size")]
+    pub build_context_max: u64,
     pub shared_volumes: SharedVolumes,
     pub spool: Spool,
     pub bind_mounts: BindMounts,
@@ -77,6 +80,7 @@ impl Default for Backup {
             recovery_bundle_retention: 3,
             exclude_patterns: Vec::new(),
             include_secrets: true,
+            build_context_max: 50 << 20,
             shared_volumes: SharedVolumes::Stop,
             spool: Spool::default(),
             bind_mounts: BindMounts::default(),

@@ -232,6 +232,7 @@ pub fn stage(file: &FilePlan) -> Result<()> {
             std::os::unix::fs::symlink(link, &content)?;
             if let Some(attributes) = &file.attributes {
                 std::os::unix::fs::lchown(&content, Some(attributes.uid), Some(attributes.gid))?;
+                set_time(&content, attributes)?;
             }
             return Ok(());
         }
@@ -249,23 +250,32 @@ pub fn stage(file: &FilePlan) -> Result<()> {
 /// Gives the file at `path` the owner, mode and time of a saved one. Blocks.
 pub fn give(path: &Path, attributes: &FileAttributes) -> std::io::Result<()> {
     std::os::unix::fs::chown(path, Some(attributes.uid), Some(attributes.gid))?;
-    let modified = Timespec {
-        tv_sec: attributes.modified_seconds,
-        tv_nsec: attributes.modified_nanoseconds.into(),
-    };
-    let times = Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: modified,
-    };
-    rustix::fs::utimensat(CWD, path, &times, AtFlags::empty())?;
+    set_time(path, attributes)?;
     // After the owner: changing that takes setuid bits away.
     std::fs::set_permissions(
         path,
         std::fs::Permissions::from_mode(attributes.mode & 0o7777),
     )
+}
+
+/// Of a link its own.
+fn set_time(path: &Path, attributes: &FileAttributes) -> std::io::Result<()> {
+    let times = Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: attributes.modified_seconds,
+            tv_nsec: attributes.modified_nanoseconds.into(),
+        },
+    };
+    Ok(rustix::fs::utimensat(
+        CWD,
+        path,
+        &times,
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
 }
 
 #[cfg(test)]
@@ -313,5 +323,48 @@ mod tests {
         );
         assert_eq!(staged.modified().unwrap(), saved.modified().unwrap());
         assert_eq!(std::fs::read_to_string(target).unwrap(), "now", "not yet");
+    }
+
+    #[test]
+    fn what_the_record_has_wins_over_the_copy_and_a_link_is_a_link() {
+        let root = tempfile::tempdir().unwrap();
+        let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
+        let saved = root.path().join("saved");
+        std::fs::write(&saved, "x").unwrap();
+        let attributes = FileAttributes {
+            mode: 0o4750,
+            uid: 1000,
+            gid: 1001,
+            modified_seconds: 1_000_000_000,
+            modified_nanoseconds: 5,
+        };
+        let stage_one = |name: &str, link: Option<PathBuf>| {
+            let swap = Swap::new(name.to_owned(), root.path().join(name), id);
+            staging::make(&swap).unwrap();
+            stage(&FilePlan {
+                path: root.path().join(name),
+                role: FileRole::Compose,
+                action: FileAction::PutBack,
+                bytes: 1,
+                kept: None,
+                saved: saved.clone(),
+                attributes: Some(attributes),
+                link,
+                new_folders: Vec::new(),
+                new_attributes: Vec::new(),
+                swap: Some(swap.clone()),
+                room: None,
+            })
+            .unwrap();
+            std::fs::symlink_metadata(swap.content()).unwrap()
+        };
+        let file = stage_one("file", None);
+        assert_eq!(FileAttributes::of(&file), attributes);
+        let link = stage_one("link", Some("elsewhere".into()));
+        assert!(link.is_symlink());
+        assert_eq!(
+            (link.uid(), link.gid(), link.mtime()),
+            (1000, 1001, 1_000_000_000)
+        );
     }
 }

@@ -29,6 +29,7 @@ mod legacy;
 mod packaging;
 mod password;
 mod pieces;
+mod projects;
 mod rebuild;
 mod refusals;
 mod restore;

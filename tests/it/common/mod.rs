@@ -70,4 +70,4 @@ pub use stack::{Stack, StackBuilder};
 pub use stand_in::Process;
 pub use systemd::Machine;
 pub use terminal::Terminal;
-pub use world::{PASSWORD, World};
+pub use world::{LABEL, PASSWORD, World};

@@ -165,7 +165,7 @@ services:
     user: "${APP_UID}:${APP_UID}"
     volumes: ["${DATA_ROOT}/db:/db"]
     env_file: ["${PWD}/job.env", "${CONFIG_DIR}/x.env"]
-    command: ${FLAGS}
+    stop_grace_period: ${GRACE}
 "#;
     project.write("app/compose.yaml", text);
     let job = project.write("app/job.env", "A=1");
@@ -187,7 +187,7 @@ services:
     assert_eq!(inferred["APP_UID"], "1000");
     assert_eq!(inferred["DATA_ROOT"], json!(world.path("big")));
     assert_eq!(inferred["PWD"], json!(job.parent().unwrap()));
-    assert_eq!(record["project"]["unknown_variables"], json!(["FLAGS"]));
+    assert_eq!(record["project"]["unknown_variables"], json!(["GRACE"]));
     let files = record["files"].as_array().unwrap();
     assert!(
         files.iter().any(|file| file["path"] == json!(job)),
@@ -204,7 +204,7 @@ services:
         "{losses:?}"
     );
     assert!(
-        losses.iter().any(|what| what.contains("`FLAGS`")),
+        losses.iter().any(|what| what.contains("`GRACE`")),
         "{losses:?}"
     );
     let container = &record["project"]["services"][0]["containers"][0];

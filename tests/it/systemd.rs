@@ -1,7 +1,7 @@
 //! Unattended, under a real systemd: the units as `write-units` writes them, with all of their hardening, on a machine that is booted,
 //! rebooted, and loses its power.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::{IMAGE, Machine, World, until};
 use serde_json::{Value, json};
@@ -221,6 +221,34 @@ impl Host {
         assert_eq!(self.see_shop(), before);
     }
 
+    /// Starts the daemon, for which a run is due, and returns when that has saved both units. It goes on running.
+    #[track_caller]
+    fn let_the_daemon_back_up(&self) {
+        let interval = "daemon --interval-minutes 1440";
+        let text = format!("[Service]\nExecStart=\nExecStart=/usr/bin/kopi-docka {interval}\n");
+        self.drop_in(DAEMON, &text);
+        // A run that it knows of is not long ago.
+        self.machine
+            .sh("rm -f /backup/kopi-docka/metadata/*.json")
+            .ok();
+        let wanted = self.points() + 2;
+        self.machine.systemctl(&["start", DAEMON]).ok();
+        self.until_points(DAEMON, wanted);
+    }
+
+    /// Waits until `unit` has made points, and shows what it says if it does not.
+    #[track_caller]
+    fn until_points(&self, unit: &str, wanted: usize) {
+        let end = Instant::now() + 2 * PATIENCE;
+        while self.points() < wanted {
+            assert!(
+                Instant::now() < end,
+                "{wanted} points were not made:\n{}",
+                self.machine.messages(&["--unit", unit]).join("\n")
+            );
+        }
+    }
+
     /// What the last run says of the project, and its recipe, but for what is of one moment.
     #[track_caller]
     fn told_of_shop(&self) -> (Value, String) {
@@ -239,7 +267,7 @@ impl Host {
             cd /root/recipe/recipes/shop; find . -printf '%p %y %m %U:%G
 ' | sort
             find . -type f ! -name recipe.json ! -path './docker/containers/*' -print0 | sort -z | xargs -0 sha256sum"#;
-        let files = self.machine.sh(script).stderr_any().ok().stdout();
+        let files = self.machine.sh(script).stderr_any().text();
         let record = self.machine.sh("cat /root/recipe/recipes/shop/recipe.json");
         let mut record: Value = serde_json::from_str(&record.text()).unwrap();
         for key in ["backup_id", "started_at", "downtime_seconds", "sources"] {
@@ -520,15 +548,7 @@ fn a_stack_of_a_user_is_saved_by_the_units_as_it_is_from_a_shell() {
     host.prove_the_shop_is_saved(&shop);
 
     // The daemon.
-    let before = host.points();
-    host.drop_in(
-        DAEMON,
-        "[Service]\nExecStart=\nExecStart=/usr/bin/kopi-docka daemon --interval-minutes 1440\n",
-    );
-    machine.systemctl(&["start", DAEMON]).ok();
-    until("the daemon's backup", PATIENCE, || {
-        (host.points() >= before + 2).then_some(())
-    });
+    host.let_the_daemon_back_up();
     machine.systemctl(&["stop", DAEMON]).ok();
     assert_eq!(host.told_of_shop(), in_a_shell);
     host.prove_the_shop_is_saved(&shop);
@@ -541,9 +561,7 @@ fn a_stack_of_a_user_is_saved_by_the_units_as_it_is_from_a_shell() {
     );
     machine.systemctl(&["enable", TIMER]).stderr_any().ok();
     machine.reboot();
-    until("the backup at boot", PATIENCE, || {
-        (host.points() >= before + 2).then_some(())
-    });
+    host.until_points(BACKUP, before + 2);
     machine.until_property(BACKUP, "ActiveState", "inactive");
     assert_eq!(machine.property(BACKUP, "Result"), "success");
     host.prove_the_shop_is_saved(&shop);
@@ -570,15 +588,7 @@ fn no_unit_makes_a_system_call_that_its_filter_refuses() {
     let start = machine.systemctl(&["start", BACKUP]).run();
     let log = machine.messages(&["--unit", BACKUP]);
     assert_eq!(start.code, Some(0), "{start}\n{}", log.join("\n"));
-    host.drop_in(
-        DAEMON,
-        "[Service]\nExecStart=\nExecStart=/usr/bin/kopi-docka daemon --interval-minutes 1440\n",
-    );
-    let before = host.points();
-    machine.systemctl(&["start", DAEMON]).ok();
-    until("the daemon's backup", PATIENCE, || {
-        (host.points() >= before + 2).then_some(())
-    });
+    host.let_the_daemon_back_up();
     machine.systemctl(&["reload", DAEMON]).ok();
     machine.systemctl(&["stop", DAEMON]).ok();
     assert_eq!(machine.property(DAEMON, "Result"), "success");

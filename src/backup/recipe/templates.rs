@@ -348,13 +348,13 @@ impl Collector<'_> {
         let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
         let plain = interpolate(text, self.known);
         let is_same = shell_words::split(&plain).is_ok_and(|split| split == words);
-        // When every word stands as it is written, the text is what the words are joined.
+        // Compose splits the text after the values are in it: what splits into the same words is as good.
         let became = if is_same {
-            Some(plain)
+            plain
         } else {
-            Some(words.join(" "))
+            shell_words::join(words)
         };
-        add(into, place, text, became);
+        add(into, place, text, Some(became));
     }
 }
 

@@ -106,6 +106,7 @@ impl<'a> Project<'a> {
             .collect();
         record.profiles = used.into_iter().cloned().collect();
         let mut captured = self.copier.captured;
+        captured.warnings.extend(of_a_shell(&record));
         captured
             .warnings
             .extend(services::anonymous_volumes(&record.services));
@@ -475,6 +476,24 @@ fn guesses(group: &ComposeGroup, base: &Path) -> Environment {
         guesses.insert("HOME".to_owned(), home);
     }
     guesses
+}
+
+/// One sentence about variables that only a shell or a unit gave, and that the containers tell. Every shell has a `PWD`.
+fn of_a_shell(record: &ProjectRecord) -> Option<String> {
+    let names: Vec<String> = record
+        .inferred
+        .iter()
+        .filter(|(name, value)| !value.is_empty() && !matches!(name.as_str(), "PWD" | "HOME"))
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    if names.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "no file gives these variables of the compose files: {}. Their values are taken from the containers; write them into `.env`, \
+         or compose will not have them",
+        names.join(", ")
+    ))
 }
 
 /// As `/etc/passwd` has it.

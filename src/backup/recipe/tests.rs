@@ -408,6 +408,9 @@ secrets:
         .collect();
     assert_eq!(inferred, expected);
     assert_eq!(captured.secrets["DBP"], "geheim");
+    assert_eq!(captured.warnings.len(), 1, "{:?}", captured.warnings);
+    assert!(captured.warnings[0].contains("`APP_GID`, `APP_UID`, `DATA_ROOT`"));
+    assert!(!captured.warnings[0].contains("PWD") && !captured.warnings[0].contains("geheim"));
     assert_eq!(record.unknown_variables, ["NOBODY_KNOWS"]);
     assert_eq!(
         project.saved(&captured, FileRole::Referenced),

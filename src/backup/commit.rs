@@ -1,5 +1,7 @@
 //! The recipe is saved last: it is the commit record. Snapshots without one are no restore point.
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -113,8 +115,14 @@ pub async fn write(
     work: &Path,
     record: &PointRecord,
 ) -> Result<()> {
-    std::fs::write(work.join(RECORD_FILE), serde_json::to_vec_pretty(record)?)
-        .context("the recipe can't be written")?;
+    // As the rest of it, whatever the umask is.
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(work.join(RECORD_FILE));
+    file.and_then(|mut file| file.write_all(&serde_json::to_vec_pretty(record)?))
+        .with_context(|| format!("`{RECORD_FILE}` of the recipe can't be written"))?;
     let parts = || record.sources.iter().flat_map(|source| &source.parts);
     let roots: Vec<ObjectId> = parts().map(|part| part.root.clone()).collect();
     let bytes = parts().map(|part| part.bytes).sum();

@@ -12,20 +12,28 @@
 //! ```
 //!
 //! Reading order: [`yaml`] → [`environment`] → [`interpolate`] → [`references`] (what a compose file names) →
-//! [`files`] (follow them all, copy them) → [`redact`] → [`dumps`] (the engine's side).
+//! [`templates`], [`solve`], [`infer`] (variables that no file gives) → [`copier`], [`context`] (how files are kept) →
+//! [`services`] (what was there) → [`project`] (all of it) → [`redact`] → [`dumps`] (the engine's side).
 //!
 //! A missing or broken file never ends a capture: it is a gap.
 
+mod context;
+mod copier;
 mod dumps;
 mod environment;
-mod files;
+mod infer;
 mod interpolate;
+mod project;
 mod redact;
 mod references;
+mod services;
+mod solve;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,12 +42,12 @@ pub use redact::REDACTED;
 use crate::docker::Engine;
 use crate::error::Result;
 use crate::model::Unit;
-use crate::model::point::{FileRecord, ProjectRecord};
+use crate::model::point::{DirectoryRecord, FileRecord, ProjectRecord};
 use crate::model::source::{Gap, GapReason};
 use crate::model::unit::ComposeProject;
 
 /// What was put into the folder, and what was not.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Captured {
     /// `None` for a unit that is no compose project.
     pub project: Option<ProjectRecord>,
@@ -48,10 +56,14 @@ pub struct Captured {
     /// In addition to those that discovery found.
     pub gaps: Vec<Gap>,
     pub warnings: Vec<String>,
+    /// Above the files; by the end they are in the project's record.
+    directories: Vec<DirectoryRecord>,
+    /// Values of variables that are redacted in the project's record.
+    secrets: BTreeMap<String, String>,
 }
 
-/// Writes the recipe of `unit` into `folder`, which exists, is empty and is nobody else's to read. What a project names may be on a
-/// file system that does not answer: it is waited for no longer than `patience`.
+/// Writes the recipe of `unit` into `folder`, which exists, is empty and is for root alone. What a project names may be on a file
+/// system that does not answer: it is waited for no longer than `patience`. A build context is kept up to `context_limit` bytes.
 ///
 /// Errors: the folder can't be written to, or the engine is gone.
 pub async fn capture(
@@ -60,28 +72,33 @@ pub async fn capture(
     folder: &Path,
     include_secrets: bool,
     patience: Duration,
+    context_limit: u64,
 ) -> Result<Captured> {
+    let mut warnings = Vec::new();
+    let inspected = dumps::inspect(engine, unit, &mut warnings).await?;
     let mut captured = match &unit.compose {
         Some(compose) => {
-            let captured = files::capture(unit, compose, folder);
+            let captured = project::capture(project::Request {
+                unit: unit.clone(),
+                inspected: inspected.clone(),
+                context_limit,
+                folder: folder.to_owned(),
+            });
             match tokio::time::timeout(patience, captured).await {
                 Ok(captured) => captured?,
                 Err(_) => silent(compose, patience),
             }
         }
-        None => Captured {
-            project: None,
-            files: Vec::new(),
-            gaps: Vec::new(),
-            warnings: Vec::new(),
-        },
+        None => Captured::default(),
     };
+    captured.warnings.extend(warnings);
     dumps::write(
         engine,
         unit,
         folder,
+        inspected,
         include_secrets,
-        &mut captured.warnings,
+        &mut captured,
     )
     .await?;
     Ok(captured)
@@ -98,14 +115,14 @@ fn silent(compose: &ComposeProject, patience: Duration) -> Captured {
             working_dir: compose.working_dir.clone(),
             compose_files: compose.files.clone(),
             env_files: compose.env_files.clone(),
+            ..ProjectRecord::default()
         }),
-        files: Vec::new(),
         gaps: vec![Gap {
             what: "the files of the compose project".to_owned(),
             reason: GapReason::Recipe,
             detail,
             is_loss: true,
         }],
-        warnings: Vec::new(),
+        ..Captured::default()
     }
 }

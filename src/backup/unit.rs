@@ -108,9 +108,14 @@ impl Saving<'_> {
     async fn prepare(&mut self, work: &Path) -> Result<recipe::Captured> {
         self.enter(Step::Prepare).await;
         let backup = &self.run.config.backup;
-        let (include_secrets, patience) = (backup.include_secrets, backup.stall_timeout);
-        let unit = &self.plan.unit;
-        let capture = recipe::capture(&self.run.engine, unit, work, include_secrets, patience);
+        let capture = recipe::capture(
+            &self.run.engine,
+            &self.plan.unit,
+            work,
+            backup.include_secrets,
+            backup.stall_timeout,
+            backup.build_context_max,
+        );
         self.run.shutdown.cut("the run", capture).await
     }
 

@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::compose_label::Label;
 use super::labels;
 use super::place::{self, Place, Volumes, clean};
 use super::scene::Scene;
 use crate::model::source::{Gap, GapReason};
-use crate::model::unit::{ComposeProject, Container};
+use crate::model::unit::{ComposeGroup, ComposeProject, Container};
 
 #[derive(Debug)]
 pub struct Project {
@@ -19,61 +20,67 @@ pub struct Project {
     pub warnings: Vec<String>,
 }
 
-/// The paths that a container's labels name.
+/// The paths that a container's labels name. Of a label with commas every way to read it: a path may have some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Named {
     working_dir: Option<PathBuf>,
-    files: Vec<PathBuf>,
-    env_files: Vec<PathBuf>,
+    files: Label,
+    env_files: Label,
 }
 
-/// From the labels of `containers`, which are of one project.
+/// From the labels of `containers`, which are of one project: the union of what they name.
 pub fn project(scene: &Scene, containers: &[Container]) -> Project {
     let mut containers: Vec<&Container> = containers.iter().collect();
     // After a move only new containers have the new paths. Times in this form sort as text.
     containers.sort_by_key(|container| std::cmp::Reverse(created(scene, container)));
-    let mut all = containers
-        .iter()
-        .map(|container| named(&container.labels))
-        .filter(|named| *named != Named::default());
-    let newest = all.next().unwrap_or_default();
-    let mut warnings = Vec::new();
-    if let Some(other) = all.find(|other| other.working_dir != newest.working_dir) {
-        let show = |path: &Option<PathBuf>| {
-            path.as_deref()
-                .map_or("none".to_owned(), |path| format!("`{}`", path.display()))
-        };
-        warnings.push(format!(
-            "its containers name different working directories, {} and {}: the newest container's is used",
-            show(&newest.working_dir),
-            show(&other.working_dir)
-        ));
-    }
-
-    let mut missing = Vec::new();
-    let mut gaps = Vec::new();
-    let mut find_all = |paths: &[PathBuf], kind: &str| -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        for path in paths {
-            match locate(scene, path, |path| scene.host.is_file(path)) {
-                Some(path) => found.push(path),
-                None => {
-                    missing.push(path.display().to_string());
-                    gaps.push(Gap {
-                        what: format!("{kind} `{}`", path.display()),
-                        reason: GapReason::Recipe,
-                        detail: "it is not on this host, nor in what a container of a stack manager has mounted"
-                            .to_owned(),
-                        is_loss: true,
-                    });
-                }
+    let mut groups: Vec<(Named, ComposeGroup)> = Vec::new();
+    let mut unnamed = BTreeSet::new();
+    for container in containers {
+        let named = named(&container.labels);
+        let service = container.service.clone();
+        if named == Named::default() {
+            unnamed.extend(service);
+            continue;
+        }
+        match groups.iter_mut().find(|(known, _)| *known == named) {
+            Some((_, group)) => group.services.extend(service),
+            None => {
+                let mut group = group(scene, &named);
+                group.services.extend(service);
+                groups.push((named, group));
             }
         }
-        found
-    };
-    let files = find_all(&newest.files, "compose file");
-    let env_files = find_all(&newest.env_files, "environment file");
-    if newest.files.is_empty() {
+    }
+    for (_, group) in &mut groups {
+        group.services.sort();
+        group.services.dedup();
+    }
+    let mut gaps = Vec::new();
+    for (index, (named, group)) in groups.iter().enumerate() {
+        for path in &group.missing {
+            let is_env = named
+                .env_files
+                .all()
+                .iter()
+                .any(|file| file == Path::new(path));
+            let kind = if is_env {
+                "environment file"
+            } else {
+                "compose file"
+            };
+            let what = format!("{kind} `{path}`");
+            if !gaps.iter().any(|known: &Gap| known.what == what) {
+                // Of an older group the backup finds out: what the newest files have as well is no loss.
+                gaps.push(missing(what, index == 0));
+            }
+        }
+    }
+    let warnings = several(groups.iter().map(|(named, _)| named));
+    let groups: Vec<ComposeGroup> = groups.into_iter().map(|(_, group)| group).collect();
+    if groups
+        .iter()
+        .all(|group| group.files.is_empty() && group.missing.is_empty())
+    {
         gaps.push(Gap {
             what: "compose files".to_owned(),
             reason: GapReason::Recipe,
@@ -81,18 +88,77 @@ pub fn project(scene: &Scene, containers: &[Container]) -> Project {
             is_loss: true,
         });
     }
+    let newest = groups.first().cloned().unwrap_or_default();
     Project {
         compose: ComposeProject {
-            working_dir: newest
-                .working_dir
-                .and_then(|path| locate(scene, &path, |path| scene.host.is_directory(path))),
-            files,
-            missing,
-            env_files,
+            working_dir: newest.working_dir,
+            files: newest.files,
+            missing: newest.missing,
+            env_files: newest.env_files,
+            groups,
         },
         gaps,
         warnings,
     }
+}
+
+fn missing(what: String, is_loss: bool) -> Gap {
+    Gap {
+        what,
+        reason: GapReason::Recipe,
+        detail: "it is not on this host, nor in what a container of a stack manager has mounted"
+            .to_owned(),
+        is_loss,
+    }
+}
+
+fn group(scene: &Scene, named: &Named) -> ComposeGroup {
+    let mut missing = Vec::new();
+    let mut find_all = |label: &Label| -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for path in
+            label.read(|path| locate(scene, path, |path| scene.host.is_file(path)).is_some())
+        {
+            match locate(scene, &path, |path| scene.host.is_file(path)) {
+                Some(path) => found.push(path),
+                None => missing.push(path.display().to_string()),
+            }
+        }
+        found
+    };
+    ComposeGroup {
+        files: find_all(&named.files),
+        env_files: find_all(&named.env_files),
+        working_dir: named
+            .working_dir
+            .as_ref()
+            .and_then(|path| locate(scene, path, |path| scene.host.is_directory(path))),
+        named_dir: named.working_dir.clone(),
+        missing,
+        services: Vec::new(),
+    }
+}
+
+/// Directories that differ are said: compose takes the name of a project from its directory, so two may have the same.
+fn several<'a>(groups: impl Iterator<Item = &'a Named>) -> Vec<String> {
+    let mut directories: Vec<String> = Vec::new();
+    for named in groups {
+        let directory = named
+            .working_dir
+            .as_deref()
+            .map_or("none".to_owned(), |path| format!("`{}`", path.display()));
+        if !directories.contains(&directory) {
+            directories.push(directory);
+        }
+    }
+    if directories.len() < 2 {
+        return Vec::new();
+    }
+    vec![format!(
+        "its containers name different working directories, {}: the files of all of them are saved. If these are projects of their own, \
+         they have the same name: give each its own with `name:` in its compose file",
+        directories.join(" and ")
+    )]
 }
 
 /// What [`project`] will look for.
@@ -104,8 +170,8 @@ pub fn paths_of_interest(containers: &[Container], volumes: &Volumes) -> BTreeSe
             named
                 .working_dir
                 .into_iter()
-                .chain(named.files)
-                .chain(named.env_files)
+                .chain(named.files.all())
+                .chain(named.env_files.all())
         })
         .collect();
     let mapped: Vec<PathBuf> = named
@@ -150,18 +216,10 @@ fn named(labels: &labels::Labels) -> Named {
         .get(labels::WORKING_DIR)
         .filter(|path| path.starts_with('/'))
         .map(|path| clean(Path::new(path)));
-    // docker-compose 1.x names files relative to the working directory.
-    let absolute = |path: &str| match &working_dir {
-        Some(working_dir) => clean(&working_dir.join(path)),
-        None => PathBuf::from(path),
-    };
+    let label = |key| Label::new(labels.get(key), working_dir.as_deref());
     Named {
-        files: labels::list(labels, labels::CONFIG_FILES)
-            .map(absolute)
-            .collect(),
-        env_files: labels::list(labels, labels::ENVIRONMENT_FILE)
-            .map(absolute)
-            .collect(),
+        files: label(labels::CONFIG_FILES),
+        env_files: label(labels::ENVIRONMENT_FILE),
         working_dir,
     }
 }

@@ -6,10 +6,11 @@
 //! Reading order: [`rules`] (what the operator wants) → [`host`], [`mount_table`] (what paths really are) →
 //! [`scene`] (all that decisions look at) → [`group`]: [`members`] (who belongs together), [`names`],
 //! [`depends`], [`levels`] (in which order) → [`sources`]: [`place`] (where data is), [`judge`] (whether it is saved),
-//! [`system_paths`], [`policy`], [`globs`], [`writers`], [`nested`] → [`compose`] (where its files are) → [`look`] (all of it, and kept
-//! right) → [`select`], [`measure`] with [`holes`], [`limit`], [`disk`] (used by commands).
+//! [`system_paths`], [`policy`], [`globs`], [`writers`], [`nested`] → [`compose`], [`compose_label`] (where its files are) → [`look`] (all
+//! of it, and kept right) → [`select`], [`measure`] with [`holes`], [`limit`], [`disk`] (used by commands).
 
 pub mod compose;
+mod compose_label;
 pub mod container;
 mod database;
 mod depends;

@@ -22,7 +22,7 @@ pub struct Policy {
     unit_include: Globs,
     exclude: Globs,
     include: Globs,
-    /// About patterns that can't be used.
+    /// About patterns that can't be used, and labels that do less than they seem to.
     pub warnings: Vec<String>,
 }
 
@@ -42,6 +42,19 @@ impl Policy {
         let all_say_no =
             !containers.is_empty() && containers.iter().all(|c| labels::says_no(&c.labels));
         let mut warnings = Vec::new();
+        let enabled = own.enabled.unwrap_or(!all_say_no);
+        let say_no: Vec<String> = containers
+            .iter()
+            .filter(|container| labels::says_no(&container.labels))
+            .map(|container| format!("`{}`", container.name))
+            .collect();
+        if enabled && !all_say_no && !say_no.is_empty() {
+            warnings.push(format!(
+                "the label `kopi-docka.enable=false` of {} leaves out only what no other container of unit `{unit}` has mounted: the unit is saved, and \
+                 stopped for it. To leave it out as a whole, give all its containers the label, or set `backup.units.{unit}.enabled` to false",
+                say_no.join(", ")
+            ));
+        }
         let mut globs = |patterns: Vec<&str>| {
             let (globs, wrong) = Globs::new(patterns);
             warnings.extend(
@@ -97,7 +110,7 @@ impl Policy {
         let include = globs(rules.binds.include.iter().map(String::as_str).collect());
         warnings.extend(wrong_labels);
         Self {
-            enabled: own.enabled.unwrap_or(!all_say_no),
+            enabled,
             exclude_patterns,
             max_bind_bytes: own.max_bind_bytes.or(rules.binds.max_bytes),
             mode: own.bind_mode.unwrap_or(rules.binds.mode),

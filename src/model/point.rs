@@ -2,21 +2,49 @@
 //!
 //! Fields are only ever added. A reader refuses a `format` that it doesn't know.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::grade::Grade;
 use super::ids::{ObjectId, PointId, SnapshotId, UnitName};
 use super::source::{Gap, SourceKey};
-use super::unit::UnitKind;
+use super::unit::{ContainerState, UnitKind};
 
 /// The newest format of [`PointRecord`] that this program writes and reads.
 pub const FORMAT: u32 = 1;
 
 /// The name of the record inside the recipe's snapshot.
 pub const RECORD_FILE: &str = "recipe.json";
+
+/// The longest name of a file that every file system takes, less an ending.
+const LONGEST_NAME: usize = 240;
+
+/// The file below `docker/` in which a recipe has what Docker says of `name`. Names of networks are free text, and may be long.
+pub fn dump_name(name: &str) -> String {
+    let plain: String = name
+        .chars()
+        .map(|c| if c == '/' || c.is_control() { '_' } else { c })
+        .collect();
+    if plain == name && plain.len() <= LONGEST_NAME && !matches!(name, "" | "." | "..") {
+        return format!("{plain}.json");
+    }
+    let hash = Sha256::digest(name.as_bytes());
+    let hash: String = hash
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let mut short = plain;
+    while short.len() > LONGEST_NAME - 40 {
+        short.pop();
+    }
+    format!("{short}-{hash}.json")
+}
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PointRecord {
@@ -179,12 +207,77 @@ pub struct MissingSource {
     pub reason: String,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ProjectRecord {
+    /// The newest container's, if this process sees it.
     pub working_dir: Option<PathBuf>,
-    /// In override order.
+    /// In override order; of several groups ([`Self::groups`]) one after the other.
     pub compose_files: Vec<PathBuf>,
     pub env_files: Vec<PathBuf>,
+    /// What was running when it was saved, by service; empty in points of older versions, as is all below.
+    #[serde(default)]
+    pub services: Vec<ServiceRecord>,
+    /// Each set of files that some of the containers were made from, the newest first. More than one: the project was
+    /// moved, or two projects have one name.
+    #[serde(default)]
+    pub groups: Vec<FileGroup>,
+    /// The profiles that services which have containers are in.
+    #[serde(default)]
+    pub profiles: Vec<String>,
+    /// Variables that no file gives, with the values that the containers show.
+    #[serde(default)]
+    pub inferred: BTreeMap<String, String>,
+    /// Variables that no file gives and no container shows.
+    #[serde(default)]
+    pub unknown_variables: Vec<String>,
+    /// The directories above the saved files, outermost first.
+    #[serde(default)]
+    pub directories: Vec<DirectoryRecord>,
+}
+
+/// Files that belong together: what one `docker compose up` was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileGroup {
+    pub working_dir: Option<PathBuf>,
+    pub compose_files: Vec<PathBuf>,
+    pub env_files: Vec<PathBuf>,
+    /// Services whose containers were made from them.
+    pub services: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRecord {
+    pub name: String,
+    /// How many of its containers were up.
+    pub running: usize,
+    pub profiles: Vec<String>,
+    pub containers: Vec<ContainerRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerRecord {
+    pub name: String,
+    pub state: ContainerState,
+    /// False for one that was made and never started.
+    pub was_started: bool,
+    /// The replica number, from 1.
+    pub number: Option<u32>,
+    pub image: String,
+    /// `sha256:…`, the id on the host that made it.
+    pub image_id: String,
+    /// As it was asked for; empty for the image's own.
+    pub user: String,
+    pub mounts: Vec<MountRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountRecord {
+    pub destination: String,
+    /// The source that it shows; `None` for memory and the like.
+    pub source: Option<SourceKey>,
+    pub read_write: bool,
+    /// A volume without a name of its own (64 hex digits).
+    pub is_anonymous: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -192,6 +285,47 @@ pub struct FileRecord {
     pub path: PathBuf,
     /// Why it was saved.
     pub role: FileRole,
+    /// Of the file, or of the link. `None` in points of older versions: there the copy in the snapshot has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<FileAttributes>,
+    /// What the link at `path` says; the copy is then that of the file that it leads to, which has a record of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryRecord {
+    pub path: PathBuf,
+    /// Of the directory, also when its name is a link.
+    #[serde(flatten)]
+    pub attributes: FileAttributes,
+    /// What the link at `path` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<PathBuf>,
+}
+
+/// What is known of a file beside its content: data, since a copy that may not be given to its owner keeps none of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileAttributes {
+    /// The 12 bits that `chmod` takes.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Seconds since 1970.
+    pub modified_seconds: i64,
+    pub modified_nanoseconds: u32,
+}
+
+impl FileAttributes {
+    pub fn of(metadata: &std::fs::Metadata) -> Self {
+        Self {
+            mode: metadata.mode() & 0o7777,
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+            modified_seconds: metadata.mtime(),
+            modified_nanoseconds: u32::try_from(metadata.mtime_nsec()).unwrap_or(0),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,4 +336,44 @@ pub enum FileRole {
     Environment,
     /// What the compose files name: `env_file`, `secrets`, `configs`, `include`, `extends`, a Dockerfile.
     Referenced,
+    /// Part of what an image is built from.
+    BuildContext,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_a_file_of_its_own() {
+        assert_eq!(dump_name("web_default"), "web_default.json");
+        assert_eq!(dump_name("a b"), "a b.json");
+        let long = "x".repeat(250);
+        let names = [
+            "a/b",
+            "a_b",
+            "a\nb",
+            ".",
+            "..",
+            "",
+            &long,
+            &format!("{long}y"),
+        ];
+        let files: std::collections::BTreeSet<String> =
+            names.iter().map(|name| dump_name(name)).collect();
+        assert_eq!(files.len(), names.len());
+        for file in files {
+            assert!(file.len() <= 255 && !file.contains('/'), "{file}");
+        }
+    }
+
+    #[test]
+    fn records_of_older_versions_are_read() {
+        let file: FileRecord =
+            serde_json::from_str(r#"{"path": "/a", "role": "compose"}"#).unwrap();
+        assert_eq!((file.attributes, file.link), (None, None));
+        let project = r#"{"working_dir": null, "compose_files": [], "env_files": []}"#;
+        let project: ProjectRecord = serde_json::from_str(project).unwrap();
+        assert!(project.services.is_empty() && project.groups.is_empty());
+    }
 }

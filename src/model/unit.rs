@@ -54,6 +54,24 @@ pub struct ComposeProject {
     pub missing: Vec<String>,
     /// `--env-file` files that the labels name (`com.docker.compose.project.environment_file`), as paths on this host.
     pub env_files: Vec<PathBuf>,
+    /// Every set of files that containers of it were made from, the newest container's first: all above is that one's.
+    /// Several when it was moved, when some containers were made with an override, or when two projects have one name.
+    pub groups: Vec<ComposeGroup>,
+}
+
+/// What one `docker compose up` was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ComposeGroup {
+    /// As the labels have it: where compose ran it may have been another path than here.
+    pub named_dir: Option<PathBuf>,
+    /// The same on this host, if it is there.
+    pub working_dir: Option<PathBuf>,
+    pub files: Vec<PathBuf>,
+    /// As the labels have them.
+    pub missing: Vec<String>,
+    pub env_files: Vec<PathBuf>,
+    /// Services whose containers were made from them, ordered.
+    pub services: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,8 +1,9 @@
 //! Carries a plan out: everything is extracted and checked while services run; then comes the window.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use futures_util::future::join_all;
 use tokio::sync::{Semaphore, watch};
 
@@ -117,10 +118,22 @@ impl Applying<'_> {
                     let what = format!("the folder `{}` can't be made", folder.display());
                     return Err(anyhow::Error::from(error).context(what));
                 }
-                _ => {}
+                Ok(()) => self.as_it_was(&folder)?,
+                Err(_) => {}
             }
         }
         self.plan.swaps().iter().try_for_each(staging::make)
+    }
+
+    /// Gives a directory that was just made its owner and mode, if the recipe has them.
+    fn as_it_was(&self, folder: &Path) -> Result<()> {
+        let mut known = self.plan.files.iter().flat_map(|file| &file.new_attributes);
+        match known.find(|(path, _)| path == folder) {
+            Some((_, attributes)) => files::give(folder, attributes).with_context(|| {
+                format!("`{}` cannot be given its owner and mode", folder.display())
+            }),
+            None => Ok(()),
+        }
     }
 
     /// As many sources at once as there are workers; the first failure ends the others.

@@ -1,20 +1,23 @@
 //! Compose files and what they name: put back where they were, beside what is there now.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
 use serde::Serialize;
 
 use super::journal::Swap;
+use super::names::check_name;
 use super::new_home;
 use super::places::Places;
 use super::recipe::Recipe;
-use super::target::{self, Forbidden};
+use super::target::{self, Forbidden, Target};
 use crate::discovery::mount_table::MountTable;
+use crate::discovery::place::clean;
 use crate::error::Result;
 use crate::model::BackupId;
-use crate::model::point::FileRole;
+use crate::model::point::{FileAttributes, FileRecord, FileRole};
 
 #[derive(Clone, Debug, Serialize)]
 pub struct FilePlan {
@@ -27,8 +30,17 @@ pub struct FilePlan {
     /// The copy in the recipe.
     #[serde(skip)]
     pub saved: PathBuf,
+    /// Of the file, or of the link; `None` in points of older versions: then the copy has them.
+    #[serde(skip)]
+    pub attributes: Option<FileAttributes>,
+    /// Set when a link is put back: what it says.
+    #[serde(skip)]
+    pub link: Option<PathBuf>,
     #[serde(skip)]
     pub new_folders: Vec<PathBuf>,
+    /// What the recipe has of those.
+    #[serde(skip)]
+    pub new_attributes: Vec<(PathBuf, FileAttributes)>,
     /// `None` when there is nothing to do.
     #[serde(skip)]
     pub swap: Option<Swap>,
@@ -68,7 +80,7 @@ impl Planner<'_> {
         let mut files = Files::default();
         for record in &self.recipe.record.files {
             let path = &record.path;
-            match self.plan_one(path, record.role, id) {
+            match self.plan_one(record, id) {
                 // Others may be using it: the home of this unit is elsewhere.
                 Ok(plan) if plan.action == FileAction::Replace && self.places.is_move() => {
                     files.warnings.push(format!(
@@ -88,15 +100,12 @@ impl Planner<'_> {
         files
     }
 
-    fn plan_one(&self, path: &Path, role: FileRole, id: BackupId) -> Result<FilePlan> {
-        let target = if self.places.is_move() && self.places.inside(path).is_some() {
-            let place = self.places.file(path)?;
-            let target = target::look(&place, self.mounts, self.forbidden)?;
-            new_home::check_target(&target, self.places.folder())?;
-            target
-        } else {
-            target::look_at_name(path, self.mounts, self.forbidden, self.mounted)?
-        };
+    fn plan_one(&self, record: &FileRecord, id: BackupId) -> Result<FilePlan> {
+        if let Some(link) = &record.link {
+            return self.plan_link(record, link, id);
+        }
+        let path = record.path.as_path();
+        let target = self.look(path)?;
         let saved = self.recipe.file(path)?.to_owned();
         if target.exists && !target.path.is_file() {
             anyhow::bail!("something that is no file is there");
@@ -113,7 +122,7 @@ impl Planner<'_> {
         let bytes = std::fs::metadata(&saved)?.len();
         Ok(FilePlan {
             path: target.path,
-            role,
+            role: record.role,
             action,
             bytes,
             kept: swap
@@ -121,9 +130,93 @@ impl Planner<'_> {
                 .filter(|_| action == FileAction::Replace)
                 .map(|swap| swap.kept.clone()),
             saved,
+            attributes: record.attributes,
+            link: None,
+            new_attributes: self.attributes(&target.missing_folders),
             new_folders: target.missing_folders,
             room: swap.is_some().then_some((target.device, target.free_bytes)),
             swap,
+        })
+    }
+
+    /// What the recipe has of directories that are made.
+    fn attributes(&self, made: &[PathBuf]) -> Vec<(PathBuf, FileAttributes)> {
+        let project = self.recipe.record.project.iter();
+        let saved = project.flat_map(|project| &project.directories);
+        saved
+            .filter_map(|saved| {
+                let place = if self.places.is_move() {
+                    self.places.file(&saved.path).ok()?
+                } else {
+                    saved.path.clone()
+                };
+                made.contains(&place).then_some((place, saved.attributes))
+            })
+            .collect()
+    }
+
+    fn look(&self, path: &Path) -> Result<Target> {
+        if self.places.is_move() && self.places.inside(path).is_some() {
+            let place = self.places.file(path)?;
+            let target = target::look(&place, self.mounts, self.forbidden)?;
+            new_home::check_target(&target, self.places.folder())?;
+            return Ok(target);
+        }
+        target::look_at_name(path, self.mounts, self.forbidden, self.mounted)
+    }
+
+    /// A link is put back where nothing is. Something else in its place stays what it is, and only its content is compared: what
+    /// the link led to has a record of its own.
+    fn plan_link(&self, record: &FileRecord, link: &Path, id: BackupId) -> Result<FilePlan> {
+        let place = if self.places.is_move() && self.places.inside(&record.path).is_some() {
+            self.places.file(&record.path)?
+        } else {
+            record.path.clone()
+        };
+        let link = if link.is_absolute() && self.places.is_move() {
+            self.places.file(link)?
+        } else {
+            link.to_owned()
+        };
+        let plan = |path: PathBuf, action| FilePlan {
+            path,
+            role: record.role,
+            action,
+            bytes: 0,
+            kept: None,
+            saved: PathBuf::new(),
+            attributes: record.attributes,
+            link: Some(link.clone()),
+            new_folders: Vec::new(),
+            new_attributes: Vec::new(),
+            swap: None,
+            room: None,
+        };
+        match std::fs::symlink_metadata(&place) {
+            Ok(found) if found.is_symlink() && std::fs::read_link(&place)? == link => {
+                return Ok(plan(place, FileAction::Leave));
+            }
+            Ok(_) => {
+                let plain = FileRecord {
+                    link: None,
+                    attributes: None,
+                    ..record.clone()
+                };
+                return self.plan_one(&plain, id);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        let target = self.look(&record.path)?;
+        // It must not be a way to where no file of a recipe may be.
+        let parent = target.path.parent().unwrap_or(Path::new("/"));
+        check_name(&clean(&parent.join(&link)), self.mounted)?;
+        Ok(FilePlan {
+            swap: Some(target.swap(format!("`{}`", record.path.display()), id)),
+            room: Some((target.device, target.free_bytes)),
+            new_attributes: self.attributes(&target.missing_folders),
+            new_folders: target.missing_folders,
+            ..plan(target.path, FileAction::PutBack)
         })
     }
 }
@@ -135,23 +228,59 @@ pub fn stage(file: &FilePlan) -> Result<()> {
     };
     let content = swap.content();
     let copy = || -> Result<()> {
+        if let Some(link) = &file.link {
+            std::os::unix::fs::symlink(link, &content)?;
+            if let Some(attributes) = &file.attributes {
+                std::os::unix::fs::lchown(&content, Some(attributes.uid), Some(attributes.gid))?;
+                set_time(&content, attributes)?;
+            }
+            return Ok(());
+        }
         std::fs::copy(&file.saved, &content)?;
-        let saved = std::fs::metadata(&file.saved)?;
-        std::os::unix::fs::chown(&content, Some(saved.uid()), Some(saved.gid()))?;
-        // After the owner: changing that takes setuid bits away.
-        std::fs::set_permissions(&content, saved.permissions())?;
-        std::fs::File::options()
-            .write(true)
-            .open(&content)?
-            .set_modified(saved.modified()?)?;
+        let attributes = match file.attributes {
+            Some(attributes) => attributes,
+            None => FileAttributes::of(&std::fs::metadata(&file.saved)?),
+        };
+        give(&content, &attributes)?;
         Ok(())
     };
     copy().with_context(|| format!("`{}` can't be put back", file.path.display()))
 }
 
+/// Gives the file at `path` the owner, mode and time of a saved one. Blocks.
+pub fn give(path: &Path, attributes: &FileAttributes) -> std::io::Result<()> {
+    std::os::unix::fs::chown(path, Some(attributes.uid), Some(attributes.gid))?;
+    set_time(path, attributes)?;
+    // After the owner: changing that takes setuid bits away.
+    std::fs::set_permissions(
+        path,
+        std::fs::Permissions::from_mode(attributes.mode & 0o7777),
+    )
+}
+
+/// Of a link its own.
+fn set_time(path: &Path, attributes: &FileAttributes) -> std::io::Result<()> {
+    let times = Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: attributes.modified_seconds,
+            tv_nsec: attributes.modified_nanoseconds.into(),
+        },
+    };
+    Ok(rustix::fs::utimensat(
+        CWD,
+        path,
+        &times,
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
     use crate::restore::staging;
@@ -175,7 +304,10 @@ mod tests {
             bytes: 6,
             kept: None,
             saved: saved.clone(),
+            attributes: None,
+            link: None,
             new_folders: Vec::new(),
+            new_attributes: Vec::new(),
             swap: Some(swap.clone()),
             room: None,
         };
@@ -191,5 +323,48 @@ mod tests {
         );
         assert_eq!(staged.modified().unwrap(), saved.modified().unwrap());
         assert_eq!(std::fs::read_to_string(target).unwrap(), "now", "not yet");
+    }
+
+    #[test]
+    fn what_the_record_has_wins_over_the_copy_and_a_link_is_a_link() {
+        let root = tempfile::tempdir().unwrap();
+        let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
+        let saved = root.path().join("saved");
+        std::fs::write(&saved, "x").unwrap();
+        let attributes = FileAttributes {
+            mode: 0o4750,
+            uid: 1000,
+            gid: 1001,
+            modified_seconds: 1_000_000_000,
+            modified_nanoseconds: 5,
+        };
+        let stage_one = |name: &str, link: Option<PathBuf>| {
+            let swap = Swap::new(name.to_owned(), root.path().join(name), id);
+            staging::make(&swap).unwrap();
+            stage(&FilePlan {
+                path: root.path().join(name),
+                role: FileRole::Compose,
+                action: FileAction::PutBack,
+                bytes: 1,
+                kept: None,
+                saved: saved.clone(),
+                attributes: Some(attributes),
+                link,
+                new_folders: Vec::new(),
+                new_attributes: Vec::new(),
+                swap: Some(swap.clone()),
+                room: None,
+            })
+            .unwrap();
+            std::fs::symlink_metadata(swap.content()).unwrap()
+        };
+        let file = stage_one("file", None);
+        assert_eq!(FileAttributes::of(&file), attributes);
+        let link = stage_one("link", Some("elsewhere".into()));
+        assert!(link.is_symlink());
+        assert_eq!(
+            (link.uid(), link.gid(), link.mtime()),
+            (1000, 1001, 1_000_000_000)
+        );
     }
 }

@@ -19,7 +19,9 @@ use crate::backup::WORK_PREFIX;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Entry, Kopia, Manifest};
 use crate::model::ObjectId;
-use crate::model::point::{FORMAT, FileRecord, FileRole, PointRecord, RECORD_FILE, SourceRecord};
+use crate::model::point::{
+    FORMAT, FileRecord, FileRole, PointRecord, RECORD_FILE, SourceRecord, dump_name,
+};
 
 pub use select::select;
 
@@ -180,7 +182,7 @@ impl Recipe {
 
     /// What `docker volume inspect` said of the volume when it was saved.
     pub async fn volume(&self, kopia: &Kopia, name: &str) -> Result<Option<SavedVolume>> {
-        let path = format!("docker/volumes/{name}.json");
+        let path = format!("docker/volumes/{}", dump_name(name));
         let Some(bytes) = self.read(kopia, &path).await? else {
             return Ok(None);
         };
@@ -255,6 +257,8 @@ impl Recipe {
         self.record.files.push(FileRecord {
             path: path.clone(),
             role: FileRole::Compose,
+            attributes: None,
+            link: None,
         });
         self.files.insert(path, Ok(copy));
         Ok(())

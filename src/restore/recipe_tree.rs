@@ -1,6 +1,7 @@
 //! The recipe as it was saved, file by file. The names in it may be forged: each is proven to be one plain name before
 //! anything is written under it.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
@@ -9,9 +10,11 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::files::give;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Entry, Kopia};
 use crate::model::ObjectId;
+use crate::model::point::{PointRecord, RECORD_FILE};
 use crate::ui::text::printable;
 
 /// How many kopia processes fetch files.
@@ -29,6 +32,7 @@ pub async fn copy(kopia: &Kopia, root: &ObjectId, folder: &Path) -> Result<Vec<S
     let mut folders = vec![PathBuf::new()];
     let mut files = Vec::new();
     let mut count = 0;
+    let mut written = BTreeSet::new();
     make_folder(folder)?;
     while let Some(inner) = folders.pop() {
         let place = text(&inner)?;
@@ -44,7 +48,10 @@ pub async fn copy(kopia: &Kopia, root: &ObjectId, folder: &Path) -> Result<Vec<S
                     make_folder(&folder.join(&path))?;
                     folders.push(path);
                 }
-                "f" => files.push((path, entry)),
+                "f" => {
+                    written.insert(path.clone());
+                    files.push((path, entry));
+                }
                 _ => left_out.push(format!(
                     "`{}` of the recipe is no plain file: it is left out",
                     printable(&path.display().to_string())
@@ -64,7 +71,29 @@ pub async fn copy(kopia: &Kopia, root: &ObjectId, folder: &Path) -> Result<Vec<S
                 .with_context(|| format!("the copy of `{place}` can't be written"))
         })
         .await?;
+    give_all(folder, &written)?;
     Ok(left_out)
+}
+
+/// Gives each file of the unit the owner, mode and time that the record has for it; nothing for a record without them. The copy
+/// of a link stays a file: what it led to may not be here.
+fn give_all(folder: &Path, written: &BTreeSet<PathBuf>) -> Result<()> {
+    let record = std::fs::read(folder.join(RECORD_FILE)).ok();
+    let record: Option<PointRecord> =
+        record.and_then(|record| serde_json::from_slice(&record).ok());
+    for file in record.iter().flat_map(|record| &record.files) {
+        let inner = Path::new("files").join(file.path.strip_prefix("/").unwrap_or(&file.path));
+        // Only what was just written: a record may be forged.
+        if let (Some(attributes), None, true) =
+            (&file.attributes, &file.link, written.contains(&inner))
+        {
+            let copy = folder.join(&inner);
+            give(&copy, attributes).with_context(|| {
+                format!("`{}` cannot be given its owner and mode", copy.display())
+            })?;
+        }
+    }
+    Ok(())
 }
 
 fn plain(name: &str) -> Result<&str> {

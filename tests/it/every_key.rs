@@ -29,7 +29,12 @@ fn key(
 }
 
 /// Proven where more is needed for it than a run and a look.
-const PROVEN_ELSEWHERE: [(&str, &str, &str); 2] = [
+const PROVEN_ELSEWHERE: [(&str, &str, &str); 3] = [
+    (
+        "backup.build_context_max",
+        include_str!("projects.rs"),
+        "fn a_build_context_comes_back_when_it_is_within_its_limit",
+    ),
     (
         "docker.compose_timeout",
         include_str!("rebuild.rs"),

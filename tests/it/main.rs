@@ -33,6 +33,7 @@ mod packaging;
 mod password;
 mod patterns;
 mod pieces;
+mod projects;
 mod rebuild;
 mod refusals;
 mod restore;

@@ -1,9 +1,9 @@
 //! Unattended, under a real systemd: the units as `write-units` writes them, with all of their hardening, on a machine that is booted,
 //! rebooted, and loses its power.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::common::{Machine, World, until};
+use crate::common::{IMAGE, Machine, World, until};
 use serde_json::{Value, json};
 
 const UNITS: [&str; 4] = [
@@ -24,6 +24,31 @@ const HUNG_TAR: &str = r#"#!/bin/sh
 case "$*" in *--create*_data/_data*) head -c 3000000 /dev/zero; kill -STOP $$;; esac
 exec /usr/bin/tar "$@"
 "#;
+
+/// A project whose files belong to a user, in that user's home.
+const SHOP: &str = "/home/app/shop";
+
+/// Made as the user would, with everything that a copy could not be given to its owner with.
+const MAKE_SHOP: &str = r#"umask 022; mkdir -p "$1"/conf "$1"/secrets "$1"/web/conf.d; cd "$1"
+    cat >compose.yaml <<'X'
+services:
+  web:
+    image: "kopi-docka-test:1"
+    user: "${APP_UID}"
+    env_file: [app.env, {path: never.env, required: false}]
+    build: ./web
+secrets: {db: {file: ./secrets/db}}
+configs: {tool: {file: ./conf/tool}}
+X
+    printf 'services: {web: {env_file: over.env}}\n' >compose.override.yaml
+    echo A=1 >settings.env; ln -s settings.env .env; echo B=2 >app.env; echo C=3 >over.env
+    echo geheim >secrets/db; echo tool >conf/tool; printf 'FROM scratch\nCOPY conf.d /\n' >web/Dockerfile; echo x >web/conf.d/x.conf
+    chmod 640 secrets/db; chmod 600 settings.env; touch -d '2001-02-03 04:05:06.123456789' compose.yaml secrets/db
+    chown -hR 1000:1001 "$1"; chmod 2770 secrets; chmod 2775 conf; chmod 4755 conf/tool"#;
+
+/// All of it that counts. Times of directories change when something is put into them.
+const SEE_SHOP: &str = r#"cd "$1"; find . -type d -printf '%p %m %U:%G\n' | sort
+    find . ! -type d -printf '%p %y %m %U:%G %T@ %l\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum"#;
 
 /// A machine with a configuration, a repository, the units, and a container with a volume.
 struct Host {
@@ -136,6 +161,127 @@ impl Host {
         of_run
     }
 
+    /// A compose project of a user, which runs.
+    #[track_caller]
+    fn open_shop(&self) {
+        let make = self.machine.exec(&["sh", "-euc", MAKE_SHOP, "sh", SHOP]);
+        make.ok();
+        let files = format!("{SHOP}/compose.yaml,{SHOP}/compose.override.yaml");
+        let labels = [
+            ("project", "shop"),
+            ("service", "web"),
+            ("container-number", "1"),
+            ("oneoff", "False"),
+            ("project.working_dir", SHOP),
+            ("project.config_files", &files),
+        ];
+        let mut run = self.machine.engine.docker(&[
+            "run",
+            "--detach",
+            "--name",
+            "shop-web-1",
+            "--user",
+            "1000",
+            "--restart",
+            "always",
+            "--network",
+            "none",
+            "--volume",
+            "shop_data:/data",
+        ]);
+        for (label, value) in labels {
+            run = run.args(["--label", &format!("com.docker.compose.{label}={value}")]);
+        }
+        run.args([
+            IMAGE,
+            "sh",
+            "-c",
+            "trap 'exit 0' TERM; while :; do sleep 0.1; done",
+        ])
+        .text();
+    }
+
+    #[track_caller]
+    fn see_shop(&self) -> String {
+        let see = self.machine.exec(&["sh", "-euc", SEE_SHOP, "sh", SHOP]);
+        see.text()
+    }
+
+    /// Everything of the project is lost and comes back out of the newest point.
+    #[track_caller]
+    fn prove_the_shop_is_saved(&self, before: &str) {
+        self.machine.exec(&["rm", "-r", SHOP]).ok();
+        let restore = ["kopi-docka", "--quiet", "restore", "--unit", "shop"];
+        let restore = self.machine.exec(&restore);
+        restore
+            .args(["--backup-id", "latest", "--yes"])
+            .stdout_any()
+            .stderr_any()
+            .ok();
+        assert_eq!(self.see_shop(), before);
+    }
+
+    /// Starts the daemon, for which a run is due, and returns when that has saved both units. It goes on running.
+    #[track_caller]
+    fn let_the_daemon_back_up(&self) {
+        let interval = "daemon --interval-minutes 1440";
+        let text = format!("[Service]\nExecStart=\nExecStart=/usr/bin/kopi-docka {interval}\n");
+        self.drop_in(DAEMON, &text);
+        // A run that it knows of is not long ago.
+        self.machine
+            .sh("rm -f /backup/kopi-docka/metadata/*.json")
+            .ok();
+        let wanted = self.points() + 2;
+        self.machine.systemctl(&["start", DAEMON]).ok();
+        self.until_points(DAEMON, wanted);
+    }
+
+    /// Waits until `unit` has made points, and shows what it says if it does not.
+    #[track_caller]
+    fn until_points(&self, unit: &str, wanted: usize) {
+        let end = Instant::now() + 2 * PATIENCE;
+        while self.points() < wanted {
+            assert!(
+                Instant::now() < end,
+                "{wanted} points were not made:\n{}",
+                self.machine.messages(&["--unit", unit]).join("\n")
+            );
+        }
+    }
+
+    /// What the last run says of the project, and its recipe, but for what is of one moment.
+    #[track_caller]
+    fn told_of_shop(&self) -> (Value, String) {
+        let newest = "cat $(ls -t /backup/kopi-docka/metadata/*.json | head -n 1)";
+        let report: Value = serde_json::from_str(&self.machine.sh(newest).text()).unwrap();
+        let units = report["units"].as_array().unwrap();
+        let unit = units.iter().find(|unit| unit["unit"] == "shop").unwrap();
+        let told = json!([
+            unit["warnings"],
+            unit["gaps"],
+            unit["outcome"],
+            unit["grade"],
+            unit["errors"]
+        ]);
+        let script = r#"rm -rf /root/recipe; kopi-docka --quiet restore --unit shop --backup-id latest --recipe --target /root/recipe --yes >/dev/null
+            cd /root/recipe/recipes/shop; find . -printf '%p %y %m %U:%G
+' | sort
+            find . -type f ! -name recipe.json ! -path './docker/containers/*' -print0 | sort -z | xargs -0 sha256sum"#;
+        let files = self.machine.sh(script).stderr_any().text();
+        let record = self.machine.sh("cat /root/recipe/recipes/shop/recipe.json");
+        let mut record: Value = serde_json::from_str(&record.text()).unwrap();
+        for key in ["backup_id", "started_at", "downtime_seconds", "sources"] {
+            record.as_object_mut().unwrap().remove(key).unwrap();
+        }
+        (
+            told,
+            format!(
+                "{record:#}
+{files}"
+            ),
+        )
+    }
+
     #[track_caller]
     fn hang_tar(&self) {
         self.machine.write("/usr/local/bin/tar", "755", HUNG_TAR);
@@ -166,7 +312,7 @@ fn the_units_are_sound_and_hardened_and_leave_the_operators_settings_alone() {
         let verify = machine.exec(&["systemd-analyze", "verify", "--man=no", unit]);
         verify.ok();
     }
-    for (unit, limit) in [(BACKUP, 2.0), (DAEMON, 2.0), (RECOVER, 1.5)] {
+    for (unit, limit) in [(BACKUP, 2.2), (DAEMON, 2.2), (RECOVER, 1.5)] {
         let analysis = machine.exec(&["systemd-analyze", "security", "--no-pager", unit]);
         let analysis = analysis.text();
         let line = analysis.lines().last().unwrap();
@@ -255,8 +401,11 @@ fn a_hardened_run_saves_over_sftp() {
         --keyfile=/etc/kopi-docka.ssh/id --known-hosts=/etc/kopi-docka.ssh/known_hosts";
     machine.configure(|config| config["kopia"]["kopia_params"] = json!(params));
     host.write_units();
+    host.open_shop();
+    let shop = host.see_shop();
     host.prove_a_backup();
-    assert_eq!(host.points(), 1);
+    host.prove_the_shop_is_saved(&shop);
+    assert_eq!(host.points(), 2);
     machine.sh("test -s /srv/backups/r/kopia.repository.f").ok();
 }
 
@@ -376,4 +525,105 @@ fn a_daemon_that_stands_still_is_ended_by_the_watchdog_and_starts_again() {
     assert!(machine.is_running(&host.app));
     machine.systemctl(&["stop", DAEMON]).ok();
     assert!(machine.is_running(&host.app));
+}
+
+#[test]
+fn a_stack_of_a_user_is_saved_by_the_units_as_it_is_from_a_shell() {
+    let host = Host::new(|_| {});
+    let machine = &host.machine;
+    host.open_shop();
+    let shop = host.see_shop();
+    let backup = ["kopi-docka", "--quiet", "backup", "--unit", "shop"];
+    machine.exec(&backup).stdout_any().stderr_any().ok();
+    let in_a_shell = host.told_of_shop();
+
+    // The one-shot, as the timer starts it.
+    let start = machine.systemctl(&["start", BACKUP]).run();
+    let log = machine.messages(&["--unit", BACKUP]);
+    assert_eq!(start.code, Some(0), "{start}\n{}", log.join("\n"));
+    let under_the_unit = host.told_of_shop();
+    assert_eq!(under_the_unit.0, in_a_shell.0);
+    assert_eq!(under_the_unit.1, in_a_shell.1);
+
+    // The daemon.
+    host.let_the_daemon_back_up();
+    machine.systemctl(&["stop", DAEMON]).ok();
+    let under_the_daemon = host.told_of_shop();
+    assert_eq!(under_the_daemon.0, in_a_shell.0);
+    assert_eq!(under_the_daemon.1, in_a_shell.1);
+    host.prove_the_shop_is_saved(&shop);
+}
+
+#[test]
+fn no_unit_makes_a_system_call_that_its_filter_refuses() {
+    let host = Host::new(|_| {});
+    let machine = &host.machine;
+    host.open_shop();
+    host.fill();
+    // What is refused ends the program, or the child that made the call, instead of being an error that may be swallowed.
+    for unit in [BACKUP, DAEMON, RECOVER] {
+        let strict = "[Service]\nSystemCallErrorNumber=kill\n";
+        let file = format!("/etc/systemd/system/{unit}.d/strict.conf");
+        machine.write(&file, "644", strict);
+    }
+    machine.systemctl(&["daemon-reload"]).ok();
+    // The filter is at work.
+    let chown = "--property=SystemCallFilter=~@chown --property=SystemCallErrorNumber=kill";
+    let refused = format!("! systemd-run --quiet --wait --collect {chown} chown 1 /srv");
+    machine.sh(&refused).stderr_any().ok();
+
+    let start = machine.systemctl(&["start", BACKUP]).run();
+    let log = machine.messages(&["--unit", BACKUP]);
+    assert_eq!(start.code, Some(0), "{start}\n{}", log.join("\n"));
+    host.let_the_daemon_back_up();
+    machine.systemctl(&["reload", DAEMON]).ok();
+    machine.systemctl(&["stop", DAEMON]).ok();
+    assert_eq!(machine.property(DAEMON, "Result"), "success");
+
+    // What stores the data yields to what reads it, under the unit as well.
+    host.hang_tar();
+    host.start_and_hang();
+    let script = r#"for stat in /proc/[0-9]*/stat; do
+            tr '\0' ' ' <"${stat%stat}cmdline" | sed "s|^|$(sed 's/.*) //' "$stat" | cut -d' ' -f17) |"; echo
+        done 2>/dev/null | grep -E ' (kopia|[^ ]*/kopia|tar|[^ ]*/tar) '"#;
+    let niceness = machine.sh(script).text();
+    let of = |word: &str| -> Vec<&str> {
+        let lines = niceness.lines().filter(|line| line.contains(word));
+        lines.filter_map(|line| line.split(' ').next()).collect()
+    };
+    assert!(!of("--stdin-file").is_empty(), "{niceness}");
+    assert!(
+        of("--stdin-file").iter().all(|nice| *nice == "10"),
+        "{niceness}"
+    );
+    assert!(of("--create").iter().all(|nice| *nice == "0"), "{niceness}");
+
+    // `recover`, after the end of the backup and at boot.
+    machine
+        .systemctl(&["kill", "--signal", "KILL", BACKUP])
+        .ok();
+    machine.until_property(BACKUP, "ActiveState", "failed");
+    assert!(machine.is_running(&host.app));
+    assert_eq!(machine.property(BACKUP, "Result"), "signal");
+    machine.systemctl(&["enable", TIMER]).stderr_any().ok();
+    host.start_and_hang();
+    machine.cut_power();
+    machine.until_running(&host.app);
+    machine.until_property(RECOVER, "Result", "success");
+    machine.until_journal(&["--boot", "--unit", RECOVER], "Running again: ");
+
+    for unit in [BACKUP, DAEMON, RECOVER] {
+        for line in machine.messages(&["--unit", unit]) {
+            let is_refused = [
+                "Operation not permitted",
+                "EPERM",
+                "SIGSYS",
+                "status=31",
+                "code=dumped",
+            ]
+            .iter()
+            .any(|word| line.contains(word));
+            assert!(!is_refused, "{unit}: {line}");
+        }
+    }
 }

@@ -6,12 +6,15 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::Captured;
 use super::redact::{self, Removed};
 use crate::docker::{Engine, ImageRecord};
 use crate::error::Result;
+use crate::model::point::dump_name;
 use crate::model::source::SourceKey;
 use crate::model::unit::MountKind;
 use crate::model::{Source, Unit};
@@ -25,14 +28,37 @@ struct ContainerImage<'a> {
     record: Option<&'a ImageRecord>,
 }
 
-/// Writes `docker/` and, if wanted, `secrets.json`: by container, or `volume:<name>`.
+/// What Docker says of each container of `unit`, by its id.
+pub async fn inspect(
+    engine: &Engine,
+    unit: &Unit,
+    warnings: &mut Vec<String>,
+) -> Result<BTreeMap<String, Value>> {
+    let mut inspected = BTreeMap::new();
+    for container in &unit.containers {
+        match engine.raw_container(&container.id).await? {
+            Some(inspect) => {
+                inspected.insert(container.id.clone(), inspect);
+            }
+            None => warnings.push(format!(
+                "container `{}` was removed meanwhile",
+                container.name
+            )),
+        }
+    }
+    Ok(inspected)
+}
+
+/// Writes `docker/` and, if wanted, `secrets.json`: by container, `volume:<name>`, or `project:variables`.
 pub async fn write(
     engine: &Engine,
     unit: &Unit,
     folder: &Path,
+    mut inspected: BTreeMap<String, Value>,
     include_secrets: bool,
-    warnings: &mut Vec<String>,
+    captured: &mut Captured,
 ) -> Result<()> {
+    let warnings = &mut captured.warnings;
     let docker = folder.join("docker");
     let mut secrets: BTreeMap<String, Removed> = BTreeMap::new();
     let mut keep = |name: String, removed: Removed| {
@@ -40,16 +66,15 @@ pub async fn write(
             secrets.insert(name, removed);
         }
     };
+    // No container and no volume has a colon in its name.
+    keep(
+        "project:variables".to_owned(),
+        std::mem::take(&mut captured.secrets),
+    );
     for container in &unit.containers {
-        match engine.raw_container(&container.id).await? {
-            Some(mut inspect) => {
-                keep(container.name.clone(), redact::container(&mut inspect));
-                write_json(&docker.join("containers"), &container.name, &inspect)?;
-            }
-            None => warnings.push(format!(
-                "container `{}` was removed meanwhile",
-                container.name
-            )),
+        if let Some(mut inspect) = inspected.remove(&container.id) {
+            keep(container.name.clone(), redact::container(&mut inspect));
+            write_json(&docker.join("containers"), &container.name, &inspect)?;
         }
     }
     for name in volumes(unit) {
@@ -115,20 +140,24 @@ async fn images(engine: &Engine, unit: &Unit) -> Result<Map<String, Value>> {
 
 /// `<folder>/<name>.json`, for its owner alone.
 fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
-    // Names of networks are free text.
-    let name: String = name
-        .chars()
-        .map(|c| if c == '/' || c.is_control() { '_' } else { c })
-        .collect();
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(folder.join(format!("{name}.json")))?;
-    file.write_all(&serde_json::to_vec_pretty(value)?)?;
-    Ok(())
+    let path = folder.join(dump_name(name));
+    let write = || -> Result<()> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        file.write_all(&serde_json::to_vec_pretty(value)?)?;
+        Ok(())
+    };
+    write().with_context(|| {
+        format!(
+            "what Docker says of `{name}` cannot be written to `{}`",
+            path.display()
+        )
+    })
 }

@@ -63,7 +63,8 @@ pub fn volume(inspect: &mut Value) -> Removed {
     removed
 }
 
-fn is_telling(key: &str) -> bool {
+/// Whether the value of what has that name is a secret.
+pub fn is_telling(key: &str) -> bool {
     let key = key.to_ascii_uppercase();
     TELLING.iter().any(|word| key.contains(word))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::environment::Environment;
-use super::interpolate::interpolate;
+use super::interpolate::{interpolate, unknown};
 use crate::discovery::place::clean;
 
 /// What one compose file names, every path absolute.
@@ -16,6 +16,20 @@ pub struct References {
     pub parts: Vec<Part>,
     /// Folders that images are built from: `(service, folder)`.
     pub build_contexts: Vec<(String, PathBuf)>,
+    /// What can't be found, since its path is not known.
+    pub unresolved: Vec<Unresolved>,
+    /// Secrets and configs that compose takes from a variable: `(what, variable)`.
+    pub from_variables: Vec<(String, String)>,
+}
+
+/// A path that hangs on variables without a value, or that is empty with theirs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unresolved {
+    pub what: String,
+    /// As the compose file has it.
+    pub text: String,
+    /// Empty when the path is.
+    pub variables: Vec<String>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +68,10 @@ pub fn references(document: &Value, base: &Path, environment: &Environment) -> R
     for kind in ["secrets", "configs"] {
         for (name, definition) in entries(document.get(kind)) {
             let what = format!("{} `{name}`", kind.trim_end_matches('s'));
+            if let Some(variable) = definition.get("environment").and_then(Value::as_str) {
+                let variable = (what.clone(), variable.to_owned());
+                reader.found.from_variables.push(variable);
+            }
             reader.file(definition.get("file"), what, true);
         }
     }
@@ -96,16 +114,18 @@ impl Reader<'_> {
                 .strip_prefix("seccomp:")
                 .or_else(|| option.strip_prefix("seccomp="))
                 .filter(|profile| *profile != "unconfined");
-            if let Some(path) = profile.and_then(|profile| self.path(profile)) {
-                self.push(path, format!("seccomp profile of service `{name}`"), true);
+            let what = format!("seccomp profile of service `{name}`");
+            if let Some(path) = profile.and_then(|profile| self.path(profile, &what, true)) {
+                self.push(path, what, true);
             }
         }
         let extends = service
             .get("extends")
             .and_then(|extends| extends.get("file"));
+        let what = format!("extends of service `{name}`");
         if let Some(path) = extends
             .and_then(Value::as_str)
-            .and_then(|file| self.path(file))
+            .and_then(|file| self.path(file, &what, true))
         {
             let base = path.parent().unwrap_or(self.base).to_owned();
             self.found.parts.push(Part {
@@ -120,17 +140,12 @@ impl Reader<'_> {
         }
     }
 
-    /// A path, or `{context, dockerfile}`.
+    /// A path, or `{context, dockerfile, additional_contexts}`.
     fn build(&mut self, name: &str, build: &Value) {
         let context = build.as_str().or_else(|| build.get("context")?.as_str());
-        let context = interpolate(context.unwrap_or("."), self.environment);
-        let is_remote = context.contains("://")
-            || context.starts_with("git@")
-            || context.starts_with("github.com/");
-        if is_remote {
+        let Some(context) = self.context(name, context.unwrap_or(".")) else {
             return;
-        }
-        let context = clean(&self.base.join(context));
+        };
         if build.get("dockerfile_inline").is_none() {
             let dockerfile = build.get("dockerfile").and_then(Value::as_str);
             let dockerfile = interpolate(dockerfile.unwrap_or("Dockerfile"), self.environment);
@@ -138,29 +153,57 @@ impl Reader<'_> {
             self.push(path, format!("Dockerfile of service `{name}`"), false);
         }
         self.found.build_contexts.push((name.to_owned(), context));
+        let others = build.get("additional_contexts");
+        let listed = items(others.filter(|others| others.is_array()))
+            .filter_map(|other| Some(other.as_str()?.split_once('=')?.1));
+        let named = entries(others).filter_map(|(_, other)| other.as_str());
+        for other in listed.chain(named) {
+            if let Some(context) = self.context(name, other) {
+                self.found.build_contexts.push((name.to_owned(), context));
+            }
+        }
+    }
+
+    /// `None` for one that is not a directory of this host.
+    fn context(&mut self, name: &str, text: &str) -> Option<PathBuf> {
+        let is_remote = text.contains("://")
+            || [
+                "git@",
+                "github.com/",
+                "service:",
+                "docker-image:",
+                "target:",
+            ]
+            .iter()
+            .any(|start| text.starts_with(start));
+        if is_remote {
+            return None;
+        }
+        self.path(text, &format!("build context of service `{name}`"), true)
     }
 
     /// A path, or `{path, project_directory, env_file}`, the paths one or several.
     fn include(&mut self, include: &Value) {
-        let paths: Vec<PathBuf> = items(Some(include.get("path").unwrap_or(include)))
-            .filter_map(Value::as_str)
-            .filter_map(|path| self.path(path))
-            .collect();
+        let mut all = |value: Option<&Value>, what: &str| -> Vec<PathBuf> {
+            items(value)
+                .filter_map(Value::as_str)
+                .filter_map(|path| self.path(path, what, true))
+                .collect()
+        };
+        let paths = all(Some(include.get("path").unwrap_or(include)), "include");
         let Some(first) = paths.first() else {
             return;
         };
-        let base = include
-            .get("project_directory")
-            .and_then(Value::as_str)
-            .and_then(|folder| self.path(folder))
-            .or_else(|| Some(first.parent()?.to_owned()))
-            .unwrap_or_else(|| self.base.to_owned());
-        let environment = include.get("env_file").map(|files| {
-            items(Some(files))
-                .filter_map(Value::as_str)
-                .filter_map(|file| self.path(file))
-                .collect::<Vec<_>>()
-        });
+        let base = all(
+            include.get("project_directory"),
+            "project_directory of an include",
+        )
+        .pop()
+        .or_else(|| Some(first.parent()?.to_owned()));
+        let environment = include
+            .get("env_file")
+            .map(|files| all(Some(files), "env_file of an include"));
+        let base = base.unwrap_or_else(|| self.base.to_owned());
         self.found.parts.extend(paths.into_iter().map(|path| Part {
             path,
             base: base.clone(),
@@ -172,7 +215,7 @@ impl Reader<'_> {
     fn file(&mut self, path: Option<&Value>, what: String, is_required: bool) {
         if let Some(path) = path
             .and_then(Value::as_str)
-            .and_then(|path| self.path(path))
+            .and_then(|path| self.path(path, &what, is_required))
         {
             self.push(path, what, is_required);
         }
@@ -188,18 +231,28 @@ impl Reader<'_> {
         }
     }
 
-    /// `None` for what is no path on this host.
-    fn path(&self, text: &str) -> Option<PathBuf> {
-        let text = interpolate(text, self.environment);
-        if text.is_empty() || text.contains("://") {
+    /// `None` for what is no path on this host, and for what is not known to be one: that is noted if it `is_required`.
+    fn path(&mut self, text: &str, what: &str, is_required: bool) -> Option<PathBuf> {
+        let is_in_home = text == "~" || text.starts_with("~/");
+        let full = if is_in_home {
+            text.replacen('~', "${HOME}", 1)
+        } else {
+            text.to_owned()
+        };
+        let path = interpolate(&full, self.environment);
+        let variables = unknown(&full, self.environment);
+        if !variables.is_empty() || path.is_empty() {
+            // With a part of it empty it would be another path, and what is there none of the project's.
+            if is_required {
+                self.found.unresolved.push(Unresolved {
+                    what: what.to_owned(),
+                    text: text.to_owned(),
+                    variables,
+                });
+            }
             return None;
         }
-        let home = self.environment.get("HOME").map(Path::new);
-        let path = match (text.strip_prefix("~/"), home) {
-            (Some(below), Some(home)) => home.join(below),
-            _ => self.base.join(text),
-        };
-        Some(clean(&path))
+        (!path.contains("://")).then(|| clean(&self.base.join(path)))
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::unit::UnitConfig;
 use crate::config::value::{
-    BindMode, Exclude, Pattern, Percent, SharedVolumes, SpoolSize, Workers, absolute,
+    BindMode, Exclude, Pattern, Percent, SharedVolumes, SpoolSize, Workers, absolute, exact_size,
     optional_seconds, optional_size, seconds, whole,
 };
 
@@ -56,6 +56,9 @@ pub struct Backup {
     pub exclude_patterns: Vec<Exclude>,
     /// Whether a point also keeps, encrypted, what is redacted in its dumps.
     pub include_secrets: bool,
+    /// In bytes: what an image is built from is kept in the recipe up to it; a larger one is a gap.
+    #[serde(with = "exact_size")]
+    pub build_context_max: u64,
     pub shared_volumes: SharedVolumes,
     /// A source that is smaller by more than this than in the last whole point is warned of.
     pub shrink_limit: Percent,
@@ -79,6 +82,7 @@ impl Default for Backup {
             recovery_bundle_retention: 3,
             exclude_patterns: Vec::new(),
             include_secrets: true,
+            build_context_max: 50 << 20,
             shared_volumes: SharedVolumes::Stop,
             shrink_limit: Percent::HALF,
             spool: Spool::default(),

@@ -19,7 +19,7 @@ pub use number::{optional_seconds, seconds, whole};
 pub use path::{absolute, expand_home, optional_absolute, optional_any, starts_at_root};
 pub use pattern::Pattern;
 pub use percent::Percent;
-pub use size::{SpoolSize, optional_size};
+pub use size::{SpoolSize, exact_size, optional_size};
 pub use word::word;
 pub use workers::Workers;
 

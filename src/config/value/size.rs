@@ -82,6 +82,23 @@ pub mod optional_size {
     }
 }
 
+/// A limit in bytes; 0 for nothing at all.
+pub mod exact_size {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(size: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        json(*size).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        read(
+            deserializer,
+            "a size such as \"50MiB\", or 0 for none",
+            bytes,
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -182,6 +182,11 @@ fn a_label_on_one_service_keeps_only_its_own_data_out() {
         );
     let unit = host.only();
     assert!(unit.enabled);
+    let told = unit.warnings.iter().filter(|warning| {
+        warning.contains("kopi-docka.enable=false")
+            && warning.contains(&format!("unit `{}`", unit.name))
+    });
+    assert_eq!(told.count(), 1, "{:?}", unit.warnings);
     assert_eq!(keys(&unit), ["volume `data`", "volume `shared`"]);
     assert_eq!(gaps(&unit), ["volume `cache`: ExcludedByOperator"]);
     assert_eq!(

@@ -114,6 +114,7 @@ pub fn place(stored: &Stored, dumps: &Dumps, coverage: &Coverage) -> Placed {
         working_dir: folder,
         compose_files,
         env_files,
+        ..ProjectRecord::default()
     });
     placed
 }
@@ -154,6 +155,8 @@ impl Placed {
             self.records.push(FileRecord {
                 path: path.clone(),
                 role,
+                attributes: None,
+                link: None,
             });
         }
         Some(path)

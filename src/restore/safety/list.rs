@@ -148,7 +148,10 @@ async fn unrecorded(cx: &Context, known: BTreeSet<PathBuf>) -> Result<Vec<Listed
                 .iter()
                 .map(|source| (source.key.to_string(), source.path.clone()));
             let files = unit.compose.iter().flat_map(|compose| {
-                let files = compose.files.iter().chain(&compose.env_files);
+                let files = compose
+                    .groups
+                    .iter()
+                    .flat_map(|group| group.files.iter().chain(&group.env_files));
                 files.map(|file| (format!("`{}`", file.display()), file.clone()))
             });
             sources

@@ -28,7 +28,7 @@ use super::recipe_tree;
 use super::request::Request;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
-use crate::model::point::{PointRecord, SourceRecord};
+use crate::model::point::{PointRecord, SourceRecord, dump_name};
 use crate::model::source::SourceKey;
 use crate::repository::Repository;
 
@@ -167,7 +167,7 @@ fn describe(
         }
         SourceKey::Volume { name } => {
             check_volume_name(name)?;
-            let description = recipe.join(format!("docker/volumes/{name}.json"));
+            let description = recipe.join(format!("docker/volumes/{}", dump_name(name)));
             let saved: Option<SavedVolume> = match std::fs::read(&description) {
                 Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| {
                     format!("the recipe's description of volume `{name}` is damaged")

@@ -77,4 +77,4 @@ pub use stand_in::Process;
 pub use systemd::Machine;
 pub use terminal::Terminal;
 pub use unread::Unread;
-pub use world::{PASSWORD, World};
+pub use world::{LABEL, PASSWORD, World};

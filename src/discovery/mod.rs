@@ -5,10 +5,11 @@
 //!
 //! Reading order: [`rules`] (what the operator wants) → [`host`], [`mount_table`] (what paths really are) →
 //! [`scene`] (all that decisions look at) → [`group`]: [`members`] (who belongs together), [`names`],
-//! [`depends`], [`levels`] (in which order) → [`sources`]: [`place`] (where data is), [`judge`] (whether it is saved),
+//! [`depends`], [`levels`], [`order`] (in which order), [`comeback`] (whether Docker could start it again), [`roles`] (what must go on) → [`sources`]: [`place`] (where data is), [`judge`] (whether it is saved),
 //! [`system_paths`], [`policy`], [`globs`], [`writers`], [`nested`] → [`compose`] (where its files are) →
 //! [`select`], [`measure`], [`limit`] (used by commands).
 
+mod comeback;
 pub mod compose;
 pub mod container;
 mod database;
@@ -25,8 +26,10 @@ mod members;
 pub mod mount_table;
 mod names;
 mod nested;
+mod order;
 pub mod place;
 mod policy;
+mod roles;
 pub mod rules;
 mod scene;
 mod select;
@@ -44,6 +47,7 @@ use serde::Serialize;
 
 pub use limit::leave_out_too_large;
 pub use measure::{Size, measure};
+pub use order::{joiners, order};
 pub use rules::Rules;
 pub use select::select;
 pub use writers::can_write;
@@ -90,7 +94,11 @@ pub struct OrphanVolume {
 pub async fn discover(engine: &Engine, rules: &Rules) -> Result<Discovery> {
     let inventory = engine.inventory().await?;
     let host = host::Host::look(scene::paths_of_interest(&inventory, rules)).await;
-    let scene = scene::Scene::new(&inventory, &host, rules);
+    let roles = roles::find(&inventory, rules).await;
+    let inside = comeback::mounted(&inventory).await;
+    let mut scene = scene::Scene::new(&inventory, &host, rules);
+    roles::mark(&mut scene, &roles);
+    comeback::mark(&mut scene, &inside);
     Ok(Discovery {
         units: group::group(&scene),
         orphan_volumes: group::orphans(&scene),

@@ -13,6 +13,10 @@ pub struct MountTable {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountEntry {
     pub point: PathBuf,
+    /// `8:1`, as the kernel numbers what is mounted.
+    pub device: String,
+    /// What of that file system is mounted here, `/` for all of it. `…//deleted` when it was removed since.
+    pub root: PathBuf,
     /// Such as `ext4` or `nfs4`.
     pub fs_type: String,
 }
@@ -27,16 +31,25 @@ impl MountTable {
     pub fn parse(text: &[u8]) -> Self {
         let entries = text.split(|byte| *byte == b'\n').filter_map(|line| {
             let mut fields = line.split(|byte| *byte == b' ');
-            let point = unescape(fields.nth(4)?);
+            let device = String::from_utf8_lossy(fields.nth(2)?).into_owned();
+            let root = unescape(fields.next()?);
+            let point = unescape(fields.next()?);
             let fs_type = fields.skip_while(|field| *field != b"-").nth(1)?;
             Some(MountEntry {
                 point,
+                device,
+                root,
                 fs_type: String::from_utf8_lossy(fs_type).into_owned(),
             })
         });
         Self {
             entries: entries.collect(),
         }
+    }
+
+    /// What is mounted exactly at `point`.
+    pub fn at(&self, point: &Path) -> Option<&MountEntry> {
+        self.entries.iter().rfind(|entry| entry.point == point)
     }
 
     /// The file system that `path` is on, going by its name alone: resolve links first.

@@ -23,8 +23,28 @@ pub fn write_public(path: &Path, content: &[u8]) -> Result<()> {
     replace(path, content, 0o644)
 }
 
-/// The mode is as said, whatever the umask.
+/// As [`write`], without waiting for the disk: the new content is seen at once, and is on the disk a moment later. For what a power cut
+/// makes worthless, where a wait would cost.
+pub fn write_soon(path: &Path, content: &[u8]) -> Result<()> {
+    let file = put(path, content, 0o600, |_| Ok(()))?;
+    // Some file systems (XFS) may have the new name before the content: not for longer than it must be.
+    let _ = std::thread::Builder::new()
+        .name("sync".to_owned())
+        .spawn(move || file.sync_all());
+    Ok(())
+}
+
 fn replace(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    put(path, content, mode, File::sync_all).map(drop)
+}
+
+/// The mode is as said, whatever the umask.
+fn put(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    sync: impl FnOnce(&File) -> std::io::Result<()>,
+) -> Result<File> {
     let folder = folder_of(path);
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
@@ -33,11 +53,10 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let permissions = Permissions::from_mode(mode);
     file.write_all(content)
         .and_then(|()| file.as_file().set_permissions(permissions))
-        .and_then(|()| file.as_file().sync_all())
+        .and_then(|()| sync(file.as_file()))
         .with_context(|| format!("`{}` can't be written", path.display()))?;
     file.persist(path)
-        .with_context(|| format!("`{}` can't be put in place", path.display()))?;
-    Ok(())
+        .with_context(|| format!("`{}` can't be put in place", path.display()))
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -1,10 +1,11 @@
-//! Cold backup. [`run`] reads as the run goes; [`unit`] is what happens to one unit, with the window in its middle.
+//! Cold backup. [`run`] reads as the run goes, after [`bring_up`]; [`unit`] is what happens to one unit, with the window in its middle.
 //!
 //! Reading order: [`run`] → [`choose`], [`survey`], [`plan`] → [`unit`] ([`step`], [`recipe`], [`read`] with [`tar`] and [`spool`], [`store`], [`turns`]) →
 //! [`commit`] → [`after`] → [`reporter`] ([`events`]); [`tags`] says how it is filed.
 //! [`preview`] is all of it up to the plan.
 
 mod after;
+mod bring_up;
 mod choose;
 mod commit;
 mod events;
@@ -27,8 +28,9 @@ mod tar;
 mod turns;
 mod unit;
 
+pub use bring_up::{bring_up_all, bring_up_or_tell};
 pub use choose::{LeftOut, choose};
 pub use recipe::REDACTED;
-pub use run::{WORK_PREFIX, bring_up_what_is_down, remove_stale_work, run};
+pub use run::{WORK_PREFIX, remove_stale_work, run};
 pub use survey::survey;
 pub use tar::Tar;

@@ -1,14 +1,15 @@
 //! What a run would do to a unit, decided before anything is touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::memory::Past;
 use super::survey::Reading;
 use crate::config::SharedVolumes;
-use crate::discovery::{Discovery, Size};
+use crate::discovery::{Discovery, Size, joiners, labels, order};
 use crate::model::source::{Gap, GapReason};
+use crate::model::unit::Role;
 use crate::model::{Container, ContainerState, SourceKey, Unit};
 use crate::quiesce::Entry;
 
@@ -26,6 +27,10 @@ pub struct UnitPlan {
     pub doubts: BTreeMap<SourceKey, Vec<String>>,
     pub gaps: Vec<Gap>,
     pub warnings: Vec<String>,
+    /// What keeps the point from being as it should be, known before anything is touched.
+    pub errors: Vec<String>,
+    /// Ids of containers that only this program writes from.
+    pub own: Vec<String>,
     /// Why this unit can't be backed up at all.
     pub refusal: Option<String>,
     /// What the last whole point held.
@@ -55,6 +60,8 @@ pub fn plan(
         doubts: BTreeMap::new(),
         gaps: unit.gaps.clone(),
         warnings: unit.warnings.clone(),
+        errors: Vec::new(),
+        own: Vec::new(),
         refusal: unit.not_coverable.clone().or_else(|| unit.blocker.clone()),
         past: Past::default(),
         unit,
@@ -63,15 +70,46 @@ pub fn plan(
     if plan.refusal.is_some() || plan.unit.sources.is_empty() {
         return plan;
     }
-    for container in plan.unit.containers.clone() {
-        plan.add_member(&container, stop_timeout_seconds);
+    if plan.leave_to_one_off(host) {
+        return plan;
     }
-    plan.add_foreign_writers(host, shared, stop_timeout_seconds);
+    let mut stops = Stops::default();
+    for container in plan.unit.containers.clone() {
+        plan.add_member(&container, &mut stops);
+    }
+    plan.add_foreign_writers(host, shared, &mut stops);
+    plan.add_joiners(host, &mut stops);
+    let levels = order(&plan.unit.containers, &plan.unit.levels, &stops.foreign);
+    for container in stops.members.iter().chain(&stops.foreign) {
+        let level = levels.get(&container.id).copied().unwrap_or(0);
+        plan.add_entry(container, level, stop_timeout_seconds);
+    }
     plan
 }
 
+/// Who is stopped.
+#[derive(Default)]
+struct Stops {
+    members: Vec<Container>,
+    /// Of other units.
+    foreign: Vec<Container>,
+}
+
+impl Stops {
+    fn ids(&self) -> BTreeSet<String> {
+        let all = self.members.iter().chain(&self.foreign);
+        all.map(|container| container.id.clone()).collect()
+    }
+}
+
 impl UnitPlan {
-    fn add_member(&mut self, container: &Container, stop_timeout_seconds: i64) {
+    /// Whose writing the proof of cold does not mind.
+    pub fn tolerated_ids(&self) -> Vec<String> {
+        let tolerated = self.tolerated.iter().map(|container| container.id.clone());
+        tolerated.chain(self.own.iter().cloned()).collect()
+    }
+
+    fn add_member(&mut self, container: &Container, stops: &mut Stops) {
         let writes_to = self.written_by(container);
         match container.state {
             ContainerState::Paused => {
@@ -86,6 +124,7 @@ impl UnitPlan {
                 ));
             }
             state if !state.is_up() => {}
+            _ if self.must_go_on(container) => {}
             _ if container.auto_remove && writes_to.is_empty() => self.gaps.push(Gap {
                 what: format!("container `{}`", container.name),
                 reason: GapReason::AutoRemove,
@@ -95,18 +134,93 @@ impl UnitPlan {
             _ if container.auto_remove => {
                 self.refusal = Some(auto_remove_refusal(container, &writes_to));
             }
-            _ => self.add_entry(container, self.level_of(container), stop_timeout_seconds),
+            _ => {
+                self.doubt_restarting(container, &writes_to);
+                stops.members.push(container.clone());
+            }
         }
     }
 
-    fn add_foreign_writers(
-        &mut self,
-        host: &Discovery,
-        shared: SharedVolumes,
-        stop_timeout_seconds: i64,
-    ) {
-        // Stopped before ours and started after them: whoever shares our data is no dependency of ours.
-        let level = self.unit.levels.len();
+    /// Whether `container` is left running whatever is read: a backup needs it, or it could not come back.
+    fn must_go_on(&mut self, container: &Container) -> bool {
+        let name = &container.name;
+        match container.standing.role {
+            Some(Role::Own) => {
+                self.warnings.push(format!(
+                    "container `{name}` goes on running: kopi-docka runs in it"
+                ));
+                self.own.push(container.id.clone());
+                return true;
+            }
+            Some(Role::Repository) => {
+                self.warnings.push(format!(
+                    "container `{name}` goes on running: it serves the backup repository. A backup that lies on the host that it is of is lost with it"
+                ));
+                self.tolerate(container, "it serves the backup repository");
+                return true;
+            }
+            None => {}
+        }
+        if container.standing.obstacles.is_empty() {
+            return false;
+        }
+        let remedy = if container.project.is_some() {
+            "run `docker compose up -d` in the project's directory, which makes it anew"
+        } else {
+            "create it again"
+        };
+        self.errors.push(format!(
+            "container `{name}` was left running, since Docker could not start it again: {}: {remedy}",
+            container.standing.obstacles.join("; ")
+        ));
+        self.tolerate(container, "Docker could not start it again");
+        true
+    }
+
+    /// A crash loop has no clean end.
+    fn doubt_restarting(&mut self, container: &Container, writes_to: &[SourceKey]) {
+        if container.state == ContainerState::Restarting {
+            let sentence = format!(
+                "container `{}` was restarting when it was stopped",
+                container.name
+            );
+            self.doubt(writes_to, &sentence);
+        }
+    }
+
+    /// `docker compose run`: started again it would begin anew (an import, a migration), and without the rest of the unit it would fail.
+    /// So while one writes nothing is stopped.
+    fn leave_to_one_off(&mut self, host: &Discovery) -> bool {
+        let is_at_work = |container: &&Container| {
+            let project = &container.project;
+            let members = &self.unit.containers;
+            labels::is_one_off(&container.labels)
+                && container.state.is_up()
+                && (members.is_empty() || members.iter().any(|member| member.project == *project))
+                && !self.written_by(container).is_empty()
+        };
+        let Some(one_off) = host.containers.iter().find(is_at_work) else {
+            return false;
+        };
+        let name = &one_off.name;
+        self.errors.push(format!(
+            "nothing was stopped: container `{name}` (`docker compose run`) is at work and can write to {}. Run the backup again when it has ended",
+            join(&self.written_by(one_off))
+        ));
+        let reason = format!("container `{name}` (`docker compose run`) is at work");
+        for container in host
+            .containers
+            .iter()
+            .filter(|container| container.state.is_up())
+        {
+            if !self.written_by(container).is_empty() {
+                self.tolerate(container, &reason);
+            }
+        }
+        true
+    }
+
+    fn add_foreign_writers(&mut self, host: &Discovery, shared: SharedVolumes, stops: &mut Stops) {
         let mut ids: Vec<&String> = self
             .unit
             .sources
@@ -131,13 +245,23 @@ impl UnitPlan {
                 );
                 self.doubt(&writes_to, &sentence);
             }
-            if !container.state.is_up() {
+            if !container.state.is_up() || self.must_go_on(container) {
                 continue;
             }
             if shared == SharedVolumes::Warn {
                 self.tolerate(container, "`backup.shared_volumes` is `warn`");
             } else if host.is_orchestrated(&id) {
                 self.tolerate(container, "its orchestrator would replace it at once");
+            } else if labels::is_one_off(&container.labels) {
+                self.errors.push(format!(
+                    "container `{}` (`docker compose run`) is at work and can write to {}. Run the backup again when it has ended",
+                    container.name,
+                    join(&writes_to)
+                ));
+                self.tolerate(
+                    container,
+                    "started again it would begin anew (`docker compose run`)",
+                );
             } else if container.auto_remove {
                 self.refusal = Some(auto_remove_refusal(container, &writes_to));
             } else {
@@ -146,8 +270,47 @@ impl UnitPlan {
                     container.name,
                     join(&writes_to)
                 ));
-                self.add_entry(container, level, stop_timeout_seconds);
+                self.doubt_restarting(container, &writes_to);
+                stops.foreign.push(with_its_needs(host, container));
             }
+        }
+    }
+
+    /// Containers of other units that live in the network (or another namespace) of one that is stopped.
+    fn add_joiners(&mut self, host: &Discovery, stops: &mut Stops) {
+        let stopped = stops.ids();
+        for container in joiners(&host.containers, &stopped) {
+            let name = &container.name;
+            let is_member = self
+                .unit
+                .containers
+                .iter()
+                .any(|member| member.id == container.id);
+            if is_member
+                || self.tolerated.iter().any(|known| known.id == container.id)
+                || self.must_go_on(container)
+            {
+                continue;
+            }
+            let why_not = if container.auto_remove {
+                Some("a stop would delete it (`--rm`)")
+            } else if host.is_orchestrated(&container.id) {
+                Some("its orchestrator would replace it at once")
+            } else if labels::is_one_off(&container.labels) {
+                Some("started again it would begin anew (`docker compose run`)")
+            } else {
+                None
+            };
+            if let Some(why_not) = why_not {
+                self.errors.push(format!(
+                    "container `{name}` lives in the network of one that is stopped, and cannot be stopped with it: {why_not}. Create it again"
+                ));
+                continue;
+            }
+            self.warnings.push(format!(
+                "container `{name}` of another unit lives in the network (or another namespace) of one that is stopped, and is stopped too"
+            ));
+            stops.foreign.push(with_its_needs(host, container));
         }
     }
 
@@ -179,14 +342,6 @@ impl UnitPlan {
         }
     }
 
-    fn level_of(&self, container: &Container) -> usize {
-        self.unit
-            .levels
-            .iter()
-            .position(|level| level.contains(&container.id))
-            .unwrap_or(0)
-    }
-
     fn written_by(&self, container: &Container) -> Vec<SourceKey> {
         self.unit
             .sources
@@ -195,6 +350,16 @@ impl UnitPlan {
             .map(|source| source.key.clone())
             .collect()
     }
+}
+
+/// As its own unit knows it, with what it depends on.
+fn with_its_needs(host: &Discovery, container: &Container) -> Container {
+    let units = host.units.iter();
+    units
+        .flat_map(|unit| &unit.containers)
+        .find(|known| known.id == container.id)
+        .unwrap_or(container)
+        .clone()
 }
 
 fn auto_remove_refusal(container: &Container, writes_to: &[SourceKey]) -> String {

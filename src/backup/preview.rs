@@ -227,7 +227,7 @@ impl UnitPreview {
             blocker: plan.refusal,
             tolerated: plan.tolerated,
             gaps: plan.gaps,
-            warnings: plan.warnings,
+            warnings: plan.errors.into_iter().chain(plan.warnings).collect(),
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tracing::{Instrument as _, info, info_span};
 
 use super::after::{After, tidy_up};
+use super::bring_up::bring_up;
 use super::choose::choose;
 use super::events::Event;
 use super::memory::{self, Acceptance, Recalled};
@@ -36,7 +37,7 @@ use crate::metrics;
 use crate::model::report::{Outcome, RunReport, UnitReport};
 use crate::model::{BackupId, UnitName};
 use crate::password;
-use crate::quiesce::replay;
+use crate::quiesce::Down;
 use crate::reports;
 use crate::repository::Repository;
 use crate::restore;
@@ -193,7 +194,24 @@ async fn save_units(
     accepted: &[UnitName],
 ) -> Result<(RunReport, Vec<UnitName>)> {
     remove_stale_work(&cx.paths)?;
-    bring_up_what_is_down(cx).await?;
+    let down = bring_up(cx).await?;
+    // Nothing else says it when the run comes to its end before its report is written.
+    save_what_is_up(cx, loaded, lock, units, accepted, &down)
+        .await
+        .map_err(|error| match down.first() {
+            Some(first) => first.failure().caused_by(error).into(),
+            None => error,
+        })
+}
+
+async fn save_what_is_up(
+    cx: &Context,
+    loaded: Loaded,
+    lock: Lock,
+    units: &[UnitName],
+    accepted: &[UnitName],
+    down: &[Down],
+) -> Result<(RunReport, Vec<UnitName>)> {
     let loaded = password::settle(cx, Some(&lock), loaded).await?.loaded;
     let config = &loaded.config;
 
@@ -209,8 +227,9 @@ async fn save_units(
     let (tar, status, (engine, host)) = cx.shutdown.cut("the run", opened).await?;
     info!("Docker {}, API {}", engine.version(), engine.api());
     let present = host.units.iter().map(|unit| unit.name.clone()).collect();
-    let chosen = chosen(cx, &host, units)?;
+    let mut chosen = chosen(cx, &host, units)?;
     check_accepted(accepted, &chosen)?;
+    chosen.retain(|name| !down.iter().any(|down| down.unit == *name));
     let refresh = repository.kopia.refresh_policy(&repository.identity);
     cx.shutdown.cut("the run", refresh).await?;
 
@@ -218,7 +237,8 @@ async fn save_units(
     run.accepted = accepted.to_vec();
     let span = info_span!("run", run = %run.backup_id);
     let (reports, after) = async {
-        let reports = save_all(&run, &chosen, host).await;
+        let mut reports = save_all(&run, &chosen, host).await;
+        reports.extend(down.iter().map(|down| left_down(&run, down)));
         let after = tidy_up(&run, &reports).await;
         (reports, after)
     }
@@ -448,6 +468,26 @@ fn not_tried(unit: &UnitName, outcome: Outcome, errors: Vec<String>) -> UnitRepo
     }
 }
 
+/// A unit that an earlier run left down and that does not come up: it is not touched, and the others are saved.
+fn left_down(run: &Run<'_>, down: &Down) -> UnitReport {
+    let failure = anyhow::Error::from(down.failure());
+    let mut report = not_tried(
+        &down.unit,
+        Outcome::Failed,
+        vec!["it was not backed up, since an earlier run left it down".to_owned()],
+    );
+    for (name, reason) in &down.still_stopped {
+        report
+            .errors
+            .push(format!("container `{name}` does not start: {reason}"));
+        report.still_stopped.push(name.clone());
+    }
+    report.hints = hints_of(&failure);
+    run.reporter
+        .report(&Event::UnitFinished { report: &report });
+    report
+}
+
 fn finish(run: &Run<'_>, units: Vec<UnitReport>, after: After) -> RunReport {
     let is_interrupted = run.shutdown.is_asked();
     let exit_code = if units.iter().any(|unit| !unit.still_stopped.is_empty()) {
@@ -481,30 +521,6 @@ fn write_report(run: &Run<'_>, report: &RunReport) -> Result<()> {
         .context("the report of the run can't be written")?;
     reports::prune(&reports::folder(run.config), report, Utc::now())
         .context("old reports of runs cannot be removed")
-}
-
-/// What an earlier run left stopped comes up before anything else; what can't be started is the operator's to see first.
-pub async fn bring_up_what_is_down(cx: &Context) -> Result<()> {
-    // First, so that nothing is started on data that is half restored.
-    let settled = restore::replay::replay(&cx.paths.restore_journals(), &cx.ui).await?;
-    for warning in &settled.warnings {
-        cx.ui.warn(warning);
-    }
-    let replayed = replay::replay(&cx.paths.stop_records(), &cx.ui, &cx.shutdown).await?;
-    for warning in &replayed.started.warnings {
-        cx.ui.warn(warning);
-    }
-    if let Some((name, reason)) = replayed.started.still_stopped.first() {
-        return Err(Failure::new(
-            Exit::StillStopped,
-            format!("container `{name}`, which an earlier run stopped, does not start: {reason}"),
-        )
-        .hint(format!(
-            "see `docker logs {name}`, mend it, then run `kopi-docka recover`"
-        ))
-        .into());
-    }
-    Ok(())
 }
 
 /// Folders of runs that were killed; the lock says that nobody uses them.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use super::commit::{self, Draft};
@@ -28,7 +28,7 @@ use crate::error::{Exit, Failure, Result, hints_of};
 use crate::model::point::PointRecord;
 use crate::model::report::{Outcome, UnitReport};
 use crate::model::{Grade, UnitName};
-use crate::quiesce::{self, Quiesced, RecordFile, cold};
+use crate::quiesce::{self, Entry, RecordFile, cold};
 use crate::service::inhibit;
 use crate::timeline::Step as _;
 
@@ -62,6 +62,7 @@ pub async fn save(run: &Run<'_>, plan: UnitPlan) -> UnitReport {
         (is_measured, Reverse(saved.estimated_bytes))
     });
     let warnings = plan.warnings.clone();
+    let trouble = plan.errors.clone();
     let mut saving = Saving {
         run,
         plan,
@@ -71,7 +72,7 @@ pub async fn save(run: &Run<'_>, plan: UnitPlan) -> UnitReport {
         still_stopped: Vec::new(),
         warnings,
         grade: None,
-        trouble: Vec::new(),
+        trouble,
         losses: Vec::new(),
     };
     let result = saving.save().await;
@@ -144,8 +145,14 @@ impl Saving<'_> {
 
     /// Stops, reads, starts. The containers are up again when this returns, whatever it returns.
     async fn window(&mut self, opened: Vec<Opened>) -> Result<Vec<Option<Storing>>> {
+        let entries = std::mem::take(&mut self.plan.entries);
+        let (entries, ended) = quiesce::still_running(&self.run.engine, entries).await?;
+        self.plan.entries = entries;
+        self.warnings.extend(ended);
         if self.plan.entries.is_empty() {
-            return self.read_all(opened, Ok(()), None).await;
+            return self
+                .read_all(opened, Ok(()), Vec::new(), &Notify::new())
+                .await;
         }
         self.enter(Step::Record).await;
         let file = RecordFile::create(
@@ -161,15 +168,40 @@ impl Saving<'_> {
         let (quiesced, stopped) =
             quiesce::stop_all(&self.run.engine, file, self.run.shutdown).await;
         // A bug of ours must not leave containers down: a panic is held until they are up.
-        let result = AssertUnwindSafe(self.read_all(opened, stopped, Some(&quiesced)))
-            .catch_unwind()
-            .await;
+        let engine = &self.run.engine;
+        let entries = quiesced.entries().to_vec();
+        let spoilt = Notify::new();
+        let (started, result) = {
+            let seen = quiesced.seen();
+            let reading = AssertUnwindSafe(self.read_all(opened, stopped, seen, &spoilt));
+            let mut reading = std::pin::pin!(reading.catch_unwind());
+            tokio::select! {
+                biased;
+                result = &mut reading => (Err(quiesced), result),
+                // What is still to be read is not cold any more, whatever stays down: so nothing does.
+                () = spoilt.notified() => {
+                    let (started, result) = tokio::join!(quiesced.start(engine), reading);
+                    (Ok(started), result)
+                }
+            }
+        };
         self.enter(Step::Start).await;
-        let started = quiesced.start(&self.run.engine).await;
+        self.plan.entries = entries;
+        let started = match started {
+            Ok(started) => started,
+            Err(quiesced) => quiesced.start(engine).await,
+        };
         drop(inhibitor);
         self.timeline.end();
         self.downtime_seconds = started.downtime_seconds;
         self.still_stopped = started.still_stopped;
+        // Those have their error, and nothing is waited for.
+        self.plan.entries.retain(|entry| {
+            !self
+                .still_stopped
+                .iter()
+                .any(|(name, _)| *name == entry.name)
+        });
         self.warnings.extend(started.warnings);
         match result {
             Ok(result) => result,
@@ -182,29 +214,40 @@ impl Saving<'_> {
         &mut self,
         opened: Vec<Opened>,
         stopped: Result<()>,
-        quiesced: Option<&Quiesced>,
+        entries: Vec<Entry>,
+        spoilt: &Notify,
     ) -> Result<Vec<Option<Storing>>> {
         stopped?;
-        let listener = self.run.engine.listen();
+        let mut listener = self.run.engine.listen();
         self.enter(Step::ProveCold).await;
-        let entries = quiesced.map_or(&[][..], Quiesced::entries);
-        let tolerated: Vec<String> = self
-            .plan
-            .tolerated
-            .iter()
-            .map(|container| container.id.clone())
-            .collect();
+        let tolerated = self.plan.tolerated_ids();
         let prove = cold::prove(
             &self.run.engine,
-            entries,
+            &entries,
             &self.plan.unit.sources,
             &tolerated,
         );
-        let unclean = self.run.shutdown.cut("the run", prove).await?;
+        let ends = self.run.shutdown.cut("the run", prove).await?;
         self.enter(Step::Read).await;
-        let storing = self.read_sources(opened).await;
+        let sources = self.plan.unit.sources.clone();
+        let storing = {
+            let mut reading = std::pin::pin!(self.read_sources(opened));
+            tokio::select! {
+                biased;
+                storing = &mut reading => storing,
+                () = cold::spoilt(&mut listener, &sources, &tolerated) => {
+                    spoilt.notify_one();
+                    reading.await
+                }
+            }
+        };
         self.enter(Step::ProveStillCold).await;
-        self.grade(&unclean, listener, &tolerated).await;
+        if self.run.shutdown.is_asked() {
+            // There will be no point, so nothing needs to be proven.
+            return Ok(storing);
+        }
+        self.warnings.extend(ends.warnings);
+        self.grade(&ends.unclean, listener, &tolerated).await;
         Ok(storing)
     }
 

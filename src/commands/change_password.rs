@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use crate::backup;
 use crate::config::{self, Secret};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
@@ -25,6 +26,7 @@ pub struct Args {
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("change-password")?;
+    backup::bring_up_or_tell(cx).await?;
     let lock = Lock::take(&cx.paths.runtime, "change-password")?;
     let Settled { loaded, is_changed } = password::settle(cx, Some(&lock), cx.config()?).await?;
     let old = loaded.config.password()?;

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::backup;
 use crate::context::Context;
 use crate::error::Result;
 use crate::kopia::Initialized;
@@ -18,6 +19,7 @@ pub struct Args {
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("init")?;
+    backup::bring_up_or_tell(cx).await?;
     let lock = Lock::take(&cx.paths.runtime, "init")?;
     let loaded = password::settle(cx, Some(&lock), cx.config()?)
         .await?

@@ -20,7 +20,7 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
     backup::remove_stale_work(&cx.paths)?;
     // First, so that nothing is started on data that is half restored.
     let settled = restore::replay::replay(&cx.paths.restore_journals(), &cx.ui).await?;
-    let replayed = replay::replay(&cx.paths.stop_records(), &cx.ui, &cx.shutdown).await?;
+    let replayed = replay::replay(&cx.paths.stop_records(), None, &cx.ui, &cx.shutdown).await?;
     for warning in settled.warnings.iter().chain(&replayed.started.warnings) {
         cx.ui.warn(warning);
     }

@@ -3,6 +3,7 @@
 use chrono::Utc;
 use serde_json::json;
 
+use crate::backup;
 use crate::context::Context;
 use crate::error::{Failure, Result};
 use crate::kopia::{Maintenance, Mode};
@@ -56,6 +57,9 @@ async fn work(cx: &Context, mode: Mode, dry_run: bool) -> Result<Done> {
     } else {
         Some(Lock::take(&cx.paths.runtime, "repo-maintenance")?)
     };
+    if !dry_run {
+        backup::bring_up_or_tell(cx).await?;
+    }
     let config = cx.config()?;
     let config = password::settle(cx, lock.as_ref(), config)
         .await?

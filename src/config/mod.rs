@@ -25,7 +25,7 @@ mod value;
 mod version;
 
 pub use load::{Loaded, SYSTEM_FILE, check, is_any, load, profile_at, target};
-pub use params::KopiaParams;
+pub use params::{Backend, KopiaParams};
 pub use password::{check_new as check_new_password, read_file as read_password_file};
 pub use permissions::{Caller, check_secret};
 pub use schema::{Config, Logging, Retention};

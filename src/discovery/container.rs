@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::{database, labels};
-use crate::docker::ContainerInspectResponse;
 use crate::docker::inspect::mount;
-use crate::model::unit::{Container, ContainerState, Mount, MountKind};
+use crate::docker::{ContainerInspectResponse, HealthStatus};
+use crate::model::unit::{Container, ContainerState, Mount, MountKind, Standing};
 
 /// The container, its dependencies not yet known; `None` for an answer without an id.
 pub fn container(raw: &ContainerInspectResponse) -> Option<Container> {
@@ -49,6 +49,10 @@ pub fn container(raw: &ContainerInspectResponse) -> Option<Container> {
             .as_ref()
             .and_then(|state| state.started_at.clone())
             .unwrap_or_default(),
+        standing: Standing {
+            is_unhealthy: is_unhealthy(raw),
+            ..Standing::default()
+        },
         id,
     })
 }
@@ -83,6 +87,13 @@ fn has_healthcheck(raw: &ContainerInspectResponse) -> bool {
         .unwrap_or_default();
     test.first()
         .is_some_and(|kind| !kind.is_empty() && kind != "NONE")
+}
+
+fn is_unhealthy(raw: &ContainerInspectResponse) -> bool {
+    raw.state
+        .as_ref()
+        .and_then(|state| state.health.as_ref())
+        .is_some_and(|health| health.status == Some(HealthStatus::UNHEALTHY))
 }
 
 /// All mounts; `docker run --tmpfs` is told elsewhere than the others.

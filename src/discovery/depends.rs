@@ -43,6 +43,30 @@ pub fn connect(
     foreign
 }
 
+/// The containers whose namespaces `raw` lives in, as it names them, each with which.
+pub fn namespaces(
+    raw: Option<&ContainerInspectResponse>,
+) -> impl Iterator<Item = (&str, &'static str)> {
+    let host = raw.and_then(|raw| raw.host_config.as_ref());
+    let modes = host.into_iter().flat_map(|host| {
+        [
+            (host.network_mode.as_deref(), "network"),
+            (host.ipc_mode.as_deref(), "IPC namespace"),
+            (host.pid_mode.as_deref(), "process namespace"),
+        ]
+    });
+    modes.filter_map(|(mode, why)| Some((mode?.strip_prefix("container:")?, why)))
+}
+
+/// Those whose volumes it has mounted, as it names them.
+pub fn volumes_from(raw: Option<&ContainerInspectResponse>) -> impl Iterator<Item = &str> {
+    raw.and_then(|raw| raw.host_config.as_ref())
+        .into_iter()
+        .flat_map(|host| host.volumes_from.iter().flatten())
+        // `name` or `name:ro`
+        .map(|entry| entry.split(':').next().unwrap_or(entry))
+}
+
 /// `db:service_healthy:false,cache:service_started:true` → services with conditions. Old versions of compose leave
 /// out the later parts.
 fn depends_on(labels: &labels::Labels) -> impl Iterator<Item = (&str, Condition)> {
@@ -63,25 +87,13 @@ fn references(
     raw: Option<&ContainerInspectResponse>,
 ) -> impl Iterator<Item = (&str, &'static str)> {
     let host = raw.and_then(|raw| raw.host_config.as_ref());
-    let modes = host.into_iter().flat_map(|host| {
-        [
-            (host.network_mode.as_deref(), "network"),
-            (host.ipc_mode.as_deref(), "IPC namespace"),
-            (host.pid_mode.as_deref(), "process namespace"),
-        ]
-    });
-    let shared = modes.filter_map(|(mode, why)| Some((mode?.strip_prefix("container:")?, why)));
-    // `name` or `name:ro`
-    let volumes = host
-        .into_iter()
-        .flat_map(|host| host.volumes_from.iter().flatten())
-        .map(|entry| (entry.split(':').next().unwrap_or(entry), "volumes"));
+    let volumes = volumes_from(raw).map(|name| (name, "volumes"));
     // `/db:/app/alias`
     let links = host
         .into_iter()
         .flat_map(|host| host.links.iter().flatten())
         .map(|entry| (entry.split(':').next().unwrap_or(entry), "link"));
-    shared.chain(volumes).chain(links)
+    namespaces(raw).chain(volumes).chain(links)
 }
 
 /// By full id, by name with or without its slash, or by the beginning of an id as people type it.

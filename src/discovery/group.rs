@@ -11,10 +11,10 @@ use super::policy::Policy;
 use super::scene::Scene;
 use super::sources;
 use super::writers::Writes;
-use super::{OrphanVolume, compose};
+use super::{OrphanVolume, compose, labels};
 use crate::model::Unit;
-use crate::model::source::{Gap, GapReason, Source};
-use crate::model::unit::{Container, ContainerState, UnitKind};
+use crate::model::source::{Gap, GapReason, Source, SourceKey};
+use crate::model::unit::{Container, ContainerState, MountKind, Role, UnitKind};
 
 /// Every unit of the host, ordered by name; each container is in exactly one, or is one's one-off.
 pub fn group(scene: &Scene) -> Vec<Unit> {
@@ -44,7 +44,9 @@ fn unit(scene: &Scene, writes: &Writes, members: Members) -> Unit {
     let everyone: Vec<Container> = services.iter().chain(&members.one_offs).cloned().collect();
     let policy = Policy::new(scene.rules, members.name.as_str(), &everyone);
     warnings.extend(policy.warnings.iter().cloned());
-    let found = sources::find(scene, &policy, writes, &everyone);
+    let mut found = sources::find(scene, &policy, writes, &everyone);
+    leave_out_strayed(scene, &everyone, &mut found);
+    leave_out_repository(&everyone, &mut found);
     warnings.extend(found.warnings);
     let mut gaps = found.gaps;
     gaps.extend(auto_remove(scene, &found.sources, &everyone));
@@ -78,6 +80,55 @@ fn unit(scene: &Scene, writes: &Writes, members: Members) -> Unit {
     }
 }
 
+/// What a container has mounted is not at the path any more: whatever is there now is not its data.
+fn leave_out_strayed(scene: &Scene, everyone: &[Container], found: &mut sources::Found) {
+    let is_ours = |id: &str| everyone.iter().any(|container| container.id == id);
+    for strayed in scene.strayed.iter().filter(|one| is_ours(&one.container)) {
+        let key = SourceKey::Bind {
+            path: strayed.path.clone(),
+        };
+        if found.remove(&key) {
+            found.gaps.push(Gap {
+                what: key.to_string(),
+                reason: GapReason::Missing,
+                detail: strayed.sentence.clone(),
+                is_loss: true,
+            });
+        }
+    }
+}
+
+/// The repository is no part of a backup into itself.
+fn leave_out_repository(everyone: &[Container], found: &mut sources::Found) {
+    let servers = everyone
+        .iter()
+        .filter(|container| container.standing.role == Some(Role::Repository));
+    for (container, mount) in
+        servers.flat_map(|container| container.mounts.iter().map(move |mount| (container, mount)))
+    {
+        let key = match mount.kind {
+            MountKind::Volume => SourceKey::Volume {
+                name: mount.name.clone(),
+            },
+            MountKind::Bind => SourceKey::Bind {
+                path: place::clean(&mount.source),
+            },
+            _ => continue,
+        };
+        if mount.read_write && found.remove(&key) {
+            found.gaps.push(Gap {
+                what: key.to_string(),
+                reason: GapReason::OwnState,
+                detail: format!(
+                    "container `{}` serves the backup repository and may keep it there",
+                    container.name
+                ),
+                is_loss: false,
+            });
+        }
+    }
+}
+
 fn networks_of(scene: &Scene, containers: &[Container]) -> Vec<String> {
     let names: BTreeSet<&str> = containers
         .iter()
@@ -95,6 +146,7 @@ fn auto_remove(scene: &Scene, sources: &[Source], own: &[Container]) -> Vec<Gap>
         .iter()
         .filter(|container| {
             container.auto_remove
+                && !labels::is_one_off(&container.labels)
                 && (container.state.is_up() || container.state == ContainerState::Paused)
         })
         .filter_map(|container| {

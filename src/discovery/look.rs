@@ -1,45 +1,75 @@
 //! A look at the host that stays right while a run works through its units, which may take hours, without being made again for each.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
-use super::Discovery;
+use super::comeback::{self, Mounted};
 use super::host::Host;
+use super::roles::{self, Roles};
 use super::rules::Rules;
 use super::scene::{self, Scene};
-use crate::docker::{Changes, Engine, Follower, Inventory};
+use super::{Discovery, group};
+use crate::docker::{Changes, ContainerInspectResponse, Engine, Follower, Inventory};
 use crate::error::Result;
 use crate::model::UnitName;
+
+/// What a look at the engine and the host has found.
+pub struct Seen {
+    inventory: Inventory,
+    host: Host,
+    roles: Roles,
+    inside: Mounted,
+}
+
+impl Seen {
+    pub async fn look(engine: &Engine, rules: &Rules) -> Result<Self> {
+        Ok(Self::around(engine.inventory().await?, rules).await)
+    }
+
+    async fn around(inventory: Inventory, rules: &Rules) -> Self {
+        Self {
+            host: Host::look(scene::paths_of_interest(&inventory, rules)).await,
+            roles: roles::find(&inventory, rules).await,
+            inside: comeback::mounted(inventory.containers.iter()).await,
+            inventory,
+        }
+    }
+
+    /// What is decided on it.
+    pub fn discovery(&self, rules: &Rules) -> Discovery {
+        let mut scene = Scene::new(&self.inventory, &self.host, rules);
+        roles::mark(&mut scene, &self.roles);
+        comeback::mark(&mut scene, &self.inside);
+        Discovery {
+            units: group::group(&scene),
+            orphan_volumes: group::orphans(&scene),
+            containers: scene.containers,
+        }
+    }
+}
 
 /// What is on the host, and what has been heard of it since.
 pub struct Look {
     /// Right for the unit that was last asked for; for others as right as the last change that concerned one.
     pub discovery: Discovery,
-    inventory: Inventory,
-    host: Host,
+    seen: Seen,
     follower: Follower,
     /// Containers that changed their state and that have not been asked again yet.
     changed: BTreeSet<String>,
-}
-
-/// Everything once.
-pub async fn look(engine: &Engine, rules: &Rules) -> Result<(Inventory, Host)> {
-    let inventory = engine.inventory().await?;
-    let host = Host::look(scene::paths_of_interest(&inventory, rules)).await;
-    Ok((inventory, host))
+    /// What was seen is no longer known to be right.
+    is_lost: bool,
 }
 
 impl Look {
     pub async fn at(engine: &Engine, rules: &Rules) -> Result<Self> {
         // First, so that nothing falls between the two.
         let follower = engine.follow();
-        let (inventory, host) = look(engine, rules).await?;
+        let seen = Seen::look(engine, rules).await?;
         Ok(Self {
-            discovery: Discovery::of(&Scene::new(&inventory, &host, rules)),
-            inventory,
-            host,
+            discovery: seen.discovery(rules),
+            seen,
             follower,
             changed: BTreeSet::new(),
+            is_lost: false,
         })
     }
 
@@ -58,7 +88,7 @@ impl Look {
                 let is_new = |id: &String| self.discovery.container(id).is_none();
                 let is_other = volumes || containers.iter().any(is_new);
                 self.changed.extend(containers);
-                if is_other || self.is_concerned(unit) {
+                if is_other || self.is_lost || self.is_concerned(unit) {
                     let containers = std::mem::take(&mut self.changed);
                     let changes = Changes::Known {
                         containers,
@@ -68,24 +98,45 @@ impl Look {
                 }
             }
         }
-        // What is mounted and where compose files are may have changed without a word from Docker.
-        let paths = self.paths_of(unit);
-        let now = Host::look(paths.clone()).await;
-        if paths.iter().any(|path| !self.host.is_alike(&now, path)) {
-            let changes = Changes::Known {
-                containers: BTreeSet::new(),
-                volumes: false,
-            };
-            return self.again(engine, rules, changes).await;
+        if self.is_as_before(unit).await {
+            return Ok(());
         }
-        Ok(())
+        let changes = Changes::Known {
+            containers: BTreeSet::new(),
+            volumes: false,
+        };
+        self.again(engine, rules, changes).await
+    }
+
+    /// What is mounted, and where compose files are, may have changed without a word from Docker.
+    async fn is_as_before(&self, name: &UnitName) -> bool {
+        let Some(unit) = self.discovery.units.iter().find(|unit| unit.name == *name) else {
+            return false;
+        };
+        let paths = scene::paths_of(&unit.containers, &self.seen.inventory);
+        let now = Host::look(paths.clone()).await;
+        let is_member = |raw: &&ContainerInspectResponse| {
+            let id = raw.id.as_deref();
+            unit.containers.iter().any(|member| Some(&*member.id) == id)
+        };
+        let members = self.seen.inventory.containers.iter().filter(is_member);
+        let inside = comeback::mounted(members).await;
+        paths.iter().all(|path| self.seen.host.is_alike(&now, path))
+            && inside
+                .iter()
+                .all(|(id, table)| self.seen.inside.get(id) == Some(table))
     }
 
     async fn again(&mut self, engine: &Engine, rules: &Rules, changes: Changes) -> Result<()> {
-        engine.update(&mut self.inventory, changes).await?;
+        // Until this has come to its end nothing that was heard before counts.
+        let was_lost = std::mem::replace(&mut self.is_lost, true);
+        let changes = if was_lost { Changes::Unknown } else { changes };
+        let mut inventory = std::mem::take(&mut self.seen.inventory);
+        engine.update(&mut inventory, changes).await?;
+        self.is_lost = false;
         self.changed.clear();
-        self.host = Host::look(scene::paths_of_interest(&self.inventory, rules)).await;
-        self.discovery = Discovery::of(&Scene::new(&self.inventory, &self.host, rules));
+        self.seen = Seen::around(inventory, rules).await;
+        self.discovery = self.seen.discovery(rules);
         Ok(())
     }
 
@@ -102,8 +153,8 @@ impl Look {
     }
 
     fn is_shared(&self, id: &str) -> bool {
-        let containers = &self.inventory.containers;
-        let modes = |raw: &crate::docker::ContainerInspectResponse| -> Vec<String> {
+        let containers = &self.seen.inventory.containers;
+        let modes = |raw: &ContainerInspectResponse| -> Vec<String> {
             let Some(host) = &raw.host_config else {
                 return Vec::new();
             };
@@ -124,11 +175,5 @@ impl Look {
                     .iter()
                     .any(|mode| mode == id || Some(mode.trim_start_matches('/')) == name)
         })
-    }
-
-    fn paths_of(&self, name: &UnitName) -> BTreeSet<PathBuf> {
-        let unit = self.discovery.units.iter().find(|unit| unit.name == *name);
-        unit.map(|unit| scene::paths_of(&unit.containers, &self.inventory))
-            .unwrap_or_default()
     }
 }

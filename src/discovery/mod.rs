@@ -5,10 +5,12 @@
 //!
 //! Reading order: [`rules`] (what the operator wants) → [`host`], [`mount_table`] (what paths really are) →
 //! [`scene`] (all that decisions look at) → [`group`]: [`members`] (who belongs together), [`names`],
-//! [`depends`], [`levels`] (in which order) → [`sources`]: [`place`] (where data is), [`judge`] (whether it is saved),
-//! [`system_paths`], [`policy`], [`globs`], [`writers`], [`nested`] → [`compose`], [`compose_label`] (where its files are) → [`look`] (all
-//! of it, and kept right) → [`select`], [`measure`] with [`holes`], [`limit`], [`disk`] (used by commands).
+//! [`depends`], [`levels`], [`order`] (in which order), [`comeback`] (whether Docker could start it again), [`roles`] (what must go on) →
+//! [`sources`]: [`place`] (where data is), [`judge`] (whether it is saved), [`system_paths`], [`policy`], [`globs`], [`writers`],
+//! [`nested`] → [`compose`], [`compose_label`] (where its files are) → [`look`] (all of it, and kept right) → [`select`], [`measure`]
+//! with [`holes`], [`limit`], [`disk`] (used by commands).
 
+mod comeback;
 pub mod compose;
 mod compose_label;
 pub mod container;
@@ -29,8 +31,10 @@ mod members;
 pub mod mount_table;
 mod names;
 mod nested;
+mod order;
 pub mod place;
 mod policy;
+mod roles;
 pub mod rules;
 mod scene;
 mod select;
@@ -49,6 +53,7 @@ use serde::Serialize;
 pub use limit::{BindLimit, leave_out_too_large};
 pub use look::Look;
 pub use measure::{Size, measure, measure_up_to};
+pub use order::{joiners, order};
 pub use rules::Rules;
 pub use select::select;
 pub use writers::can_write;
@@ -69,14 +74,6 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    fn of(scene: &scene::Scene) -> Self {
-        Self {
-            units: group::group(scene),
-            orphan_volumes: group::orphans(scene),
-            containers: scene.containers.clone(),
-        }
-    }
-
     pub fn container(&self, id: &str) -> Option<&Container> {
         self.containers.iter().find(|container| container.id == id)
     }
@@ -101,6 +98,5 @@ pub struct OrphanVolume {
 
 /// Looks at the engine and the host, and decides.
 pub async fn discover(engine: &Engine, rules: &Rules) -> Result<Discovery> {
-    let (inventory, host) = look::look(engine, rules).await?;
-    Ok(Discovery::of(&scene::Scene::new(&inventory, &host, rules)))
+    Ok(look::Seen::look(engine, rules).await?.discovery(rules))
 }

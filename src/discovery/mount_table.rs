@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MountTable {
     /// In the order they were mounted; a later one at the same place hides an earlier one.
     entries: Vec<MountEntry>,
@@ -12,9 +12,12 @@ pub struct MountTable {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountEntry {
-    /// The path within the file system that is mounted here: not `/` for a bind mount or a subvolume.
-    pub root: PathBuf,
     pub point: PathBuf,
+    /// `8:1`, as the kernel numbers what is mounted.
+    pub device: String,
+    /// The path within the file system that is mounted here: not `/` for a bind mount or a subvolume. `…//deleted` when it was removed
+    /// since.
+    pub root: PathBuf,
     /// Such as `ext4` or `nfs4`.
     pub fs_type: String,
     /// What was mounted, such as `/dev/sda1` or `nas:/export`.
@@ -31,13 +34,15 @@ impl MountTable {
     pub fn parse(text: &[u8]) -> Self {
         let entries = text.split(|byte| *byte == b'\n').filter_map(|line| {
             let mut fields = line.split(|byte| *byte == b' ');
-            let root = unescape(fields.nth(3)?);
+            let device = String::from_utf8_lossy(fields.nth(2)?).into_owned();
+            let root = unescape(fields.next()?);
             let point = unescape(fields.next()?);
             let mut after = fields.skip_while(|field| *field != b"-").skip(1);
             let fs_type = after.next()?;
             Some(MountEntry {
-                root,
                 point,
+                device,
+                root,
                 fs_type: String::from_utf8_lossy(fs_type).into_owned(),
                 source: unescape(after.next().unwrap_or_default()),
             })
@@ -45,6 +50,11 @@ impl MountTable {
         Self {
             entries: entries.collect(),
         }
+    }
+
+    /// What is mounted exactly at `point`.
+    pub fn at(&self, point: &Path) -> Option<&MountEntry> {
+        self.entries.iter().rfind(|entry| entry.point == point)
     }
 
     /// The file system that `path` is on, going by its name alone: resolve links first.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::config::{BindMode as ConfiguredMode, Config};
+use crate::config::{Backend, BindMode as ConfiguredMode, Config, KopiaParams};
 use crate::context::Paths;
 
 /// `Rules::default()` saves everything that can be saved.
@@ -14,10 +14,20 @@ pub struct Rules {
     pub binds: BindRules,
     /// Where the repository is, when it is on this host.
     pub repository: Option<PathBuf>,
+    /// Where it is when it is not.
+    pub endpoint: Option<Endpoint>,
     /// Other folders of ours: cache, spool, state, reports, recovery bundles.
     pub own_paths: Vec<PathBuf>,
     /// By the unit's name.
     pub units: BTreeMap<String, UnitRules>,
+}
+
+/// The server of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// A name or an address.
+    pub host: String,
+    pub port: u16,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -70,6 +80,7 @@ impl Rules {
                 max_bytes: backup.bind_mounts.max_size,
             },
             repository: config.kopia.kopia_params.local_path(),
+            endpoint: endpoint(&config.kopia.kopia_params),
             own_paths: vec![
                 config.kopia.cache_directory.clone(),
                 backup.spool.directory.clone(),
@@ -96,6 +107,40 @@ impl Rules {
                 .collect(),
         }
     }
+}
+
+fn endpoint(params: &KopiaParams) -> Option<Endpoint> {
+    let (address, port) = match params.backend {
+        Backend::S3 => (params.flag("endpoint")?, 443),
+        Backend::Sftp => {
+            let port = params.flag("port").and_then(|port| port.parse().ok());
+            return Some(Endpoint {
+                host: params.flag("host")?.to_owned(),
+                port: port.unwrap_or(22),
+            });
+        }
+        Backend::Webdav => {
+            let url = params.flag("url")?;
+            match url.strip_prefix("http://") {
+                Some(rest) => (rest, 80),
+                None => (url.strip_prefix("https://")?, 443),
+            }
+        }
+        _ => return None,
+    };
+    let address = address.split('/').next().unwrap_or(address);
+    // `user@host:port`, `[::1]:port`
+    let address = address.rsplit('@').next().unwrap_or(address);
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            (host, port.parse().ok()?)
+        }
+        _ => (address, port),
+    };
+    Some(Endpoint {
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port,
+    })
 }
 
 fn mode(configured: ConfiguredMode) -> BindMode {

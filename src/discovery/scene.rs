@@ -20,6 +20,18 @@ pub struct Scene<'a> {
     /// The same as inspected, by id.
     pub raw: BTreeMap<&'a str, &'a ContainerInspectResponse>,
     pub volumes: Volumes<'a>,
+    /// Binds that a running container has mounted from elsewhere than the host's path now leads to.
+    pub strayed: Vec<Strayed>,
+}
+
+/// A bind mount that is not what the host shows at its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strayed {
+    /// The container's id.
+    pub container: String,
+    /// On the host, as the container names it.
+    pub path: PathBuf,
+    pub sentence: String,
 }
 
 impl<'a> Scene<'a> {
@@ -33,6 +45,7 @@ impl<'a> Scene<'a> {
             containers: containers(inventory),
             raw,
             volumes: volumes(inventory),
+            strayed: Vec::new(),
             inventory,
             host,
             rules,

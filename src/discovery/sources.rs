@@ -23,6 +23,19 @@ pub struct Found {
     pub blocker: Option<String>,
 }
 
+impl Found {
+    /// Takes the source with this key out; what it had covered is a source again. False when there is none.
+    pub fn remove(&mut self, key: &SourceKey) -> bool {
+        let Some(index) = self.sources.iter().position(|source| source.key == *key) else {
+            return false;
+        };
+        let removed = self.sources.remove(index);
+        self.sources.extend(cover_again(removed.covers));
+        self.sources.sort_by(|a, b| a.key.cmp(&b.key));
+        true
+    }
+}
+
 /// A source and what is known about the place that it is read at.
 #[derive(Clone, Debug)]
 pub struct Located {

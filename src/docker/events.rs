@@ -41,6 +41,8 @@ pub struct Listener {
     engine: Engine,
     since: DateTime<Utc>,
     heard: UnboundedReceiver<StartEvent>,
+    /// Those that were waited for, until all are asked for.
+    kept: Vec<StartEvent>,
 }
 
 impl Engine {
@@ -53,6 +55,7 @@ impl Engine {
             engine: self.clone(),
             since,
             heard,
+            kept: Vec::new(),
         }
     }
 
@@ -112,6 +115,17 @@ async fn hear(engine: Engine, since: DateTime<Utc>, sender: UnboundedSender<Star
 }
 
 impl Listener {
+    /// Waits for a start that `matters`, or until something may have been missed.
+    pub async fn disturbed(&mut self, matters: impl Fn(&StartEvent) -> bool) {
+        while let Some(event) = self.heard.recv().await {
+            let is_it = matters(&event);
+            self.kept.push(event);
+            if is_it {
+                return;
+            }
+        }
+    }
+
     /// Everything until now, oldest first; an error when something may have been missed.
     pub async fn starts(mut self) -> Result<Vec<StartEvent>> {
         // What happened last may still be on its way to us, but dockerd remembers it.
@@ -119,7 +133,7 @@ impl Listener {
             .engine
             .remembered_starts(self.since, Utc::now())
             .await?;
-        let mut starts: Vec<StartEvent> = Vec::new();
+        let mut starts = std::mem::take(&mut self.kept);
         while let Some(event) = self.next(Duration::ZERO).await? {
             starts.push(event);
         }

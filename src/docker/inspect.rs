@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use bollard::models::{ContainerInspectResponse, ContainerSummaryStateEnum, MountPoint};
+use bollard::models::{
+    ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, MountPoint,
+};
 use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptions, ListContainersOptionsBuilder,
 };
@@ -24,7 +26,29 @@ pub struct Running {
     pub mounts: Vec<Mount>,
 }
 
+/// A container as the list of all of them shows it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub id: String,
+    pub name: String,
+    /// It has processes, or will have some without anybody's doing.
+    pub is_up: bool,
+    pub is_paused: bool,
+    /// Of one that is down, where the list tells it.
+    pub exit_code: Option<i64>,
+    pub mounts: Vec<Mount>,
+}
+
 impl Engine {
+    /// Every container of the host, running or not, in one request.
+    pub async fn listed(&self) -> Result<Vec<Listed>> {
+        let all = ListContainersOptionsBuilder::new().all(true).build();
+        let listed = bounded(PATIENCE, self.docker.list_containers(Some(all)))
+            .await
+            .map_err(|error| error.doing("the containers cannot be listed"))?;
+        Ok(listed.into_iter().filter_map(listed_one).collect())
+    }
+
     /// `None` when there is no such container (any more).
     pub async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>> {
         self.container(id)
@@ -110,6 +134,35 @@ impl Engine {
             Err(error) => Err(error),
         }
     }
+}
+
+fn listed_one(summary: ContainerSummary) -> Option<Listed> {
+    use ContainerSummaryStateEnum as State;
+    let id = summary.id?;
+    let name = summary
+        .names
+        .unwrap_or_default()
+        .into_iter()
+        .find_map(own_name);
+    let state = summary.state;
+    Some(Listed {
+        name: name.unwrap_or_else(|| id.clone()),
+        // Unknown: the careful answer is that it runs.
+        is_up: !matches!(
+            state,
+            Some(State::CREATED | State::EXITED | State::DEAD | State::REMOVING)
+        ),
+        is_paused: state == Some(State::PAUSED),
+        exit_code: summary.status.as_deref().and_then(exit_code),
+        mounts: summary.mounts.iter().flatten().map(mount).collect(),
+        id,
+    })
+}
+
+/// `Exited (137) 3 seconds ago`
+fn exit_code(status: &str) -> Option<i64> {
+    let (code, _) = status.strip_prefix("Exited (")?.split_once(')')?;
+    code.parse().ok()
 }
 
 /// A mount as Docker describes it.

@@ -99,6 +99,30 @@ pub struct Container {
     pub labels: BTreeMap<String, String>,
     /// `State.StartedAt` as Docker gives it (RFC 3339, nanoseconds).
     pub started_at: String,
+    #[serde(skip)]
+    pub standing: Standing,
+}
+
+/// What decides whether a container can be stopped, and with whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Its health check said so when it was looked at.
+    pub is_unhealthy: bool,
+    /// Ids of containers whose namespaces it lives in: when they go it has no network, whatever unit they are of.
+    pub lives_in: Vec<String>,
+    /// Why Docker could not start it again, were it stopped: sentences.
+    pub obstacles: Vec<String>,
+    /// Set for one that must go on whatever is backed up.
+    pub role: Option<Role>,
+}
+
+/// A container that backups themselves need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// This program runs in it.
+    Own,
+    /// It serves the repository.
+    Repository,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,82 +2,112 @@
 //!
 //! Never assumed from a stop that Docker called good: the state is asked for, of every container on the host.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
+
+use super::end::{self, End};
 use super::record::Entry;
 use crate::discovery::can_write;
-use crate::docker::{ContainerState, Engine, Listener};
+use crate::docker::events::StartEvent;
+use crate::docker::inspect::Listed;
+use crate::docker::{ContainerInspectResponse, Engine, Listener};
 use crate::error::Result;
 use crate::model::Source;
 use crate::model::unit::Mount;
 
-/// The exit status of a container that was ended by SIGKILL.
-const KILLED: i64 = 137;
-
 /// Containers that did not stop cleanly, by id, each with the reason.
 pub type Unclean = Vec<(String, String)>;
 
+/// How the containers of a window ended.
+#[derive(Debug, Default)]
+pub struct Ends {
+    pub unclean: Unclean,
+    /// Ends with a status that says nothing about data.
+    pub warnings: Vec<String>,
+}
+
 /// Fails unless every container of `entries` is down and no running container that isn't in `tolerated` can write to one of
-/// `sources`. Returns those whose end was not clean: their data is as after a power cut.
+/// `sources`. One question for all of them; only what did not end with status 0 is looked at closer.
 pub async fn prove(
     engine: &Engine,
     entries: &[Entry],
     sources: &[Source],
     tolerated: &[String],
-) -> Result<Unclean> {
-    let mut unclean = Unclean::new();
+) -> Result<Ends> {
+    let listed = engine.listed().await?;
+    let by_id: BTreeMap<&str, &Listed> = listed
+        .iter()
+        .map(|container| (container.id.as_str(), container))
+        .collect();
+    let mut ends = Ends::default();
+    let mut to_inspect = Vec::new();
     for entry in entries {
-        let state = match engine.inspect(&entry.id).await? {
-            Some(container) => container.state.unwrap_or_default(),
-            None => {
-                let reason = format!(
-                    "container `{}` was removed, so it is not known how it ended",
-                    entry.name
-                );
-                unclean.push((entry.id.clone(), reason));
-                continue;
+        match by_id.get(entry.id.as_str()) {
+            None => ends.removed(entry),
+            Some(container) if container.is_up => {
+                anyhow::bail!("container `{}` still runs after its stop", entry.name);
             }
-        };
-        if state.running.unwrap_or_default() {
-            anyhow::bail!("container `{}` still runs after its stop", entry.name);
-        }
-        if let Some(reason) = unclean_end(entry, &state) {
-            unclean.push((entry.id.clone(), reason));
+            Some(container) if container.exit_code == Some(0) => {}
+            Some(_) => to_inspect.push(entry),
         }
     }
-    let writers = writers(engine, sources, tolerated).await?;
-    if let Some((name, source)) = writers.first() {
-        anyhow::bail!("container `{name}` runs and can write to {source}");
+    let inspected = to_inspect
+        .iter()
+        .map(|entry| async move { (entry, engine.inspect(&entry.id).await) });
+    for (entry, container) in join_all(inspected).await {
+        match container? {
+            Some(container) => ends.add(entry, &container),
+            None => ends.removed(entry),
+        }
     }
-    Ok(unclean)
+    for container in &listed {
+        if !container.is_up || container.is_paused || tolerated.contains(&container.id) {
+            continue;
+        }
+        if let Some(source) = sources
+            .iter()
+            .find(|source| writes(&container.mounts, source))
+        {
+            anyhow::bail!(
+                "container `{}` runs and can write to {}",
+                container.name,
+                source.key
+            );
+        }
+    }
+    Ok(ends)
 }
 
-/// What was wrong with the end of a container that is down.
-fn unclean_end(entry: &Entry, state: &ContainerState) -> Option<String> {
-    let name = &entry.name;
-    if state.oom_killed.unwrap_or_default() {
-        return Some(format!("container `{name}` ran out of memory"));
+impl Ends {
+    fn removed(&mut self, entry: &Entry) {
+        let reason = format!(
+            "container `{}` was removed, so it is not known how it ended",
+            entry.name
+        );
+        self.unclean.push((entry.id.clone(), reason));
     }
-    if state.exit_code != Some(KILLED) {
-        return None;
-    }
-    let finished = state
-        .finished_at
-        .as_deref()
-        .and_then(|time| time.parse().ok());
-    let took = entry
-        .asked_at
-        .zip(finished)
-        .map(|(asked_at, finished): (_, DateTime<Utc>)| finished - asked_at);
-    Some(match took {
-        Some(took) if took.num_seconds() < entry.grace_seconds => {
-            format!("container `{name}` ended with status {KILLED}, as one does that is killed")
+
+    fn add(&mut self, entry: &Entry, container: &ContainerInspectResponse) {
+        match end::of(entry, container) {
+            End::Clean => {}
+            End::Odd(sentence) => self.warnings.push(sentence),
+            End::Unclean(reason) => self.unclean.push((entry.id.clone(), reason)),
         }
-        _ => format!(
-            "container `{name}` did not end within {} s and was killed",
-            entry.grace_seconds
-        ),
-    })
+    }
+}
+
+/// Waits until a container comes to life that may write to one of `sources`, or until that can no longer be known. What is read from
+/// then on is not cold, so nothing has to stay down for it.
+pub async fn spoilt(listener: &mut Listener, sources: &[Source], tolerated: &[String]) {
+    let matters = |event: &StartEvent| {
+        !tolerated.contains(&event.id)
+            && event
+                .mounts
+                .as_deref()
+                .is_none_or(|mounts| sources.iter().any(|source| writes(mounts, source)))
+    };
+    listener.disturbed(matters).await;
 }
 
 /// What may have written to `sources` since `listener` began to listen: one sentence each, with the sources.
@@ -136,22 +166,4 @@ pub async fn writers_since(
 
 fn writes(mounts: &[Mount], source: &Source) -> bool {
     mounts.iter().any(|mount| can_write(source, mount))
-}
-
-async fn writers(
-    engine: &Engine,
-    sources: &[Source],
-    tolerated: &[String],
-) -> Result<Vec<(String, String)>> {
-    let running = engine.running().await?;
-    Ok(running
-        .iter()
-        .filter(|container| !container.is_paused && !tolerated.contains(&container.id))
-        .flat_map(|container| {
-            sources
-                .iter()
-                .filter(|source| writes(&container.mounts, source))
-                .map(|source| (container.name.clone(), source.key.to_string()))
-        })
-        .collect())
 }

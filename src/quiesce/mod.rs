@@ -1,13 +1,17 @@
 //! Stopping containers so that they always come up again.
 //!
 //! Reading order: [`record`] (what survives our death) → [`stop`] (by level, dependents first) → [`cold`] (the proof
-//! that nobody writes) → [`start`] (by level, dependencies first) → [`replay`] (what an earlier run left down).
+//! that nobody writes; `end`) → [`start`] (by level, dependencies first; `find`, `wait`) → [`replay`] (what an earlier run left down).
 
 pub mod cold;
+mod end;
+mod find;
 pub mod record;
 pub mod replay;
 pub mod start;
 pub mod stop;
+mod wait;
 
 pub use record::{Entry, RecordFile};
-pub use stop::{Quiesced, stop_all};
+pub use replay::Down;
+pub use stop::{Quiesced, still_running, stop_all};

@@ -22,6 +22,12 @@ pub struct StopRecord {
     /// Where the engine is that the containers belong to.
     pub socket: PathBuf,
     pub written_at: DateTime<Utc>,
+    /// The boot that it was written in: no stop outlives one.
+    #[serde(default)]
+    pub boot_id: Option<String>,
+    /// Seconds since that boot.
+    #[serde(default)]
+    pub uptime_seconds: Option<i64>,
     /// How long a start may take to get healthy.
     pub start_timeout_seconds: u64,
     /// In any order; [`Entry::level`] says which come first.
@@ -64,7 +70,8 @@ impl Entry {
             number: container.number,
             level,
             dependencies: container.dependencies.clone(),
-            has_healthcheck: container.has_healthcheck,
+            // A health that was bad before the stop is not waited for.
+            has_healthcheck: container.has_healthcheck && !container.standing.is_unhealthy,
             grace_seconds,
             asked_at: None,
         }
@@ -96,6 +103,8 @@ impl RecordFile {
                 unit: unit.clone(),
                 socket: socket.to_owned(),
                 written_at: Utc::now(),
+                boot_id: boot_id(),
+                uptime_seconds: Some(uptime_seconds()),
                 start_timeout_seconds,
                 entries,
             },
@@ -104,7 +113,8 @@ impl RecordFile {
         Ok(file)
     }
 
-    /// Notes that the stops of `level` are asked now.
+    /// Notes that the stops of `level` are asked now, so that whoever replays it knows of a stop that is under way. Services are down:
+    /// the disk is not waited for.
     pub fn asked(&mut self, level: usize) -> Result<()> {
         let now = Utc::now();
         for entry in self
@@ -115,13 +125,28 @@ impl RecordFile {
         {
             entry.asked_at = Some(now);
         }
-        self.save()
+        self.save_soon()
+    }
+
+    /// Takes out those with these ids: others ended them, so they are not ours to start.
+    pub fn forget(&mut self, ids: &[String]) -> Result<()> {
+        self.record.entries.retain(|entry| !ids.contains(&entry.id));
+        self.save_soon()
     }
 
     fn save(&self) -> Result<()> {
-        state::write(&self.path, &serde_json::to_vec_pretty(&self.record)?).context(
-            "the record of what is about to be stopped can't be written, so nothing is stopped",
+        state::write(&self.path, &self.content()?).context(
+            "the record of what is about to be stopped cannot be written, so nothing is stopped",
         )
+    }
+
+    fn save_soon(&self) -> Result<()> {
+        state::write_soon(&self.path, &self.content()?)
+            .context("the record of what is being stopped cannot be written")
+    }
+
+    fn content(&self) -> Result<Vec<u8>> {
+        Ok(serde_json::to_vec_pretty(&self.record)?)
     }
 
     /// Everything that it names runs again.
@@ -143,6 +168,29 @@ impl RecordFile {
         records.sort_by_key(|file| file.record.written_at);
         Ok((records, found.damaged))
     }
+}
+
+impl StopRecord {
+    /// Whether a stop that it knows of may still be under way.
+    pub fn is_of_this_boot(&self) -> bool {
+        match (&self.boot_id, boot_id()) {
+            (Some(then), Some(now)) => *then == now,
+            // The units hide it (ProcSubset=pid).
+            _ => self
+                .uptime_seconds
+                .is_none_or(|then| then <= uptime_seconds()),
+        }
+    }
+}
+
+fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}
+
+/// By a clock that nobody sets.
+fn uptime_seconds() -> i64 {
+    rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec
 }
 
 #[cfg(test)]
@@ -173,6 +221,15 @@ mod tests {
         let (records, damaged) = RecordFile::pending(folder.path()).unwrap();
         assert_eq!(records.len(), 1);
         assert!(records[0].record.entries[0].asked_at.is_some());
+        assert!(records[0].record.is_of_this_boot());
+        let mut other = records[0].record.clone();
+        other.boot_id = Some("another".to_owned());
+        assert!(!other.is_of_this_boot());
+        (other.boot_id, other.uptime_seconds) = (None, Some(i64::MAX));
+        assert!(!other.is_of_this_boot());
+        // Of a version that did not write either.
+        other.uptime_seconds = None;
+        assert!(other.is_of_this_boot());
         assert_eq!(damaged, [folder.path().join("broken.json")]);
         file.clear().unwrap();
         assert!(RecordFile::pending(folder.path()).unwrap().0.is_empty());

@@ -1,11 +1,13 @@
 //! Brings up what an earlier run left down. Doing it twice is harmless.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::record::RecordFile;
 use super::start::{Started, forget, start_all};
 use crate::docker::Engine;
 use crate::error::Result;
+use crate::model::UnitName;
 use crate::shutdown::Shutdown;
 use crate::ui::Ui;
 
@@ -15,11 +17,29 @@ pub struct Replayed {
     /// How many records were there.
     pub records: usize,
     pub started: Started,
+    /// The units with containers that do not start. Their records stay.
+    pub down: Vec<Down>,
 }
 
-/// Replays every record in `folder` against the engine that it belongs to.
-pub async fn replay(folder: &Path, ui: &Ui, shutdown: &Shutdown) -> Result<Replayed> {
-    let (files, damaged) = RecordFile::pending(folder)?;
+/// A unit that an earlier run left down and that cannot be brought up.
+#[derive(Clone, Debug)]
+pub struct Down {
+    pub unit: UnitName,
+    /// Names, each with the reason.
+    pub still_stopped: Vec<(String, String)>,
+}
+
+/// Replays every record in `folder` against the engine that it belongs to; with `only`, those of that unit.
+pub async fn replay(
+    folder: &Path,
+    only: Option<&UnitName>,
+    ui: &Ui,
+    shutdown: &Shutdown,
+) -> Result<Replayed> {
+    let (mut files, damaged) = RecordFile::pending(folder)?;
+    if let Some(only) = only {
+        files.retain(|file| file.record.unit == *only);
+    }
     let mut replayed = Replayed {
         records: files.len(),
         ..Replayed::default()
@@ -44,20 +64,39 @@ pub async fn replay(folder: &Path, ui: &Ui, shutdown: &Shutdown) -> Result<Repla
             names.join(", ")
         ));
         let socket = file.record.socket.clone();
-        let engine = match Engine::connect(&socket).await {
-            Ok(engine) => engine,
-            Err(error) => {
-                // Whatever else is wrong: these are down.
-                let down = names.into_iter().map(|name| (name, format!("{error:#}")));
-                replayed.started.still_stopped.extend(down);
-                continue;
+        let unit = file.record.unit.clone();
+        let started = match Engine::connect(&socket).await {
+            Ok(engine) => {
+                // A Docker that goes away now is asked again by the timer.
+                let patience = Duration::from_secs(file.record.start_timeout_seconds);
+                let mut started = start_all(&engine, &file.record, patience, shutdown).await;
+                forget(file, &mut started);
+                started
             }
+            // Whatever else is wrong: these are down.
+            Err(error) => Started {
+                still_stopped: names
+                    .into_iter()
+                    .map(|name| (name, format!("{error:#}")))
+                    .collect(),
+                ..Started::default()
+            },
         };
-        let mut started = start_all(&engine, &file.record, shutdown).await;
-        forget(file, &mut started);
-        replayed.started.up.extend(started.up);
-        replayed.started.still_stopped.extend(started.still_stopped);
-        replayed.started.warnings.extend(started.warnings);
+        replayed.add(unit, started);
     }
     Ok(replayed)
+}
+
+impl Replayed {
+    fn add(&mut self, unit: UnitName, started: Started) {
+        if !started.still_stopped.is_empty() {
+            self.down.push(Down {
+                unit,
+                still_stopped: started.still_stopped.clone(),
+            });
+        }
+        self.started.up.extend(started.up);
+        self.started.still_stopped.extend(started.still_stopped);
+        self.started.warnings.extend(started.warnings);
+    }
 }

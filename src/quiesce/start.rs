@@ -1,25 +1,32 @@
 //! Starts containers by level, dependencies first, and retries: an engine that restarts, a port that is still held.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt as _, Shared, join_all};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use super::find::find;
 use super::record::{Entry, RecordFile, StopRecord};
+pub use super::wait::{settle, wait_for};
 use crate::docker::{ContainerInspectResponse, Engine};
-use crate::error::Result;
+use crate::error::{Exit, Result, exit_of};
 use crate::model::unit::Condition;
 use crate::pulse;
 use crate::shutdown::Shutdown;
 
-/// How often a container is looked at while something is waited for.
-const POLL: Duration = Duration::from_millis(50);
 /// Between two tries to start, doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Between two looks for a Docker that is away: nothing is asked of it, and services are down.
+const LONGEST_PAUSE_WITHOUT_DOCKER: Duration = Duration::from_secs(1);
 /// What a stop that Docker has accepted may take beyond its grace.
-const STOP_SLACK: chrono::Duration = chrono::Duration::seconds(10);
+const STOP_SLACK: Duration = Duration::from_secs(10);
+
+/// How long the run that stopped the containers waits for a Docker that is away: until somebody has noticed. Nothing better could be done
+/// meanwhile, since nothing can be backed up without Docker.
+pub const ENGINE_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// What became of the containers. One that is gone is neither up nor stopped, but has a warning.
 #[derive(Debug, Default)]
@@ -43,22 +50,78 @@ pub(super) fn forget(file: RecordFile, started: &mut Started) {
     }
 }
 
-/// Starts what `record` names. A second signal ends the waiting for dependencies, and nothing else.
-pub async fn start_all(engine: &Engine, record: &StopRecord, shutdown: &Shutdown) -> Started {
-    let patience = Duration::from_secs(record.start_timeout_seconds);
+/// What all starts of a record share.
+struct Starting<'a> {
+    engine: &'a Engine,
+    record: &'a StopRecord,
+    shutdown: &'a Shutdown,
+    /// With a container, while Docker answers.
+    patience: Duration,
+    /// With a Docker that does not.
+    engine_patience: Duration,
+    /// One message for all of them.
+    is_outage_told: AtomicBool,
+}
+
+/// Starts what `record` names. A second signal ends the waiting for dependencies, and nothing else. A Docker that is away is waited for
+/// as long as `engine_patience`; after a signal no longer than for a container.
+pub async fn start_all(
+    engine: &Engine,
+    record: &StopRecord,
+    engine_patience: Duration,
+    shutdown: &Shutdown,
+) -> Started {
+    let starting = Starting {
+        engine,
+        record,
+        shutdown,
+        patience: Duration::from_secs(record.start_timeout_seconds),
+        engine_patience,
+        is_outage_told: AtomicBool::new(false),
+    };
+    let mut levels: Vec<usize> = record.entries.iter().map(|entry| entry.level).collect();
+    levels.sort_unstable();
+    levels.dedup();
     let mut started = Started::default();
-    let highest = record.entries.iter().map(|entry| entry.level).max();
-    for level in 0..=highest.unwrap_or(0) {
-        let starts = record
-            .entries
+    for level in levels {
+        starting.level(level, &mut started).await;
+    }
+    started
+}
+
+#[derive(Default)]
+struct Brought {
+    warnings: Vec<String>,
+    is_gone: bool,
+}
+
+impl Starting<'_> {
+    async fn level(&self, level: usize, started: &mut Started) {
+        let of_level = || {
+            self.record
+                .entries
+                .iter()
+                .filter(move |entry| entry.level == level)
+        };
+        // Each is asked for once, however many need it.
+        let mut awaited: Vec<(&Entry, Condition)> = Vec::new();
+        for need in of_level().flat_map(|entry| self.needs(entry)) {
+            if !awaited.contains(&need) {
+                awaited.push(need);
+            }
+        }
+        let waits: Vec<_> = awaited
             .iter()
-            .filter(|entry| entry.level == level)
-            .map(|entry| async move {
-                (
-                    entry,
-                    bring_up(engine, record, entry, patience, shutdown).await,
-                )
+            .map(|(other, condition)| self.is_ready(other, *condition).boxed().shared())
+            .collect();
+        let starts = of_level().map(|entry| {
+            let waits = self.needs(entry).into_iter().filter_map(|need| {
+                let index = awaited.iter().position(|known| *known == need)?;
+                Some((need.0, waits.get(index)?.clone()))
             });
+            let waits: Vec<_> = waits.collect();
+            async move { (entry, self.bring_up(entry, waits).await) }
+        });
         for (entry, outcome) in join_all(starts).await {
             match outcome {
                 Ok(brought) => {
@@ -73,90 +136,170 @@ pub async fn start_all(engine: &Engine, record: &StopRecord, shutdown: &Shutdown
             }
         }
     }
-    started
-}
 
-#[derive(Default)]
-struct Brought {
-    warnings: Vec<String>,
-    is_gone: bool,
-}
-
-/// Ends when the container runs, or is gone for good, or could not be started within `patience`.
-async fn bring_up(
-    engine: &Engine,
-    record: &StopRecord,
-    entry: &Entry,
-    patience: Duration,
-    shutdown: &Shutdown,
-) -> Result<Brought> {
-    let mut brought = Brought::default();
-    for dependency in &entry.dependencies {
-        // What we did not stop is as the operator wants it: nobody waits for that. Those of a circle are of one
-        // level and would wait for each other.
-        let other = record
-            .entries
-            .iter()
-            .find(|other| other.id == dependency.on && other.level < entry.level);
-        let Some(other) = other else {
-            continue;
-        };
-        let doubt = tokio::select! {
-            biased;
-            () = shutdown.hurried() => Some("was not waited for after a second signal".to_owned()),
-            is_ready = is_ready(engine, other, dependency.condition, patience) => (!is_ready)
-                .then(|| format!("was not ready within {} s", patience.as_secs())),
-        };
-        if let Some(doubt) = doubt {
-            brought.warnings.push(format!(
-                "container `{}` was started although `{}`, which it depends on, {doubt}",
-                entry.name, other.name
-            ));
-        }
+    /// What `entry` waits for before its start. What we did not stop is as the operator wants it and is not waited for. Those of a
+    /// circle are of one level and would wait for each other.
+    fn needs(&self, entry: &Entry) -> Vec<(&Entry, Condition)> {
+        let needs = entry.dependencies.iter().filter_map(|dependency| {
+            let other = self
+                .record
+                .entries
+                .iter()
+                .find(|other| other.id == dependency.on && other.level < entry.level)?;
+            // A health that was bad before, or that nothing checks, does not get better by waiting.
+            let condition = match dependency.condition {
+                Condition::ServiceHealthy if !other.has_healthcheck => Condition::ServiceStarted,
+                condition => condition,
+            };
+            Some((other, condition))
+        });
+        needs.collect()
     }
-    let deadline = Instant::now() + patience;
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let error = match try_start(engine, entry).await {
-            Ok(Attempt::Up) => return Ok(brought),
-            Ok(Attempt::Gone) => {
+
+    /// Ends when the container runs, or is gone for good, or could not be started within the patience.
+    async fn bring_up<F>(&self, entry: &Entry, waits: Vec<(&Entry, Shared<F>)>) -> Result<Brought>
+    where
+        F: Future<Output = bool>,
+    {
+        let mut brought = Brought::default();
+        let ready = join_all(waits.into_iter().map(|(other, is_ready)| async move {
+            let doubt = tokio::select! {
+                biased;
+                () = self.shutdown.hurried() => Some("was not waited for after a second signal".to_owned()),
+                is_ready = is_ready => (!is_ready)
+                    .then(|| format!("was not ready within {} s", self.patience.as_secs())),
+            };
+            (other, doubt)
+        }));
+        for (other, doubt) in ready.await {
+            if let Some(doubt) = doubt {
                 brought.warnings.push(format!(
-                    "container `{}` was removed while it was stopped, so it can't be started",
-                    entry.name
+                    "container `{}` was started although `{}`, which it depends on, {doubt}",
+                    entry.name, other.name
                 ));
-                brought.is_gone = true;
-                return Ok(brought);
             }
-            Ok(Attempt::Fell(code)) => {
-                anyhow::anyhow!("it ended right after its start, with status {code}")
-            }
-            Err(error) => error,
-        };
-        if Instant::now() + pause > deadline {
-            return Err(error);
         }
-        warn!("container `{}` does not start yet: {error:#}", entry.name);
-        pulse::beat();
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        let mut pause = FIRST_PAUSE;
+        // While Docker answered: what it does not do is not the container's fault.
+        let mut spent = Duration::ZERO;
+        let mut lost_since = None;
+        let mut told = String::new();
+        loop {
+            let began = Instant::now();
+            let error = match self.try_start(entry).await {
+                Ok(Attempt::Up) => return Ok(brought),
+                Ok(Attempt::Gone) => {
+                    brought.warnings.push(format!(
+                        "container `{}` was removed while it was stopped, so it can't be started",
+                        entry.name
+                    ));
+                    brought.is_gone = true;
+                    return Ok(brought);
+                }
+                Ok(Attempt::Fell(code)) => {
+                    anyhow::anyhow!("it ended right after its start, with status {code}")
+                }
+                Err(error) => error,
+            };
+            if exit_of(&error) == Exit::Docker {
+                pause = pause.min(LONGEST_PAUSE_WITHOUT_DOCKER);
+                let since = *lost_since.get_or_insert(began);
+                let limit = if self.shutdown.is_asked() {
+                    self.patience.min(self.engine_patience)
+                } else {
+                    self.engine_patience
+                };
+                if since.elapsed() + pause > limit {
+                    return Err(error);
+                }
+                if !self.is_outage_told.swap(true, Ordering::Relaxed) {
+                    warn!(
+                        "container `{}` does not start yet: {error:#}. All that was stopped is started as soon as Docker answers",
+                        entry.name
+                    );
+                }
+            } else {
+                if lost_since.take().is_some() {
+                    info!("Docker answers again");
+                    pause = FIRST_PAUSE;
+                }
+                spent += began.elapsed() + pause;
+                if spent > self.patience {
+                    return Err(error);
+                }
+                let text = format!("{error:#}");
+                if text != told {
+                    warn!("container `{}` does not start yet: {text}", entry.name);
+                    told = text;
+                }
+            }
+            pulse::beat();
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
-}
 
-/// Whether `entry`, or what took its place, came to `condition`. One that is gone has been told of and is not waited for.
-async fn is_ready(
-    engine: &Engine,
-    entry: &Entry,
-    condition: Condition,
-    patience: Duration,
-) -> bool {
-    match find(engine, entry).await {
-        Ok(Some(container)) => {
-            let id = container.id.as_deref().unwrap_or(&entry.id);
-            wait_for(engine, id, condition, patience).await
+    /// Whether `entry`, or what took its place, came to `condition`. One that is gone has been told of and is not waited for.
+    async fn is_ready(&self, entry: &Entry, condition: Condition) -> bool {
+        let engine = self.engine;
+        match find(engine, entry).await {
+            Ok(Some(container)) => {
+                let id = container.id.as_deref().unwrap_or(&entry.id);
+                wait_for(engine, id, condition, self.patience).await
+            }
+            Ok(None) => true,
+            // An engine that comes back meanwhile.
+            Err(_) => wait_for(engine, &entry.id, condition, self.patience).await,
         }
-        Ok(None) => true,
-        // An engine that comes back meanwhile.
-        Err(_) => wait_for(engine, &entry.id, condition, patience).await,
+    }
+
+    async fn try_start(&self, entry: &Entry) -> Result<Attempt> {
+        let engine = self.engine;
+        let Some(container) = find(engine, entry).await? else {
+            return Ok(Attempt::Gone);
+        };
+        let id = container.id.clone().unwrap_or_else(|| entry.id.clone());
+        self.wait_for_accepted_stop(entry, &id, container).await?;
+        engine.start(&id).await?;
+        let Some(container) = engine.inspect(&id).await? else {
+            return Ok(Attempt::Gone);
+        };
+        let state = container.state.unwrap_or_default();
+        if state.running.unwrap_or_default() || state.restarting.unwrap_or_default() {
+            info!("container `{}` is up", entry.name);
+            return Ok(Attempt::Up);
+        }
+        Ok(Attempt::Fell(state.exit_code.unwrap_or_default()))
+    }
+
+    /// A container that was asked to stop and still runs is not up: it will be down in a moment. Bounded by a clock that nobody sets.
+    async fn wait_for_accepted_stop(
+        &self,
+        entry: &Entry,
+        id: &str,
+        container: ContainerInspectResponse,
+    ) -> Result<()> {
+        let Some(asked_at) = entry.asked_at.filter(|_| self.record.is_of_this_boot()) else {
+            return Ok(());
+        };
+        let since = Instant::now();
+        let limit = Duration::from_secs(entry.grace_seconds.unsigned_abs()) + STOP_SLACK;
+        let mut container = Some(container);
+        while let Some(found) = container.take() {
+            let state = found.state.unwrap_or_default();
+            let was_started_since = state
+                .started_at
+                .as_deref()
+                .and_then(|time| chrono::DateTime::parse_from_rfc3339(time).ok())
+                .is_some_and(|time| time > asked_at);
+            if !state.running.unwrap_or_default() || was_started_since || since.elapsed() > limit {
+                return Ok(());
+            }
+            pulse::beat();
+            sleep(super::wait::pause(since)).await;
+            container = self.engine.inspect(id).await?;
+        }
+        Ok(())
     }
 }
 
@@ -165,142 +308,4 @@ enum Attempt {
     Gone,
     /// It ran and ended with this status.
     Fell(i64),
-}
-
-async fn try_start(engine: &Engine, entry: &Entry) -> Result<Attempt> {
-    let Some(container) = find(engine, entry).await? else {
-        return Ok(Attempt::Gone);
-    };
-    let id = container.id.clone().unwrap_or_else(|| entry.id.clone());
-    wait_for_accepted_stop(engine, entry, &id).await?;
-    engine.start(&id).await?;
-    let Some(container) = engine.inspect(&id).await? else {
-        return Ok(Attempt::Gone);
-    };
-    let state = container.state.unwrap_or_default();
-    if state.running.unwrap_or_default() || state.restarting.unwrap_or_default() {
-        info!("container `{}` is up", entry.name);
-        return Ok(Attempt::Up);
-    }
-    Ok(Attempt::Fell(state.exit_code.unwrap_or_default()))
-}
-
-/// By id, or by project, service and number: it may have been re-created meanwhile.
-async fn find(engine: &Engine, entry: &Entry) -> Result<Option<ContainerInspectResponse>> {
-    if let Some(container) = engine.inspect(&entry.id).await? {
-        return Ok(Some(container));
-    }
-    let by_labels = match (&entry.project, &entry.service) {
-        (Some(project), Some(service)) => {
-            engine
-                .compose_container(project, service, entry.number)
-                .await?
-        }
-        _ => None,
-    };
-    match by_labels {
-        Some(id) => engine.inspect(&id).await,
-        // A standalone container that was re-created has its old name.
-        None => engine.inspect(&entry.name).await,
-    }
-}
-
-/// A container that was asked to stop and still runs is not up: it will be down in a moment.
-async fn wait_for_accepted_stop(engine: &Engine, entry: &Entry, id: &str) -> Result<()> {
-    let Some(asked_at) = entry.asked_at else {
-        return Ok(());
-    };
-    let until = asked_at + chrono::Duration::seconds(entry.grace_seconds) + STOP_SLACK;
-    while chrono::Utc::now() < until {
-        let Some(container) = engine.inspect(id).await? else {
-            return Ok(());
-        };
-        let state = container.state.unwrap_or_default();
-        let was_started_since = state
-            .started_at
-            .as_deref()
-            .and_then(|time| chrono::DateTime::parse_from_rfc3339(time).ok())
-            .is_some_and(|time| time > asked_at);
-        if !state.running.unwrap_or_default() || was_started_since {
-            return Ok(());
-        }
-        pulse::beat();
-        sleep(POLL).await;
-    }
-    Ok(())
-}
-
-/// Whether container `id` came to `condition` within `patience`. One that is gone will not come to anything.
-pub async fn wait_for(engine: &Engine, id: &str, condition: Condition, patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
-    loop {
-        match engine.inspect(id).await {
-            Ok(Some(container)) if fulfils(&container, condition) => return true,
-            Ok(None) => return false,
-            // Not yet; there is an end to the waiting.
-            Ok(Some(_)) => pulse::beat(),
-            Err(_) => {}
-        }
-        if Instant::now() >= deadline {
-            return false;
-        }
-        sleep(POLL).await;
-    }
-}
-
-fn fulfils(container: &ContainerInspectResponse, condition: Condition) -> bool {
-    use crate::docker::HealthStatus;
-    let Some(state) = &container.state else {
-        return false;
-    };
-    let is_running = state.running.unwrap_or_default() || state.restarting.unwrap_or_default();
-    match condition {
-        Condition::ServiceStarted => is_running,
-        Condition::ServiceHealthy => {
-            is_running
-                && state
-                    .health
-                    .as_ref()
-                    .and_then(|health| health.status)
-                    .is_none_or(|status| {
-                        matches!(
-                            status,
-                            HealthStatus::HEALTHY | HealthStatus::NONE | HealthStatus::EMPTY
-                        )
-                    })
-        }
-        // It ended well before, or it runs again as it did before.
-        Condition::ServiceCompletedSuccessfully => is_running || state.exit_code == Some(0),
-    }
-}
-
-/// Waits for those of `entries` with a health check to get healthy, all at once; says which did not, and which have ended.
-pub async fn settle(engine: &Engine, entries: &[Entry], patience: Duration) -> Vec<String> {
-    let waits = entries.iter().map(|entry| async move {
-        let container = match find(engine, entry).await {
-            Ok(Some(container)) => container,
-            // Gone: the start has said so.
-            Ok(None) => return None,
-            Err(error) => {
-                return Some(format!(
-                    "container `{}` can't be looked at: {error:#}",
-                    entry.name
-                ));
-            }
-        };
-        let id = container.id.as_deref().unwrap_or(&entry.id);
-        if !fulfils(&container, Condition::ServiceStarted) {
-            return Some(format!("container `{}` ended after its start", entry.name));
-        }
-        let is_healthy = !entry.has_healthcheck
-            || wait_for(engine, id, Condition::ServiceHealthy, patience).await;
-        (!is_healthy).then(|| {
-            format!(
-                "container `{}` is up but not healthy after {} s",
-                entry.name,
-                patience.as_secs()
-            )
-        })
-    });
-    join_all(waits).await.into_iter().flatten().collect()
 }

@@ -55,7 +55,8 @@ impl<'a> Session<'a> {
         let lock = Lock::take(&cx.paths.runtime, "restore")?;
         backup::remove_stale_work(&cx.paths)?;
         if !is_dry {
-            backup::bring_up_what_is_down(cx).await?;
+            // What does not come up may be the very unit that is restored.
+            backup::bring_up_or_tell(cx).await?;
         }
         let repository = Repository::of(cx, &config)?;
         let look = async {

@@ -1,15 +1,15 @@
 //! Whom a swap would pull the data away from: they are stopped, or the restore is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::aside::aside;
 use super::look::looked_up;
 use super::plan::SourcePlan;
 use crate::config::{Config, SharedVolumes};
-use crate::discovery::Discovery;
+use crate::discovery::{Discovery, joiners, order};
 use crate::error::{Exit, Failure, Result};
-use crate::model::unit::MountKind;
+use crate::model::unit::{MountKind, Role};
 use crate::model::{Container, ContainerState, SourceKey, Unit, UnitName};
 use crate::quiesce::Entry;
 
@@ -101,15 +101,16 @@ pub fn find(
         let used = used_by(host, container, swapped, real);
         users.add_member(unit, container, &used, policy)?;
     }
-    // Stopped before ours and started after them: whoever shares our data is no dependency of ours.
-    let level = unit.map_or(0, |unit| unit.levels.len());
     for container in &host.containers {
         if members.iter().any(|member| member.id == container.id) {
             continue;
         }
         let used = used_by(host, container, swapped, real);
-        users.add_foreign(host, container, &used, level, policy)?;
+        users.add_foreign(host, container, &used, policy)?;
     }
+    users.add_joiners(host, members, policy)?;
+    let levels = unit.map_or(&[][..], |unit| &unit.levels);
+    users.put_in_order(host, members, levels);
     Ok(users)
 }
 
@@ -130,7 +131,7 @@ impl Users {
                 container.name
             ));
         }
-        if !container.state.is_up() {
+        if !container.state.is_up() || self.is_own(container) {
             return Ok(());
         }
         if let Some(reason) = unit.and_then(|unit| unit.not_coverable.as_deref()) {
@@ -151,15 +152,7 @@ impl Users {
             ));
             return Ok(());
         }
-        let level = unit
-            .and_then(|unit| {
-                unit.levels
-                    .iter()
-                    .position(|level| level.contains(&container.id))
-            })
-            .unwrap_or(0);
-        self.entries
-            .push(Entry::new(container, level, policy.stop_timeout_seconds));
+        self.add(container, policy);
         Ok(())
     }
 
@@ -168,7 +161,6 @@ impl Users {
         host: &Discovery,
         container: &Container,
         used: &[(Use, &SourceKey)],
-        level: usize,
         policy: Policy,
     ) -> Result<()> {
         let Some(strongest) = used.iter().map(|(how, _)| *how).max() else {
@@ -177,7 +169,7 @@ impl Users {
         if container.state == ContainerState::Paused && strongest == Use::Holds {
             return Err(paused(container, used).into());
         }
-        if !container.state.is_up() {
+        if !container.state.is_up() || self.is_own(container) {
             return Ok(());
         }
         let is_orchestrated = host.is_orchestrated(&container.id);
@@ -210,9 +202,71 @@ impl Users {
             container.name,
             keys(used)
         ));
-        self.entries
-            .push(Entry::new(container, level, policy.stop_timeout_seconds));
+        self.add(container, policy);
         Ok(())
+    }
+
+    /// Those of other units that live in the network (or another namespace) of one that is stopped: it dies with it.
+    fn add_joiners(
+        &mut self,
+        host: &Discovery,
+        members: &[Container],
+        policy: Policy,
+    ) -> Result<()> {
+        let stopped: BTreeSet<String> = self.entries.iter().map(|entry| entry.id.clone()).collect();
+        for container in joiners(&host.containers, &stopped) {
+            let is_member = members.iter().any(|member| member.id == container.id);
+            if is_member || self.is_own(container) {
+                continue;
+            }
+            let name = &container.name;
+            if container.auto_remove || host.is_orchestrated(&container.id) {
+                return Err(Failure::new(
+                    Exit::UnitsFailed,
+                    format!("container `{name}` lives in the network of one that is stopped for this, and cannot be stopped with it"),
+                )
+                .hint(format!("`docker stop {name}` yourself, then run this again"))
+                .note("nothing was touched")
+                .into());
+            }
+            self.warnings.push(format!(
+                "container `{name}`, which is not of this unit, lives in the network (or another namespace) of one that is stopped, and is stopped too"
+            ));
+            self.add(container, policy);
+        }
+        Ok(())
+    }
+
+    /// The level of an entry is known when all are.
+    fn add(&mut self, container: &Container, policy: Policy) {
+        self.entries
+            .push(Entry::new(container, 0, policy.stop_timeout_seconds));
+    }
+
+    fn put_in_order(&mut self, host: &Discovery, members: &[Container], known: &[Vec<String>]) {
+        let foreign: Vec<Container> = self
+            .entries
+            .iter()
+            .filter(|entry| !members.iter().any(|member| member.id == entry.id))
+            .filter_map(|entry| host.container(&entry.id).cloned())
+            .collect();
+        let levels = order(members, known, &foreign);
+        for entry in &mut self.entries {
+            entry.level = levels.get(&entry.id).copied().unwrap_or(0);
+        }
+    }
+
+    /// The one that this program runs in is never stopped.
+    fn is_own(&mut self, container: &Container) -> bool {
+        let is_own = container.standing.role == Some(Role::Own);
+        if is_own {
+            self.warnings.push(format!(
+                "container `{}` goes on running: kopi-docka runs in it",
+                container.name
+            ));
+            self.tolerated.push(container.id.clone());
+        }
+        is_own
     }
 }
 

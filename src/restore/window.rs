@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::docker::Engine;
 use crate::error::{Failure, Result};
 use crate::model::{BackupId, Source, UnitName};
-use crate::quiesce::{self, Quiesced, RecordFile, cold};
+use crate::quiesce::{self, Quiesced, RecordFile, cold, replay};
 
 /// What is known grows from step to step.
 pub struct Window<'a> {
@@ -81,8 +81,12 @@ impl<'a> Window<'a> {
             entries, tolerated, ..
         } = users;
         let sources: Vec<Source> = swapped.iter().map(as_source).collect();
+        let (entries, ended) = quiesce::still_running(self.engine, entries).await?;
+        self.warnings.extend(ended);
         if entries.is_empty() {
-            return self.swap(file, Ok(()), None, &sources, &tolerated).await;
+            let kept = self.swap(file, Ok(()), None, &sources, &tolerated).await?;
+            self.start_what_was_down().await?;
+            return Ok(kept);
         }
         self.enter(Step::Record).await;
         let record = RecordFile::create(
@@ -121,11 +125,26 @@ impl<'a> Window<'a> {
             Ok(result) => result?,
             Err(panic) => std::panic::resume_unwind(panic),
         };
+        self.start_what_was_down().await?;
         self.enter(Step::Settle).await;
         let patience = self.config.backup.start_timeout;
         let unhealthy = quiesce::start::settle(self.engine, &entries, patience).await;
         self.errors.extend(unhealthy);
         Ok(kept)
+    }
+
+    /// What an earlier run left stopped of this unit, and could not be started before it was restored.
+    async fn start_what_was_down(&mut self) -> Result<()> {
+        let cx = self.cx;
+        let unit = Some(&self.unit);
+        let replayed = replay::replay(&cx.paths.stop_records(), unit, &cx.ui, &cx.shutdown).await?;
+        self.warnings.extend(replayed.started.warnings);
+        for down in replayed.started.still_stopped {
+            if !self.still_stopped.contains(&down) {
+                self.still_stopped.push(down);
+            }
+        }
+        Ok(())
     }
 
     /// Everything that happens while services are down. After the decision no signal is heard: what is left is instant.
@@ -142,8 +161,9 @@ impl<'a> Window<'a> {
         }
         stopped?;
         self.enter(Step::ProveCold).await;
-        let entries = quiesced.map_or(&[][..], Quiesced::entries);
-        cold::prove(self.engine, entries, sources, tolerated).await?;
+        let entries = quiesced.map_or_else(Vec::new, Quiesced::seen);
+        let ends = cold::prove(self.engine, &entries, sources, tolerated).await?;
+        self.warnings.extend(ends.warnings);
         self.refuse_when_asked_to_end()?;
         self.enter(Step::Decide).await;
         file.decide()?;

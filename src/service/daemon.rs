@@ -120,7 +120,7 @@ impl Daemon<'_> {
             return;
         };
         let _patience = pulse::allow(self.loaded.config.backup.stall_timeout);
-        if let Err(error) = backup::bring_up_what_is_down(self.cx).await {
+        if let Err(error) = backup::bring_up_all(self.cx).await {
             self.failed(&error);
             self.tell(format!("Recovery failed: {error}"));
         }

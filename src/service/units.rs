@@ -15,7 +15,7 @@ use crate::context::{Context, Paths};
 use crate::error::Result;
 
 /// Every unit by its name.
-const TEMPLATES: [(&str, &str); 4] = [
+const TEMPLATES: [(&str, &str); 5] = [
     (
         "kopi-docka.service",
         include_str!("../../systemd/kopi-docka.service"),
@@ -31,6 +31,10 @@ const TEMPLATES: [(&str, &str); 4] = [
     (
         "kopi-docka-recover.service",
         include_str!("../../systemd/kopi-docka-recover.service"),
+    ),
+    (
+        "kopi-docka-recover.timer",
+        include_str!("../../systemd/kopi-docka-recover.timer"),
     ),
 ];
 const HARDENING: &str = include_str!("../../systemd/hardening.conf");

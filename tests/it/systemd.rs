@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use crate::common::{IMAGE, Machine, World, until};
 use serde_json::{Value, json};
 
-const UNITS: [&str; 4] = [
+const UNITS: [&str; 5] = [
     "kopi-docka.service",
     "kopi-docka-backup.service",
     "kopi-docka-recover.service",
+    "kopi-docka-recover.timer",
     "kopi-docka.timer",
 ];
 const BACKUP: &str = "kopi-docka-backup.service";

@@ -483,12 +483,13 @@ fn an_engine_that_is_killed_and_comes_back_in_the_window_costs_no_container() {
     stack.assert_running(&["app", "db", "web"]);
     assert_nothing_is_left(&world);
 
-    // Not back in time.
+    // Not back in time, after a signal: without one it is waited for.
     world.config(|c| c["backup"]["start_timeout"] = 1.into());
     let held = world.hold_backup(&[stack.unit()], "start", |run| {
         run.stdout_any().stderr("is still stopped")
     });
     engine.shut_down();
+    held.signal(Signal::TERM);
     held.release().code(18);
     assert_eq!(world.stop_records().len(), 1);
     engine.start();

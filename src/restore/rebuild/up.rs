@@ -216,7 +216,11 @@ impl Applying<'_> {
             .filter(|member| member.was_running)
         {
             match containers.iter().find(|container| is_it(container, member)) {
-                Some(container) => entries.push(Entry::new(container, 0, 0)),
+                Some(container) => entries.push(Entry {
+                    // It was made just now: no health of it is from before.
+                    has_healthcheck: container.has_healthcheck,
+                    ..Entry::new(container, 0, 0)
+                }),
                 None => self.window.warnings.push(format!(
                     "container `{}` was saved, but is not here now: is its service in a profile, or gone from the compose file?",
                     printable(&member.name)

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::list::{State, state};
 use super::record::{self, Replaced, Restored};
 use super::{Choice, Mode, no_such_restore, records};
+use crate::backup;
 use crate::context::Context;
 use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result, exit_of};
@@ -29,6 +30,9 @@ pub async fn run(
     mode: Mode,
 ) -> Result<u8> {
     let _lock = Lock::take(&cx.paths.runtime, "restore --discard-safety")?;
+    if mode != Mode::DryRun {
+        backup::bring_up_or_tell(cx).await?;
+    }
     let mut records = records(cx, journals, unit)?;
     if let Choice::Id(id) = choice {
         records.retain(|record| record.id == id);

@@ -47,7 +47,7 @@ pub(super) async fn run(
     let lock = Lock::take(&cx.paths.runtime, "restore --undo")?;
     backup::remove_stale_work(&cx.paths)?;
     if mode != Mode::DryRun {
-        backup::bring_up_what_is_down(cx).await?;
+        backup::bring_up_or_tell(cx).await?;
     }
     let journals = cx.paths.restore_journals();
     let records = records(cx, &journals, unit)?;

@@ -26,6 +26,7 @@ fn container(name: &str, state: ContainerState, mounts: Vec<Mount>) -> Container
         database: None,
         labels: Default::default(),
         started_at: String::new(),
+        standing: Default::default(),
     }
 }
 

@@ -1,0 +1,100 @@
+//! Waiting until containers are as they should be, without a loop that keeps Docker busy.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use super::find::find;
+use super::record::Entry;
+use crate::docker::{ContainerInspectResponse, Engine};
+use crate::model::unit::Condition;
+use crate::pulse;
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long to pause in a wait that began at `since`: a tenth of what it has taken, so that it is never much longer than it must be,
+/// and many that wait ask little.
+pub(super) fn pause(since: Instant) -> Duration {
+    (since.elapsed() / 10).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+}
+
+/// Whether container `id` came to `condition` within `patience`. One that is gone will not come to anything.
+pub async fn wait_for(engine: &Engine, id: &str, condition: Condition, patience: Duration) -> bool {
+    let since = Instant::now();
+    loop {
+        match engine.inspect(id).await {
+            Ok(Some(container)) if fulfils(&container, condition) => return true,
+            Ok(None) => return false,
+            // Not yet; there is an end to the waiting.
+            Ok(Some(_)) => pulse::beat(),
+            Err(_) => {}
+        }
+        if since.elapsed() >= patience {
+            return false;
+        }
+        sleep(pause(since)).await;
+    }
+}
+
+fn fulfils(container: &ContainerInspectResponse, condition: Condition) -> bool {
+    use crate::docker::HealthStatus;
+    let Some(state) = &container.state else {
+        return false;
+    };
+    let is_running = state.running.unwrap_or_default() || state.restarting.unwrap_or_default();
+    match condition {
+        Condition::ServiceStarted => is_running,
+        Condition::ServiceHealthy => {
+            is_running
+                && state
+                    .health
+                    .as_ref()
+                    .and_then(|health| health.status)
+                    .is_none_or(|status| {
+                        matches!(
+                            status,
+                            HealthStatus::HEALTHY | HealthStatus::NONE | HealthStatus::EMPTY
+                        )
+                    })
+        }
+        // It ended well before, or it runs again as it did before.
+        Condition::ServiceCompletedSuccessfully => is_running || state.exit_code == Some(0),
+    }
+}
+
+/// Waits for those of `entries` with a health check to get healthy, all at once; says which did not, and which have ended.
+pub async fn settle(engine: &Engine, entries: &[Entry], patience: Duration) -> Vec<String> {
+    let waits = entries.iter().map(|entry| async move {
+        let container = match find(engine, entry).await {
+            Ok(Some(container)) => container,
+            // Gone: the start has said so.
+            Ok(None) => return None,
+            Err(error) => {
+                return Some(format!(
+                    "container `{}` cannot be inspected: {error:#}",
+                    entry.name
+                ));
+            }
+        };
+        let id = container.id.as_deref().unwrap_or(&entry.id);
+        // What took its place is started by whoever made it.
+        let is_other = id != entry.id;
+        let runs = fulfils(&container, Condition::ServiceStarted)
+            || (is_other && wait_for(engine, id, Condition::ServiceStarted, patience).await);
+        if !runs {
+            return Some(format!("container `{}` ended after its start", entry.name));
+        }
+        let is_healthy = !entry.has_healthcheck
+            || wait_for(engine, id, Condition::ServiceHealthy, patience).await;
+        (!is_healthy).then(|| {
+            format!(
+                "container `{}` is up but not healthy after {} s",
+                entry.name,
+                patience.as_secs()
+            )
+        })
+    });
+    join_all(waits).await.into_iter().flatten().collect()
+}

@@ -18,6 +18,7 @@ mod fault;
 mod kopia;
 mod lock;
 mod logging;
+mod machine;
 mod maintenance;
 mod memory;
 mod metrics;
@@ -40,6 +41,7 @@ mod timeline;
 mod tool;
 mod ui;
 mod verify;
+mod whose;
 
 use std::process::ExitCode;
 

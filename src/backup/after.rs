@@ -40,13 +40,13 @@ pub async fn tidy_up(run: &Run<'_>, reports: &[UnitReport]) -> After {
 async fn tidy(run: &Run<'_>, scope: &Scope, after: &mut After) {
     let kopia = &run.store.kopia;
     run.reporter.headline("removing old restore points");
-    let first_snapshot = match retention::apply(kopia, run.config, scope).await {
+    let outlook = match retention::apply(kopia, run.config, scope).await {
         Ok(outlook) => {
             after
                 .warnings
                 .extend(outlook.report.warnings.iter().cloned());
-            after.retention = Some(outlook.report);
-            outlook.first_snapshot
+            after.retention = Some(outlook.report.clone());
+            outlook
         }
         Err(error) => {
             after.warnings.push(warning(
@@ -57,7 +57,7 @@ async fn tidy(run: &Run<'_>, scope: &Scope, after: &mut After) {
         }
     };
     run.reporter.headline("maintenance of the repository");
-    match maintenance::when_due(kopia, run.config, run.paths, first_snapshot).await {
+    match maintenance::when_due(kopia, run.config, run.paths, &outlook).await {
         Ok(done) => {
             after.maintenance = done.report;
             after.warnings.extend(done.warning);

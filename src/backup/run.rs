@@ -30,7 +30,7 @@ use crate::lock::{Lock, make_private_folder};
 use crate::memory::Memory;
 use crate::metrics;
 use crate::model::report::{Outcome, RunReport, UnitReport};
-use crate::model::{BackupId, UnitName};
+use crate::model::{BackupId, UnitKind, UnitName};
 use crate::password;
 use crate::quiesce::replay;
 use crate::reports;
@@ -60,10 +60,12 @@ impl Run<'_> {
         Spool::new(self.spool_folder.as_deref(), self.budget.clone())
     }
 
-    pub fn filing(&self, unit: &UnitName) -> Filing {
+    pub fn filing(&self, unit: &UnitName, kind: UnitKind) -> Filing {
         Filing {
             profile: self.config.profile().to_owned(),
+            machine: self.store.kopia.me().machine.clone(),
             unit: unit.clone(),
+            kind,
             backup_id: self.backup_id,
             timestamp: self.started_at,
         }
@@ -139,10 +141,7 @@ async fn save_units(
     info!("Docker {}, API {}", engine.version(), engine.api());
     let present = host.units.iter().map(|unit| unit.name.clone()).collect();
     let chosen = chosen(cx, &host, units)?;
-    repository
-        .kopia
-        .refresh_policy(&repository.identity)
-        .await?;
+    repository.settle(&status).await?;
 
     let run = start(cx, config, rules, engine, tar, &repository.kopia, &status).await?;
     let span = info_span!("run", run = %run.backup_id);

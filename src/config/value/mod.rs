@@ -4,6 +4,7 @@
 //! that no error here ever repeats what it read: it could be a secret.
 
 mod choice;
+mod host;
 mod number;
 mod path;
 mod pattern;
@@ -12,6 +13,7 @@ mod word;
 mod workers;
 
 pub use choice::{BindMode, SharedVolumes, level};
+pub use host::optional_host;
 pub use number::{optional_seconds, seconds, whole};
 pub use path::{absolute, expand_home, optional_absolute, optional_any, starts_at_root};
 pub use pattern::Pattern;

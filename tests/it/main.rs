@@ -22,6 +22,7 @@ mod databases;
 mod doctor;
 mod documented;
 mod every_key;
+mod hosts;
 mod inplace;
 mod integrity;
 mod kit;

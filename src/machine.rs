@@ -100,7 +100,7 @@ fn mark(path: &Path) -> Option<String> {
         .chain_update("kopi-docka machine ")
         .chain_update(&text)
         .finalize();
-    Some(hex(&hash[..16]))
+    Some(hex(hash.get(..16)?))
 }
 
 fn new_id() -> Result<MachineId> {

@@ -30,6 +30,8 @@ pub struct Paths {
     pub home: PathBuf,
     /// The credentials of the storage.
     pub credentials: PathBuf,
+    /// What tells this machine from its clones, each of which may be missing.
+    pub marks_of_machine: Vec<PathBuf>,
 }
 
 impl Paths {
@@ -40,6 +42,10 @@ impl Paths {
             runtime: "/run/kopi-docka".into(),
             home: "/root".into(),
             credentials: "/etc/kopi-docka.env".into(),
+            marks_of_machine: vec![
+                "/etc/machine-id".into(),
+                "/sys/class/dmi/id/product_uuid".into(),
+            ],
         }
     }
 
@@ -55,6 +61,7 @@ impl Paths {
             runtime: path("KOPI_DOCKA_RUNTIME_DIRECTORY", standard.runtime),
             home: std::env::home_dir().unwrap_or(standard.home),
             credentials: path("KOPI_DOCKA_ENV_FILE", standard.credentials),
+            marks_of_machine: standard.marks_of_machine,
         }
     }
 
@@ -84,6 +91,11 @@ impl Paths {
     /// What the last whole point of each unit held, one directory a profile.
     pub fn remembered(&self) -> PathBuf {
         self.state.join("remembered")
+    }
+
+    /// The id of this machine.
+    pub fn machine(&self) -> PathBuf {
+        self.state.join("machine.json")
     }
 
     pub fn repositories(&self) -> PathBuf {

@@ -19,6 +19,7 @@ mod fault;
 mod kopia;
 mod lock;
 mod logging;
+mod machine;
 mod maintenance;
 mod memory;
 mod metrics;
@@ -41,6 +42,7 @@ mod timeline;
 mod tool;
 mod ui;
 mod verify;
+mod whose;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::fault;
 use crate::kopia::{Kopia, Maintenance, Mode};
 use crate::model::report::MaintenanceReport;
+use crate::retention::Outlook;
 use crate::state;
 
 /// How late another host may be before that is said: it may be off over a holiday.
@@ -32,13 +33,17 @@ pub struct Remembered {
     pub finished_at: DateTime<Utc>,
 }
 
-/// Runs what is due by Kopia's own schedule, if this host owns it.
+/// Runs what is due by Kopia's own schedule, if this host owns it and no other machine has its name.
 pub async fn when_due(
     kopia: &Kopia,
     config: &Config,
     paths: &Paths,
-    first_snapshot: Option<DateTime<Utc>>,
+    outlook: &Outlook,
 ) -> Result<Done> {
+    if outlook.conflict.is_some() {
+        // Said with the retention. Kopia tells them apart by name alone, and two at once can destroy data.
+        return Ok(Done::default());
+    }
     let info = kopia.maintenance().await?;
     let now = Utc::now();
     if !is_ours(kopia, &info) {
@@ -47,7 +52,7 @@ pub async fn when_due(
             warning: is_overdue(&info, now).then(|| not_ours(kopia, &info)),
         });
     }
-    let report = match info.due(now, first_snapshot) {
+    let report = match info.due(now, outlook.first_snapshot) {
         Some(mode) => Some(run(kopia, config, paths, mode).await?),
         None => None,
     };

@@ -1,24 +1,56 @@
-//! The repository of a configuration: the driver with the settings of the operator.
+//! The repository of a configuration: the driver with the settings of the operator, and who this host is in it.
+
+use chrono::Utc;
 
 use crate::config::Config;
-use crate::context::Context;
+use crate::context::{Context, Paths};
 use crate::credentials;
-use crate::error::Result;
-use crate::kopia::{Identity, Initialized, Kopia, Settings, Status, USER};
+use crate::error::{Exit, Failure, Result};
+use crate::kopia::{Identity, Initialized, Kopia, Me, Named, Settings, Status, profile_file};
+use crate::machine::Machine;
+use crate::restore::points::points;
+use crate::whose::Whose;
 
 pub struct Repository {
     pub kopia: Kopia,
     pub identity: Identity,
+    machine: Machine,
+    /// The name of the configuration, when the host has another one since `init`.
+    renamed: Option<String>,
 }
 
 impl Repository {
     /// Finds kopia and reads the password; touches no repository.
     pub fn of(cx: &Context, config: &Config) -> Result<Self> {
+        let identity = remembered(&cx.paths, config);
+        let host = host(&cx.paths, config, identity.host()?);
+        let renamed = config.kopia.host.clone().filter(|wanted| *wanted != host);
+        Self::new(cx, config, identity, host, renamed)
+    }
+
+    /// [`Repository::of`] for who calls [`Repository::init`], after which the name of the configuration is the host's.
+    pub fn to_init(cx: &Context, config: &Config) -> Result<Self> {
+        let identity = remembered(&cx.paths, config);
+        let host = match &config.kopia.host {
+            Some(wanted) => wanted.clone(),
+            None => host(&cx.paths, config, identity.host()?),
+        };
+        Self::new(cx, config, identity, host, None)
+    }
+
+    fn new(
+        cx: &Context,
+        config: &Config,
+        identity: Identity,
+        host: String,
+        renamed: Option<String>,
+    ) -> Result<Self> {
         let params = &config.kopia.kopia_params;
         let (flags, storage_env) = params.split_secrets()?;
         let storage_args = std::iter::once(params.backend.to_string())
             .chain(flags)
             .collect();
+        let machine = Machine::of(&cx.paths)?;
         let settings = Settings {
             storage_args,
             environment: credentials::environment(&cx.paths.credentials)?,
@@ -27,7 +59,12 @@ impl Repository {
             encryption: config.kopia.encryption.clone(),
             hash: config.kopia.hash.clone(),
             cache_size_mb: config.kopia.cache_size_mb,
-            host: host_name(),
+            me: Me {
+                host,
+                machine: machine.id.clone(),
+                adopted: identity.adopted()?,
+                profile: config.profile().to_owned(),
+            },
         };
         let kopia = Kopia::new(
             config.profile(),
@@ -38,14 +75,29 @@ impl Repository {
         )?;
         Ok(Self {
             kopia,
-            identity: Identity::of_profile(&cx.paths.repositories(), config.profile()),
+            identity,
+            machine,
+            renamed,
         })
     }
 
     /// Creates the repository, or connects to the one that is there; says which it did.
     pub async fn init(&self, accept_new: bool) -> Result<(Initialized, Status)> {
         self.kopia.check_version().await?;
+        self.machine.save()?;
         self.kopia.init(&self.identity, accept_new).await
+    }
+
+    /// This machine has replaced those that saved under its name: what they made is its own from now on. How many points that are.
+    pub async fn adopt(&self) -> Result<usize> {
+        let points = points(&self.kopia.list().await?);
+        let whose = Whose::of(&points, self.kopia.me(), None);
+        let count = points
+            .iter()
+            .filter(|point| whose.is_in_doubt(point))
+            .count();
+        self.identity.adopt(&whose.others(), Utc::now())?;
+        Ok(count)
     }
 
     /// The repository answers, takes the password, and is the one of `init`.
@@ -55,18 +107,81 @@ impl Repository {
             tokio::join!(self.kopia.check_version(), self.kopia.open(&self.identity));
         version.and(status)
     }
+
+    /// For who writes into the opened repository: the name and the machine stay what they are now, and the policy of that name is
+    /// in force.
+    pub async fn settle(&self, status: &Status) -> Result<()> {
+        if let Some(error) = self.rename() {
+            return Err(error.into());
+        }
+        self.machine.save()?;
+        self.identity.set_host(&self.kopia.me().host)?;
+        self.kopia.refresh_name(status).await?;
+        self.kopia.refresh_policy(&self.identity).await
+    }
+
+    /// Set when the configuration names the host otherwise than the last `init`: a slip of a key must not begin a new history.
+    pub fn rename(&self) -> Option<Failure> {
+        let wanted = self.renamed.as_ref()?;
+        Some(
+            Failure::new(
+                Exit::Config,
+                format!(
+                    "the configuration names this host `{wanted}` (`kopia.host`), but its restore points are those of `{}`",
+                    self.kopia.identity()
+                ),
+            )
+            .hint("run `kopi-docka init`: new points get the new name, older ones stay under the old one (`restore --host`)")
+            .hint(format!(
+                "to keep the old name, set `kopia.host` to `{}` or remove it",
+                self.kopia.me().host
+            )),
+        )
+    }
 }
 
-/// Whose the snapshots of this host are.
-pub fn identity() -> String {
-    format!("{USER}@{}", host_name())
+/// Whose the snapshots of this host are, without asking Kopia.
+pub fn identity(paths: &Paths, config: &Config) -> String {
+    let named = remembered(paths, config).host().unwrap_or(Named::Not);
+    format!("{}@{}", crate::kopia::USER, host(paths, config, named))
 }
 
-/// This host in identities: as Kopia would take it, in lower case and without a domain.
+fn remembered(paths: &Paths, config: &Config) -> Identity {
+    Identity::of_profile(&paths.repositories(), config.profile())
+}
+
+/// This host in identities, whatever it is called today.
+fn host(paths: &Paths, config: &Config, named: Named) -> String {
+    match named {
+        Named::As(host) => host,
+        // What it asked for each time: the points of the last years are under it.
+        Named::Unknown => {
+            let name = host_name();
+            name.split('.').next().unwrap_or(&name).to_owned()
+        }
+        Named::Not => config
+            .kopia
+            .host
+            .clone()
+            .or_else(|| connected_as(paths, config))
+            // With its domain: `web` is the name of many.
+            .unwrap_or_else(host_name),
+    }
+}
+
+/// The name in a connection of ours whose state is gone.
+fn connected_as(paths: &Paths, config: &Config) -> Option<String> {
+    let bytes = std::fs::read(profile_file(&paths.home, config.profile())).ok()?;
+    let profile: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    let is_ours = profile.get("username")?.as_str()? == crate::kopia::USER;
+    let host = profile.get("hostname")?.as_str()?.to_lowercase();
+    (is_ours && !host.is_empty()).then_some(host)
+}
+
+/// As Kopia would take it, in lower case.
 fn host_name() -> String {
-    let name = rustix::system::uname()
+    rustix::system::uname()
         .nodename()
         .to_string_lossy()
-        .to_lowercase();
-    name.split('.').next().unwrap_or(&name).to_owned()
+        .to_lowercase()
 }

@@ -1,6 +1,7 @@
 //! Whether the storage that was described answers. Asked through Kopia itself, with a connection that is thrown away: what
 //! works here works later.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::params::Params;
@@ -9,7 +10,8 @@ use crate::config::{Config, Secret};
 use crate::context::Context;
 use crate::credentials;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::{Kopia, Probed, Settings};
+use crate::kopia::{Kopia, Me, Probed, Settings};
+use crate::machine::Machine;
 use crate::ui::prompt;
 
 /// A storage that is there answers within seconds; Kopia itself would go on trying for minutes.
@@ -93,7 +95,12 @@ async fn probe(
         encryption: config.kopia.encryption.clone(),
         hash: config.kopia.hash.clone(),
         cache_size_mb: 1,
-        host: "kopi-docka-probe".to_owned(),
+        me: Me {
+            host: "kopi-docka-probe".to_owned(),
+            machine: Machine::of(&cx.paths)?.id,
+            adopted: BTreeMap::new(),
+            profile: "kopi-docka-probe".to_owned(),
+        },
     };
     let cache = tempfile::tempdir()?;
     let kopia = Kopia::new(

@@ -41,12 +41,14 @@ pub async fn tidy_up(run: &Run<'_>, reports: &[UnitReport]) -> After {
 async fn tidy(run: &Run<'_>, scope: &Scope, after: &mut After) {
     let kopia = &run.store.kopia;
     run.reporter.headline("removing old restore points");
-    let first_snapshot = match retention::apply(kopia, run.config, scope).await {
+    let outlook = match retention::apply(kopia, run.config, scope).await {
         Ok(outlook) => {
             after
                 .warnings
                 .extend(outlook.report.warnings.iter().cloned());
-            for unit in scope.units.iter().flatten() {
+            // Where another machine saves under our name it was not looked at what is ours.
+            let units = scope.units.iter().flatten();
+            for unit in units.filter(|_| outlook.conflict.is_none()) {
                 let held = outlook.held.get(unit);
                 if let Err(error) =
                     Recalled::forget_former(run.paths, run.config.profile(), unit, held)
@@ -54,8 +56,8 @@ async fn tidy(run: &Run<'_>, scope: &Scope, after: &mut After) {
                     after.warnings.push(warning("the state directory", &error));
                 }
             }
-            after.retention = Some(outlook.report);
-            outlook.first_snapshot
+            after.retention = Some(outlook.report.clone());
+            outlook
         }
         Err(error) => {
             after.warnings.push(warning(
@@ -66,7 +68,7 @@ async fn tidy(run: &Run<'_>, scope: &Scope, after: &mut After) {
         }
     };
     run.reporter.headline("maintenance of the repository");
-    match maintenance::when_due(kopia, run.config, run.paths, first_snapshot).await {
+    match maintenance::when_due(kopia, run.config, run.paths, &outlook).await {
         Ok(done) => {
             after.maintenance = done.report;
             after.warnings.extend(done.warning);

@@ -239,6 +239,7 @@ async fn obstacles(cx: &Context, config: &Config) -> Vec<anyhow::Error> {
         Ok(repository) => {
             obstacles.extend(repository.kopia.check_version().await.err());
             obstacles.extend(repository.kopia.check_connected().err());
+            obstacles.extend(repository.rename().map(anyhow::Error::from));
         }
         Err(error) => obstacles.push(error),
     }

@@ -35,7 +35,7 @@ use crate::lock::{Lock, make_private_folder};
 use crate::memory::Memory;
 use crate::metrics;
 use crate::model::report::{Outcome, RunReport, UnitReport};
-use crate::model::{BackupId, UnitName};
+use crate::model::{BackupId, UnitKind, UnitName};
 use crate::password;
 use crate::quiesce::Down;
 use crate::reports;
@@ -43,6 +43,7 @@ use crate::repository::Repository;
 use crate::restore;
 use crate::restore::points::{Point, PointState, Tool, points};
 use crate::shutdown::Shutdown;
+use crate::whose::Whose;
 
 /// What all units of a run share.
 pub struct Run<'a> {
@@ -74,10 +75,12 @@ impl Run<'_> {
         Spool::new(self.spool_folder.as_deref(), self.budget.clone())
     }
 
-    pub fn filing(&self, unit: &UnitName) -> Filing {
+    pub fn filing(&self, unit: &UnitName, kind: UnitKind) -> Filing {
         Filing {
             profile: self.config.profile().to_owned(),
+            machine: self.store.kopia.me().machine.clone(),
             unit: unit.clone(),
+            kind,
             backup_id: self.backup_id,
             timestamp: self.started_at,
         }
@@ -124,12 +127,12 @@ impl Run<'_> {
         let kopia = &self.store.kopia;
         let list = async { Ok::<_, anyhow::Error>(points(&kopia.list_without_gaps().await?)) };
         let points = self.listing.get_or_try_init(|| list).await?;
-        let identity = kopia.identity();
+        let whose = Whose::of(points, kopia.me(), None);
         let last = points.iter().find(|point| {
             point.unit == *unit
                 && point.state == PointState::Whole
                 && point.made_by == Tool::KopiDocka
-                && point.identity == identity
+                && whose.is_own(point)
         });
         let Some(last) = last else {
             return Ok(None);
@@ -230,8 +233,8 @@ async fn save_what_is_up(
     let mut chosen = chosen(cx, &host, units)?;
     check_accepted(accepted, &chosen)?;
     chosen.retain(|name| !down.iter().any(|down| down.unit == *name));
-    let refresh = repository.kopia.refresh_policy(&repository.identity);
-    cx.shutdown.cut("the run", refresh).await?;
+    let settled = repository.settle(&status);
+    cx.shutdown.cut("the run", settled).await?;
 
     let mut run = start(cx, config, rules, engine, tar, &repository.kopia, &status).await?;
     run.accepted = accepted.to_vec();

@@ -6,13 +6,17 @@ use chrono::{DateTime, Utc};
 
 use crate::kopia::NewSnapshot;
 use crate::model::point::{Hold, PointRecord};
-use crate::model::{BackupId, ObjectId, Source, SourceKey, UnitName};
+use crate::model::{BackupId, MachineId, ObjectId, Source, SourceKey, UnitKind, UnitName};
 
 /// What all snapshots of one unit and run have in common.
 #[derive(Clone, Debug)]
 pub struct Filing {
     pub profile: String,
+    /// Host names repeat.
+    pub machine: MachineId,
     pub unit: UnitName,
+    /// A project and a container may have one name.
+    pub kind: UnitKind,
     pub backup_id: BackupId,
     pub timestamp: DateTime<Utc>,
 }
@@ -59,6 +63,8 @@ impl Filing {
 
     fn file(&self, place: &str, mut tags: Vec<(String, String)>) -> NewSnapshot {
         tags.push(tag("unit", self.unit.as_str()));
+        tags.push(tag("kind", self.kind.as_str()));
+        tags.push(tag("machine", self.machine.as_str()));
         tags.push(tag("backup_id", &self.backup_id.to_string()));
         tags.push(tag(
             "timestamp",

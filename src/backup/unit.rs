@@ -140,7 +140,7 @@ impl Saving<'_> {
     }
 
     fn filing(&self) -> Filing {
-        self.run.filing(&self.plan.unit.name)
+        self.run.filing(&self.plan.unit.name, self.plan.unit.kind)
     }
 
     /// Stops, reads, starts. The containers are up again when this returns, whatever it returns.

@@ -9,12 +9,17 @@ use crate::kopia::Initialized;
 use crate::lock::Lock;
 use crate::password;
 use crate::repository::Repository;
+use crate::ui::text;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Use what is in the storage now, although this host had another repository there
     #[arg(long)]
     accept_new_repository: bool,
+
+    /// Points that another machine made under the name of this host are its own from now on: that machine is gone, or was this one
+    #[arg(long)]
+    adopt_points: bool,
 }
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
@@ -24,8 +29,13 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     let loaded = password::settle(cx, Some(&lock), cx.config()?)
         .await?
         .loaded;
-    let repository = Repository::of(cx, &loaded.config)?;
+    let repository = Repository::to_init(cx, &loaded.config)?;
     let (what, status) = repository.init(args.accept_new_repository).await?;
+    let adopted = if args.adopt_points {
+        Some(repository.adopt().await?)
+    } else {
+        None
+    };
     let word = match what {
         Initialized::Created => "created",
         Initialized::Connected => "connected",
@@ -37,6 +47,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
             "location": status.location(),
             "unique_id": status.unique_id,
             "identity": repository.kopia.identity(),
+            "adopted_points": adopted,
         }));
     } else {
         cx.ui.answer(format!(
@@ -45,6 +56,11 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
             status.location(),
             repository.kopia.identity()
         ));
+        if let Some(count) = adopted {
+            let count = text::count(count, "restore point");
+            cx.ui
+                .answer(format!("{count} of other machines of this name adopted"));
+        }
     }
     Ok(0)
 }

@@ -11,6 +11,7 @@ use crate::repository::Repository;
 use crate::restore::points::{Point, PointState, points};
 use crate::ui::{table, text};
 use crate::verify::Memory;
+use crate::whose::Whose;
 
 pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8> {
     cx.require_root("list --snapshots")?;
@@ -19,15 +20,19 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
     let status = repository.open().await?;
     let memory = remembered(cx, &status.unique_id);
     let identity = repository.kopia.identity();
-    let points: Vec<Point> = points(&repository.kopia.list().await?)
-        .into_iter()
+    let all = points(&repository.kopia.list().await?);
+    let whose = Whose::of(&all, repository.kopia.me(), None);
+    let mut points: Vec<&Point> = all
+        .iter()
         .filter(|point| all_hosts || point.is_of_host(None, &identity))
         .filter(|point| units.is_empty() || units.contains(&point.unit))
         .collect();
+    // Stable: the newest first, those of this host before all others.
+    points.sort_by_key(|point| !point.is_of_host(None, &identity));
     if cx.ui.json {
         let listed = points
             .iter()
-            .map(|point| Listed::of(point, memory.as_ref()));
+            .map(|point| Listed::of(point, &whose, memory.as_ref()));
         let listed: Vec<Listed<'_>> = listed.collect();
         cx.ui.answer_json(&json!({ "points": listed }));
         return Ok(0);
@@ -48,9 +53,9 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
                 PointState::Partial => "PARTIAL".to_owned(),
                 PointState::Unfinished => "unfinished".to_owned(),
             },
-            Listed::of(point, memory.as_ref()).verified(now),
+            Listed::of(point, &whose, memory.as_ref()).verified(now),
             text::bytes(point.bytes),
-            point.made_by.sign(&point.identity),
+            point.made_by.sign(&point.identity) + whose.label(point),
             point.problems.join("; "),
         ]
     });
@@ -76,6 +81,8 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
 struct Listed<'a> {
     #[serde(flatten)]
     point: &'a Point,
+    /// Provably of this machine and this configuration: retention acts on it.
+    is_own: bool,
     /// All three are `null` when it was never read back.
     verified_at: Option<DateTime<Utc>>,
     verified_percent: Option<u8>,
@@ -83,10 +90,11 @@ struct Listed<'a> {
 }
 
 impl<'a> Listed<'a> {
-    fn of(point: &'a Point, memory: Option<&Memory>) -> Self {
+    fn of(point: &'a Point, whose: &Whose<'_>, memory: Option<&Memory>) -> Self {
         let known = memory.and_then(|memory| memory.of(point));
         Self {
             point,
+            is_own: whose.is_own(point),
             verified_at: known.map(|known| known.verified_at),
             verified_percent: known.map(|known| known.percent),
             verified_ok: known.map(|known| known.is_good),

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::backup;
 use crate::context::Context;
-use crate::error::{Failure, Result};
+use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Maintenance, Mode};
 use crate::lock::Lock;
 use crate::maintenance;
@@ -66,7 +66,10 @@ async fn work(cx: &Context, mode: Mode, dry_run: bool) -> Result<Done> {
         .loaded
         .config;
     let repository = Repository::of(cx, &config)?;
-    repository.open().await?;
+    let status = repository.open().await?;
+    if !dry_run {
+        repository.settle(&status).await?;
+    }
     let kopia = &repository.kopia;
     let progress = Progress::new(&cx.ui);
     let what = if dry_run {
@@ -81,8 +84,15 @@ async fn work(cx: &Context, mode: Mode, dry_run: bool) -> Result<Done> {
     } else {
         retention::apply(kopia, &config, &scope).await?
     };
+    if let Some(conflict) = outlook.conflict.as_ref().filter(|_| !dry_run) {
+        let mut failure = Failure::new(Exit::Config, conflict.sentence());
+        for remedy in conflict.remedies() {
+            failure = failure.hint(remedy);
+        }
+        return Err(failure.note("nothing was removed").into());
+    }
     let info = kopia.maintenance().await?;
-    let is_ours = maintenance::is_ours(kopia, &info);
+    let is_ours = maintenance::is_ours(kopia, &info) && outlook.conflict.is_none();
     let due = info.due(Utc::now(), outlook.first_snapshot);
     let ran = if is_ours && !dry_run {
         progress.headline(format!("{} maintenance", mode.as_str()), false);
@@ -94,7 +104,7 @@ async fn work(cx: &Context, mode: Mode, dry_run: bool) -> Result<Done> {
     for warning in &outlook.report.warnings {
         cx.ui.warn(warning);
     }
-    if !is_ours {
+    if !is_ours && outlook.conflict.is_none() {
         cx.ui.warn(maintenance::not_ours(kopia, &info));
     }
     Ok(Done {

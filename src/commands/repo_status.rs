@@ -5,13 +5,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Result, render};
 use crate::kopia::{Maintenance, Size, Status, clock_skew};
 use crate::maintenance::{self, Remembered};
 use crate::password;
 use crate::repository::Repository;
 use crate::restore::points::{Point, PointState, points};
 use crate::ui::text;
+use crate::whose::{ADOPT, Conflict, Owner, Whose};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
@@ -23,11 +24,17 @@ struct Counts {
     partial: usize,
     unfinished: usize,
     of_other_hosts: usize,
+    /// Under our name, and not provably of this machine.
+    of_other_machines: usize,
+    /// Of this machine, with other configurations.
+    of_other_profiles: usize,
 }
 
 struct Seen {
     status: Status,
     counts: Counts,
+    conflict: Option<Conflict>,
+    doubt: Option<String>,
     maintenance: Maintenance,
     last_here: Option<Remembered>,
     size: Option<Size>,
@@ -51,9 +58,13 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
         }
     };
     let (manifests, maintenance, size) = tokio::try_join!(kopia.list(), kopia.maintenance(), size)?;
+    let points = points(&manifests);
+    let whose = Whose::of(&points, kopia.me(), None);
     let seen = Seen {
         status,
-        counts: counts(&points(&manifests), &kopia.identity()),
+        counts: counts(&points, &whose),
+        conflict: whose.conflict(Utc::now()),
+        doubt: whose.doubt(&points),
         maintenance,
         last_here: maintenance::remembered(&cx.paths, config.profile()),
         size,
@@ -67,18 +78,18 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
     Ok(0)
 }
 
-fn counts(points: &[Point], identity: &str) -> Counts {
+fn counts(points: &[Point], whose: &Whose<'_>) -> Counts {
     let mut counts = Counts::default();
     for point in points {
-        if !point.is_of_host(None, identity) {
-            counts.of_other_hosts += 1;
-            continue;
-        }
-        match point.state {
-            PointState::Whole => counts.whole += 1,
-            PointState::Partial => counts.partial += 1,
-            PointState::Unfinished => counts.unfinished += 1,
-        }
+        let count = match (whose.owner(point), point.state) {
+            (Owner::OtherHost, _) => &mut counts.of_other_hosts,
+            (Owner::OtherMachine | Owner::Unproven, _) => &mut counts.of_other_machines,
+            (Owner::OtherProfile, _) => &mut counts.of_other_profiles,
+            (Owner::Own, PointState::Whole) => &mut counts.whole,
+            (Owner::Own, PointState::Partial) => &mut counts.partial,
+            (Owner::Own, PointState::Unfinished) => &mut counts.unfinished,
+        };
+        *count += 1;
     }
     counts
 }
@@ -89,7 +100,9 @@ fn show_json(cx: &Context, repository: &Repository, seen: &Seen) {
         "location": status.location(),
         "storage_type": status.storage.kind,
         "unique_id": status.unique_id,
-        "identity": format!("{}@{}", status.client_options.username, status.client_options.hostname),
+        "identity": repository.kopia.identity(),
+        "machine": repository.kopia.me().machine,
+        "conflict": seen.conflict,
         "profile": repository.kopia.profile(),
         "hash": status.content_format.hash,
         "encryption": status.content_format.encryption,
@@ -123,13 +136,8 @@ fn show(cx: &Context, repository: &Repository, seen: &Seen) {
     let mut rows = vec![
         ("Repository", status.location()),
         ("Unique id", status.unique_id.clone()),
-        (
-            "Identity",
-            format!(
-                "{}@{}",
-                status.client_options.username, status.client_options.hostname
-            ),
-        ),
+        ("Identity", repository.kopia.identity()),
+        ("Machine", repository.kopia.me().machine.to_string()),
         ("Profile", repository.kopia.profile().display().to_string()),
         (
             "Format",
@@ -157,6 +165,14 @@ fn show(cx: &Context, repository: &Repository, seen: &Seen) {
         let (what, remedy) = (text::clock_skew(ahead), text::CLOCK_REMEDY);
         cx.ui.warn(format!("{what}; {remedy}"));
     }
+    if let Some(conflict) = &seen.conflict {
+        cx.ui.warn(conflict.warning());
+    } else if let Some(doubt) = &seen.doubt {
+        cx.ui.warn(format!("{doubt}; {ADOPT}"));
+    }
+    if let Some(renamed) = repository.rename() {
+        cx.ui.warn(render(&renamed.into()));
+    }
     if !maintenance::is_ours(&repository.kopia, &seen.maintenance) {
         cx.ui.say(format!(
             "note: {}",
@@ -170,6 +186,8 @@ fn points_text(counts: &Counts) -> String {
     for (count, what) in [
         (counts.partial, "partial"),
         (counts.unfinished, "unfinished"),
+        (counts.of_other_profiles, "of other profiles"),
+        (counts.of_other_machines, "of other machines of this name"),
         (counts.of_other_hosts, "of other hosts"),
     ] {
         if count > 0 {

@@ -30,7 +30,7 @@ pub fn run(cx: &Context, _args: Args) -> Result<u8> {
             "profile_config": profile,
             "is_connected": is_connected,
             "cache": config.kopia_cache(),
-            "identity": repository::identity(),
+            "identity": repository::identity(&cx.paths, config),
             "storage": storage,
             "password_file": password_file,
         }));
@@ -46,7 +46,7 @@ pub fn run(cx: &Context, _args: Args) -> Result<u8> {
         ("Profile", config.profile().to_owned()),
         ("Connection", connected),
         ("Cache", config.kopia_cache().display().to_string()),
-        ("Identity", repository::identity()),
+        ("Identity", repository::identity(&cx.paths, config)),
         ("Storage", storage.unwrap_or_default().to_owned()),
         (
             "Password",

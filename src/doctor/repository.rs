@@ -13,6 +13,7 @@ use crate::maintenance;
 use crate::repository::Repository;
 use crate::restore::points::{Point, PointState, points};
 use crate::ui::text;
+use crate::whose::{self, Whose};
 
 pub const AREA: &str = "repository";
 
@@ -48,10 +49,16 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
         }
     };
     let mut findings = vec![Finding::ok(AREA, about(kopia, &status))];
+    if let Some(renamed) = repository.rename() {
+        findings.push(Finding::of_error(AREA, &renamed.into()));
+    }
     let asking = async { tokio::try_join!(kopia.list(), kopia.maintenance()) };
     match tokio::time::timeout(LISTING, asking).await {
         Ok(Ok((manifests, maintenance))) => {
-            findings.push(counted(&points(&manifests), &kopia.identity()));
+            let points = points(&manifests);
+            let whose = Whose::of(&points, kopia.me(), None);
+            findings.push(counted(&points, &whose));
+            findings.extend(doubted(&points, &whose));
             findings.extend(clock(&manifests));
             findings.push(maintained(kopia, &maintenance));
         }
@@ -82,10 +89,20 @@ fn about(kopia: &Kopia, status: &Status) -> String {
     )
 }
 
-fn counted(points: &[Point], identity: &str) -> Finding {
+/// Another machine of our name, and points that may be another one's.
+fn doubted(points: &[Point], whose: &Whose<'_>) -> Option<Finding> {
+    if let Some(conflict) = whose.conflict(Utc::now()) {
+        let finding = Finding::warning(AREA, conflict.sentence());
+        return Some(finding.remedy(conflict.remedies().join("; ")));
+    }
+    let doubt = whose.doubt(points)?;
+    Some(Finding::warning(AREA, doubt).remedy(whose::ADOPT))
+}
+
+fn counted(points: &[Point], whose: &Whose<'_>) -> Finding {
     let whole = points
         .iter()
-        .filter(|point| point.state == PointState::Whole && point.is_of_host(None, identity));
+        .filter(|point| point.state == PointState::Whole && whose.is_own(point));
     let newest = whole.clone().map(|point| point.time).max();
     let count = text::count(whole.count(), "whole restore point");
     Finding::ok(

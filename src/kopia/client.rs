@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use super::failure;
+use super::me::Me;
 use crate::config::Secret;
 use crate::error::{Exit, Failure, Result};
 use crate::tool::{self, Finished, Spec};
@@ -33,8 +34,7 @@ pub struct Settings {
     pub encryption: String,
     pub hash: String,
     pub cache_size_mb: u64,
-    /// `<user>@<host>` of this host's snapshots.
-    pub host: String,
+    pub me: Me,
 }
 
 #[derive(Clone, Debug)]

@@ -1,13 +1,17 @@
 //! Which repository it must be. Kopia opens whatever it finds behind a path: an empty disk that was mounted late, or
-//! another repository with the same password. The unique id is remembered at `init` and asked for ever after.
+//! another repository with the same password. The unique id is remembered at `init` and asked for ever after; so is the name that
+//! this host has there, since host names change.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::repository::Status;
 use crate::error::{Exit, Failure, Result};
+use crate::model::MachineId;
 
 /// The file that remembers the repository of one profile.
 #[derive(Clone, Debug)]
@@ -23,6 +27,36 @@ struct Remembered {
     /// The compression of the policy that was last imported.
     #[serde(default)]
     compression: String,
+    /// Whose policy that was.
+    #[serde(default)]
+    policy_of: String,
+    /// And what else it said.
+    #[serde(default)]
+    policy_version: u32,
+    /// This host in the identity of its snapshots. `None` where an earlier version was, which asked for the host name each time.
+    #[serde(default)]
+    host: Option<String>,
+    /// Machines that this one has replaced, each with when that was said.
+    #[serde(default)]
+    adopted: BTreeMap<MachineId, DateTime<Utc>>,
+}
+
+/// What a policy depends on: when one of them changes, it is imported again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Policy {
+    pub identity: String,
+    pub version: u32,
+    pub compression: String,
+}
+
+/// What is remembered of this host's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// There was no `init`.
+    Not,
+    /// An earlier version did not remember it.
+    Unknown,
+    As(String),
 }
 
 impl Identity {
@@ -47,16 +81,26 @@ impl Identity {
         }
     }
 
+    /// For `init`: the machines that were adopted stay so in the same repository.
     pub(super) fn remember(
         &self,
         location: &str,
-        compression: &str,
+        policy: &Policy,
+        host: &str,
         status: &Status,
     ) -> Result<()> {
+        let adopted = match self.load()? {
+            Some(known) if known.unique_id == status.unique_id => known.adopted,
+            _ => BTreeMap::new(),
+        };
         self.save(&Remembered {
             unique_id: status.unique_id.clone(),
             location: location.to_owned(),
-            compression: compression.to_owned(),
+            compression: policy.compression.clone(),
+            policy_of: policy.identity.clone(),
+            policy_version: policy.version,
+            host: Some(host.to_owned()),
+            adopted,
         })
     }
 
@@ -64,21 +108,54 @@ impl Identity {
         crate::state::write(&self.file, &serde_json::to_vec_pretty(remembered)?)
     }
 
-    /// Whether the policy in the repository was imported with `compression`.
-    pub(super) fn has_compression(&self, compression: &str) -> Result<bool> {
-        Ok(self
-            .load()?
-            .is_some_and(|known| known.compression == compression))
+    fn change(&self, change: impl FnOnce(&mut Remembered)) -> Result<()> {
+        if let Some(mut known) = self.load()? {
+            change(&mut known);
+            self.save(&known)?;
+        }
+        Ok(())
     }
 
-    pub(super) fn set_compression(&self, compression: &str) -> Result<()> {
-        match self.load()? {
-            Some(known) => self.save(&Remembered {
-                compression: compression.to_owned(),
-                ..known
-            }),
-            None => Ok(()),
-        }
+    pub fn host(&self) -> Result<Named> {
+        Ok(match self.load()? {
+            None => Named::Not,
+            Some(known) => known.host.map_or(Named::Unknown, Named::As),
+        })
+    }
+
+    /// From now on this is the name of this host.
+    pub fn set_host(&self, host: &str) -> Result<()> {
+        self.change(|known| known.host = Some(host.to_owned()))
+    }
+
+    pub fn adopted(&self) -> Result<BTreeMap<MachineId, DateTime<Utc>>> {
+        Ok(self.load()?.map(|known| known.adopted).unwrap_or_default())
+    }
+
+    /// What `machines` made until `now` belongs to this one.
+    pub fn adopt(&self, machines: &[MachineId], now: DateTime<Utc>) -> Result<()> {
+        self.change(|known| {
+            known
+                .adopted
+                .extend(machines.iter().map(|machine| (machine.clone(), now)));
+        })
+    }
+
+    /// Whether the policy in the repository is the one that was last imported.
+    pub(super) fn has_policy(&self, policy: &Policy) -> Result<bool> {
+        Ok(self.load()?.is_some_and(|known| {
+            known.compression == policy.compression
+                && known.policy_of == policy.identity
+                && known.policy_version == policy.version
+        }))
+    }
+
+    pub(super) fn set_policy(&self, policy: Policy) -> Result<()> {
+        self.change(|known| {
+            known.compression = policy.compression;
+            known.policy_of = policy.identity;
+            known.policy_version = policy.version;
+        })
     }
 
     /// For every use: it is the repository of the last `init`.

@@ -17,6 +17,7 @@ mod identity;
 mod listing;
 mod maintenance;
 mod manifest;
+mod me;
 mod password;
 mod policy;
 mod probe;
@@ -29,9 +30,12 @@ mod watch;
 
 pub use client::{Kopia, MINIMUM_VERSION, Settings, check_version_of, find, profile_file};
 pub use failure::Killed;
-pub use identity::Identity;
+pub use identity::{Identity, Named};
 pub use maintenance::{Maintenance, Mode};
 pub use manifest::{Manifest, clock_skew};
+pub use me::Me;
+#[cfg(test)]
+pub use me::testing;
 pub use password::Opens;
 pub use probe::Probed;
 pub use repository::{Initialized, Status, USER};

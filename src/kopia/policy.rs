@@ -6,33 +6,51 @@ use serde_json::json;
 
 use super::client::{ASK_DEADLINE, Kopia};
 use super::failure;
-use super::identity::Identity;
+use super::identity::{Identity, Policy};
 use crate::error::Result;
 use crate::tool::{self, Input, pipe};
 
+/// Counted up when the policy below changes.
+const VERSION: u32 = 1;
+
 impl Kopia {
-    /// Imports the policy again when the configuration has changed since.
+    /// Imports the policy again when what it depends on has changed since: a policy of another identity has no effect on ours.
     pub async fn refresh_policy(&self, identity: &Identity) -> Result<()> {
-        if !identity.has_compression(&self.settings.compression)? {
+        let policy = self.policy();
+        if !identity.has_policy(&policy)? {
             self.import_policy().await?;
-            identity.set_compression(&self.settings.compression)?;
+            identity.set_policy(policy)?;
         }
         Ok(())
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        Policy {
+            identity: self.identity(),
+            version: VERSION,
+            compression: self.settings.compression.clone(),
+        }
     }
 
     /// Compression as configured; Kopia expires nothing by itself, since it would drop a volume and keep its sibling;
     /// no ignore rule of anybody drops a stream.
     pub(super) async fn import_policy(&self) -> Result<()> {
+        let identity = self.identity();
         let keep_everything = json!({
             "keepLatest": 0, "keepHourly": 0, "keepDaily": 0, "keepWeekly": 0, "keepMonthly": 0, "keepAnnual": 0
         });
-        let policy = json!({ self.identity(): {
-            "retention": keep_everything,
-            "compression": { "compressorName": self.settings.compression },
-            // A list that isn't empty replaces the inherited one.
-            "files": { "ignore": ["/.kopi-docka-never"], "ignoreDotFiles": [".kopi-docka-never"], "ignoreCacheDirs": false },
-            "errorHandling": { "ignoreFileErrors": false, "ignoreDirectoryErrors": false },
-        }});
+        let compression = json!({ "compressorName": self.settings.compression });
+        let policy = json!({
+            &identity: {
+                "retention": keep_everything,
+                "compression": compression,
+                // A list that isn't empty replaces the inherited one.
+                "files": { "ignore": ["/.kopi-docka-never"], "ignoreDotFiles": [".kopi-docka-never"], "ignoreCacheDirs": false },
+                "errorHandling": { "ignoreFileErrors": false, "ignoreDirectoryErrors": false },
+            },
+            // Another profile of this host may want another compression, under the same identity.
+            format!("{identity}:/{}", self.settings.me.profile): { "compression": compression },
+        });
         let stdin = pipe()?;
         // Far less than a pipe holds: this can't block.
         std::fs::File::from(stdin.writer).write_all(&serde_json::to_vec(&policy)?)?;

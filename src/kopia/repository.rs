@@ -175,13 +175,27 @@ impl Kopia {
         }
         self.install(&temporary.profile())?;
         self.import_policy().await?;
-        identity.remember(&location, &self.settings.compression, &status)?;
+        identity.remember(&location, &self.policy(), &self.settings.me.host, &status)?;
         let what = match was_connected_to {
             _ if created => Initialized::Created,
             Some(id) if id == status.unique_id => Initialized::AlreadyConnected,
             _ => Initialized::Connected,
         };
         Ok((what, status))
+    }
+
+    /// Kopia's connection names this host as we do: that name must own the maintenance that it does.
+    pub async fn refresh_name(&self, status: &Status) -> Result<()> {
+        let client = &status.client_options;
+        if client.username == USER && client.hostname == self.settings.me.host {
+            return Ok(());
+        }
+        let spec = self
+            .command()
+            .args(["repository", "set-client"])
+            .arg(format!("--username={USER}"))
+            .arg(format!("--hostname={}", self.settings.me.host));
+        self.ask_within(spec, CONNECT_DEADLINE).await.map(drop)
     }
 
     /// `kopia repository <verb>` into a profile and a cache of its own, `also` with these flags.
@@ -206,7 +220,7 @@ impl Kopia {
             .arg("--disable-repository-format-cache")
             .arg("--no-check-for-updates")
             .arg(format!("--override-username={USER}"))
-            .arg(format!("--override-hostname={}", self.settings.host));
+            .arg(format!("--override-hostname={}", self.settings.me.host));
         if verb == "create" {
             spec = self.format_flags(spec);
         }

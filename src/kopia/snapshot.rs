@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::client::Kopia;
 use super::failure;
 use super::manifest::Manifest;
+use super::me::Me;
 use super::watch::{self, Activity};
 use crate::error::{Exit, Failure, Result};
 use crate::model::{ObjectId, SnapshotId};
@@ -138,8 +139,12 @@ impl Kopia {
         failure::of(ended)
     }
 
+    pub fn me(&self) -> &Me {
+        &self.settings.me
+    }
+
     pub fn identity(&self) -> String {
-        format!("{}@{}", super::repository::USER, self.settings.host)
+        self.settings.me.identity()
     }
 
     pub(super) fn temporary_profile(&self) -> Result<TemporaryProfile> {

@@ -89,6 +89,16 @@ text_id!(
     |text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric())
 );
 
+text_id!(
+    /// What this program calls one machine: 32 hex digits, random.
+    MachineId,
+    "the id of a machine (32 hex digits in lower case)",
+    |text| text.len() == 32
+        && text
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+);
+
 /// One run, by its start in UTC to the second: `2025-01-31T23-59-59Z`. Sorts by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

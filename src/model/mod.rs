@@ -12,6 +12,6 @@ pub mod source;
 pub mod unit;
 
 pub use grade::Grade;
-pub use ids::{BackupId, ObjectId, PointId, SnapshotId, UnitName};
+pub use ids::{BackupId, MachineId, ObjectId, PointId, SnapshotId, UnitName};
 pub use source::{Source, SourceKey};
 pub use unit::{Container, ContainerState, Unit, UnitKind};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::grade::Grade;
 use super::ids::{BackupId, PointId, UnitName};
 use super::source::{Gap, SourceKey};
+use super::unit::UnitKind;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunReport {
@@ -47,6 +48,9 @@ pub struct RetentionReport {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UnitRetention {
     pub unit: UnitName,
+    /// `None` where no point tells it.
+    #[serde(default)]
+    pub kind: Option<UnitKind>,
     /// How many points are left, those that are not whole too.
     pub kept: usize,
     /// No rule is above 0.

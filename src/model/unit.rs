@@ -8,13 +8,29 @@ use serde::{Deserialize, Serialize};
 use super::ids::UnitName;
 use super::source::{Gap, Source};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnitKind {
     /// A compose project.
     Stack,
     /// One container without compose labels.
     Standalone,
+}
+
+impl UnitKind {
+    /// As in reports and tags.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stack => "stack",
+            Self::Standalone => "standalone",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Stack, Self::Standalone]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,36 +5,47 @@ use std::collections::BTreeSet;
 use super::points::{Point, PointState};
 use super::request::{Request, Which};
 use crate::error::{Exit, Failure, Result};
-use crate::model::PointId;
+use crate::kopia::Me;
+use crate::model::{PointId, UnitKind};
+use crate::whose::Whose;
 
 /// How many points a hint names.
 const SHOWN: usize = 5;
 
-/// The point that `request` means. `points` are those of all hosts, the newest first; `identity` is ours.
-pub fn choose<'a>(points: &'a [Point], request: &Request, identity: &str) -> Result<&'a Point> {
-    let own: Vec<&Point> = points
+/// The point that `request` means. `points` are those of all hosts, the newest first.
+///
+/// Those of this machine and profile come first; where it has none, another one's under our name is better than none, and
+/// [`Whose::remark`] says whose it is. A named host means all that has its name.
+pub fn choose<'a>(points: &'a [Point], request: &Request, me: &Me) -> Result<&'a Point> {
+    let identity = me.identity();
+    let named: Vec<&Point> = points
         .iter()
-        .filter(|point| point.is_of_host(request.host.as_deref(), identity))
+        .filter(|point| point.is_of_host(request.host.as_deref(), &identity))
         .collect();
-    let of_unit: Vec<&Point> = own
+    let of_unit: Vec<&Point> = named
         .iter()
         .copied()
         .filter(|point| point.unit == request.unit)
         .collect();
     if of_unit.is_empty() {
-        return Err(unknown_unit(points, &own, request).into());
+        return Err(unknown_unit(points, &named, request).into());
     }
+    let whose = Whose::of(points, me, None);
+    let (own, others): (Vec<&Point>, Vec<&Point>) = of_unit
+        .iter()
+        .partition(|point| request.host.is_some() || whose.is_own(point));
     let point = match &request.which {
-        Which::Latest => of_unit
-            .iter()
-            .copied()
-            .find(|point| point.state == PointState::Whole)
+        Which::Latest => newest_whole(&own)
+            .or_else(|| newest_whole(&others))
             // A unit that never had a whole one, such as one with a volume on another server: the plan says what is not in it.
-            .or_else(|| of_unit.iter().copied().find(|point| point.is_all_there_was))
+            .or_else(|| {
+                let mut all = own.iter().chain(&others).copied();
+                all.find(|point| point.is_all_there_was)
+            })
             .ok_or_else(|| none_whole(&of_unit, request))?,
-        Which::Id(id) => of_unit
-            .iter()
-            .copied()
+        Which::Id(id) => own
+            .into_iter()
+            .chain(others)
             .find(|point| point.backup_id == *id)
             .ok_or_else(|| unknown_id(&of_unit, request, id))?,
     };
@@ -54,6 +65,15 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, identity: &str) -> Res
     Ok(point)
 }
 
+/// Said of a point of our name that is not provably ours, where the operator named no host.
+pub fn unasked(points: &[Point], point: &Point, request: &Request, me: &Me) -> Option<String> {
+    if request.host.is_some() {
+        return None;
+    }
+    let remark = Whose::of(points, me, None).remark(point)?;
+    Some(format!("{}: {remark}", point.backup_id))
+}
+
 /// Points of the same place that are newer than `point` and not whole: the operator may have meant one of them.
 pub fn newer_but_not_whole<'a>(points: &'a [Point], point: &Point) -> Vec<&'a Point> {
     points
@@ -61,10 +81,26 @@ pub fn newer_but_not_whole<'a>(points: &'a [Point], point: &Point) -> Vec<&'a Po
         .filter(|other| {
             host(other) == host(point)
                 && other.unit == point.unit
+                && may_be_same(&other.machine, &point.machine)
+                && may_be_same(&other.profile, &point.profile)
+                && may_be_same(&other.kind, &point.kind)
                 && other.time > point.time
                 && other.state != PointState::Whole
         })
         .collect()
+}
+
+/// Of the kind of the newest: a project may have taken the name of a container, and the data of the one is nothing to the other.
+fn newest_whole<'a>(points: &[&'a Point]) -> Option<&'a Point> {
+    let kind = points
+        .iter()
+        .filter(|point| point.state != PointState::Unfinished)
+        .find_map(|point| point.kind);
+    points
+        .iter()
+        .copied()
+        .filter(|point| kind.is_none() || point.kind.is_none() || point.kind == kind)
+        .find(|point| point.state == PointState::Whole)
 }
 
 fn host(point: &Point) -> &str {
@@ -72,6 +108,11 @@ fn host(point: &Point) -> &str {
         .identity
         .split_once('@')
         .map_or(&point.identity, |(_, host)| host)
+}
+
+/// What is not told may be anything.
+fn may_be_same<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
+    one.is_none() || other.is_none() || one == other
 }
 
 fn unknown_unit(all: &[Point], own: &[&Point], request: &Request) -> Failure {
@@ -111,10 +152,20 @@ fn unknown_id(of_unit: &[&Point], request: &Request, id: &PointId) -> Failure {
 }
 
 fn none_whole(of_unit: &[&Point], request: &Request) -> Failure {
-    let failure = Failure::new(
+    let mut failure = Failure::new(
         Exit::NothingMatched,
         format!("unit `{}` has no whole restore point", request.unit),
     );
+    if let Some(other) = of_unit
+        .iter()
+        .find(|point| point.state == PointState::Whole)
+    {
+        failure = failure.note(format!(
+            "{} is whole, but of {} that had the name before",
+            other.backup_id,
+            kind_of(other)
+        ));
+    }
     match of_unit
         .iter()
         .find(|point| point.state == PointState::Partial)
@@ -130,6 +181,14 @@ fn none_whole(of_unit: &[&Point], request: &Request) -> Failure {
                 request.command(&point.backup_id, &[])
             )),
         None => failure.hint("`kopi-docka backup` makes one"),
+    }
+}
+
+fn kind_of(point: &Point) -> &'static str {
+    match point.kind {
+        Some(UnitKind::Stack) => "a compose project",
+        Some(UnitKind::Standalone) => "a single container",
+        None => "an unknown kind",
     }
 }
 
@@ -156,7 +215,8 @@ fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 mod tests {
     use super::*;
     use crate::error::{exit_of, render};
-    use crate::model::UnitName;
+    use crate::kopia::testing::me;
+    use crate::model::{MachineId, UnitName};
     use crate::restore::points::testing::point;
     use crate::restore::rebuild::BringUp;
     use crate::restore::request::{Destination, What};
@@ -184,7 +244,7 @@ mod tests {
             to: Destination::InPlace,
             bring_up: BringUp::No,
         };
-        choose(&points(), &request, OWN).map(|point| point.backup_id.to_string())
+        choose(&points(), &request, &me(OWN)).map(|point| point.backup_id.to_string())
     }
 
     #[test]
@@ -204,6 +264,60 @@ mod tests {
         );
     }
 
+    fn latest(points: &[Point]) -> Result<&Point> {
+        let request = Request {
+            unit: UnitName::parse("web").unwrap(),
+            which: Which::Latest,
+            what: What::Unit,
+            host: None,
+            to: Destination::InPlace,
+            bring_up: BringUp::No,
+        };
+        choose(points, &request, &me(OWN))
+    }
+
+    #[test]
+    fn latest_is_of_this_machine_and_profile_while_it_has_one() {
+        let by = |day, machine: &str, profile: &str, state| Point {
+            machine: MachineId::parse(&machine.repeat(32)).ok(),
+            profile: Some(profile.to_owned()),
+            ..point("web", day, OWN, state)
+        };
+        use PointState::{Partial, Whole};
+        let points = [
+            by(9, "b", "kopi-docka", Whole),
+            by(8, "a", "archive", Whole),
+            by(7, "a", "kopi-docka", Partial),
+            by(6, "a", "kopi-docka", Whole),
+        ];
+        assert_eq!(latest(&points).unwrap(), &points[3]);
+        // After a reinstallation there is nothing of this machine, or nothing whole.
+        assert_eq!(latest(&points[..3]).unwrap(), &points[0]);
+        assert_eq!(latest(&points[1..3]).unwrap(), &points[1]);
+        let newer = newer_but_not_whole(&points, &points[3]);
+        assert_eq!(newer, [&points[2]]);
+    }
+
+    #[test]
+    fn latest_never_mixes_a_project_and_a_container_of_one_name() {
+        let of = |day, kind, state| Point {
+            kind,
+            ..point("web", day, OWN, state)
+        };
+        use PointState::{Partial, Whole};
+        let (stack, container) = (Some(UnitKind::Stack), Some(UnitKind::Standalone));
+        let points = [
+            of(9, stack, Partial),
+            of(8, container, Whole),
+            of(7, stack, Whole),
+        ];
+        assert_eq!(latest(&points).unwrap(), &points[2]);
+        let error = render(&latest(&points[..2]).unwrap_err());
+        let note =
+            "2026-01-08T00-00-00Z is whole, but of a single container that had the name before";
+        assert!(error.contains(note), "{error}");
+    }
+
     #[test]
     fn where_none_was_ever_whole_latest_is_the_newest_with_all_that_there_was() {
         let mut points = points();
@@ -219,7 +333,7 @@ mod tests {
                 to: Destination::InPlace,
                 bring_up: BringUp::No,
             };
-            choose(&points, &request, OWN).map(|point| point.backup_id.to_string())
+            choose(&points, &request, &me(OWN)).map(|point| point.backup_id.to_string())
         };
         assert_eq!(latest("half").unwrap(), "2026-01-03T00-00-00Z");
         assert_eq!(latest("web").unwrap(), "2026-01-06T00-00-00Z");

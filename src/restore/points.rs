@@ -8,15 +8,20 @@ use serde::Serialize;
 use super::legacy;
 use crate::kopia::{Manifest, USER};
 use crate::model::point::Hold;
-use crate::model::{Grade, ObjectId, PointId, UnitName};
+use crate::model::{Grade, MachineId, ObjectId, PointId, UnitKind, UnitName};
 
-/// The snapshots of one host, unit and run.
+/// The snapshots of one unit and run of one machine and profile.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Point {
     pub unit: UnitName,
     pub backup_id: PointId,
     /// `user@host` that made it.
     pub identity: String,
+    /// Which machine of that name. `None` for points of versions that did not tell, and of the Python tool; so with the next two.
+    pub machine: Option<MachineId>,
+    /// The configuration that it was made with.
+    pub profile: Option<String>,
+    pub kind: Option<UnitKind>,
     pub made_by: Tool,
     /// When the run began.
     pub time: DateTime<Utc>,
@@ -63,23 +68,21 @@ pub enum PointState {
 /// Groups what Kopia lists into points, the newest first. Snapshots of others are left alone.
 pub fn points(manifests: &[Manifest]) -> Vec<Point> {
     let complete = complete_roots(manifests);
-    let mut groups: BTreeMap<(PointId, UnitName, String), Vec<&Manifest>> = BTreeMap::new();
+    let mut groups: BTreeMap<Maker, Vec<&Manifest>> = BTreeMap::new();
     for manifest in manifests {
         let (Some(unit), Some(id)) = (manifest.tag("unit"), manifest.tag("backup_id")) else {
             continue;
         };
         if let (Ok(unit), Ok(id)) = (UnitName::parse(unit), PointId::parse(id)) {
-            groups
-                .entry((id, unit, manifest.identity()))
-                .or_default()
-                .push(manifest);
+            let maker = Maker::of(manifest, id, unit);
+            groups.entry(maker).or_default().push(manifest);
         }
     }
     let mut points: Vec<Point> = groups
         .into_iter()
         .rev()
-        .map(|((backup_id, unit, identity), group)| {
-            let mut point = Point::new(backup_id, unit, identity);
+        .map(|(maker, group)| {
+            let mut point = Point::new(maker);
             point.snapshots = group.iter().map(|manifest| manifest.id.clone()).collect();
             match (point.made_by, group.iter().find(|one| is_recipe(one))) {
                 (Tool::Python, _) => legacy::judge(&mut point, &group),
@@ -104,6 +107,47 @@ pub fn complete_roots(manifests: &[Manifest]) -> HashSet<&str> {
         .filter_map(|manifest| manifest.root_entry.as_ref())
         .map(|root| root.obj.as_str())
         .collect()
+}
+
+/// What all snapshots of one point have in common. Two machines of one name may save at the same second.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Maker {
+    backup_id: PointId,
+    unit: UnitName,
+    identity: String,
+    machine: Option<MachineId>,
+    profile: Option<String>,
+    kind: Option<UnitKind>,
+}
+
+impl Maker {
+    fn of(manifest: &Manifest, backup_id: PointId, unit: UnitName) -> Self {
+        let identity = manifest.identity();
+        let mut maker = Self {
+            backup_id,
+            unit,
+            identity,
+            machine: None,
+            profile: None,
+            kind: None,
+        };
+        if Tool::of(&maker.backup_id, &maker.identity) == Tool::KopiDocka {
+            maker.machine = manifest
+                .tag("machine")
+                .and_then(|id| MachineId::parse(id).ok());
+            maker.kind = manifest.tag("kind").and_then(UnitKind::parse);
+            maker.profile = profile_of(&manifest.source.path);
+        }
+        maker
+    }
+}
+
+/// `/<profile>/<unit>/…`
+fn profile_of(path: &str) -> Option<String> {
+    let mut components = path.strip_prefix('/')?.split('/');
+    let profile = components.next()?;
+    components.next()?;
+    Some(profile.to_owned())
 }
 
 fn is_recipe(manifest: &Manifest) -> bool {
@@ -131,16 +175,19 @@ impl Tool {
 
 impl Point {
     /// One of which nothing is known but its name.
-    fn new(backup_id: PointId, unit: UnitName, identity: String) -> Self {
+    fn new(maker: Maker) -> Self {
         Self {
-            made_by: Tool::of(&backup_id, &identity),
-            time: match &backup_id {
+            made_by: Tool::of(&maker.backup_id, &maker.identity),
+            time: match &maker.backup_id {
                 PointId::Run(id) => id.time(),
                 PointId::Foreign(_) => DateTime::UNIX_EPOCH,
             },
-            unit,
-            backup_id,
-            identity,
+            unit: maker.unit,
+            backup_id: maker.backup_id,
+            identity: maker.identity,
+            machine: maker.machine,
+            profile: maker.profile,
+            kind: maker.kind,
             state: PointState::Unfinished,
             grade: None,
             bytes: 0,
@@ -219,6 +266,9 @@ pub mod testing {
             unit: UnitName::parse(unit).unwrap(),
             backup_id: backup_id.into(),
             identity: identity.to_owned(),
+            machine: None,
+            profile: None,
+            kind: None,
             made_by: Tool::KopiDocka,
             time: backup_id.time(),
             state,

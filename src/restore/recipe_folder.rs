@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::choose::choose;
+use super::choose::{choose, unasked};
 use super::points::points;
 use super::recipe_tree;
 use super::request::Request;
@@ -21,7 +21,10 @@ pub async fn run(cx: &Context, request: &Request, folder: &Path, is_dry: bool) -
     repository.open().await?;
     let kopia = &repository.kopia;
     let all = points(&kopia.list().await?);
-    let point = choose(&all, request, &kopia.identity())?;
+    let point = choose(&all, request, kopia.me())?;
+    if let Some(remark) = unasked(&all, point, request, kopia.me()) {
+        cx.ui.warn(remark);
+    }
     let parent = folder.join("recipes");
     let target = parent.join(point.unit.as_str());
     if std::fs::symlink_metadata(&target).is_ok() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::advice::doubts;
-use super::choose::choose;
+use super::choose::{choose, unasked};
 use super::locate::Located;
 use super::look::Looked;
 use super::overlay;
@@ -27,6 +27,7 @@ use crate::lock::Lock;
 use crate::model::SourceKey;
 use crate::model::point::{PointRecord, SourceRecord};
 use crate::repository::Repository;
+use crate::whose::Whose;
 
 /// Holds the lock, an open repository and a connected engine.
 pub struct Session<'a> {
@@ -85,9 +86,14 @@ impl<'a> Session<'a> {
         points(&self.manifests)
     }
 
-    /// Whether this host made it.
+    /// Whether a host of this name made it.
     pub fn is_own(&self, point: &Point) -> bool {
         point.is_of_host(None, &self.repository.kopia.identity())
+    }
+
+    /// Whose they are.
+    pub fn whose<'p>(&'p self, points: &[Point]) -> Whose<'p> {
+        Whose::of(points, self.repository.kopia.me(), None)
     }
 
     /// What `point` holds.
@@ -98,9 +104,8 @@ impl<'a> Session<'a> {
 
     pub async fn plan(&self, request: &Request) -> Result<Planned> {
         let points = self.points();
-        let identity = self.repository.kopia.identity();
-        let point = choose(&points, request, &identity)?;
         let kopia = &self.repository.kopia;
+        let point = choose(&points, request, kopia.me())?;
         let (mut recipe, host) = tokio::try_join!(
             recipe::fetch(kopia, point, &self.manifests, &self.cx.paths.runtime),
             discovery::discover(&self.engine, &self.rules)
@@ -108,6 +113,7 @@ impl<'a> Session<'a> {
         let complete = complete_roots(&self.manifests);
         let mut sources = recipe.select(request, &complete)?;
         let mut warnings = doubts(&points, point, &recipe.record, &sources);
+        warnings.extend(unasked(&points, point, request, kopia.me()));
         warnings.extend(recipe.notes(&sources));
 
         let mounted: Vec<PathBuf> = host

@@ -99,8 +99,12 @@ async fn ask_point<'a>(
         .hint("see all points with `kopi-docka list --snapshots --all-hosts`")
         .into());
     }
-    // Those of this host first; the newest is what most want.
-    offered.sort_by_key(|point| (!session.is_own(point), std::cmp::Reverse(point.time)));
+    // Those of this host first, of this machine before them; the newest is what most want.
+    let whose = session.whose(points);
+    offered.sort_by_key(|point| {
+        let is_last = (!session.is_own(point), !whose.is_own(point));
+        (is_last, std::cmp::Reverse(point.time))
+    });
     let now = Utc::now();
     let items = offered.iter().map(|point| {
         let grade = point.grade.map_or("-", |grade| grade.as_str());
@@ -113,6 +117,7 @@ async fn ask_point<'a>(
         if !session.is_own(point) {
             item.push_str(&format!("  of host {}", host_of(point)));
         }
+        item.push_str(whose.label(point));
         if point.state == PointState::Partial {
             item.push_str(&format!("  PARTIAL: {}", point.problems.join("; ")));
         }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::rules;
 use crate::config::Retention;
-use crate::model::{Grade, PointId, UnitName};
+use crate::model::{Grade, PointId, UnitKind, UnitName};
 use crate::restore::points::{Point, PointState, Tool};
 
 /// How long an unfinished point may still be at work, or be looked at by somebody who wants to know what went wrong.
@@ -19,6 +19,8 @@ const AHEAD: TimeDelta = TimeDelta::hours(1);
 #[derive(Debug)]
 pub struct UnitDecision<'a> {
     pub unit: &'a UnitName,
+    /// A project and a container of one name are two units.
+    pub kind: Option<UnitKind>,
     pub going: Vec<&'a Point>,
     pub kept: usize,
     /// Every rule is 0.
@@ -27,7 +29,7 @@ pub struct UnitDecision<'a> {
     pub warning: Option<String>,
 }
 
-/// Decides for each unit of `identity`, by the name of the unit. `under_way` is the run that asks.
+/// Decides for each unit of `identity`, of whose points only those that are provably ours are given, by the name of the unit. `under_way` is the run that asks.
 pub fn decide<'a>(
     points: &'a [Point],
     identity: &str,
@@ -35,13 +37,17 @@ pub fn decide<'a>(
     under_way: Option<&PointId>,
     now: DateTime<Utc>,
 ) -> Vec<UnitDecision<'a>> {
-    let mut units: BTreeMap<&UnitName, Vec<&Point>> = BTreeMap::new();
+    let mut units: BTreeMap<(&UnitName, Option<UnitKind>), Vec<&Point>> = BTreeMap::new();
     for point in points {
         if point.made_by == Tool::KopiDocka && point.identity == identity {
-            units.entry(&point.unit).or_default().push(point);
+            let unit = units.entry((&point.unit, point.kind)).or_default();
+            unit.push(point);
         }
     }
-    let decide = |(unit, points)| decide_unit(unit, points, &retention(unit), under_way, now);
+    let decide = |((unit, kind), points)| UnitDecision {
+        kind,
+        ..decide_unit(unit, points, &retention(unit), under_way, now)
+    };
     units.into_iter().map(decide).collect()
 }
 
@@ -55,6 +61,7 @@ fn decide_unit<'a>(
     points.sort_by_key(|point| std::cmp::Reverse(point.time));
     let mut decision = UnitDecision {
         unit,
+        kind: None,
         going: Vec::new(),
         kept: points.len(),
         keeps_everything: retention.keeps_everything(),

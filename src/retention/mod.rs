@@ -1,14 +1,15 @@
 //! Which restore points go, and their end. Decided on whole points and never on single snapshots: Kopia's own expiry would
 //! drop a volume and keep its sibling, so its policy for our sources keeps everything.
 //!
-//! Reading order: [`rules`] (which of a row of times are kept) → [`decide`] (which points go) → [`doomed`] (which snapshots
+//! Reading order: [`rules`] (which of a row of times are kept) → [`own`] (which points are ours) → [`decide`] (which points go) → [`doomed`] (which snapshots
 //! those are) → [`run`] (asks, decides, deletes).
 //!
-//! Never here: a point of another host or of the Python tool, and never the newest whole point of a unit.
+//! Never here: a point of another host, machine or profile or of the Python tool, and never the newest whole point of a unit.
 
 mod decide;
 mod doomed;
+mod own;
 mod rules;
 mod run;
 
-pub use run::{Scope, apply, look};
+pub use run::{Outlook, Scope, apply, look};

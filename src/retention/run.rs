@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::decide::{UnitDecision, decide};
 use super::doomed::doomed;
+use super::own::Own;
 use crate::config::Config;
 use crate::error::Result;
 use crate::fault;
@@ -14,6 +15,7 @@ use crate::kopia::{Kopia, Manifest};
 use crate::model::report::{RemovedPoint, RetentionReport, UnitRetention};
 use crate::model::{PointId, SnapshotId, SourceKey, UnitName};
 use crate::restore::points::{Point, PointState, points};
+use crate::whose::{ADOPT, Conflict, Whose};
 
 /// What retention is about.
 #[derive(Clone, Debug, Default)]
@@ -37,13 +39,73 @@ pub struct Outlook {
     pub first_snapshot: Option<DateTime<Utc>>,
     /// What the points of this host that stay hold, with the newest one of each.
     pub held: BTreeMap<UnitName, BTreeMap<SourceKey, PointId>>,
+    /// Why nothing goes, and why maintenance must not run.
+    pub conflict: Option<Conflict>,
     doomed: Vec<SnapshotId>,
 }
 
 /// Decides, and touches nothing.
 pub async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlook> {
     let manifests = kopia.list_without_gaps().await?;
-    Ok(decided(&manifests, kopia, config, scope))
+    let points = points(&manifests);
+    let whose = Whose::of(&points, kopia.me(), scope.under_way.as_ref());
+    let now = Utc::now();
+    let mut outlook = Outlook {
+        report: RetentionReport {
+            units: Vec::new(),
+            snapshots: 0,
+            warnings: Vec::new(),
+        },
+        first_snapshot: manifests.iter().filter_map(Manifest::started_at).min(),
+        held: BTreeMap::new(),
+        conflict: whose.conflict(now),
+        doomed: Vec::new(),
+    };
+    if let Some(conflict) = &outlook.conflict {
+        outlook.report.warnings.push(conflict.warning());
+        return Ok(outlook);
+    }
+    let mut own = Own::of(&points, &whose);
+    let decide = |own: &Own| -> (RetentionReport, Vec<SnapshotId>, Vec<String>) {
+        let mut decisions = decide(
+            &own.points,
+            &kopia.identity(),
+            |unit| config.unit(unit.as_str()).retention,
+            scope.under_way.as_ref(),
+            now,
+        );
+        decisions.retain(|decision| scope.has(decision.unit));
+        let going: Vec<&Point> = decisions
+            .iter()
+            .flat_map(|decision| decision.going.iter().copied())
+            .collect();
+        let doomed = doomed(&manifests, &going);
+        let ids = going
+            .iter()
+            .flat_map(|point| point.snapshots.iter().cloned())
+            .collect();
+        (report(&decisions, doomed.len()), doomed, ids)
+    };
+    let (mut report, mut doomed, ids) = decide(&own);
+    if own.prove_kinds(kopia, &ids).await {
+        (report, doomed, _) = decide(&own);
+    }
+    report.warnings.extend(
+        whose
+            .doubt(&points)
+            .map(|doubt| format!("{doubt}; {ADOPT}")),
+    );
+    let gone: HashSet<&str> = doomed.iter().map(SnapshotId::as_str).collect();
+    let ids: HashSet<&str> = own
+        .points
+        .iter()
+        .flat_map(|point| point.snapshots.iter().map(String::as_str))
+        .filter(|id| !gone.contains(id))
+        .collect();
+    outlook.held = held(manifests.iter().filter(|one| ids.contains(one.id.as_str())));
+    outlook.report = report;
+    outlook.doomed = doomed;
+    Ok(outlook)
 }
 
 /// Decides, and deletes what goes.
@@ -69,45 +131,22 @@ async fn delete(kopia: &Kopia, outlook: &Outlook, deadline: Duration) -> Result<
     kopia.delete_snapshots(&outlook.doomed, deadline).await
 }
 
-fn decided(manifests: &[Manifest], kopia: &Kopia, config: &Config, scope: &Scope) -> Outlook {
-    let points = points(manifests);
-    let mut decisions = decide(
-        &points,
-        &kopia.identity(),
-        |unit| config.unit(unit.as_str()).retention,
-        scope.under_way.as_ref(),
-        Utc::now(),
-    );
-    decisions.retain(|decision| scope.has(decision.unit));
-    let going: Vec<&Point> = decisions
-        .iter()
-        .flat_map(|decision| decision.going.iter().copied())
-        .collect();
-    let doomed = doomed(manifests, &going);
-    Outlook {
-        report: RetentionReport {
-            snapshots: doomed.len(),
-            warnings: decisions
-                .iter()
-                .filter_map(|decision| decision.warning.clone())
-                .collect(),
-            units: decisions.iter().map(unit_report).collect(),
-        },
-        held: held(manifests, &kopia.identity(), &doomed),
-        first_snapshot: manifests.iter().filter_map(Manifest::started_at).min(),
-        doomed,
+fn report(decisions: &[UnitDecision<'_>], snapshots: usize) -> RetentionReport {
+    RetentionReport {
+        snapshots,
+        warnings: decisions
+            .iter()
+            .filter_map(|decision| decision.warning.clone())
+            .collect(),
+        units: decisions.iter().map(unit_report).collect(),
     }
 }
 
-fn held(
-    manifests: &[Manifest],
-    identity: &str,
-    doomed: &[SnapshotId],
+fn held<'a>(
+    staying: impl Iterator<Item = &'a Manifest>,
 ) -> BTreeMap<UnitName, BTreeMap<SourceKey, PointId>> {
-    let doomed: HashSet<&str> = doomed.iter().map(SnapshotId::as_str).collect();
     let mut held: BTreeMap<UnitName, BTreeMap<SourceKey, PointId>> = BTreeMap::new();
-    let stays = |one: &&Manifest| one.identity() == identity && !doomed.contains(one.id.as_str());
-    for manifest in manifests.iter().filter(stays) {
+    for manifest in staying {
         let tag = |name| manifest.tag(name);
         let key = match (tag("volume"), tag("bind_source")) {
             (Some(name), _) => SourceKey::Volume {
@@ -134,6 +173,7 @@ fn held(
 fn unit_report(decision: &UnitDecision<'_>) -> UnitRetention {
     UnitRetention {
         unit: decision.unit.clone(),
+        kind: decision.kind,
         kept: decision.kept,
         keeps_everything: decision.keeps_everything,
         removed: decision.going.iter().map(|point| removed(point)).collect(),

@@ -123,6 +123,7 @@ mod tests {
             runtime: world.path().join("run"),
             home: world.path().to_owned(),
             credentials: PathBuf::new(),
+            marks_of_machine: Vec::new(),
         };
         let record = Record::of(&paths);
         let reported = DateTime::from_timestamp(999_000, 0);
@@ -162,6 +163,7 @@ mod tests {
                 runtime: world.path().join("run"),
                 home: world.path().to_owned(),
                 credentials: PathBuf::new(),
+                marks_of_machine: Vec::new(),
             };
             let record = Record::of(&paths);
             let mut now = moment(1_700_000_000, 10);

@@ -119,7 +119,7 @@ async fn repository(cx: &Context) -> Result<()> {
     let loaded = password::settle(cx, Some(&lock), cx.config_again()?)
         .await?
         .loaded;
-    let repository = Repository::of(cx, &loaded.config)?;
+    let repository = Repository::to_init(cx, &loaded.config)?;
     let (what, status) = repository.init(false).await?;
     cx.ui.say(format!(
         "{} {} as {}.",

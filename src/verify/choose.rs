@@ -1,13 +1,15 @@
 //! From a request to the restore points that are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Exit, Failure, Result};
+use crate::kopia::Me;
 use crate::model::UnitName;
 use crate::restore::choose::{self, newer_but_not_whole};
 use crate::restore::points::{Point, PointState};
 use crate::restore::rebuild::BringUp;
 use crate::restore::request::{self, Destination, What, Which};
+use crate::whose::Whose;
 
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -34,8 +36,8 @@ pub struct Chosen<'a> {
 }
 
 /// The points that `request` means, by unit; at most one of each unit and host. `points` are those of all hosts, the newest
-/// first; `identity` is ours.
-pub fn choose<'a>(points: &'a [Point], request: &Request, identity: &str) -> Result<Chosen<'a>> {
+/// first.
+pub fn choose<'a>(points: &'a [Point], request: &Request, me: &Me) -> Result<Chosen<'a>> {
     let mut chosen = Chosen {
         points: Vec::new(),
         warnings: Vec::new(),
@@ -44,7 +46,7 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, identity: &str) -> Res
     units.sort();
     units.dedup();
     if units.is_empty() || request.hosts == Hosts::All {
-        chosen.take_all(points, request, &units, identity)?;
+        chosen.take_all(points, request, &units, me)?;
     } else {
         for unit in units {
             let one = request::Request {
@@ -55,7 +57,9 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, identity: &str) -> Res
                 to: Destination::InPlace,
                 bring_up: BringUp::No,
             };
-            let point = choose::choose(points, &one, identity)?;
+            let point = choose::choose(points, &one, me)?;
+            let remark = choose::unasked(points, point, &one, me);
+            chosen.warnings.extend(remark);
             chosen.points.push(point);
         }
     }
@@ -90,20 +94,39 @@ impl<'a> Chosen<'a> {
         points: &'a [Point],
         request: &Request,
         units: &[UnitName],
-        identity: &str,
+        me: &Me,
     ) -> Result<()> {
-        let mut groups: BTreeMap<(&UnitName, &str), Vec<&Point>> = BTreeMap::new();
+        let identity = me.identity();
+        let whose = Whose::of(points, me, None);
+        let has_own: BTreeSet<&UnitName> = points
+            .iter()
+            .filter(|point| whose.is_own(point))
+            .map(|point| &point.unit)
+            .collect();
+        let mut groups: BTreeMap<_, Vec<&Point>> = BTreeMap::new();
         for point in points {
-            let is_meant =
-                request.hosts == Hosts::All || point.is_of_host(request.host(), identity);
+            let is_meant = match &request.hosts {
+                Hosts::All => true,
+                Hosts::One(host) => point.is_of_host(Some(host), &identity),
+                // What is left of a machine before this one is still worth reading.
+                Hosts::Own => {
+                    whose.is_own(point)
+                        || point.is_of_host(None, &identity) && !has_own.contains(&point.unit)
+                }
+            };
             if is_meant {
-                let group = groups.entry((&point.unit, &point.identity)).or_default();
-                group.push(point);
+                let maker = (!whose.is_own(point)).then_some((&point.machine, &point.profile));
+                let kind = whose.kind(point);
+                let group = (&point.unit, &point.identity, maker, kind);
+                groups.entry(group).or_default().push(point);
             }
         }
-        let known: Vec<String> = groups.keys().map(|(unit, _)| format!("`{unit}`")).collect();
+        let known: Vec<String> = groups
+            .keys()
+            .map(|(unit, ..)| format!("`{unit}`"))
+            .collect();
         for unit in units {
-            if !groups.keys().any(|(known, _)| *known == unit) {
+            if !groups.keys().any(|(known, ..)| *known == unit) {
                 return Err(
                     nothing(format!("there is no restore point of unit `{unit}`"))
                         .hint(format!("there are points of {}", known.join(", ")))
@@ -111,8 +134,8 @@ impl<'a> Chosen<'a> {
                 );
             }
         }
-        groups.retain(|(unit, _), _| units.is_empty() || units.contains(unit));
-        for ((unit, made_by), group) in groups {
+        groups.retain(|(unit, ..), _| units.is_empty() || units.contains(unit));
+        for ((unit, made_by, ..), group) in groups {
             let found = group.iter().find(|point| match &request.which {
                 Which::Latest => point.state == PointState::Whole,
                 Which::Id(id) => point.backup_id == *id && point.state != PointState::Unfinished,
@@ -145,6 +168,7 @@ fn nothing(what: String) -> Failure {
 mod tests {
     use super::*;
     use crate::error::{exit_of, render};
+    use crate::kopia::testing::me;
     use crate::restore::points::testing;
 
     const OWN: &str = "kopi-docka@here";
@@ -172,7 +196,7 @@ mod tests {
             hosts,
             percent: 100,
         };
-        let chosen = choose(&points, &request, OWN)?;
+        let chosen = choose(&points, &request, &me(OWN))?;
         let name = |point: &&Point| {
             let (_, host) = point.identity.split_once('@').unwrap();
             format!("{}@{host} {}", point.unit, point.time.format("%d"))

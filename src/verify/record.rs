@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Result;
-use crate::model::{PointId, UnitName};
+use crate::model::{MachineId, PointId, UnitName};
 use crate::restore::points::Point;
 use crate::state;
 
@@ -18,6 +18,9 @@ pub struct Verified {
     /// The unique id of the repository.
     repository: String,
     identity: String,
+    /// `None` for a point that does not tell.
+    #[serde(default)]
+    machine: Option<MachineId>,
     unit: UnitName,
     backup_id: PointId,
     pub verified_at: DateTime<Utc>,
@@ -58,6 +61,7 @@ impl Memory {
         let verified = Verified {
             repository: self.repository.clone(),
             identity: point.identity.clone(),
+            machine: point.machine.clone(),
             unit: point.unit.clone(),
             backup_id: point.backup_id.clone(),
             verified_at: Utc::now(),
@@ -93,6 +97,7 @@ impl Memory {
     fn is_of(&self, known: &Verified, point: &Point) -> bool {
         known.repository == self.repository
             && known.identity == point.identity
+            && known.machine == point.machine
             && known.unit == point.unit
             && known.backup_id == point.backup_id
     }
@@ -108,6 +113,9 @@ impl Memory {
         ] {
             hash.update(part);
             hash.update([0]);
+        }
+        if let Some(machine) = &point.machine {
+            hash.update(machine.as_str());
         }
         let mut name = String::new();
         for byte in hash.finalize().iter().take(16) {

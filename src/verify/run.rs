@@ -70,7 +70,7 @@ pub async fn run(cx: &Context, request: &Request) -> Result<Verified> {
         opened = open => opened?,
     };
     let points = points(&manifests);
-    let chosen = choose(&points, request, &repository.kopia.identity())?;
+    let chosen = choose(&points, request, repository.kopia.me())?;
     let fresh = repository.kopia.fresh()?;
     let (cancel, is_cancelled) = watch::channel(false);
     let feed = Feed {

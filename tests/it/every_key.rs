@@ -338,6 +338,12 @@ fn of_the_repository() -> Vec<Key> {
             |world, _| made(world, |world| connection(world)["file"].to_string()),
         ),
         key(
+            "kopia.host",
+            (json!("alpha"), r#""alpha""#),
+            (json!("beta.example"), r#""beta.example""#),
+            |world, _| made(world, |world| connection(world)["hostname"].to_string()),
+        ),
+        key(
             "kopia.encryption",
             (
                 json!("AES256-GCM-HMAC-SHA256"),

@@ -24,6 +24,7 @@ mod doctor;
 mod documented;
 mod every_key;
 mod held_output;
+mod hosts;
 mod hung;
 mod inplace;
 mod integrity;

@@ -49,6 +49,7 @@ fn snapshot(
     let mut run = world
         .kopia(&["snapshot", "create", &path, "--stdin-file=data", "--json"])
         .arg(format!("--tags=unit:{unit}"))
+        .arg("--tags=kind:stack")
         .arg(format!(
             "--tags=backup_id:{}",
             time.format("%Y-%m-%dT%H-%M-%SZ")

@@ -56,7 +56,7 @@ fn every_key_of_a_second_versions_file_has_its_place() {
         json!({
             "kopia_params": "filesystem --path '/backup/kopia repo'",
             "password": "very=secret: 100% # of it", "password_file": null,
-            "profile": "kopi-docka", "compression": "zstd-fastest",
+            "profile": "kopi-docka", "host": null, "compression": "zstd-fastest",
             "encryption": "AES256-GCM-HMAC-SHA256", "hash": "BLAKE2B-256-128",
             "cache_directory": "/var/cache/kopia", "cache_size_mb": 500
         })

@@ -9,7 +9,7 @@ use crate::config::params::KopiaParams;
 use crate::config::password::is_placeholder;
 use crate::config::profile;
 use crate::config::secret::{MASK, Secret};
-use crate::config::value::{absolute, optional_any, whole, word};
+use crate::config::value::{absolute, optional_any, optional_host, whole, word};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -25,6 +25,9 @@ pub struct Kopia {
     /// Names Kopia's connection and its cache. What it is without this key depends on the file that was loaded.
     #[serde(deserialize_with = "profile::deserialize")]
     pub profile: String,
+    /// This host in the repository. `None` for its host name at `init`.
+    #[serde(deserialize_with = "optional_host")]
+    pub host: Option<String>,
     #[serde(deserialize_with = "word")]
     pub compression: String,
     /// Of a new repository; an existing one keeps what it has. So with `hash`.
@@ -46,6 +49,7 @@ impl Default for Kopia {
             password: Some(Secret::new("CHANGE_ME_TO_A_SECURE_PASSWORD")),
             password_file: None,
             profile: "kopi-docka".to_owned(),
+            host: None,
             compression: "zstd".to_owned(),
             encryption: "AES256-GCM-HMAC-SHA256".to_owned(),
             hash: "BLAKE2B-256-128".to_owned(),

@@ -71,7 +71,7 @@ mod tests {
             "kopia": {
                 "kopia_params": "filesystem --path /backup/kopia-repository",
                 "password": "CHANGE_ME_TO_A_SECURE_PASSWORD", "password_file": null,
-                "profile": "kopi-docka",
+                "profile": "kopi-docka", "host": null,
                 "compression": "zstd", "encryption": "AES256-GCM-HMAC-SHA256", "hash": "BLAKE2B-256-128",
                 "cache_directory": "/var/cache/kopi-docka", "cache_size_mb": 500
             },

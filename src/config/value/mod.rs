@@ -5,6 +5,7 @@
 
 mod choice;
 mod exclude;
+mod host;
 mod number;
 mod path;
 mod pattern;
@@ -15,6 +16,7 @@ mod workers;
 
 pub use choice::{BindMode, SharedVolumes, level};
 pub use exclude::Exclude;
+pub use host::optional_host;
 pub use number::{optional_seconds, seconds, whole};
 pub use path::{absolute, expand_home, optional_absolute, optional_any, starts_at_root};
 pub use pattern::Pattern;

@@ -18,7 +18,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use self::script::Script;
-use super::choose::choose;
+use super::choose::{choose, unasked};
 use super::locate::check_volume_name;
 use super::names;
 use super::plan::covered;
@@ -73,7 +73,7 @@ async fn write(cx: &Context, request: &Request, folder: &Path) -> Result<Written
     let kopia = &repository.kopia;
     let manifests = kopia.list().await?;
     let all = points(&manifests);
-    let point = choose(&all, request, &kopia.identity())?;
+    let point = choose(&all, request, kopia.me())?;
     if point.made_by == Tool::Python {
         return Err(Failure::new(
             Exit::Usage,
@@ -88,6 +88,7 @@ async fn write(cx: &Context, request: &Request, folder: &Path) -> Result<Written
     let (root, record) = recipe::read(kopia, point).await?;
     let sources = recipe::select(&record, &[], request, &complete_roots(&manifests))?;
     let mut warnings = super::advice::doubts(&all, point, &record, &sources);
+    warnings.extend(unasked(&all, point, request, kopia.me()));
 
     let parent = folder.parent().unwrap_or(Path::new("/"));
     let draft = tempfile::Builder::new()

@@ -17,6 +17,9 @@ fn point(unit: &str, time: DateTime<Utc>, state: PointState) -> Point {
         unit: UnitName::parse(unit).unwrap(),
         backup_id: BackupId::at(time).into(),
         identity: OWN.to_owned(),
+        machine: None,
+        profile: None,
+        kind: None,
         made_by: Tool::KopiDocka,
         time,
         state,
@@ -168,6 +171,17 @@ fn points_of_other_hosts_and_of_the_python_tool_are_never_counted_nor_removed() 
     points[0].identity = "kopi-docka@other".to_owned();
     points[1].made_by = Tool::Python;
     assert_eq!(going(&points, rules(1)), [100]);
+}
+
+#[test]
+fn a_project_does_not_push_out_the_points_of_a_container_that_had_its_name() {
+    use crate::model::UnitKind::{Stack, Standalone};
+    let ages = [(1, Stack), (50, Stack), (75, Standalone), (100, Standalone)];
+    let points = ages.map(|(hours, kind)| Point {
+        kind: Some(kind),
+        ..point("web", hours_ago(hours), PointState::Whole)
+    });
+    assert_eq!(going(&points, rules(1)), [50, 100]);
 }
 
 fn any_retention() -> impl Strategy<Value = Retention> {

@@ -128,6 +128,7 @@ pub async fn write(
     let bytes = parts().map(|part| part.bytes).sum();
     let new = filing.recipe(record, &roots, bytes);
     let stall = run.config.backup.stall_timeout;
+    let _slot = run.store.slots.acquire().await?;
     run.store
         .kopia
         .snapshot_folder(work, &new, stall)

@@ -1,6 +1,6 @@
 //! Cold backup. [`run`] reads as the run goes, after [`bring_up`]; [`unit`] is what happens to one unit, with the window in its middle.
 //!
-//! Reading order: [`run`] → [`choose`], [`survey`], [`plan`] → [`unit`] ([`step`], [`recipe`], [`read`] with [`tar`] and [`spool`], [`store`], [`turns`]) →
+//! Reading order: [`run`] → [`choose`], [`pipeline`] → [`survey`], [`plan`] → [`unit`] ([`step`], [`recipe`], [`read`] with [`tar`] and [`spool`], [`store`], [`turns`]) →
 //! [`commit`] → [`after`] → [`reporter`] ([`events`]); [`tags`] says how it is filed.
 //! [`preview`] is all of it up to the plan.
 
@@ -12,6 +12,7 @@ mod events;
 mod in_memory;
 pub mod memory;
 mod own;
+mod pipeline;
 mod plan;
 pub mod preview;
 mod read;

@@ -21,6 +21,8 @@ pub struct Reporter {
     ui: Ui,
     /// Gone when the run is over.
     progress: RefCell<Option<Progress>>,
+    /// The unit that is down: what others do meanwhile is no news.
+    down: RefCell<Option<UnitName>>,
 }
 
 impl Reporter {
@@ -28,6 +30,7 @@ impl Reporter {
         Self {
             ui: ui.clone(),
             progress: RefCell::new(Some(Progress::new(ui))),
+            down: RefCell::new(None),
         }
     }
 
@@ -73,11 +76,17 @@ impl Reporter {
                 step,
                 in_window,
             } => {
+                let mut down = self.down.borrow_mut();
+                if down.as_ref().is_some_and(|down| down != *unit) {
+                    return;
+                }
+                *down = in_window.then(|| (*unit).clone());
                 self.with(|progress| {
                     progress.headline(format!("{unit}: {}", step.replace('_', " ")), *in_window)
                 });
             }
             Event::UnitFinished { report } => self.with(|progress| {
+                self.down.borrow_mut().take_if(|down| *down == report.unit);
                 for message in messages(report) {
                     match message {
                         Message::Warning(text) => progress.warn(&text),

@@ -14,6 +14,7 @@ use super::bring_up::bring_up;
 use super::choose::choose;
 use super::events::Event;
 use super::memory::{self, Acceptance, Recalled};
+use super::pipeline::save_all;
 use super::plan::UnitPlan;
 use super::reporter::Reporter;
 use super::spool::{Budget, Floor, Spool};
@@ -22,12 +23,11 @@ use super::survey::plan_unit;
 use super::tags::Filing;
 use super::tar::Tar;
 use super::turns::Turns;
-use super::unit;
 use crate::config::{Config, Loaded, SpoolSize};
 use crate::context::{Context, Paths};
 use crate::descriptors;
 use crate::discovery::mount_table::MountTable;
-use crate::discovery::{self, Discovery, Rules};
+use crate::discovery::{Discovery, Look, Rules};
 use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result, exit_of, hints_of, render};
 use crate::kopia::{Kopia, Status};
@@ -71,6 +71,11 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Whether the spools can take so much now; `None` is as much as they ever can.
+    pub fn has_room_for(&self, bytes: Option<u64>) -> bool {
+        self.budget.has_room_for(bytes)
+    }
+
     pub fn spool(&self) -> Result<Spool> {
         Spool::new(self.spool_folder.as_deref(), self.budget.clone())
     }
@@ -222,15 +227,16 @@ async fn save_what_is_up(
     let rules = Rules::of(config, &cx.paths);
     let look = async {
         let engine = Engine::connect(&config.docker.socket).await?;
-        let host = discovery::discover(&engine, &rules).await?;
-        Ok((engine, host))
+        let look = Look::at(&engine, &rules).await?;
+        Ok((engine, look))
     };
     // All of them only ask, and none needs the others.
     let opened = async { tokio::try_join!(Tar::find(), repository.open(), look) };
-    let (tar, status, (engine, host)) = cx.shutdown.cut("the run", opened).await?;
+    let (tar, status, (engine, look)) = cx.shutdown.cut("the run", opened).await?;
     info!("Docker {}, API {}", engine.version(), engine.api());
+    let host = &look.discovery;
     let present = host.units.iter().map(|unit| unit.name.clone()).collect();
-    let mut chosen = chosen(cx, &host, units)?;
+    let mut chosen = chosen(cx, host, units)?;
     check_accepted(accepted, &chosen)?;
     chosen.retain(|name| !down.iter().any(|down| down.unit == *name));
     let settled = repository.settle(&status);
@@ -240,7 +246,7 @@ async fn save_what_is_up(
     run.accepted = accepted.to_vec();
     let span = info_span!("run", run = %run.backup_id);
     let (reports, after) = async {
-        let mut reports = save_all(&run, &chosen, host).await;
+        let mut reports = save_all(&run, &chosen, look).await;
         reports.extend(down.iter().map(|down| left_down(&run, down)));
         let after = tidy_up(&run, &reports).await;
         (reports, after)
@@ -323,7 +329,8 @@ async fn start<'a>(
         tar,
         store: Store {
             kopia: kopia.clone(),
-            slots: Arc::new(Semaphore::new(workers)),
+            // As many for a unit that waits for its window as for those that are after theirs.
+            slots: Arc::new(Semaphore::new(2 * workers)),
             stall: config.backup.stall_timeout,
             task: config.backup.task_timeout,
             shutdown: cx.shutdown.clone(),
@@ -391,62 +398,17 @@ async fn free_second(config: &Config) -> DateTime<Utc> {
     }
 }
 
-/// Unit after unit; one that fails does not keep the next from being saved.
-async fn save_all(run: &Run<'_>, chosen: &[UnitName], host: Discovery) -> Vec<UnitReport> {
-    run.reporter.report(&Event::RunStarted {
-        backup_id: run.backup_id,
-        units: chosen,
-        orphan_volumes: &host.orphan_volumes,
-    });
-    let mut host = Some(host);
-    let mut reports = Vec::new();
-    for (index, name) in chosen.iter().enumerate() {
-        if run.shutdown.is_asked() {
-            reports.push(not_tried(name, Outcome::Skipped, Vec::new()));
-            continue;
-        }
-        run.reporter.report(&Event::UnitStarted {
-            unit: name,
-            number: index + 1,
-            of: chosen.len(),
-        });
-        let saving = save(run, name, host.take());
-        reports.push(saving.instrument(info_span!("unit", unit = %name)).await);
-    }
-    reports
-}
-
-async fn save(run: &Run<'_>, name: &UnitName, fresh: Option<Discovery>) -> UnitReport {
-    let plan = run.shutdown.cut("the run", plan_afresh(run, name, fresh));
-    let report = match plan.await {
-        Ok(plan) => unit::save(run, plan).await,
-        Err(error) => UnitReport {
-            hints: hints_of(&error),
-            ..not_tried(
-                name,
-                Outcome::Failed,
-                error.chain().map(ToString::to_string).collect(),
-            )
-        },
-    };
-    run.reporter
-        .report(&Event::UnitFinished { report: &report });
-    report
-}
-
-/// Plans with what is on the host now: the unit before may have taken hours.
-async fn plan_afresh(run: &Run<'_>, name: &UnitName, fresh: Option<Discovery>) -> Result<UnitPlan> {
-    let host = match fresh {
-        Some(host) => host,
-        None => discovery::discover(&run.engine, &run.rules).await?,
-    };
+/// Plans with what is on the host now: the units before may have taken hours.
+pub async fn plan_afresh(run: &Run<'_>, name: &UnitName, look: &mut Look) -> Result<UnitPlan> {
+    look.refresh(&run.engine, &run.rules, name).await?;
+    let host = &look.discovery;
     let unit = host
         .units
         .iter()
         .find(|unit| unit.name == *name)
         .cloned()
         .ok_or_else(|| anyhow::anyhow!("it is gone from this host since the run began"))?;
-    let mut plan = plan_unit(unit, &host, run.config, &run.rules).await?;
+    let mut plan = plan_unit(unit, host, run.config, &run.rules).await?;
     let (recalled, warning) = run.recall(name).await;
     plan.warnings.extend(warning);
     let limit = run.config.unit(name.as_str()).shrink_limit;
@@ -454,7 +416,19 @@ async fn plan_afresh(run: &Run<'_>, name: &UnitName, fresh: Option<Discovery>) -
     Ok(plan)
 }
 
-fn not_tried(unit: &UnitName, outcome: Outcome, errors: Vec<String>) -> UnitReport {
+/// For a unit of which nothing more is known.
+pub fn of_error(name: &UnitName, error: &anyhow::Error) -> UnitReport {
+    UnitReport {
+        hints: hints_of(error),
+        ..not_tried(
+            name,
+            Outcome::Failed,
+            error.chain().map(ToString::to_string).collect(),
+        )
+    }
+}
+
+pub fn not_tried(unit: &UnitName, outcome: Outcome, errors: Vec<String>) -> UnitReport {
     UnitReport {
         unit: unit.clone(),
         outcome,

@@ -266,8 +266,13 @@ impl Shared {
                         continue;
                     }
                 }
-                state.filler = Filler::Sends;
-                return Room::Sink(sink);
+                // A file that is to begin anew is empty as soon as kopia has read what is on its way: then there is room again.
+                let is_unread = state.freed < state.written
+                    && rustix::io::ioctl_fionread(&*sink).is_ok_and(|unread| unread > 0);
+                if !(state.is_too_long && is_unread) {
+                    state.filler = Filler::Sends;
+                    return Room::Sink(sink);
+                }
             }
             state.filler = Filler::Waits;
             state = self

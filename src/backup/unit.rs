@@ -1,6 +1,7 @@
 //! Saves one unit: BEFORE while services run, the WINDOW in which they are down, AFTER when they run again.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
+use tempfile::TempDir;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
@@ -29,6 +31,7 @@ use crate::model::point::PointRecord;
 use crate::model::report::{Outcome, UnitReport};
 use crate::model::{Grade, UnitName};
 use crate::quiesce::{self, Entry, RecordFile, cold};
+use crate::restore::aside;
 use crate::service::inhibit;
 use crate::timeline::Step as _;
 
@@ -48,39 +51,110 @@ struct Saving<'a> {
     losses: Vec<String>,
 }
 
-/// Saves the unit of `plan`. Every outcome, good or bad, is in the report.
-pub async fn save(run: &Run<'_>, plan: UnitPlan) -> UnitReport {
-    let mut sources: Vec<Saved> = plan
-        .unit
-        .sources
-        .iter()
-        .map(|source| Saved::new(source.clone(), plan.sizes.get(&source.key).cloned()))
-        .collect();
-    // The longest first, and before them what could not be measured: one that began last would make the window longer.
-    sources.sort_by_key(|saved| {
-        let is_measured = plan.sizes.contains_key(&saved.source.key);
-        (is_measured, Reverse(saved.estimated_bytes))
-    });
-    let warnings = plan.warnings.clone();
-    let trouble = plan.errors.clone();
-    let mut saving = Saving {
-        run,
-        plan,
-        sources,
-        timeline: Timeline::default(),
-        downtime_seconds: 0.0,
-        still_stopped: Vec::new(),
-        warnings,
-        grade: None,
-        trouble,
-        losses: Vec::new(),
-    };
-    let result = saving.save().await;
-    saving.into_report(result)
+/// What is captured before the stop and written last.
+struct Recipe {
+    started_at: DateTime<Utc>,
+    work: TempDir,
+    captured: recipe::Captured,
 }
 
-impl Saving<'_> {
-    async fn save(&mut self) -> Result<()> {
+/// A unit whose window can open: its kopias wait for their input.
+pub struct Ready<'a> {
+    saving: Saving<'a>,
+    recipe: Recipe,
+    opened: Vec<Opened>,
+}
+
+/// A unit whose window is over: its containers are up again, and what was read is being stored.
+pub struct Taken<'a> {
+    saving: Saving<'a>,
+    recipe: Recipe,
+    storing: Vec<Option<Storing>>,
+}
+
+/// All that comes before the window. The report is that of a unit that is over already.
+pub async fn before<'a>(run: &'a Run<'a>, plan: UnitPlan) -> Result<Ready<'a>, UnitReport> {
+    let mut saving = Saving::new(run, plan);
+    match saving.before().await {
+        Ok((recipe, opened)) => Ok(Ready {
+            saving,
+            recipe,
+            opened,
+        }),
+        Err(error) => Err(saving.into_report(Err(error))),
+    }
+}
+
+impl<'a> Ready<'a> {
+    /// Ids of the containers that it stops.
+    pub fn stops(&self) -> BTreeSet<String> {
+        let entries = &self.saving.plan.entries;
+        entries.iter().map(|entry| entry.id.clone()).collect()
+    }
+
+    /// What the spool has to take, as far as it is known.
+    pub fn estimated_bytes(&self) -> Option<u64> {
+        let plan = &self.saving.plan;
+        let sizes = self.saving.sources.iter();
+        sizes
+            .map(|saved| Some(plan.sizes.get(&saved.source.key)?.bytes))
+            .sum()
+    }
+
+    /// Never dropped before it has come to its end: the containers are up again then, whatever came of it.
+    pub async fn window(mut self) -> Result<Taken<'a>, UnitReport> {
+        match self.saving.window(self.opened).await {
+            Ok(storing) => Ok(Taken {
+                saving: self.saving,
+                recipe: self.recipe,
+                storing,
+            }),
+            Err(error) => Err(self.saving.into_report(Err(error))),
+        }
+    }
+}
+
+impl Taken<'_> {
+    /// Until the point is there. Every outcome, good or bad, is in the report.
+    pub async fn after(mut self) -> UnitReport {
+        let result = match self.saving.after(self.storing).await {
+            Ok(()) => self.saving.commit(self.recipe).await,
+            Err(error) => Err(error),
+        };
+        self.saving.into_report(result)
+    }
+}
+
+impl<'a> Saving<'a> {
+    fn new(run: &'a Run<'a>, plan: UnitPlan) -> Self {
+        let mut sources: Vec<Saved> = plan
+            .unit
+            .sources
+            .iter()
+            .map(|source| Saved::new(source.clone(), plan.sizes.get(&source.key).cloned()))
+            .collect();
+        // The longest first, and before them what could not be measured: one that began last would make the window longer.
+        sources.sort_by_key(|saved| {
+            let is_measured = plan.sizes.contains_key(&saved.source.key);
+            (is_measured, Reverse(saved.estimated_bytes))
+        });
+        let warnings = plan.warnings.clone();
+        let trouble = plan.errors.clone();
+        Self {
+            run,
+            plan,
+            sources,
+            timeline: Timeline::default(),
+            downtime_seconds: 0.0,
+            still_stopped: Vec::new(),
+            warnings,
+            grade: None,
+            trouble,
+            losses: Vec::new(),
+        }
+    }
+
+    async fn before(&mut self) -> Result<(Recipe, Vec<Opened>)> {
         if let Some(reason) = self.plan.refusal.take() {
             return Err(Failure::new(Exit::UnitsFailed, reason)
                 .hint("label the container `kopi-docka.enable=false` to leave it out on purpose")
@@ -91,9 +165,12 @@ impl Saving<'_> {
         let captured = self.prepare(work.path()).await?;
         self.enter(Step::Open).await;
         let opened = self.open().await?;
-        let storing = self.window(opened).await?;
-        self.after(storing).await?;
-        self.commit(work.path(), started_at, captured).await
+        let recipe = Recipe {
+            started_at,
+            work,
+            captured,
+        };
+        Ok((recipe, opened))
     }
 
     async fn enter(&mut self, step: Step) {
@@ -395,12 +472,12 @@ impl Saving<'_> {
     }
 
     /// Writes the commit record, as the last thing.
-    async fn commit(
-        &mut self,
-        work: &Path,
-        started_at: DateTime<Utc>,
-        captured: recipe::Captured,
-    ) -> Result<()> {
+    async fn commit(&mut self, recipe: Recipe) -> Result<()> {
+        let Recipe {
+            started_at,
+            work,
+            captured,
+        } = recipe;
         self.enter(Step::Commit).await;
         self.sort();
         self.warnings.extend(captured.warnings);
@@ -435,26 +512,29 @@ impl Saving<'_> {
         tokio::select! {
             biased;
             () = self.run.shutdown.asked() => return Err(self.interrupted()),
-            committed = commit::write(self.run, &filing, work, &record) => committed?,
+            committed = commit::write(self.run, &filing, work.path(), &record) => committed?,
         }
         self.grade = Some(record.grade);
-        self.remember(&record);
+        self.remember(&record).await;
         Ok(())
     }
 
     /// What the point holds and what it lacks: for the report, and for the next run.
-    fn remember(&mut self, record: &PointRecord) {
-        let unit = &self.plan.unit.name;
+    async fn remember(&mut self, record: &PointRecord) {
+        let unit = self.plan.unit.name.clone();
         let missing = record
             .missing
             .iter()
             .map(|missing| format!("{} could not be saved: {}", missing.key, missing.reason));
         let lost = record.gaps.iter().filter(|gap| gap.is_loss);
         self.losses = missing
-            .chain(lost.map(|gap| left_out::loss(unit, gap)))
+            .chain(lost.map(|gap| left_out::loss(&unit, gap)))
             .collect();
         let next = self.plan.past.recalled().and_then(record);
-        if let Err(error) = next.write(self.run.paths, self.run.config.profile(), unit) {
+        let (paths, profile) = (self.run.paths.clone(), self.run.config.profile().to_owned());
+        // It waits for the disk, and another unit may be down meanwhile.
+        let written = aside(move || next.write(&paths, &profile, &unit));
+        if let Err(error) = written.await {
             self.warnings.push(format!(
                 "what this point holds could not be remembered, so the next run reads it from the repository: {error:#}"
             ));

@@ -40,6 +40,13 @@ impl Budget {
         lock(&self.0).peak
     }
 
+    /// Whether so much could be held now, or as much as there ever is; `None` is all of it.
+    pub fn has_room_for(&self, bytes: Option<u64>) -> bool {
+        let account = lock(&self.0);
+        let wanted = bytes.unwrap_or(u64::MAX).min(account.limit);
+        account.used == 0 || account.limit.saturating_sub(account.used) >= wanted
+    }
+
     /// As much of `bytes` as there is, if it is worth a move.
     pub(super) fn take(&self, bytes: u64) -> Option<u64> {
         let mut account = lock(&self.0);

@@ -1,0 +1,154 @@
+//! Unit after unit, as a pipeline: one window at a time, and beside it what comes after the windows of others. Between two windows the
+//! next unit gets ready while the former ones are stored and get healthy.
+//!
+//! A window opens only when the spool has room for its unit: else it would wait for the storage of the one before with services down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::sleep;
+use tracing::{Instrument as _, info_span};
+
+use super::events::Event;
+use super::run::{Run, not_tried, of_error, plan_afresh};
+use super::unit::{self, Ready};
+use crate::discovery::Look;
+use crate::model::UnitName;
+use crate::model::report::{Outcome, UnitReport};
+use crate::pulse;
+
+/// How often the spool is looked at while it has no room.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How many units may be after their windows: each has a recipe in memory, and a kopia when it is committed.
+const MOST_AFTER: usize = 8;
+
+/// Saves `chosen`, which `look` has found; one report each, in their order. A unit that fails does not keep the next from being saved.
+pub async fn save_all(run: &Run<'_>, chosen: &[UnitName], mut look: Look) -> Vec<UnitReport> {
+    run.reporter.report(&Event::RunStarted {
+        backup_id: run.backup_id,
+        units: chosen,
+        orphan_volumes: &look.discovery.orphan_volumes,
+    });
+    let mut pipeline = Pipeline {
+        run,
+        after: FuturesUnordered::new(),
+        stopped: BTreeMap::new(),
+        reports: BTreeMap::new(),
+    };
+    for (index, name) in chosen.iter().enumerate() {
+        if run.shutdown.is_asked() {
+            let report = not_tried(name, Outcome::Skipped, Vec::new());
+            pipeline.reports.insert(index, report);
+            continue;
+        }
+        run.reporter.report(&Event::UnitStarted {
+            unit: name,
+            number: index + 1,
+            of: chosen.len(),
+        });
+        let span = info_span!("unit", unit = %name);
+        pipeline.save(index, name, &mut look).instrument(span).await;
+    }
+    pipeline.end().await
+}
+
+struct Pipeline<'a> {
+    run: &'a Run<'a>,
+    /// What goes on after the windows.
+    after: FuturesUnordered<LocalBoxFuture<'a, (usize, UnitReport)>>,
+    /// What these had stopped, which may not have settled yet.
+    stopped: BTreeMap<usize, BTreeSet<String>>,
+    reports: BTreeMap<usize, UnitReport>,
+}
+
+impl<'a> Pipeline<'a> {
+    /// Up to the end of its window; the rest goes on in [`Self::after`].
+    async fn save(&mut self, index: usize, name: &'a UnitName, look: &mut Look) {
+        let run = self.run;
+        let before = async {
+            let plan = run.shutdown.cut("the run", plan_afresh(run, name, look));
+            match plan.await {
+                Ok(plan) => unit::before(run, plan).await,
+                Err(error) => Err(of_error(name, &error)),
+            }
+        };
+        let ready = match self.beside(before).await {
+            Ok(ready) => ready,
+            Err(report) => return self.finished(index, report),
+        };
+        self.until_it_may_open(&ready).await;
+        let stops = ready.stops();
+        match self.beside(ready.window()).await {
+            Ok(taken) => {
+                self.stopped.insert(index, stops);
+                let span = info_span!("unit", unit = %name);
+                // A bug in what is done for this unit must not end the window of another one.
+                let after = AssertUnwindSafe(taken.after()).catch_unwind();
+                let after = after.map(move |done| {
+                    let broken = |_| {
+                        let what = "the program broke while it was stored: this is a bug";
+                        not_tried(name, Outcome::Failed, vec![what.to_owned()])
+                    };
+                    (index, done.unwrap_or_else(broken))
+                });
+                self.after.push(after.instrument(span).boxed_local());
+            }
+            Err(report) => self.finished(index, report),
+        }
+    }
+
+    /// Does `work` to its end, and what goes on after the windows beside it.
+    async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                // In this order: a window is never kept waiting.
+                biased;
+                done = &mut work => return done,
+                Some((index, report)) = self.after.next() => self.finished(index, report),
+            }
+        }
+    }
+
+    /// Waits for room in the spool, and for containers that another unit has stopped and that have not settled.
+    async fn until_it_may_open(&mut self, ready: &Ready<'_>) {
+        let stops = ready.stops();
+        let estimate = ready.estimated_bytes();
+        loop {
+            let is_shared = self
+                .stopped
+                .values()
+                .any(|other| !other.is_disjoint(&stops));
+            let is_open =
+                !is_shared && self.run.has_room_for(estimate) && self.after.len() < MOST_AFTER;
+            if self.after.is_empty() || is_open || self.run.shutdown.is_asked() {
+                return;
+            }
+            tokio::select! {
+                Some((index, report)) = self.after.next() => self.finished(index, report),
+                () = self.run.shutdown.asked() => {}
+                () = sleep(LOOK) => pulse::beat(),
+            }
+        }
+    }
+
+    fn finished(&mut self, index: usize, report: UnitReport) {
+        self.stopped.remove(&index);
+        self.run
+            .reporter
+            .report(&Event::UnitFinished { report: &report });
+        self.reports.insert(index, report);
+    }
+
+    async fn end(mut self) -> Vec<UnitReport> {
+        while let Some((index, report)) = self.after.next().await {
+            self.finished(index, report);
+        }
+        self.reports.into_values().collect()
+    }
+}

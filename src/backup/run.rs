@@ -101,15 +101,16 @@ impl Run<'_> {
 
     /// What the last whole point of `unit` held, from the state directory or else from the point itself; and a warning when that
     /// can't be told.
-    async fn recall(&self, unit: &UnitName) -> (Recalled, Option<String>) {
+    async fn recall(&self, unit: &UnitName, kind: UnitKind) -> (Recalled, Option<String>) {
         let known = Recalled::read(self.paths, self.config.profile(), unit);
+        let known = known.filter(|known| known.is_of(kind));
         if let Some(known) = &known
             && known.last.is_some()
         {
             return (known.clone(), None);
         }
         let mut recalled = known.unwrap_or_default();
-        match self.recall_from_repository(unit).await {
+        match self.recall_from_repository(unit, kind).await {
             Ok(Some(last)) => {
                 // What was agreed to since is known here alone.
                 recalled.last = last.last;
@@ -128,7 +129,11 @@ impl Run<'_> {
         }
     }
 
-    async fn recall_from_repository(&self, unit: &UnitName) -> Result<Option<Recalled>> {
+    async fn recall_from_repository(
+        &self,
+        unit: &UnitName,
+        kind: UnitKind,
+    ) -> Result<Option<Recalled>> {
         let kopia = &self.store.kopia;
         let list = async { Ok::<_, anyhow::Error>(points(&kopia.list_without_gaps().await?)) };
         let points = self.listing.get_or_try_init(|| list).await?;
@@ -137,13 +142,14 @@ impl Run<'_> {
             point.unit == *unit
                 && point.state == PointState::Whole
                 && point.made_by == Tool::KopiDocka
+                && point.kind.is_none_or(|known| known == kind)
                 && whose.is_own(point)
         });
         let Some(last) = last else {
             return Ok(None);
         };
         let (_, record) = restore::recipe::read(kopia, last).await?;
-        Ok(Some(Recalled::of(&record)))
+        Ok(Some(Recalled::of(&record)).filter(|recalled| recalled.is_of(kind)))
     }
 
     /// A folder that only we can see, on a file system that a reboot empties: it holds secrets.
@@ -409,7 +415,7 @@ pub async fn plan_afresh(run: &Run<'_>, name: &UnitName, look: &mut Look) -> Res
         .cloned()
         .ok_or_else(|| anyhow::anyhow!("it is gone from this host since the run began"))?;
     let mut plan = plan_unit(unit, host, run.config, &run.rules).await?;
-    let (recalled, warning) = run.recall(name).await;
+    let (recalled, warning) = run.recall(name, plan.unit.kind).await;
     plan.warnings.extend(warning);
     let limit = run.config.unit(name.as_str()).shrink_limit;
     memory::look_back(&mut plan, recalled, limit, run.acceptance(name)).await;

@@ -10,12 +10,15 @@ use sha2::{Digest as _, Sha256};
 use crate::context::Paths;
 use crate::error::Result;
 use crate::model::point::{Agreement, FileSystem, Former, Hold, PointRecord, SourceRecord};
-use crate::model::{Grade, PointId, SourceKey, UnitName};
+use crate::model::{Grade, PointId, SourceKey, UnitKind, UnitName};
 use crate::state;
 
 /// One unit of one profile. In a file of its own, so that losing one loses no other. Fields are only ever added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recalled {
+    /// A project that took the name of a container is another unit.
+    #[serde(default)]
+    pub kind: Option<UnitKind>,
     /// `None` as long as there is no whole point.
     pub last: Option<Remembered>,
     pub agreed: Vec<Agreement>,
@@ -83,6 +86,7 @@ impl Recalled {
     /// From the record of a whole point.
     pub fn of(record: &PointRecord) -> Self {
         Self {
+            kind: Some(record.kind),
             last: Some(Remembered::of(record)),
             agreed: record.agreed.clone(),
         }
@@ -92,6 +96,7 @@ impl Recalled {
     pub fn and_then(&self, record: &PointRecord) -> Self {
         if record.grade == Grade::Partial {
             return Self {
+                kind: Some(record.kind),
                 last: self.last.clone(),
                 agreed: record.agreed.clone(),
             };
@@ -114,6 +119,11 @@ impl Recalled {
             }
         }
         next
+    }
+
+    /// Whether it may be of a unit of this kind.
+    pub fn is_of(&self, kind: UnitKind) -> bool {
+        self.kind.is_none_or(|known| known == kind)
     }
 
     /// `None` where nothing is remembered here, or nothing can be made of it.

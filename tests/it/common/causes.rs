@@ -49,7 +49,8 @@ fn names_something(told: &str) -> bool {
     let mut words = told.split('`');
     let mut before = words.next().unwrap_or_default();
     while let (Some(name), Some(after)) = (words.next(), words.next()) {
-        if !name.is_empty() && !before.trim_end().ends_with("unit") && !before.ends_with(": ") {
+        let is_unit = before.trim_end().ends_with("unit") || before == "warning: ";
+        if !name.is_empty() && !is_unit {
             return true;
         }
         before = after;

@@ -132,7 +132,7 @@ fn repo_status_tells_what_is_in_the_repository_and_who_looks_after_it() {
     let identity = status["identity"].as_str().unwrap();
     assert_eq!(
         status["points"],
-        json!({"whole": 1, "partial": 0, "unfinished": 0, "of_other_hosts": 0})
+        json!({"whole": 1, "partial": 0, "unfinished": 0, "of_other_hosts": 0, "of_other_machines": 0, "of_other_profiles": 0})
     );
     assert_eq!(status["maintenance"]["owner"], identity);
     assert_eq!(status["maintenance"]["is_ours"], true);

@@ -132,6 +132,9 @@ pub fn judge(ended: &Ended) -> Result<Read> {
             bytes,
             complaints: complaints(&ended.stderr),
         }),
+        _ if ended.stderr.is_empty() => {
+            Err(anyhow::anyhow!("tar said nothing").context(ended.describe()))
+        }
         _ => Err(anyhow::anyhow!("tar said: {}", ended.stderr).context(ended.describe())),
     }
 }

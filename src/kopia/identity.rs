@@ -19,7 +19,7 @@ pub struct Identity {
     file: PathBuf,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Remembered {
     unique_id: String,
     /// The storage arguments, without secrets, at the last `init`.
@@ -109,11 +109,15 @@ impl Identity {
     }
 
     fn change(&self, change: impl FnOnce(&mut Remembered)) -> Result<()> {
-        if let Some(mut known) = self.load()? {
-            change(&mut known);
-            self.save(&known)?;
+        let Some(before) = self.load()? else {
+            return Ok(());
+        };
+        let mut known = before.clone();
+        change(&mut known);
+        if known == before {
+            return Ok(());
         }
-        Ok(())
+        self.save(&known)
     }
 
     pub fn host(&self) -> Result<Named> {

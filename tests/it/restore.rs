@@ -807,7 +807,10 @@ impl Forger {
     }
 
     fn snapshot(&self, args: &[&str], place: &str, stdin: &[u8]) -> String {
-        let source = format!("--override-source={}:/forged/{place}", self.identity);
+        let source = format!(
+            "--override-source={}:/kopi-docka/forged/{place}",
+            self.identity
+        );
         let args = [&["snapshot", "create", "--json", &source], args].concat();
         let manifest = self.world.kopia(&args).stdin(stdin).stderr_any().json();
         manifest["rootEntry"]["obj"].as_str().unwrap().to_owned()
@@ -817,7 +820,7 @@ impl Forger {
     fn point(&self, source: Value, stream: &[u8], edit: impl FnOnce(&mut Value)) -> String {
         let id = self.next_id();
         self.count.set(self.count.get() + 1);
-        let root = self.snapshot(&["/forged", "--stdin-file=data"], "data", stream);
+        let root = self.snapshot(&["/kopi-docka/forged", "--stdin-file=data"], "data", stream);
         let mut source = source;
         source["read_from"] = "/nowhere".into();
         source["destinations"] = Value::Array(Vec::new());

@@ -57,7 +57,7 @@ exec @ARGV' "$REAL" "$@""#
             .kd(&["--quiet", "backup", "--unit", stack.unit()])
             .stdout_any()
     };
-    let path = uploads(r#"open F, ">", "/dev/null"; syswrite F, "x" x 2048; close F"#);
+    let path = uploads(r#"open F, ">", "/dev/null"; syswrite F, "x" x 60000; close F"#);
     backup().env("PATH", path).ok();
     let path = uploads("1");
     backup().env("PATH", path).stderr("kopia").code(3);

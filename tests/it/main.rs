@@ -36,6 +36,7 @@ mod packaging;
 mod password;
 mod patterns;
 mod pieces;
+mod pipeline;
 mod projects;
 mod rebuild;
 mod refusals;

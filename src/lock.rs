@@ -149,6 +149,11 @@ mod tests {
         let told = holder(runtime).unwrap();
         assert!(told.starts_with(&expected), "{told}");
         drop(lock);
-        assert_eq!(holder(runtime), None);
+        // A child that another test is just starting has it until its exec.
+        let freed = (0..500).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            holder(runtime).is_none()
+        });
+        assert!(freed, "{:?}", holder(runtime));
     }
 }

@@ -68,6 +68,7 @@ impl Engine {
         let options = EventsOptionsBuilder::new()
             .since(&timestamp(since))
             .until(&timestamp(until))
+            .filters(&of(&["container"]))
             .build();
         let all = self
             .docker
@@ -89,7 +90,10 @@ impl Engine {
 /// Sends every start until nobody wants to hear of them. Ends early when one may have been missed.
 async fn hear(engine: Engine, since: DateTime<Utc>, sender: UnboundedSender<StartEvent>) {
     // What happens before the connection stands is told by it all the same.
-    let options = EventsOptionsBuilder::new().since(&timestamp(since)).build();
+    let options = EventsOptionsBuilder::new()
+        .since(&timestamp(since))
+        .filters(&of(&["container"]))
+        .build();
     let mut events = engine.docker.events(Some(options));
     // Asked as soon as they are made: a short-lived one is gone before its start is heard of.
     let mut made = HashMap::new();
@@ -162,6 +166,12 @@ impl Listener {
     }
 }
 
+/// Events of these types alone: one of a type that the client does not know, as Podman has some, would end the stream.
+pub(super) fn of(types: &[&str]) -> HashMap<String, Vec<String>> {
+    let types = types.iter().map(|name| (*name).to_owned());
+    HashMap::from([("type".to_owned(), types.collect())])
+}
+
 /// Seconds with nanoseconds, as the API takes it.
 pub(super) fn timestamp(time: DateTime<Utc>) -> String {
     format!("{}.{:09}", time.timestamp(), time.timestamp_subsec_nanos())
@@ -201,6 +211,52 @@ fn start(event: EventMessage) -> Option<StartEvent> {
 mod tests {
     use super::*;
     use crate::docker::testing;
+
+    /// Answers as Podman 4 does, which sends events of pods as well to who asks for all.
+    fn podman(listener: std::os::unix::net::UnixListener) {
+        use std::io::{Read as _, Write as _};
+        let event = |kind: &str| {
+            format!(
+                r#"{{"Type":"{kind}","Action":"start","timeNano":1700000000000000000,"Actor":{{"ID":"abc","Attributes":{{"name":"it"}}}}}}"#
+            ) + "\n"
+        };
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).unwrap();
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let (status, body) = if request.contains("/version") {
+                (
+                    200,
+                    r#"{"Version": "4.3.1", "ApiVersion": "1.41"}"#.to_owned(),
+                )
+            } else if request.contains("/events") && request.contains("filters=") {
+                (200, event("container"))
+            } else if request.contains("/events") {
+                (200, event("pod") + &event("container"))
+            } else {
+                (404, r#"{"message": "no such container"}"#.to_owned())
+            };
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
+            stream.write_all((head + &body).as_bytes()).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_podman_tells_of_pods_ends_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("docker.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        std::thread::spawn(|| podman(listener));
+        let engine = Engine::connect(&path).await.unwrap();
+        let now = Utc::now();
+        let starts = engine.remembered_starts(now, now).await.unwrap();
+        assert_eq!(starts.len(), 1);
+        assert_eq!(starts[0].name, "it");
+    }
 
     #[tokio::test]
     async fn a_restart_behind_our_back_is_seen_and_one_before_is_not() {

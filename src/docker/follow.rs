@@ -1,6 +1,6 @@
 //! What changed on the host since it was looked at: so that a run over many units need not look at all of it again for each.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use bollard::models::{EventMessage, EventMessageTypeEnum};
 use bollard::query_parameters::EventsOptionsBuilder;
@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::engine::Engine;
-use super::events::timestamp;
+use super::events::{of, timestamp};
 
 /// Hears of changes from the moment it was made.
 #[must_use = "it hears as long as it lives"]
@@ -71,9 +71,7 @@ impl Follower {
 
 /// Ends, and closes the channel, when something may have been missed.
 async fn hear(engine: Engine, since: DateTime<Utc>, sender: UnboundedSender<Change>) {
-    // Types that the client doesn't know (Podman has some) would end the stream.
-    let types = ["container", "volume", "network"].map(str::to_owned);
-    let filters = HashMap::from([("type".to_owned(), types.to_vec())]);
+    let filters = of(&["container", "volume", "network"]);
     let options = EventsOptionsBuilder::new()
         .since(&timestamp(since))
         .filters(&filters)

@@ -15,6 +15,7 @@ use crate::discovery::{self, BindLimit, Discovery, Rules, Size};
 use crate::error::Result;
 use crate::model::source::{Gap, GapReason};
 use crate::model::{Source, SourceKey, Unit};
+use crate::ui::text;
 use crate::{pulse, restore};
 
 /// A unit whose sources are known.
@@ -101,6 +102,13 @@ pub async fn survey(mut unit: Unit, rules: &Rules, patience: Duration) -> Result
             match walked.size {
                 Some(size) => {
                     tell_other_file_systems(&mut unit, &source, &size);
+                    if size.holes.filled() > 0 {
+                        unit.warnings.push(format!(
+                            "{}: its file system compresses or hides blocks, so holes of sparse files are saved as zeros: a restore elsewhere needs {} more",
+                            source.key,
+                            text::bytes(size.holes.filled())
+                        ));
+                    }
                     sizes.insert(source.key, size);
                 }
                 None => {

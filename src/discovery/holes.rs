@@ -41,6 +41,15 @@ impl Holes {
         self.spared > 0 && self.spared >= self.compressed && !self.has_hidden_data
     }
 
+    /// Bytes of holes that will be saved as zeros.
+    pub fn filled(&self) -> u64 {
+        if self.are_worth_keeping() {
+            0
+        } else {
+            self.spared
+        }
+    }
+
     /// Looks at a regular file; returns how many of its bytes are holes. A file that has all its blocks costs nothing,
     /// another one an `open` and one or two `lseek`, whatever its length.
     pub(super) fn look(&mut self, path: &Path, metadata: &Metadata) -> u64 {
@@ -121,6 +130,14 @@ mod tests {
             (&[big, hidden], false),
         ] {
             assert_eq!(holes(files).are_worth_keeping(), expected, "{files:?}");
+        }
+        // What is lost of the shape is told.
+        for (files, is_told) in [
+            (&[small, compressed][..], true),
+            (&[big, compressed], false),
+            (&[compressed], false),
+        ] {
+            assert_eq!(holes(files).filled() > 0, is_told, "{files:?}");
         }
     }
 

@@ -55,13 +55,14 @@ mod tests {
     use std::io::{Read as _, Write as _};
 
     use super::*;
-    use crate::tool::pipe;
+    use crate::tool::{pipe, until_nobody_reads};
 
     #[test]
     fn a_reader_that_has_all_may_go_and_one_that_has_not_may_not() {
         for (rest, is_good) in [("", true), ("more", false)] {
             let (stream, archive) = (pipe().unwrap(), pipe().unwrap());
             let moved = Activity::default();
+            let same = archive.writer.try_clone().unwrap();
             let pumped = pump(stream.reader, archive.writer, moved.clone()).unwrap();
             let mut writer = File::from(stream.writer);
             writer.write_all(b"all").unwrap();
@@ -69,6 +70,8 @@ mod tests {
             let mut buffer = [0; 3];
             reader.read_exact(&mut buffer).unwrap();
             drop(reader);
+            until_nobody_reads(&same);
+            drop(same);
             writer.write_all(rest.as_bytes()).unwrap();
             drop(writer);
             let pumped = pumped.blocking_recv().unwrap();

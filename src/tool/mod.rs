@@ -20,6 +20,8 @@ pub use find::find;
 pub use foreground::foreground;
 pub use meter::{Mark, Meter};
 pub use pipe::pipe;
+#[cfg(test)]
+pub use pipe::until_nobody_reads;
 pub use run::{Finished, NoAnswer, run};
 pub use spec::{Input, Output, Spec};
 pub use stderr::Said;

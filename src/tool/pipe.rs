@@ -22,3 +22,15 @@ pub fn pipe() -> Result<Pipe> {
     let _ = fcntl_setpipe_size(&writer, PIPE_BYTES);
     Ok(Pipe { reader, writer })
 }
+
+/// Waits until the pipe of `writer` has no reader any more: a child that another test is just starting has one until its exec.
+#[cfg(test)]
+pub fn until_nobody_reads(writer: &OwnedFd) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let limit = Timespec {
+        tv_sec: 10,
+        tv_nsec: 0,
+    };
+    let mut fds = [PollFd::new(writer, PollFlags::empty())];
+    assert_eq!(poll(&mut fds, Some(&limit)), Ok(1), "it still has a reader");
+}

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use super::*;
-use crate::tool::pipe;
+use crate::tool::{pipe, until_nobody_reads};
 
 /// Numbers that differ at every position, so that a lost, doubled or zeroed byte shows.
 fn data(bytes: usize) -> Vec<u8> {
@@ -111,6 +111,7 @@ fn a_reader_that_goes_away_is_an_error() {
     let spool = Spool::new(None, Budget::new(0, None)).unwrap();
     let (source, sink) = (pipe().unwrap(), pipe().unwrap());
     drop(sink.reader);
+    until_nobody_reads(&sink.writer);
     let _drained = spool.drain(sink.writer).unwrap();
     let filled = spool.fill(source.reader).unwrap();
     File::from(source.writer).write_all(b"x").unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::sleep;
-use tracing::{Instrument as _, info_span};
+use tracing::{Instrument as _, Span, info_span};
 
 use super::events::Event;
 use super::run::{Run, not_tried, of_error, plan_afresh};
@@ -51,10 +51,14 @@ pub async fn save_all(run: &Run<'_>, chosen: &[UnitName], mut look: Look) -> Vec
             number: index + 1,
             of: chosen.len(),
         });
-        let span = info_span!("unit", unit = %name);
-        pipeline.save(index, name, &mut look).instrument(span).await;
+        pipeline.save(index, name, &mut look).await;
     }
     pipeline.end().await
+}
+
+/// For what is logged of the unit.
+fn span(unit: &UnitName) -> Span {
+    info_span!("unit", unit = %unit)
 }
 
 struct Pipeline<'a> {
@@ -77,16 +81,17 @@ impl<'a> Pipeline<'a> {
                 Err(error) => Err(of_error(name, &error)),
             }
         };
-        let ready = match self.beside(before).await {
+        // Around each by itself: what is done beside it is of other units.
+        let ready = match self.beside(before.instrument(span(name))).await {
             Ok(ready) => ready,
             Err(report) => return self.finished(index, report),
         };
         self.until_it_may_open(&ready).await;
         let stops = ready.stops();
-        match self.beside(ready.window()).await {
+        let window = ready.window().instrument(span(name));
+        match self.beside(window).await {
             Ok(taken) => {
                 self.stopped.insert(index, stops);
-                let span = info_span!("unit", unit = %name);
                 // A bug in what is done for this unit must not end the window of another one.
                 let after = AssertUnwindSafe(taken.after()).catch_unwind();
                 let after = after.map(move |done| {
@@ -96,7 +101,7 @@ impl<'a> Pipeline<'a> {
                     };
                     (index, done.unwrap_or_else(broken))
                 });
-                self.after.push(after.instrument(span).boxed_local());
+                self.after.push(after.instrument(span(name)).boxed_local());
             }
             Err(report) => self.finished(index, report),
         }
@@ -139,9 +144,10 @@ impl<'a> Pipeline<'a> {
 
     fn finished(&mut self, index: usize, report: UnitReport) {
         self.stopped.remove(&index);
-        self.run
-            .reporter
-            .report(&Event::UnitFinished { report: &report });
+        span(&report.unit).in_scope(|| {
+            let event = Event::UnitFinished { report: &report };
+            self.run.reporter.report(&event);
+        });
         self.reports.insert(index, report);
     }
 

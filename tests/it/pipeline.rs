@@ -79,6 +79,17 @@ fn while_one_unit_is_stored_the_next_one_is_read_and_no_two_are_down_at_once() {
         stack.assert_running(&["db"]);
     }
     assert_eq!(world.points()["points"].as_array().unwrap().len(), 3);
+    // Each line of the log is of the unit whose work it tells of, and of no other.
+    let log = fs::read_to_string(world.path("kopi-docka.log")).unwrap();
+    for stack in &all {
+        let of_unit = format!(" unit={}: ", stack.unit());
+        for what in ["step store", "step commit", "saved, grade ok"] {
+            let told = log.lines().filter(|line| {
+                line.contains(&format!("{of_unit}{what}")) && line.matches("unit=").count() == 1
+            });
+            assert_eq!(told.count(), 1, "{what} of {of_unit}\n{log}");
+        }
+    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub struct Floor {
     floor: u64,
     /// What may still be written before the disk is asked again.
     left: u64,
+    /// That is all that there was when it was asked.
+    is_scarce: bool,
     asked: Option<Instant>,
 }
 
@@ -33,6 +35,7 @@ impl Floor {
             folder: folder.to_owned(),
             floor,
             left: 0,
+            is_scarce: false,
             asked: None,
         }
     }
@@ -45,10 +48,15 @@ impl Floor {
     /// How much may be written now; it need not be told more exactly than whether it is `wanted`.
     pub(super) fn left(&mut self, wanted: u64) -> u64 {
         let age = self.asked.map(|asked| asked.elapsed());
-        let is_known = age.is_some_and(|age| age < FRESH && (self.left >= wanted || age < SOON));
+        // A step that is used up, at the speed of memory, is no reason to wait; only a disk that has no more is.
+        let is_known = age.is_some_and(|age| {
+            age < FRESH && (self.left >= wanted || (self.is_scarce && age < SOON))
+        });
         if !is_known {
             // A disk that does not tell is left to its own ENOSPC.
-            self.left = self.above().unwrap_or(STEP).min(STEP);
+            let above = self.above().unwrap_or(STEP);
+            self.left = above.min(STEP);
+            self.is_scarce = above < STEP;
             self.asked = Some(Instant::now());
         }
         self.left
@@ -79,5 +87,16 @@ mod tests {
         assert_eq!(bytes(4 * GIB), GIB);
         assert_eq!(bytes(30 * GIB), 4 * GIB);
         assert_eq!(bytes(1000 * GIB), 100 * GIB);
+    }
+
+    #[test]
+    fn a_disk_that_has_enough_keeps_nobody_waiting_however_fast_it_is_filled() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(free(folder.path()).unwrap() > 2 * STEP);
+        let mut floor = Floor::at(folder.path(), 0);
+        for _ in 0..50 {
+            assert!(floor.left(STEP / 4) >= STEP / 4);
+            floor.take(STEP / 4);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::comeback::{self, Mounted};
+use super::depends;
 use super::host::Host;
 use super::roles::{self, Roles};
 use super::rules::Rules;
@@ -154,26 +155,16 @@ impl Look {
 
     fn is_shared(&self, id: &str) -> bool {
         let containers = &self.seen.inventory.containers;
-        let modes = |raw: &ContainerInspectResponse| -> Vec<String> {
-            let Some(host) = &raw.host_config else {
-                return Vec::new();
-            };
-            let modes = [&host.network_mode, &host.ipc_mode, &host.pid_mode];
-            let modes = modes.into_iter().flatten();
-            modes
-                .filter_map(|mode| mode.strip_prefix("container:").map(str::to_owned))
-                .collect()
-        };
         let name = self
             .discovery
             .container(id)
             .map(|container| container.name.as_str());
         containers.iter().any(|raw| {
-            let modes = modes(raw);
-            (raw.id.as_deref() == Some(id) && !modes.is_empty())
-                || modes
-                    .iter()
-                    .any(|mode| mode == id || Some(mode.trim_start_matches('/')) == name)
+            depends::namespaces(Some(raw)).any(|(other, _)| {
+                raw.id.as_deref() == Some(id)
+                    || other == id
+                    || Some(other.trim_start_matches('/')) == name
+            })
         })
     }
 }

@@ -33,18 +33,19 @@ pub struct Remembered {
     pub finished_at: DateTime<Utc>,
 }
 
-/// Runs what is due by Kopia's own schedule, if this host owns it and no other machine has its name.
+/// Runs what is due by `info`, Kopia's own schedule, if this host owns it and no other machine has its name.
 pub async fn when_due(
     kopia: &Kopia,
     config: &Config,
     paths: &Paths,
     outlook: &Outlook,
+    info: Result<Maintenance>,
 ) -> Result<Done> {
     if outlook.conflict.is_some() {
         // Said with the retention. Kopia tells them apart by name alone, and two at once can destroy data.
         return Ok(Done::default());
     }
-    let info = kopia.maintenance().await?;
+    let info = info?;
     let now = Utc::now();
     if !is_ours(kopia, &info) {
         return Ok(Done {

@@ -120,6 +120,11 @@ impl Repository {
         self.kopia.refresh_policy(&self.identity).await
     }
 
+    /// Whether [`Repository::settle`] has nothing to write that a snapshot depends on.
+    pub fn is_settled(&self) -> Result<bool> {
+        Ok(self.renamed.is_none() && self.kopia.has_policy(&self.identity)?)
+    }
+
     /// Set when the configuration names the host otherwise than the last `init`: a slip of a key must not begin a new history.
     pub fn rename(&self) -> Option<Failure> {
         let wanted = self.renamed.as_ref()?;

@@ -41,7 +41,12 @@ pub async fn tidy_up(run: &Run<'_>, reports: &[UnitReport]) -> After {
 async fn tidy(run: &Run<'_>, scope: &Scope, after: &mut After) {
     let kopia = &run.store.kopia;
     run.reporter.headline("removing old restore points");
-    let outlook = match retention::apply(kopia, run.config, scope).await {
+    // To ask is the start of a process, and needs nothing of the other.
+    let (outlook, info) = tokio::join!(
+        retention::apply(kopia, run.config, scope),
+        kopia.maintenance()
+    );
+    let outlook = match outlook {
         Ok(outlook) => {
             after
                 .warnings
@@ -68,7 +73,7 @@ async fn tidy(run: &Run<'_>, scope: &Scope, after: &mut After) {
         }
     };
     run.reporter.headline("maintenance of the repository");
-    match maintenance::when_due(kopia, run.config, run.paths, &outlook).await {
+    match maintenance::when_due(kopia, run.config, run.paths, &outlook, info).await {
         Ok(done) => {
             after.maintenance = done.report;
             after.warnings.extend(done.warning);

@@ -15,6 +15,7 @@ mod own;
 mod pipeline;
 mod plan;
 pub mod preview;
+mod proof;
 mod read;
 mod recipe;
 mod reporter;

@@ -14,9 +14,11 @@ use tokio::time::sleep;
 use tracing::{Instrument as _, Span, info_span};
 
 use super::events::Event;
+use super::proof::Proof;
 use super::run::{Run, not_tried, of_error, plan_afresh};
 use super::unit::{self, Ready};
 use crate::discovery::Look;
+use crate::error::Result;
 use crate::model::UnitName;
 use crate::model::report::{Outcome, UnitReport};
 use crate::pulse;
@@ -28,7 +30,13 @@ const LOOK: Duration = Duration::from_millis(50);
 const MOST_AFTER: usize = 8;
 
 /// Saves `chosen`, which `look` has found; one report each, in their order. A unit that fails does not keep the next from being saved.
-pub async fn save_all(run: &Run<'_>, chosen: &[UnitName], mut look: Look) -> Vec<UnitReport> {
+/// An error is that of `proof`: nothing was stopped then.
+pub async fn save_all(
+    run: &Run<'_>,
+    chosen: &[UnitName],
+    mut look: Look,
+    proof: Proof,
+) -> Result<Vec<UnitReport>> {
     run.reporter.report(&Event::RunStarted {
         backup_id: run.backup_id,
         units: chosen,
@@ -36,6 +44,7 @@ pub async fn save_all(run: &Run<'_>, chosen: &[UnitName], mut look: Look) -> Vec
     });
     let mut pipeline = Pipeline {
         run,
+        proof: Some(proof),
         after: FuturesUnordered::new(),
         stopped: BTreeMap::new(),
         reports: BTreeMap::new(),
@@ -51,7 +60,7 @@ pub async fn save_all(run: &Run<'_>, chosen: &[UnitName], mut look: Look) -> Vec
             number: index + 1,
             of: chosen.len(),
         });
-        pipeline.save(index, name, &mut look).await;
+        pipeline.save(index, name, &mut look).await?;
     }
     pipeline.end().await
 }
@@ -63,6 +72,8 @@ fn span(unit: &UnitName) -> Span {
 
 struct Pipeline<'a> {
     run: &'a Run<'a>,
+    /// That the repository is the right one; until it is known.
+    proof: Option<Proof>,
     /// What goes on after the windows.
     after: FuturesUnordered<LocalBoxFuture<'a, (usize, UnitReport)>>,
     /// What these had stopped, which may not have settled yet.
@@ -72,7 +83,7 @@ struct Pipeline<'a> {
 
 impl<'a> Pipeline<'a> {
     /// Up to the end of its window; the rest goes on in [`Self::after`].
-    async fn save(&mut self, index: usize, name: &'a UnitName, look: &mut Look) {
+    async fn save(&mut self, index: usize, name: &'a UnitName, look: &mut Look) -> Result<()> {
         let run = self.run;
         let before = async {
             let plan = run.shutdown.cut("the run", plan_afresh(run, name, look));
@@ -82,9 +93,14 @@ impl<'a> Pipeline<'a> {
             }
         };
         // Around each by itself: what is done beside it is of other units.
-        let ready = match self.beside(before.instrument(span(name))).await {
+        let before = before.instrument(span(name));
+        let ready = self.proven(before).await?;
+        let ready = match ready {
             Ok(ready) => ready,
-            Err(report) => return self.finished(index, report),
+            Err(report) => {
+                self.finished(index, report);
+                return Ok(());
+            }
         };
         self.until_it_may_open(&ready).await;
         let stops = ready.stops();
@@ -105,6 +121,18 @@ impl<'a> Pipeline<'a> {
             }
             Err(report) => self.finished(index, report),
         }
+        Ok(())
+    }
+
+    /// Does `work`; no use is made of it before the proof has ended.
+    async fn proven<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
+        let Some(mut proof) = self.proof.take() else {
+            return Ok(self.beside(work).await);
+        };
+        let run = self.run;
+        let done = proof.beside(self.beside(work)).await?;
+        run.shutdown.cut("the run", proof.end()).await?;
+        Ok(done)
     }
 
     /// Does `work` to its end, and what goes on after the windows beside it.
@@ -151,10 +179,13 @@ impl<'a> Pipeline<'a> {
         self.reports.insert(index, report);
     }
 
-    async fn end(mut self) -> Vec<UnitReport> {
+    async fn end(mut self) -> Result<Vec<UnitReport>> {
+        if let Some(mut proof) = self.proof.take() {
+            self.run.shutdown.cut("the run", proof.end()).await?;
+        }
         while let Some((index, report)) = self.after.next().await {
             self.finished(index, report);
         }
-        self.reports.into_values().collect()
+        Ok(self.reports.into_values().collect())
     }
 }

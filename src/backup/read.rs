@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::spool::Spool;
+use super::survey::Reading;
 use super::tar::{self, Read, Tar};
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::poll;
@@ -21,18 +22,18 @@ pub struct Limits {
     pub stall: Duration,
 }
 
-/// Reads `source` to its end, with its holes when `is_sparse`. When this is an error, what is in the spool must not be committed.
+/// Reads `source` to its end, as `reading` says. When this is an error, what is in the spool must not be committed.
 pub async fn read(
     tar: &Tar,
     source: &Source,
-    is_sparse: bool,
+    reading: &Reading,
     spool: &Spool,
     limits: Limits,
     shutdown: &Shutdown,
 ) -> Result<Read> {
     let stdout = pipe()?;
     let mut child = Child::spawn(
-        tar.create(source, is_sparse)
+        tar.create(source, reading.is_sparse, reading.record)
             .output(Output::Pipe(stdout.writer)),
     )?;
     let meter = child.meter();

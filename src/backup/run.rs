@@ -1,4 +1,4 @@
-//! A run, in order: lock, recover, open the repository, discover, plan; then unit after unit; then retention,
+//! A run, in order: lock, recover, discover, and beside it open the repository; then unit after unit; then retention,
 //! maintenance and the report.
 
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use super::events::Event;
 use super::memory::{self, Acceptance, Recalled};
 use super::pipeline::save_all;
 use super::plan::UnitPlan;
+use super::proof::Proof;
 use super::reporter::Reporter;
 use super::spool::{Budget, Floor, Spool};
 use super::store::Store;
@@ -30,7 +31,7 @@ use crate::discovery::mount_table::MountTable;
 use crate::discovery::{Discovery, Look, Rules};
 use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result, exit_of, hints_of, render};
-use crate::kopia::{Kopia, Status};
+use crate::kopia::Kopia;
 use crate::lock::{Lock, make_private_folder};
 use crate::memory::Memory;
 use crate::metrics;
@@ -230,6 +231,8 @@ async fn save_what_is_up(
     let config = &loaded.config;
 
     let repository = Repository::of(cx, config)?;
+    let kopia = repository.kopia.clone();
+    let mut proof = Proof::begin(repository)?;
     let rules = Rules::of(config, &cx.paths);
     let look = async {
         let engine = Engine::connect(&config.docker.socket).await?;
@@ -237,28 +240,26 @@ async fn save_what_is_up(
         Ok((engine, look))
     };
     // All of them only ask, and none needs the others.
-    let opened = async { tokio::try_join!(Tar::find(), repository.open(), look) };
-    let (tar, status, (engine, look)) = cx.shutdown.cut("the run", opened).await?;
+    let asked = proof.beside(async { tokio::try_join!(Tar::find(), look) });
+    let (tar, (engine, look)) = cx.shutdown.cut("the run", asked).await??;
     info!("Docker {}, API {}", engine.version(), engine.api());
     let host = &look.discovery;
     let present = host.units.iter().map(|unit| unit.name.clone()).collect();
     let mut chosen = chosen(cx, host, units)?;
     check_accepted(accepted, &chosen)?;
     chosen.retain(|name| !down.iter().any(|down| down.unit == *name));
-    let settled = repository.settle(&status);
-    cx.shutdown.cut("the run", settled).await?;
 
-    let mut run = start(cx, config, rules, engine, tar, &repository.kopia, &status).await?;
+    let mut run = start(cx, config, rules, engine, tar, &kopia).await?;
     run.accepted = accepted.to_vec();
     let span = info_span!("run", run = %run.backup_id);
     let (reports, after) = async {
-        let mut reports = save_all(&run, &chosen, look).await;
+        let mut reports = save_all(&run, &chosen, look, proof).await?;
         reports.extend(down.iter().map(|down| left_down(&run, down)));
         let after = tidy_up(&run, &reports).await;
-        (reports, after)
+        Ok::<_, anyhow::Error>((reports, after))
     }
     .instrument(span)
-    .await;
+    .await?;
     let mut report = finish(&run, reports, after);
     if let Err(error) = write_report(&run, &report) {
         // What happened to the units is more than that nobody wrote it down.
@@ -303,7 +304,6 @@ async fn start<'a>(
     engine: Engine,
     tar: Tar,
     kopia: &Kopia,
-    status: &Status,
 ) -> Result<Run<'a>> {
     let started_at = free_second(config).await;
     let memory = Memory::of_this_host();
@@ -321,7 +321,7 @@ async fn start<'a>(
         (SpoolSize::Bytes(bytes), _) => *bytes,
         (SpoolSize::Auto, floor) => {
             let above = floor.as_ref().map_or(Ok(0), Floor::above)?;
-            let is_local = is_local(status, config.kopia.kopia_params.local_path());
+            let is_local = is_local(config);
             automatic_limit(is_local, above, memory.available)
         }
     };
@@ -364,15 +364,14 @@ fn automatic_limit(is_local: bool, above: u64, available_memory: u64) -> u64 {
 }
 
 /// Whether the storage is a disk of this host. A folder on a NAS is not, and what is behind FUSE cannot be told.
-fn is_local(status: &Status, path: Option<PathBuf>) -> bool {
-    status.storage.kind == "filesystem"
-        && path.is_none_or(|path| {
-            // By names alone: a share that does not answer must not be asked.
-            let table = MountTable::read();
-            table
-                .of(&path)
-                .is_none_or(|entry| !is_remote(&entry.fs_type))
-        })
+fn is_local(config: &Config) -> bool {
+    // By names alone: a share that does not answer must not be asked.
+    config.kopia.kopia_params.local_path().is_some_and(|path| {
+        let table = MountTable::read();
+        table
+            .of(&path)
+            .is_none_or(|entry| !is_remote(&entry.fs_type))
+    })
 }
 
 fn is_remote(fs_type: &str) -> bool {

@@ -1,8 +1,8 @@
 //! The bounded buffer between `tar` and `kopia`: it lets the window end when the data is read, not when it is stored.
 //!
-//! A FIFO on a file without a name. The *filler* thread moves what tar writes into the file, the *drainer* thread
-//! moves it on into kopia's stdin; both use `splice`, so no byte passes through our heap, and what kopia has taken is
-//! punched out of the file. All spools of a run share one [`Budget`]. Where it is used up, or the disk is full,
+//! A FIFO on a file without a name. The *filler* thread copies what tar writes into the file, the *drainer* thread
+//! moves it on into kopia's stdin, by `splice`, and what kopia has taken is punched out of the file when somebody needs
+//! the room. All spools of a run share one [`Budget`]. Where it is used up, or the disk is full,
 //! tar's bytes go straight to kopia as soon as everything before them has gone: slower, never wrong.
 //!
 //! The drainer closes kopia's stdin only after [`Spool::commit`], and never after an error; [`Spool::abort`] closes it too
@@ -10,6 +10,7 @@
 
 mod budget;
 mod floor;
+mod held;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use tokio::sync::oneshot;
 pub use budget::Budget;
 pub use floor::Floor;
 
+use self::held::Held;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::Activity;
 
@@ -222,10 +224,11 @@ impl Drop for Spool {
 
 impl Shared {
     fn fill(&self, source: &OwnedFd) -> Result<u64> {
+        let mut held = Held::new();
         loop {
             let moved = match self.room() {
-                Room::File(room) => self.fill_file(source, room)?,
-                Room::Sink(sink) => Some(self.pass_through(source, &sink)?),
+                Room::File(room) => self.fill_file(source, &mut held, room)?,
+                Room::Sink(sink) => Some(self.pass_through(source, &mut held, &sink)?),
                 Room::Aborted => anyhow::bail!("the transfer was given up"),
             };
             match moved {
@@ -282,37 +285,49 @@ impl Shared {
         }
     }
 
-    /// `None` when the disk is full.
-    fn fill_file(&self, source: &OwnedFd, room: u64) -> Result<Option<u64>> {
+    /// `None` when the disk is full; what was read then is still held.
+    fn fill_file(&self, source: &OwnedFd, held: &mut Held, room: u64) -> Result<Option<u64>> {
         let Some(file) = &self.file else {
             return Ok(None);
         };
-        wait_for_data(source);
-        let mut offset = lock(&self.state).written;
-        let result = splice_limited(source, None, file, Some(&mut offset), room);
-        let moved = *result.as_ref().unwrap_or(&0);
+        if held.is_empty() {
+            // No lock of the file is held while tar is silent: somebody may want to punch a hole.
+            let read = held.read(source, room);
+            if matches!(read, Ok(0) | Err(_)) {
+                self.budget.give_back(room);
+                return Ok(read
+                    .map(|_| Some(0))
+                    .context("tar's pipe could not be read")?);
+            }
+        }
+        let offset = lock(&self.state).written;
+        let (moved, result) = held.write_to(file, offset, room);
         self.budget.give_back(room - moved.min(room));
         let mut state = lock(&self.state);
         state.total += moved;
         state.written += moved;
         self.changed.notify_all();
         match result {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(()) => Ok(Some(moved)),
             Err(Errno::NOSPC | Errno::DQUOT) => {
                 state.full_at = Some(state.freed);
-                Ok(None)
+                Ok((moved > 0).then_some(moved))
             }
             // Offsets only grow, holes are not used again: a source can be larger than a file of that file system.
             Err(Errno::FBIG) => {
                 state.is_too_long = true;
-                Ok(None)
+                Ok((moved > 0).then_some(moved))
             }
             Err(error) => Err(error).context("the spool file could not be written"),
         }
     }
 
-    fn pass_through(&self, source: &OwnedFd, sink: &OwnedFd) -> Result<u64> {
-        let result = splice_limited(source, None, sink, None, CHUNK);
+    fn pass_through(&self, source: &OwnedFd, held: &mut Held, sink: &OwnedFd) -> Result<u64> {
+        let result = if held.is_empty() {
+            splice_limited(source, None, sink, None, CHUNK)
+        } else {
+            held.send(sink)
+        };
         let mut state = lock(&self.state);
         state.filler = Filler::Takes;
         let moved = *result.as_ref().unwrap_or(&0);
@@ -339,7 +354,9 @@ impl Shared {
             let is_all = state.sent == state.written;
             // Whoever waits for what was sent need not wait for the hole too.
             self.changed.notify_all();
-            drop(self.free(state, sink, if is_all { 1 } else { self.punch }));
+            if self.budget.is_tight() {
+                drop(self.free(state, sink, if is_all { 1 } else { self.punch }));
+            }
         }
         let state = lock(&self.state);
         if state.verdict == Verdict::Abort {
@@ -432,13 +449,6 @@ fn splice_limited(
             moved => return moved.map(|bytes| bytes as u64),
         }
     }
-}
-
-/// Returns when there is something to take, or never will be. A splice into a file waits too, but on some file systems (overlayfs)
-/// it holds the file's lock meanwhile, and then nobody punches a hole into it before tar says something.
-fn wait_for_data(pipe: &OwnedFd) {
-    let mut fds = [PollFd::new(pipe, PollFlags::IN)];
-    while poll(&mut fds, None) == Err(Errno::INTR) {}
 }
 
 /// Whether a pipe takes at least a page now. One without a reader does: there is nothing to wait for.

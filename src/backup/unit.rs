@@ -360,11 +360,10 @@ impl<'a> Saving<'a> {
                 let since = Instant::now();
                 storing.begin();
                 run.reporter.track(saved, &spool);
-                let is_sparse = reading.is_sparse;
                 let result = read(
                     &run.tar,
                     &saved.source,
-                    is_sparse,
+                    &reading,
                     &spool,
                     limits,
                     run.shutdown,

@@ -16,12 +16,16 @@ const VERSION: u32 = 1;
 impl Kopia {
     /// Imports the policy again when what it depends on has changed since: a policy of another identity has no effect on ours.
     pub async fn refresh_policy(&self, identity: &Identity) -> Result<()> {
-        let policy = self.policy();
-        if !identity.has_policy(&policy)? {
+        if !self.has_policy(identity)? {
             self.import_policy().await?;
-            identity.set_policy(policy)?;
+            identity.set_policy(self.policy())?;
         }
         Ok(())
+    }
+
+    /// Whether the one in force is that of the configuration, as far as this host knows.
+    pub fn has_policy(&self, identity: &Identity) -> Result<bool> {
+        identity.has_policy(&self.policy())
     }
 
     pub(super) fn policy(&self) -> Policy {

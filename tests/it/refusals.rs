@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::common::{Done, Run, Stack, World, oracle};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn backup(world: &World, stack: &Stack) -> Run {
     world.kd(&["--quiet", "backup", "--unit", stack.unit()])
@@ -202,6 +202,12 @@ fn a_repository_that_has_vanished_is_noticed_in_spite_of_kopia_s_caches() {
     assert_eq!(world.points()["points"].as_array().unwrap().len(), 1);
 }
 
+fn other_snapshots(world: &World) -> Value {
+    world
+        .kopia(&["snapshot", "list", "--all", "--json"])
+        .json()
+}
+
 #[test]
 fn another_repository_in_the_place_of_ours_is_refused() {
     let world = World::new();
@@ -219,6 +225,15 @@ fn another_repository_in_the_place_of_ours_is_refused() {
         "--accept-new-repository",
     ];
     refused(&world, backup(&world, &stack), 10, &remedy);
+    // Nor when everything else of the first unit is ready long before the answer.
+    let late = world.stand_in(
+        "kopia",
+        r#"case "$*" in *"repository status"*) sleep 5;; esac; exec "$REAL" "$@""#,
+    );
+    let run = backup(&world, &stack).env("PATH", late);
+    refused(&world, run, 10, &remedy);
+    let stored = other_snapshots(&world);
+    assert_eq!(stored, json!([]), "into the repository of another host");
     refused(&world, world.kd(&["list", "--snapshots"]), 10, &remedy);
     refused(&world, world.kd(&["init"]), 10, &remedy);
     assert_eq!(

@@ -18,6 +18,8 @@ struct Account {
     used: u64,
     peak: u64,
     floor: Option<Floor>,
+    /// Somebody was told that there is no room.
+    is_wanted: bool,
 }
 
 impl Budget {
@@ -28,6 +30,7 @@ impl Budget {
             used: 0,
             peak: 0,
             floor,
+            is_wanted: false,
         })))
     }
 
@@ -42,9 +45,19 @@ impl Budget {
 
     /// Whether so much could be held now, or as much as there ever is; `None` is all of it.
     pub fn has_room_for(&self, bytes: Option<u64>) -> bool {
-        let account = lock(&self.0);
+        let mut account = lock(&self.0);
         let wanted = bytes.unwrap_or(u64::MAX).min(account.limit);
-        account.used == 0 || account.limit.saturating_sub(account.used) >= wanted
+        let has_room = account.used == 0 || account.limit.saturating_sub(account.used) >= wanted;
+        account.is_wanted = !has_room;
+        has_room
+    }
+
+    /// Whether what is no longer needed should be given back now. To punch a hole makes the disk write what was there, with the file
+    /// locked against the filler: a spool with room to spare keeps it until its end, when nothing has to be written.
+    pub(super) fn is_tight(&self) -> bool {
+        let account = lock(&self.0);
+        let is_scarce = account.floor.as_ref().is_some_and(Floor::is_scarce);
+        account.is_wanted || is_scarce || account.used > account.limit / 2
     }
 
     /// As much of `bytes` as there is, if it is worth a move.
@@ -54,7 +67,8 @@ impl Budget {
         if let Some(floor) = &mut account.floor {
             granted = granted.min(floor.left(granted));
         }
-        if granted == 0 || granted < bytes.min(LEAST) {
+        account.is_wanted = granted == 0 || granted < bytes.min(LEAST);
+        if account.is_wanted {
             return None;
         }
         if let Some(floor) = &mut account.floor {

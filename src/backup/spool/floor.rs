@@ -62,6 +62,11 @@ impl Floor {
         self.left
     }
 
+    /// Whether the disk had little left when it was last asked.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.is_scarce
+    }
+
     pub(super) fn take(&mut self, bytes: u64) {
         self.left = self.left.saturating_sub(bytes);
     }

@@ -41,23 +41,43 @@ async fn a_single_file_is_found_whatever_its_name() {
     for name in [r"a\nb", r"\\x\101", "*[a]?", "-f", "a\nb", "@x"] {
         let path = folder.path().join(name);
         std::fs::write(&path, "x").unwrap();
-        let source = Source {
-            key: crate::model::SourceKey::Bind { path: path.clone() },
-            path,
-            is_file: true,
-            destinations: Vec::new(),
-            exclude_patterns: Vec::new(),
-            is_anonymous: false,
-            writers: Vec::new(),
-            covers: Vec::new(),
-        };
-        let spec = Tar::find().await.unwrap().create(&source, true);
+        let source = source(path, true);
+        let spec = Tar::find()
+            .await
+            .unwrap()
+            .create(&source, true, Record::Small);
         let finished = tool::run(spec, Duration::from_secs(60)).await.unwrap();
         assert_eq!(
             judge(&finished.ended).unwrap().complaints,
             [""; 0],
             "{name}"
         );
+    }
+}
+
+fn source(path: PathBuf, is_file: bool) -> Source {
+    Source {
+        key: crate::model::SourceKey::Bind { path: path.clone() },
+        path,
+        is_file,
+        destinations: Vec::new(),
+        exclude_patterns: Vec::new(),
+        is_anonymous: false,
+        writers: Vec::new(),
+        covers: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_stream_without_members_is_one_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = source(folder.path().to_owned(), false);
+    let tar = Tar::find().await.unwrap();
+    for bytes in [Some(0), Some((1 << 20) - 1), Some(1 << 20), None] {
+        let record = Record::of(bytes);
+        let spec = tar.create(&source, false, record);
+        let finished = tool::run(spec, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(finished.stdout.len() as u64, record.bytes(), "{bytes:?}");
     }
 }
 

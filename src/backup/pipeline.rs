@@ -34,7 +34,7 @@ const MOST_AFTER: usize = 8;
 pub async fn save_all(
     run: &Run<'_>,
     chosen: &[UnitName],
-    mut look: Look,
+    look: &mut Look,
     proof: Proof,
 ) -> Result<Vec<UnitReport>> {
     run.reporter.report(&Event::RunStarted {
@@ -60,7 +60,7 @@ pub async fn save_all(
             number: index + 1,
             of: chosen.len(),
         });
-        pipeline.save(index, name, &mut look).await?;
+        pipeline.save(index, name, look).await?;
     }
     pipeline.end().await
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -241,7 +242,7 @@ async fn save_what_is_up(
     };
     // All of them only ask, and none needs the others.
     let asked = proof.beside(async { tokio::try_join!(Tar::find(), look) });
-    let (tar, (engine, look)) = cx.shutdown.cut("the run", asked).await??;
+    let (tar, (engine, mut look)) = cx.shutdown.cut("the run", asked).await??;
     info!("Docker {}, API {}", engine.version(), engine.api());
     let host = &look.discovery;
     let present = host.units.iter().map(|unit| unit.name.clone()).collect();
@@ -253,14 +254,14 @@ async fn save_what_is_up(
     run.accepted = accepted.to_vec();
     let span = info_span!("run", run = %run.backup_id);
     let (reports, after) = async {
-        let mut reports = save_all(&run, &chosen, look, proof).await?;
+        let mut reports = save_all(&run, &chosen, &mut look, proof).await?;
         reports.extend(down.iter().map(|down| left_down(&run, down)));
         let after = tidy_up(&run, &reports).await;
         Ok::<_, anyhow::Error>((reports, after))
     }
     .instrument(span)
     .await?;
-    let mut report = finish(&run, reports, after);
+    let mut report = finish(&run, reports, after, look.took);
     if let Err(error) = write_report(&run, &report) {
         // What happened to the units is more than that nobody wrote it down.
         cx.ui.error(&render(&error));
@@ -399,7 +400,7 @@ async fn free_second(config: &Config) -> DateTime<Utc> {
         if !reports::path(config, BackupId::at(now)).exists() {
             return now;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -470,7 +471,7 @@ fn left_down(run: &Run<'_>, down: &Down) -> UnitReport {
     report
 }
 
-fn finish(run: &Run<'_>, units: Vec<UnitReport>, after: After) -> RunReport {
+fn finish(run: &Run<'_>, units: Vec<UnitReport>, after: After, looked: Duration) -> RunReport {
     let is_interrupted = run.shutdown.is_asked();
     let exit_code = if units.iter().any(|unit| !unit.still_stopped.is_empty()) {
         Exit::StillStopped.code()
@@ -489,6 +490,7 @@ fn finish(run: &Run<'_>, units: Vec<UnitReport>, after: After) -> RunReport {
         finished_at: Utc::now(),
         exit_code,
         units,
+        discovery_seconds: looked.as_secs_f64(),
         spool_peak_bytes: run.budget.peak(),
         retention: after.retention,
         maintenance: after.maintenance,

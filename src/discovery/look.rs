@@ -1,6 +1,7 @@
 //! A look at the host that stays right while a run works through its units, which may take hours, without being made again for each.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use super::comeback::{self, Mounted};
 use super::depends;
@@ -58,12 +59,14 @@ pub struct Look {
     changed: BTreeSet<String>,
     /// What was seen is no longer known to be right.
     is_lost: bool,
+    /// The time that all looking has taken.
+    pub took: Duration,
 }
 
 impl Look {
     pub async fn at(engine: &Engine, rules: &Rules) -> Result<Self> {
         // First, so that nothing falls between the two.
-        let follower = engine.follow();
+        let (follower, since) = (engine.follow(), Instant::now());
         let seen = Seen::look(engine, rules).await?;
         Ok(Self {
             discovery: seen.discovery(rules),
@@ -71,11 +74,19 @@ impl Look {
             follower,
             changed: BTreeSet::new(),
             is_lost: false,
+            took: since.elapsed(),
         })
     }
 
     /// Brings `discovery` up to date as far as `unit` is concerned.
     pub async fn refresh(&mut self, engine: &Engine, rules: &Rules, unit: &UnitName) -> Result<()> {
+        let since = Instant::now();
+        let looked = self.follow_up(engine, rules, unit).await;
+        self.took += since.elapsed();
+        looked
+    }
+
+    async fn follow_up(&mut self, engine: &Engine, rules: &Rules, unit: &UnitName) -> Result<()> {
         match self.follower.changes() {
             Changes::Unknown => {
                 // In this order: see `at`.

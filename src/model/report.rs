@@ -20,6 +20,9 @@ pub struct RunReport {
     /// What the program exited with.
     pub exit_code: u8,
     pub units: Vec<UnitReport>,
+    /// Spent in looking at what is on the host, all looks together.
+    #[serde(default)]
+    pub discovery_seconds: f64,
     /// The most that the spools held at once.
     #[serde(default)]
     pub spool_peak_bytes: u64,

@@ -203,9 +203,7 @@ fn a_repository_that_has_vanished_is_noticed_in_spite_of_kopia_s_caches() {
 }
 
 fn other_snapshots(world: &World) -> Value {
-    world
-        .kopia(&["snapshot", "list", "--all", "--json"])
-        .json()
+    world.kopia(&["snapshot", "list", "--all", "--json"]).json()
 }
 
 #[test]

@@ -66,6 +66,8 @@ pub struct Run<'a> {
     spool_folder: Option<PathBuf>,
     /// The units whose losses the operator agrees to.
     accepted: Vec<UnitName>,
+    /// All units of this host.
+    pub present: Vec<UnitName>,
     /// The points of the repository, listed once and only when this host does not remember a unit.
     listing: OnceCell<Vec<Point>>,
 }
@@ -241,7 +243,7 @@ async fn save_what_is_up(
     let (tar, status, (engine, look)) = cx.shutdown.cut("the run", opened).await?;
     info!("Docker {}, API {}", engine.version(), engine.api());
     let host = &look.discovery;
-    let present = host.units.iter().map(|unit| unit.name.clone()).collect();
+    let present: Vec<UnitName> = host.units.iter().map(|unit| unit.name.clone()).collect();
     let mut chosen = chosen(cx, host, units)?;
     check_accepted(accepted, &chosen)?;
     chosen.retain(|name| !down.iter().any(|down| down.unit == *name));
@@ -250,6 +252,7 @@ async fn save_what_is_up(
 
     let mut run = start(cx, config, rules, engine, tar, &repository.kopia, &status).await?;
     run.accepted = accepted.to_vec();
+    run.present.clone_from(&present);
     let span = info_span!("run", run = %run.backup_id);
     let (reports, after) = async {
         let mut reports = save_all(&run, &chosen, look).await;
@@ -345,6 +348,7 @@ async fn start<'a>(
         backup_id: BackupId::at(started_at),
         started_at,
         accepted: Vec::new(),
+        present: Vec::new(),
         listing: OnceCell::new(),
         budget: Budget::new(limit, floor),
         places: Arc::new(Semaphore::new(descriptors::spools(workers))),

@@ -32,6 +32,7 @@ use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result, exit_of, hints_of, render};
 use crate::kopia::{Kopia, Status};
 use crate::lock::{Lock, make_private_folder};
+use crate::made::Made;
 use crate::memory::Memory;
 use crate::metrics;
 use crate::model::report::{Outcome, RunReport, UnitReport};
@@ -139,7 +140,8 @@ impl Run<'_> {
         let kopia = &self.store.kopia;
         let list = async { Ok::<_, anyhow::Error>(points(&kopia.list_without_gaps().await?)) };
         let points = self.listing.get_or_try_init(|| list).await?;
-        let whose = Whose::of(points, kopia.me(), None);
+        let under_way = self.backup_id.into();
+        let whose = Whose::of(points, kopia.me(), Some(&under_way));
         let last = points.iter().find(|point| {
             point.unit == *unit
                 && point.state == PointState::Whole
@@ -309,6 +311,7 @@ async fn start<'a>(
     status: &Status,
 ) -> Result<Run<'a>> {
     let started_at = free_second(config).await;
+    Made::note(&cx.paths, &BackupId::at(started_at).into())?;
     let memory = Memory::of_this_host();
     let workers = memory.workers(config);
     let spool = &config.backup.spool;

@@ -98,6 +98,15 @@ pub async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlo
             .doubt(&points)
             .map(|doubt| format!("{doubt}; {ADOPT}")),
     );
+    report
+        .warnings
+        .extend(whose.left_behind(&points, now).iter().map(|other| {
+            format!(
+                "{}; {}",
+                other.sentence(&kopia.me().profile),
+                other.remedy()
+            )
+        }));
     let gone: HashSet<&str> = doomed.iter().map(SnapshotId::as_str).collect();
     let ids: HashSet<&str> = own
         .points

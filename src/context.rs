@@ -98,6 +98,11 @@ impl Paths {
         self.state.join("machine.json")
     }
 
+    /// The runs that were made here.
+    pub fn runs_made(&self) -> PathBuf {
+        self.state.join("runs.json")
+    }
+
     pub fn repositories(&self) -> PathBuf {
         self.state.join("repositories")
     }

@@ -20,6 +20,7 @@ mod kopia;
 mod lock;
 mod logging;
 mod machine;
+mod made;
 mod maintenance;
 mod memory;
 mod metrics;

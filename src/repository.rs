@@ -8,8 +8,10 @@ use crate::credentials;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Identity, Initialized, Kopia, Me, Named, Settings, Status, profile_file};
 use crate::machine::Machine;
+use crate::made::Made;
 use crate::restore::points::points;
-use crate::whose::Whose;
+use crate::ui::text;
+use crate::whose::{ADOPT, Whose};
 
 pub struct Repository {
     pub kopia: Kopia,
@@ -63,6 +65,8 @@ impl Repository {
                 host,
                 machine: machine.id.clone(),
                 adopted: identity.adopted()?,
+                made: Made::read(&cx.paths),
+                adopted_profiles: identity.adopted_profiles()?,
                 profile: config.profile().to_owned(),
             },
         };
@@ -88,6 +92,30 @@ impl Repository {
         self.kopia.init(&self.identity, accept_new).await
     }
 
+    /// What somebody who connects should know of the points that are there: sentences.
+    pub async fn strangers(&self) -> Result<Vec<String>> {
+        let points = points(&self.kopia.list().await?);
+        let whose = Whose::of(&points, self.kopia.me(), None);
+        let mut sentences = Vec::new();
+        let count = points
+            .iter()
+            .filter(|point| whose.is_in_doubt(point))
+            .count();
+        if count > 0 {
+            sentences.push(format!(
+                "{} of another machine in the repository under the name of this one, `{}`: retention keeps them. If that machine still runs, \
+                 set `kopia.host` to another name on one of the two and run `kopi-docka init` there; {ADOPT}",
+                text::count(count, "restore point"),
+                self.kopia.identity()
+            ));
+        }
+        let profile = &self.kopia.me().profile;
+        for other in whose.of_other_profiles(&points) {
+            sentences.push(format!("{}; {}", other.sentence(profile), other.remedy()));
+        }
+        Ok(sentences)
+    }
+
     /// This machine has replaced those that saved under its name: what they made is its own from now on. How many points that are.
     pub async fn adopt(&self) -> Result<usize> {
         let points = points(&self.kopia.list().await?);
@@ -97,6 +125,21 @@ impl Repository {
             .filter(|point| whose.is_in_doubt(point))
             .count();
         self.identity.adopt(&whose.others(), Utc::now())?;
+        Ok(count)
+    }
+
+    /// This configuration has taken the place of the one with `profile` on this host: what that made is its own from now on. How many
+    /// points that are.
+    pub async fn adopt_profile(&self, profile: &str) -> Result<usize> {
+        let points = points(&self.kopia.list().await?);
+        let whose = Whose::of(&points, self.kopia.me(), None);
+        let count = whose
+            .of_other_profiles(&points)
+            .iter()
+            .filter(|other| other.profile == profile)
+            .map(|other| other.points)
+            .sum();
+        self.identity.adopt_profile(profile, Utc::now())?;
         Ok(count)
     }
 

@@ -2,10 +2,14 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::error::{Exit, Failure, Result};
+
+/// With what comes after it, within the second in which a signal is answered.
+const A_MOMENT: Duration = Duration::from_millis(600);
 
 /// One for the process, as its signals are.
 static LISTENING: OnceLock<Shutdown> = OnceLock::new();
@@ -33,6 +37,14 @@ pub async fn cut<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result
     match LISTENING.get() {
         Some(shutdown) if SHIELDS.load(Ordering::Relaxed) == 0 => shutdown.cut(what, work).await,
         _ => work.await,
+    }
+}
+
+/// [`Shutdown::cut_soon`] for who has no handle.
+pub async fn cut_soon<T>(what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match LISTENING.get() {
+        Some(shutdown) => shutdown.cut_soon(what, work).await,
+        None => work.await,
     }
 }
 
@@ -118,6 +130,26 @@ impl Shutdown {
                 Err(Failure::new(self.exit(), format!("a signal ended {what}")).into())
             }
             done = work => done,
+        }
+    }
+
+    /// As [`Shutdown::cut`], for what should be done after a signal as well if it can be done in a moment: an engine that answers gets
+    /// to it, one that does not is not waited for.
+    pub async fn cut_soon<T>(
+        &self,
+        what: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let over = async {
+            self.asked().await;
+            tokio::time::sleep(A_MOMENT).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = over => {
+                Err(Failure::new(self.exit(), format!("a signal ended {what}")).into())
+            }
         }
     }
 

@@ -33,7 +33,8 @@ pub enum Owner {
 #[derive(Debug)]
 pub struct Whose<'a> {
     me: &'a Me,
-    /// Other machines of our name, with the time of the newest point of each.
+    under_way: Option<PointId>,
+    /// Other machines of our name, with the time of the newest point of each. Our own id is among them when a copy of this machine has it.
     others: BTreeMap<MachineId, DateTime<Utc>>,
     /// Our own newest point, but for the one that is being made.
     own_newest: Option<DateTime<Utc>>,
@@ -49,6 +50,16 @@ pub struct Conflict {
     pub machine: MachineId,
     /// When it saved last.
     pub newest: DateTime<Utc>,
+    /// It has the id of this machine.
+    pub is_copy: bool,
+}
+
+/// Points of this machine that are under no retention of this configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherProfile {
+    pub profile: String,
+    pub points: usize,
+    pub newest: DateTime<Utc>,
 }
 
 impl<'a> Whose<'a> {
@@ -57,6 +68,7 @@ impl<'a> Whose<'a> {
         let identity = me.identity();
         let mut whose = Self {
             me,
+            under_way: under_way.cloned(),
             others: BTreeMap::new(),
             own_newest: None,
             kinds: BTreeMap::new(),
@@ -66,7 +78,7 @@ impl<'a> Whose<'a> {
             .filter(|point| point.made_by == Tool::KopiDocka && point.identity == identity);
         for point in named.clone() {
             if let Some(machine) = &point.machine
-                && !whose.is_this_machine(machine, point.time)
+                && !whose.is_this_machine(machine, point)
             {
                 let newest = whose.others.entry(machine.clone()).or_insert(point.time);
                 *newest = point.time.max(*newest);
@@ -87,13 +99,23 @@ impl<'a> Whose<'a> {
         whose
     }
 
-    fn is_this_machine(&self, machine: &MachineId, time: DateTime<Utc>) -> bool {
-        *machine == self.me.machine
+    fn is_this_machine(&self, machine: &MachineId, point: &Point) -> bool {
+        let id = &point.backup_id;
+        let is_made_here = || self.under_way.as_ref() == Some(id) || self.me.made.has(id);
+        (*machine == self.me.machine && is_made_here())
             || self
                 .me
                 .adopted
                 .get(machine)
-                .is_some_and(|until| time <= *until)
+                .is_some_and(|until| point.time <= *until)
+    }
+
+    fn is_other_profile(&self, point: &Point) -> bool {
+        let Some(profile) = &point.profile else {
+            return false;
+        };
+        let adopted = self.me.adopted_profiles.get(profile);
+        *profile != self.me.profile && adopted.is_none_or(|until| point.time > *until)
     }
 
     pub fn owner(&self, point: &Point) -> Owner {
@@ -110,15 +132,9 @@ impl<'a> Whose<'a> {
             return Owner::OtherHost;
         }
         match &point.machine {
-            Some(machine) if !self.is_this_machine(machine, point.time) => Owner::OtherMachine,
+            Some(machine) if !self.is_this_machine(machine, point) => Owner::OtherMachine,
             None if !self.others.is_empty() => Owner::Unproven,
-            _ if point
-                .profile
-                .as_ref()
-                .is_some_and(|profile| *profile != self.me.profile) =>
-            {
-                Owner::OtherProfile
-            }
+            _ if self.is_other_profile(point) => Owner::OtherProfile,
             _ => Owner::Own,
         }
     }
@@ -130,6 +146,34 @@ impl<'a> Whose<'a> {
     /// Under our name, and not provably of this machine.
     pub fn is_in_doubt(&self, point: &Point) -> bool {
         matches!(self.owner(point), Owner::OtherMachine | Owner::Unproven)
+    }
+
+    /// What other configurations of this host have made.
+    pub fn of_other_profiles(&self, points: &[Point]) -> Vec<OtherProfile> {
+        let mut others: BTreeMap<&str, OtherProfile> = BTreeMap::new();
+        for point in points {
+            let Some(profile) = &point.profile else {
+                continue;
+            };
+            if self.owner(point) != Owner::OtherProfile {
+                continue;
+            }
+            let other = others.entry(profile).or_insert_with(|| OtherProfile {
+                profile: profile.clone(),
+                points: 0,
+                newest: point.time,
+            });
+            other.points += 1;
+            other.newest = point.time.max(other.newest);
+        }
+        others.into_values().collect()
+    }
+
+    /// Those of other configurations that are no longer at work: a profile that was renamed leaves its points behind.
+    pub fn left_behind(&self, points: &[Point], now: DateTime<Utc>) -> Vec<OtherProfile> {
+        let mut others = self.of_other_profiles(points);
+        others.retain(|other| other.newest < now - AT_WORK);
+        others
     }
 
     /// The other machines of our name.
@@ -153,6 +197,7 @@ impl<'a> Whose<'a> {
             *newest > now - AT_WORK || self.own_newest.is_some_and(|own| *newest > own);
         is_at_work.then(|| Conflict {
             identity: self.me.identity(),
+            is_copy: *machine == self.me.machine,
             machine: machine.clone(),
             newest: *newest,
         })
@@ -205,10 +250,33 @@ impl<'a> Whose<'a> {
 /// How points of a machine that is no more become ours.
 pub const ADOPT: &str = "if that machine is gone, or was this one (reinstalled, new hardware), run `kopi-docka init --adopt-points`";
 
+impl OtherProfile {
+    pub fn sentence(&self, profile: &str) -> String {
+        format!(
+            "{} of this host made with profile `{}`, the newest on {}: the `retention` of profile `{profile}` does not remove them",
+            text::count(self.points, "restore point"),
+            self.profile,
+            self.newest.format("%Y-%m-%d")
+        )
+    }
+
+    pub fn remedy(&self) -> String {
+        format!(
+            "if this configuration has replaced that one, run `kopi-docka init --adopt-profile {0}`; if its profile was renamed by mistake, set `kopia.profile` back to `{0}`",
+            self.profile
+        )
+    }
+}
+
 impl Conflict {
     pub fn sentence(&self) -> String {
+        let who = if self.is_copy {
+            "a copy of this machine (a clone, or this one before it was set back to a snapshot)"
+        } else {
+            "another machine"
+        };
         format!(
-            "another machine saves as `{}` too, last on {}: retention and maintenance are refused on this one, backups go on",
+            "{who} saves as `{}` too, last on {}: retention and maintenance are refused on this one, backups go on",
             self.identity,
             self.newest.format("%Y-%m-%d %H:%M UTC")
         )

@@ -12,6 +12,7 @@ use crate::credentials;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Kopia, Me, Probed, Settings};
 use crate::machine::Machine;
+use crate::made::Made;
 use crate::ui::prompt;
 
 /// A storage that is there answers within seconds; Kopia itself would go on trying for minutes.
@@ -99,6 +100,8 @@ async fn probe(
             host: "kopi-docka-probe".to_owned(),
             machine: Machine::of(&cx.paths)?.id,
             adopted: BTreeMap::new(),
+            made: Made::default(),
+            adopted_profiles: BTreeMap::new(),
             profile: "kopi-docka-probe".to_owned(),
         },
     };

@@ -3,10 +3,10 @@
 
 use super::memory::Recalled;
 use super::run::Run;
-use crate::error::hints_of;
+use crate::error::{Result, hints_of};
 use crate::maintenance;
 use crate::model::report::{MaintenanceReport, Outcome, RetentionReport, UnitReport};
-use crate::retention::{self, Scope};
+use crate::retention::{self, Outlook, Scope};
 
 /// What came of it.
 #[derive(Default)]
@@ -52,14 +52,10 @@ async fn tidy(run: &Run<'_>, scope: &Scope, after: &mut After) {
                 .warnings
                 .extend(outlook.report.warnings.iter().cloned());
             // Where another machine saves under our name it was not looked at what is ours.
-            let units = scope.units.iter().flatten();
-            for unit in units.filter(|_| outlook.conflict.is_none()) {
-                let held = outlook.held.get(unit);
-                if let Err(error) =
-                    Recalled::forget_former(run.paths, run.config.profile(), unit, held)
-                {
-                    after.warnings.push(warning("the state directory", &error));
-                }
+            if outlook.conflict.is_none()
+                && let Err(error) = forget(run, scope, &outlook)
+            {
+                after.warnings.push(warning("the state directory", &error));
             }
             after.retention = Some(outlook.report.clone());
             outlook
@@ -83,6 +79,17 @@ async fn tidy(run: &Run<'_>, scope: &Scope, after: &mut After) {
             &error,
         )),
     }
+}
+
+/// What no point holds any more need not be remembered.
+fn forget(run: &Run<'_>, scope: &Scope, outlook: &Outlook) -> Result<()> {
+    let (paths, profile) = (run.paths, run.config.profile());
+    for unit in scope.units.iter().flatten() {
+        Recalled::forget_former(paths, profile, unit, outlook.held.get(unit))?;
+    }
+    // A unit without a point may be in trouble, which is remembered too.
+    let kept = outlook.units.iter().chain(&run.present);
+    Recalled::forget_all_but(paths, profile, kept)
 }
 
 /// In one line, with what can be done about it.

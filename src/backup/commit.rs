@@ -43,13 +43,12 @@ impl Draft<'_> {
         let missing: Vec<MissingSource> = self
             .sources
             .iter()
-            .filter(|saved| saved.accepted.is_none())
-            .map(|saved| MissingSource {
-                key: saved.source.key.clone(),
-                reason: saved.error.as_ref().map_or_else(
-                    || "it was not stored".to_owned(),
-                    |error| format!("{error:#}"),
-                ),
+            .filter(|saved| !self.carried.is_left_out(&saved.source.key))
+            .filter_map(|saved| {
+                Some(MissingSource {
+                    reason: saved.failure()?.detail,
+                    key: saved.source.key.clone(),
+                })
             })
             .collect();
         let is_whole = missing.is_empty() && !self.gaps.iter().any(|gap| gap.is_loss);

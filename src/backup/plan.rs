@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::memory::Past;
 use super::survey::Reading;
 use crate::config::SharedVolumes;
-use crate::discovery::{Discovery, Size, joiners, labels, order};
+use crate::discovery::{Discovery, NoWayBack, Size, joiners, labels, no_way_back, order};
 use crate::model::source::{Gap, GapReason};
 use crate::model::unit::Role;
 use crate::model::{Container, ContainerState, SourceKey, Unit};
@@ -161,17 +161,11 @@ impl UnitPlan {
             }
             None => {}
         }
-        if container.standing.obstacles.is_empty() {
+        let Some(NoWayBack { why, remedy }) = no_way_back(container, |_| false) else {
             return false;
-        }
-        let remedy = if container.project.is_some() {
-            "run `docker compose up -d` in the project's directory, which makes it anew"
-        } else {
-            "create it again"
         };
         self.errors.push(format!(
-            "container `{name}` was left running, since Docker could not start it again: {}: {remedy}",
-            container.standing.obstacles.join("; ")
+            "container `{name}` was left running, since Docker could not start it again: {why}: {remedy}"
         ));
         self.tolerate(container, "Docker could not start it again");
         true

@@ -34,6 +34,7 @@ use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result, exit_of, hints_of, render};
 use crate::kopia::Kopia;
 use crate::lock::{Lock, make_private_folder};
+use crate::made::Made;
 use crate::memory::Memory;
 use crate::metrics;
 use crate::model::report::{Outcome, RunReport, UnitReport};
@@ -68,6 +69,8 @@ pub struct Run<'a> {
     spool_folder: Option<PathBuf>,
     /// The units whose losses the operator agrees to.
     accepted: Vec<UnitName>,
+    /// All units of this host.
+    pub present: Vec<UnitName>,
     /// The points of the repository, listed once and only when this host does not remember a unit.
     listing: OnceCell<Vec<Point>>,
 }
@@ -139,7 +142,8 @@ impl Run<'_> {
         let kopia = &self.store.kopia;
         let list = async { Ok::<_, anyhow::Error>(points(&kopia.list_without_gaps().await?)) };
         let points = self.listing.get_or_try_init(|| list).await?;
-        let whose = Whose::of(points, kopia.me(), None);
+        let under_way = self.backup_id.into();
+        let whose = Whose::of(points, kopia.me(), Some(&under_way));
         let last = points.iter().find(|point| {
             point.unit == *unit
                 && point.state == PointState::Whole
@@ -245,13 +249,14 @@ async fn save_what_is_up(
     let (tar, (engine, mut look)) = cx.shutdown.cut("the run", asked).await??;
     info!("Docker {}, API {}", engine.version(), engine.api());
     let host = &look.discovery;
-    let present = host.units.iter().map(|unit| unit.name.clone()).collect();
+    let present: Vec<UnitName> = host.units.iter().map(|unit| unit.name.clone()).collect();
     let mut chosen = chosen(cx, host, units)?;
     check_accepted(accepted, &chosen)?;
     chosen.retain(|name| !down.iter().any(|down| down.unit == *name));
 
     let mut run = start(cx, config, rules, engine, tar, &kopia).await?;
     run.accepted = accepted.to_vec();
+    run.present.clone_from(&present);
     let span = info_span!("run", run = %run.backup_id);
     let (reports, after) = async {
         let mut reports = save_all(&run, &chosen, &mut look, proof).await?;
@@ -307,6 +312,7 @@ async fn start<'a>(
     kopia: &Kopia,
 ) -> Result<Run<'a>> {
     let started_at = free_second(config).await;
+    Made::note(&cx.paths, &BackupId::at(started_at).into())?;
     let memory = Memory::of_this_host();
     let workers = memory.workers(config);
     let spool = &config.backup.spool;
@@ -346,6 +352,7 @@ async fn start<'a>(
         backup_id: BackupId::at(started_at),
         started_at,
         accepted: Vec::new(),
+        present: Vec::new(),
         listing: OnceCell::new(),
         budget: Budget::new(limit, floor),
         places: Arc::new(Semaphore::new(descriptors::spools(workers))),

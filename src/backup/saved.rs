@@ -65,6 +65,19 @@ impl Saved {
         })
     }
 
+    /// What is missing, and why, when it could not be read or stored.
+    pub fn failure(&self) -> Option<Gap> {
+        self.accepted.is_none().then(|| Gap {
+            what: self.source.key.to_string(),
+            reason: GapReason::NotSaved,
+            detail: self.error.as_ref().map_or_else(
+                || "it was not stored".to_owned(),
+                |error| format!("{error:#}"),
+            ),
+            is_loss: true,
+        })
+    }
+
     /// Lowers the grade by what `evidence` says of this source. Returns what nobody allowed: sentences for the
     /// operator.
     pub fn judge(&mut self, evidence: &Evidence<'_>) -> Vec<String> {

@@ -103,7 +103,7 @@ pub async fn survey(mut unit: Unit, rules: &Rules, patience: Duration) -> Result
             reading.insert(source.key.clone(), walked.reading);
             match walked.size {
                 Some(size) => {
-                    tell_other_file_systems(&mut unit, &source, &size);
+                    tell_other_file_systems(&mut unit, &limit, &source, &size);
                     if size.holes.filled() > 0 {
                         unit.warnings.push(format!(
                             "{}: its file system compresses or hides blocks, so holes of sparse files are saved as zeros: a restore elsewhere needs {} more",
@@ -172,16 +172,21 @@ fn tell_unmeasured(unit: &mut Unit, key: &SourceKey, patience: Duration) {
     });
 }
 
-fn tell_other_file_systems(unit: &mut Unit, source: &Source, size: &Size) {
+fn tell_other_file_systems(unit: &mut Unit, limit: &BindLimit, source: &Source, size: &Size) {
     for path in &size.other_file_systems {
         let is_told = |gap: &Gap| gap.what.contains(&*path.to_string_lossy());
         if !unit.gaps.iter().any(is_told) {
+            let is_excluded = limit.leaves_out(source, path);
             unit.gaps.push(Gap {
                 what: format!("`{}` in {}", path.display(), source.key),
-                reason: GapReason::OtherFileSystem,
+                reason: if is_excluded {
+                    GapReason::ExcludedByOperator
+                } else {
+                    GapReason::OtherFileSystem
+                },
                 detail: "another file system (or subvolume) begins there, and it is not read"
                     .to_owned(),
-                is_loss: true,
+                is_loss: !is_excluded,
             });
         }
     }

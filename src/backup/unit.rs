@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::commit::{self, Draft};
 use super::events::Event;
-use super::memory::{self, Past, left_out};
+use super::memory::{self, Past, Recalled, left_out};
 use super::plan::UnitPlan;
 use super::read::{Limits, read};
 use super::recipe;
@@ -29,6 +29,7 @@ use crate::docker::Listener;
 use crate::error::{Exit, Failure, Result, hints_of};
 use crate::model::point::PointRecord;
 use crate::model::report::{Outcome, UnitReport};
+use crate::model::source::GapReason;
 use crate::model::{Grade, UnitName};
 use crate::quiesce::{self, Entry, RecordFile, cold};
 use crate::restore::aside;
@@ -504,6 +505,9 @@ impl<'a> Saving<'a> {
         };
         let record = draft.record(self.run);
         if record.sources.is_empty() && !record.missing.is_empty() {
+            let failing = record.missing.into_iter().map(|missing| missing.key);
+            let next = self.plan.past.next_without_point(failing.collect());
+            self.keep_in_mind(next).await;
             let first = self.first_error();
             return Err(first.unwrap_or_else(|| anyhow::anyhow!("no source could be saved")));
         }
@@ -521,15 +525,21 @@ impl<'a> Saving<'a> {
     /// What the point holds and what it lacks: for the report, and for the next run.
     async fn remember(&mut self, record: &PointRecord) {
         let unit = self.plan.unit.name.clone();
+        let past = &self.plan.past;
         let missing = record
             .missing
             .iter()
-            .map(|missing| format!("{} could not be saved: {}", missing.key, missing.reason));
+            .map(|missing| past.told_missing(&unit, missing));
         let lost = record.gaps.iter().filter(|gap| gap.is_loss);
         self.losses = missing
             .chain(lost.map(|gap| left_out::loss(&unit, gap)))
             .collect();
-        let next = self.plan.past.recalled().and_then(record);
+        let next = past.next(record);
+        self.keep_in_mind(next).await;
+    }
+
+    async fn keep_in_mind(&mut self, next: Recalled) {
+        let unit = self.plan.unit.name.clone();
         let (paths, profile) = (self.run.paths.clone(), self.run.config.profile().to_owned());
         // It waits for the disk, and another unit may be down meanwhile.
         let written = aside(move || next.write(&paths, &profile, &unit));
@@ -565,7 +575,13 @@ impl<'a> Saving<'a> {
             Ok(()) => Vec::new(),
             Err(error) => error.chain().map(ToString::to_string).collect(),
         };
-        let failed = self.sources.iter().filter_map(|saved| saved.error.as_ref());
+        let is_agreed = |saved: &Saved| {
+            let what = saved.source.key.to_string();
+            let gaps = &self.plan.gaps;
+            gaps.iter().any(|gap| gap.what == what && !gap.is_loss)
+        };
+        let failed = self.sources.iter().filter(|saved| !is_agreed(saved));
+        let failed = failed.filter_map(|saved| saved.error.as_ref());
         let mut hints: Vec<String> = failed
             .chain(result.as_ref().err())
             .flat_map(hints_of)
@@ -618,6 +634,6 @@ async fn not_vanished(unit: &UnitName, past: &Past, saved: &mut Saved, read: Rea
         return Ok(read);
     }
     Err(Failure::new(Exit::UnitsFailed, why)
-        .hint(left_out::ways_out(unit, &what))
+        .hint(left_out::ways_out(unit, &what, GapReason::ReadEmpty))
         .into())
 }

@@ -20,6 +20,10 @@ pub struct Args {
     /// Points that another machine made under the name of this host are its own from now on: that machine is gone, or was this one
     #[arg(long)]
     adopt_points: bool,
+
+    /// Points that this host made with the profile of this name are those of this configuration from now on; may be given several times
+    #[arg(long = "adopt-profile", value_name = "PROFILE")]
+    adopt_profiles: Vec<String>,
 }
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
@@ -36,6 +40,17 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     } else {
         None
     };
+    let mut of_profiles = 0;
+    for profile in &args.adopt_profiles {
+        of_profiles += repository.adopt_profile(profile).await?;
+    }
+    if what != Initialized::Created {
+        // As it is now: what was adopted is no longer another one's.
+        let now = Repository::of(cx, &loaded.config)?;
+        for warning in now.strangers().await? {
+            cx.ui.warn(warning);
+        }
+    }
     let word = match what {
         Initialized::Created => "created",
         Initialized::Connected => "connected",
@@ -48,6 +63,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
             "unique_id": status.unique_id,
             "identity": repository.kopia.identity(),
             "adopted_points": adopted,
+            "adopted_points_of_profiles": of_profiles,
         }));
     } else {
         cx.ui.answer(format!(
@@ -60,6 +76,10 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
             let count = text::count(count, "restore point");
             cx.ui
                 .answer(format!("{count} of other machines of this name adopted"));
+        }
+        if !args.adopt_profiles.is_empty() {
+            let count = text::count(of_profiles, "restore point");
+            cx.ui.answer(format!("{count} of other profiles adopted"));
         }
     }
     Ok(0)

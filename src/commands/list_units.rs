@@ -1,17 +1,18 @@
 //! `list --units`: what a backup would save, and what it would not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::backup::memory;
 use crate::context::Context;
-use crate::discovery::{self, OrphanVolume, Rules, Size};
+use crate::discovery::{self, BindLimit, OrphanVolume, Rules, Size};
 use crate::docker::Engine;
 use crate::error::Result;
-use crate::model::source::GapReason;
-use crate::model::{Source, Unit, UnitKind, UnitName};
+use crate::model::source::{Gap, GapReason};
+use crate::model::{Source, SourceKey, Unit, UnitKind, UnitName};
 use crate::ui::table::table;
 use crate::ui::text::{bytes, count};
 
@@ -33,16 +34,22 @@ struct Listed<'a> {
     /// With `--sizes`, in the order of `sources`; null for one that could not be measured in time.
     #[serde(skip_serializing_if = "Option::is_none")]
     sizes: Option<Vec<Option<&'a Size>>>,
+    /// What the newest point lacks beside `gaps`: only a backup finds that out.
+    last_losses: &'a [Gap],
 }
 
 type Sizes = BTreeMap<(UnitName, PathBuf), Size>;
+
+/// What the newest point of each unit lacks beside its gaps.
+type Losses = BTreeMap<UnitName, Vec<Gap>>;
 
 pub async fn run(cx: &Context, names: &[UnitName], with_sizes: bool) -> Result<u8> {
     cx.require_root("list")?;
     let loaded = cx.config()?;
     let engine = Engine::connect(&loaded.config.docker.socket).await?;
-    let found = discovery::discover(&engine, &Rules::of(&loaded.config, &cx.paths)).await?;
-    let units = discovery::select(found.units, names)?;
+    let rules = Rules::of(&loaded.config, &cx.paths);
+    let found = discovery::discover(&engine, &rules).await?;
+    let mut units = discovery::select(found.units, names)?;
     // They are nobody's, so they are not asked about when somebody is.
     let orphans = if names.is_empty() {
         found.orphan_volumes
@@ -54,13 +61,34 @@ pub async fn run(cx: &Context, names: &[UnitName], with_sizes: bool) -> Result<u
     } else {
         None
     };
+    let mut losses = Losses::new();
+    for unit in &mut units {
+        if let Some(sizes) = &sizes {
+            leave_out_too_large(unit, &rules, sizes);
+        }
+        let lost = memory::recall_losses(&cx.paths, loaded.config.profile(), unit);
+        losses.insert(unit.name.clone(), lost);
+    }
+    let shown = Shown {
+        units: &units,
+        orphans: &orphans,
+        sizes: sizes.as_ref(),
+        losses: &losses,
+    };
     if cx.ui.json {
-        cx.ui
-            .answer_json(&listing(&units, &orphans, sizes.as_ref()));
+        cx.ui.answer_json(&shown.listing());
     } else {
-        show(cx, &units, &orphans, sizes.as_ref());
+        shown.show(cx);
     }
     Ok(0)
+}
+
+/// As a backup would, which measures too.
+fn leave_out_too_large(unit: &mut Unit, rules: &Rules, sizes: &Sizes) {
+    let limit = BindLimit::new(unit, rules);
+    let of = |source: &Source| Some((source.key.clone(), size_of(sizes, unit, source)?.bytes));
+    let bytes: BTreeMap<SourceKey, u64> = unit.sources.iter().filter_map(of).collect();
+    discovery::leave_out_too_large(unit, &limit, &bytes, &BTreeSet::new(), MEASURING);
 }
 
 async fn measure(cx: &Context, units: &[Unit]) -> Result<Sizes> {
@@ -88,38 +116,50 @@ fn size_of<'a>(sizes: &'a Sizes, unit: &Unit, source: &Source) -> Option<&'a Siz
     sizes.get(&(unit.name.clone(), source.path.clone()))
 }
 
-fn listing<'a>(
+/// All that is told.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
     units: &'a [Unit],
-    orphan_volumes: &'a [OrphanVolume],
+    orphans: &'a [OrphanVolume],
     sizes: Option<&'a Sizes>,
-) -> Listing<'a> {
-    Listing {
-        units: units
-            .iter()
-            .map(|unit| Listed {
-                unit,
-                sizes: sizes.map(|sizes| {
-                    let of = |source| size_of(sizes, unit, source);
-                    unit.sources.iter().map(of).collect()
-                }),
-            })
-            .collect(),
-        orphan_volumes,
+    losses: &'a Losses,
+}
+
+impl<'a> Shown<'a> {
+    fn losses(&self, unit: &Unit) -> &'a [Gap] {
+        self.losses.get(&unit.name).map_or(&[], Vec::as_slice)
+    }
+
+    fn listing(&self) -> Listing<'a> {
+        let listed = |unit: &'a Unit| Listed {
+            unit,
+            sizes: self.sizes.map(|sizes| {
+                let of = |source| size_of(sizes, unit, source);
+                unit.sources.iter().map(of).collect()
+            }),
+            last_losses: self.losses(unit),
+        };
+        Listing {
+            units: self.units.iter().map(listed).collect(),
+            orphan_volumes: self.orphans,
+        }
+    }
+
+    fn show(&self, cx: &Context) {
+        if self.units.is_empty() {
+            cx.ui.answer("There are no containers on this host.");
+        } else {
+            cx.ui.answer(overview(self));
+        }
+        let lines = remarks(self).into_iter();
+        for line in lines.chain(orphan_lines(self.orphans)) {
+            cx.ui.answer(line);
+        }
     }
 }
 
-fn show(cx: &Context, units: &[Unit], orphans: &[OrphanVolume], sizes: Option<&Sizes>) {
-    if units.is_empty() {
-        cx.ui.answer("There are no containers on this host.");
-    } else {
-        cx.ui.answer(overview(units, sizes));
-    }
-    for line in remarks(units).into_iter().chain(orphan_lines(orphans)) {
-        cx.ui.answer(line);
-    }
-}
-
-fn overview(units: &[Unit], sizes: Option<&Sizes>) -> String {
+fn overview(shown: &Shown<'_>) -> String {
+    let (units, sizes) = (shown.units, shown.sizes);
     let row = |unit: &Unit| {
         let up = unit.containers.iter().filter(|c| c.state.is_up()).count();
         let mut databases: Vec<&str> = unit.containers.iter().filter_map(|c| c.database).collect();
@@ -131,7 +171,7 @@ fn overview(units: &[Unit], sizes: Option<&Sizes>) -> String {
             format!("{up}/{}", unit.containers.len()),
             unit.sources.len().to_string(),
             databases.join(", "),
-            unit.gaps.len().to_string(),
+            (unit.gaps.len() + shown.losses(unit).len()).to_string(),
         ]
     };
     let header = [
@@ -181,25 +221,30 @@ fn total(unit: &Unit, sizes: &Sizes) -> String {
 }
 
 /// What needs an operator's eye, in words. What nobody misses (sockets, `/proc`) is told as a number only.
-fn remarks(units: &[Unit]) -> Vec<String> {
+fn remarks(shown: &Shown<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    for unit in units {
+    for unit in shown.units {
         let losses = unit.gaps.iter().filter(|gap| gap.is_loss);
-        let problems: Vec<String> = unit
-            .not_coverable
-            .iter()
-            .map(|reason| format!("  not coverable: {reason}"))
-            .chain(
-                losses
-                    .filter(|gap| gap.reason != GapReason::NotCoverable)
-                    .map(|gap| format!("  not saved: {}: {}", gap.what, gap.detail)),
-            )
-            .chain(
-                unit.warnings
-                    .iter()
-                    .map(|warning| format!("  note: {warning}")),
-            )
-            .collect();
+        let problems: Vec<String> =
+            unit.not_coverable
+                .iter()
+                .map(|reason| format!("  not coverable: {reason}"))
+                .chain(
+                    losses
+                        .filter(|gap| gap.reason != GapReason::NotCoverable)
+                        .map(|gap| format!("  not saved: {}: {}", gap.what, gap.detail)),
+                )
+                .chain(
+                    shown.losses(unit).iter().map(|gap| {
+                        format!("  not in the newest point: {}: {}", gap.what, gap.detail)
+                    }),
+                )
+                .chain(
+                    unit.warnings
+                        .iter()
+                        .map(|warning| format!("  note: {warning}")),
+                )
+                .collect();
         if !problems.is_empty() {
             lines.push(String::new());
             lines.push(format!("Unit `{}`:", unit.name));

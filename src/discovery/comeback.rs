@@ -11,7 +11,8 @@ use super::place::clean;
 use super::scene::{Scene, Strayed};
 use super::system_paths;
 use crate::docker::ContainerInspectResponse;
-use crate::model::unit::{Mount, MountKind, Role};
+use crate::model::Container;
+use crate::model::unit::{Mount, MountKind, Obstacle, Role};
 
 /// For all containers together: `/proc` answers at once, unless the host is in trouble.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,9 +76,15 @@ pub fn mark(scene: &mut Scene, mounted: &Mounted) {
             {
                 match bind(scene, mount, inside) {
                     Ok(()) => {}
-                    Err(Obstacle::Source(sentence)) => obstacles.push(sentence),
-                    Err(Obstacle::Strayed(sentence)) => {
-                        obstacles.push(format!("`{}`: {sentence}", mount.source.display()));
+                    Err(Wrong::Source(sentence)) => obstacles.push(Obstacle {
+                        sentence,
+                        at: Some(clean(&mount.source)),
+                    }),
+                    Err(Wrong::Strayed(sentence)) => {
+                        obstacles.push(Obstacle {
+                            sentence: format!("`{}`: {sentence}", mount.source.display()),
+                            at: Some(clean(&mount.source)),
+                        });
                         strayed.push(Strayed {
                             container: container.id.clone(),
                             path: clean(&mount.source),
@@ -97,12 +104,18 @@ pub fn mark(scene: &mut Scene, mounted: &Mounted) {
 }
 
 /// Whose namespaces it lives in, and what of it is gone.
-fn neighbours(scene: &Scene, raw: Option<&ContainerInspectResponse>) -> (Vec<String>, Vec<String>) {
+fn neighbours(
+    scene: &Scene,
+    raw: Option<&ContainerInspectResponse>,
+) -> (Vec<String>, Vec<Obstacle>) {
     let mut lives_in = BTreeSet::new();
     let mut obstacles = Vec::new();
     let gone = |what: &str, name: &str| {
         let short: String = name.chars().take(12).collect();
-        format!("it uses the {what} of container `{short}`, which is gone")
+        Obstacle {
+            sentence: format!("it uses the {what} of container `{short}`, which is gone"),
+            at: None,
+        }
     };
     for (name, what) in depends::namespaces(raw) {
         match depends::find(&scene.containers, name) {
@@ -120,20 +133,44 @@ fn neighbours(scene: &Scene, raw: Option<&ContainerInspectResponse>) -> (Vec<Str
     (lives_in.into_iter().collect(), obstacles)
 }
 
-enum Obstacle {
+/// Why a container could not be started again, and what puts it right.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoWayBack {
+    pub why: String,
+    pub remedy: &'static str,
+}
+
+/// `None` for a container that may be stopped. Paths for which `is_mended` is true are put right before it is started.
+pub fn no_way_back(container: &Container, is_mended: impl Fn(&Path) -> bool) -> Option<NoWayBack> {
+    let obstacles = container.standing.obstacles.iter();
+    let left: Vec<&str> = obstacles
+        .filter(|obstacle| !obstacle.at.as_deref().is_some_and(&is_mended))
+        .map(|obstacle| obstacle.sentence.as_str())
+        .collect();
+    (!left.is_empty()).then(|| NoWayBack {
+        why: left.join("; "),
+        remedy: if container.project.is_some() {
+            "run `docker compose up -d` in the project's directory, which makes it anew"
+        } else {
+            "create it again"
+        },
+    })
+}
+
+enum Wrong {
     Source(String),
     /// The container has something else mounted than the path leads to.
     Strayed(String),
 }
 
-fn bind(scene: &Scene, mount: &Mount, inside: Option<&MountTable>) -> Result<(), Obstacle> {
+fn bind(scene: &Scene, mount: &Mount, inside: Option<&MountTable>) -> Result<(), Wrong> {
     let path = clean(&mount.source);
     let facts = scene.host.facts(&path);
     if is_hidden(scene, &path) || is_hidden(scene, &facts.real) {
         return Ok(());
     }
     let source = |what: &str| {
-        Err(Obstacle::Source(format!(
+        Err(Wrong::Source(format!(
             "its bind mount source `{}` {what}",
             path.display()
         )))
@@ -143,9 +180,8 @@ fn bind(scene: &Scene, mount: &Mount, inside: Option<&MountTable>) -> Result<(),
         PathKind::Silent => source("is on a file system that does not answer"),
         // That this program may not look says nothing about Docker.
         PathKind::Denied => Ok(()),
-        kind => strays(scene, mount, &facts.real, kind, inside).map_or(Ok(()), |sentence| {
-            Err(Obstacle::Strayed(sentence.to_owned()))
-        }),
+        kind => strays(scene, mount, &facts.real, kind, inside)
+            .map_or(Ok(()), |sentence| Err(Wrong::Strayed(sentence.to_owned()))),
     }
 }
 

@@ -1,8 +1,10 @@
 //! Binds that are larger than the operator allows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
+use super::nested;
 use super::policy::{Policy, Wish};
 use super::rules::Rules;
 use super::sources::cover_again;
@@ -14,6 +16,11 @@ use crate::ui::text;
 pub struct BindLimit(Policy);
 
 impl BindLimit {
+    /// Whether the operator leaves out a file system that begins at `path` in `source`.
+    pub fn leaves_out(&self, source: &Source, path: &Path) -> bool {
+        nested::is_excluded(&self.0, source, path)
+    }
+
     pub fn new(unit: &Unit, rules: &Rules) -> Self {
         Self(Policy::new(rules, unit.name.as_str(), &unit.containers))
     }

@@ -50,6 +50,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+pub use comeback::{NoWayBack, no_way_back};
 pub use limit::{BindLimit, leave_out_too_large};
 pub use look::Look;
 pub use measure::{Size, measure, measure_up_to};

@@ -1,12 +1,16 @@
 //! Other file systems inside a source: `tar` stays on one, so they have to be told.
 
+use std::path::Path;
+
+use super::policy::Policy;
 use super::scene::Scene;
 use super::sources::Located;
 use super::system_paths::is_pseudo;
-use crate::model::source::{Gap, GapReason};
+use crate::model::exclude::Excludes;
+use crate::model::source::{Gap, GapReason, Source};
 
 /// A gap for each file system mounted below a source, unless another source of the unit reads it.
-pub fn gaps(scene: &Scene, located: &[Located]) -> Vec<Gap> {
+pub fn gaps(scene: &Scene, policy: &Policy, located: &[Located]) -> Vec<Gap> {
     let mut gaps: Vec<Gap> = Vec::new();
     for outer in located.iter().filter(|outer| !outer.source.is_file) {
         for mount in scene.host.mounts.below(&outer.source.path) {
@@ -21,17 +25,35 @@ pub fn gaps(scene: &Scene, located: &[Located]) -> Vec<Gap> {
                 continue;
             }
             let is_empty = is_pseudo(&mount.fs_type);
+            let is_excluded = is_excluded(policy, &outer.source, &mount.point);
             gaps.push(Gap {
                 what,
-                reason: if is_empty {
-                    GapReason::Ephemeral
-                } else {
-                    GapReason::OtherFileSystem
+                reason: match (is_empty, is_excluded) {
+                    (true, _) => GapReason::Ephemeral,
+                    (false, true) => GapReason::ExcludedByOperator,
+                    (false, false) => GapReason::OtherFileSystem,
                 },
                 detail: format!("another file system ({}) is mounted there", mount.fs_type),
-                is_loss: !is_empty,
+                is_loss: !is_empty && !is_excluded,
             });
         }
     }
     gaps
+}
+
+/// Whether the operator leaves out what is mounted at `path` in `source`: named as a bind mount would be, or by a pattern of what is not
+/// read.
+pub fn is_excluded(policy: &Policy, source: &Source, path: &Path) -> bool {
+    if policy.is_named_out(path) {
+        return true;
+    }
+    let Ok(below) = path.strip_prefix(&source.path) else {
+        return false;
+    };
+    let excludes = Excludes::new(&source.exclude_patterns);
+    // A pattern that matches a directory leaves out what is in it.
+    let mut above = below
+        .ancestors()
+        .filter(|above| !above.as_os_str().is_empty());
+    above.any(|above| excludes.matches(above))
 }

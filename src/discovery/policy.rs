@@ -124,20 +124,28 @@ impl Policy {
 
     /// The unit's own words come before those for all units, and a no before a yes of the same rank.
     pub fn wish(&self, bind: &Path) -> Wish {
-        let spoken = [
+        match (self.mode, self.spoken(bind)) {
+            (BindMode::None, _) | (BindMode::Include, None) => Wish::Exclude,
+            (_, Some(wish)) => wish,
+            (BindMode::All, None) => Wish::Default,
+        }
+    }
+
+    /// Whether `path`, which need not be a bind, is excluded by its name.
+    pub fn is_named_out(&self, path: &Path) -> bool {
+        self.spoken(path) == Some(Wish::Exclude)
+    }
+
+    fn spoken(&self, path: &Path) -> Option<Wish> {
+        [
             (&self.unit_exclude, Wish::Exclude),
             (&self.unit_include, Wish::Include),
             (&self.exclude, Wish::Exclude),
             (&self.include, Wish::Include),
         ]
         .into_iter()
-        .find(|(globs, _)| globs.matches(bind))
-        .map(|(_, wish)| wish);
-        match (self.mode, spoken) {
-            (BindMode::None, _) | (BindMode::Include, None) => Wish::Exclude,
-            (_, Some(wish)) => wish,
-            (BindMode::All, None) => Wish::Default,
-        }
+        .find(|(globs, _)| globs.matches(path))
+        .map(|(_, wish)| wish)
     }
 }
 

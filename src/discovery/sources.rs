@@ -100,7 +100,7 @@ pub fn find(scene: &Scene, policy: &Policy, writes: &Writes, containers: &[Conta
     }
     let located = cover(located);
     found.warnings = read_all_the_same(scene, &located, &excluded);
-    found.gaps.extend(nested::gaps(scene, &located));
+    found.gaps.extend(nested::gaps(scene, policy, &located));
     found.sources = located.into_iter().map(|located| located.source).collect();
     found
 }

@@ -1,10 +1,8 @@
 //! Docker, the units that it runs, and what a backup of them would not save.
 
-use chrono::Utc;
-
 use super::finding::Finding;
 use crate::backup;
-use crate::backup::memory::{Recalled, agree};
+use crate::backup::memory::recall_losses;
 use crate::config::Config;
 use crate::context::Context;
 use crate::discovery::{self, Discovery, Rules};
@@ -55,9 +53,8 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> (Vec<Finding>, Opti
 /// What the operator agreed to lose is no loss.
 fn without_agreed(cx: &Context, config: &Config, mut host: Discovery) -> Discovery {
     for unit in &mut host.units {
-        if let Some(recalled) = Recalled::read(&cx.paths, config.profile(), &unit.name) {
-            agree::settle(&mut unit.gaps, &recalled.agreed, false, Utc::now());
-        }
+        // What the last run lacked is told with that.
+        recall_losses(&cx.paths, config.profile(), unit);
     }
     host
 }

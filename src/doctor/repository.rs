@@ -13,7 +13,7 @@ use crate::maintenance;
 use crate::repository::Repository;
 use crate::restore::points::{Point, PointState, points};
 use crate::ui::text;
-use crate::whose::{self, Whose};
+use crate::whose::{self, OtherProfile, Whose};
 
 pub const AREA: &str = "repository";
 
@@ -59,6 +59,7 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
             let whose = Whose::of(&points, kopia.me(), None);
             findings.push(counted(&points, &whose));
             findings.extend(doubted(&points, &whose));
+            findings.extend(left_behind(&points, &whose, &kopia.me().profile));
             findings.extend(clock(&manifests));
             findings.push(maintained(kopia, &maintenance));
         }
@@ -97,6 +98,14 @@ fn doubted(points: &[Point], whose: &Whose<'_>) -> Option<Finding> {
     }
     let doubt = whose.doubt(points)?;
     Some(Finding::warning(AREA, doubt).remedy(whose::ADOPT))
+}
+
+fn left_behind(points: &[Point], whose: &Whose<'_>, profile: &str) -> Vec<Finding> {
+    let others = whose.left_behind(points, Utc::now());
+    let finding = |other: &OtherProfile| {
+        Finding::warning(AREA, other.sentence(profile)).remedy(other.remedy())
+    };
+    others.iter().map(finding).collect()
 }
 
 fn counted(points: &[Point], whose: &Whose<'_>) -> Finding {

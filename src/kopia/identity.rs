@@ -39,6 +39,9 @@ struct Remembered {
     /// Machines that this one has replaced, each with when that was said.
     #[serde(default)]
     adopted: BTreeMap<MachineId, DateTime<Utc>>,
+    /// Profiles of this host that this one has replaced, as above.
+    #[serde(default)]
+    adopted_profiles: BTreeMap<String, DateTime<Utc>>,
 }
 
 /// What a policy depends on: when one of them changes, it is imported again.
@@ -81,7 +84,7 @@ impl Identity {
         }
     }
 
-    /// For `init`: the machines that were adopted stay so in the same repository.
+    /// For `init`: what was adopted stays so in the same repository.
     pub(super) fn remember(
         &self,
         location: &str,
@@ -89,10 +92,11 @@ impl Identity {
         host: &str,
         status: &Status,
     ) -> Result<()> {
-        let adopted = match self.load()? {
-            Some(known) if known.unique_id == status.unique_id => known.adopted,
-            _ => BTreeMap::new(),
-        };
+        let known = self.load()?;
+        let known = known.filter(|known| known.unique_id == status.unique_id);
+        let (adopted, adopted_profiles) = known
+            .map(|known| (known.adopted, known.adopted_profiles))
+            .unwrap_or_default();
         self.save(&Remembered {
             unique_id: status.unique_id.clone(),
             location: location.to_owned(),
@@ -101,6 +105,7 @@ impl Identity {
             policy_version: policy.version,
             host: Some(host.to_owned()),
             adopted,
+            adopted_profiles,
         })
     }
 
@@ -134,6 +139,20 @@ impl Identity {
 
     pub fn adopted(&self) -> Result<BTreeMap<MachineId, DateTime<Utc>>> {
         Ok(self.load()?.map(|known| known.adopted).unwrap_or_default())
+    }
+
+    pub fn adopted_profiles(&self) -> Result<BTreeMap<String, DateTime<Utc>>> {
+        let known = self.load()?;
+        Ok(known
+            .map(|known| known.adopted_profiles)
+            .unwrap_or_default())
+    }
+
+    /// What was made with `profile` until `now` belongs to this one.
+    pub fn adopt_profile(&self, profile: &str, now: DateTime<Utc>) -> Result<()> {
+        self.change(|known| {
+            known.adopted_profiles.insert(profile.to_owned(), now);
+        })
     }
 
     /// What `machines` made until `now` belongs to this one.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::repository::USER;
+use crate::made::Made;
 use crate::model::MachineId;
 
 /// What is ours in a repository that others write into too, even under our name.
@@ -15,7 +16,11 @@ pub struct Me {
     pub machine: MachineId,
     /// Machines that this one has replaced, each with when that was said: what they made until then is ours.
     pub adopted: BTreeMap<MachineId, DateTime<Utc>>,
+    /// A copy of this machine has its id too, but has made other runs.
+    pub made: Made,
     pub profile: String,
+    /// Profiles that this one has replaced, as above.
+    pub adopted_profiles: BTreeMap<String, DateTime<Utc>>,
 }
 
 impl Me {
@@ -35,6 +40,8 @@ pub mod testing {
             host: identity.rsplit('@').next().unwrap().to_owned(),
             machine: MachineId::parse(&"a".repeat(32)).unwrap(),
             adopted: BTreeMap::new(),
+            made: Made::default(),
+            adopted_profiles: BTreeMap::new(),
             profile: "kopi-docka".to_owned(),
         }
     }

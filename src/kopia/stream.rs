@@ -28,11 +28,12 @@ pub struct Stream {
 
 impl Stream {
     /// Starts kopia and waits until it is ready to read, so that a repository that refuses us refuses before anything
-    /// stops. The returned sink is the only write end of its stdin.
+    /// stops. It may take as long as it gives a sign of life: the index of a large repository behind a slow line is long on its way.
+    /// The returned sink is the only write end of its stdin.
     pub async fn open(
         kopia: &Kopia,
         new: &NewSnapshot,
-        deadline: Duration,
+        stall_timeout: Duration,
     ) -> Result<(Self, OwnedFd)> {
         let stdin = pipe()?;
         let spec = kopia
@@ -50,16 +51,17 @@ impl Stream {
         let ready = said.wait_for(|said| {
             said.is_closed || said.has_line(|line| line.starts_with("Snapshotting "))
         });
-        let is_ready = match tokio::time::timeout(deadline, ready).await {
-            Ok(said) => {
+        let is_ready = tokio::select! {
+            biased;
+            said = ready => {
                 said.is_ok_and(|said| said.has_line(|line| line.starts_with("Snapshotting ")))
             }
-            Err(_) => {
+            () = watch::silence(Life::of(&child), stall_timeout) => {
                 return Err(Failure::new(
                     Exit::Storage,
                     format!(
-                        "kopia could not open the repository within {} s",
-                        deadline.as_secs()
+                        "kopia opens the repository and gave no sign of life for {} s",
+                        stall_timeout.as_secs()
                     ),
                 )
                 .hint("check that the storage answers: `kopi-docka repo-status`")

@@ -131,6 +131,17 @@ async fn while_alive(
     }
 }
 
+/// Resolves when there was no sign of `life` for `limit`.
+pub(super) async fn silence(mut life: Life, limit: Duration) {
+    let mut since = Instant::now();
+    while since.elapsed() < limit {
+        tokio::time::sleep(poll(limit)).await;
+        if life.goes_on(0) {
+            since = Instant::now();
+        }
+    }
+}
+
 async fn stuck(child: &mut Child, stall_timeout: Duration) -> anyhow::Error {
     let seconds = stall_timeout.as_secs();
     let what = format!("kopia gave no sign of life for {seconds} s and was killed");

@@ -88,6 +88,8 @@ pub enum GapReason {
     NotMounted,
     /// It held files when it was measured, and none when it was read.
     ReadEmpty,
+    /// It could not be read or stored.
+    NotSaved,
     /// A part of the recipe (a compose file, an env file) could not be found.
     Recipe,
 }

@@ -126,10 +126,18 @@ pub struct Standing {
     pub is_unhealthy: bool,
     /// Ids of containers whose namespaces it lives in: when they go it has no network, whatever unit they are of.
     pub lives_in: Vec<String>,
-    /// Why Docker could not start it again, were it stopped: sentences.
-    pub obstacles: Vec<String>,
+    /// Why Docker could not start it again, were it stopped.
+    pub obstacles: Vec<Obstacle>,
     /// Set for one that must go on whatever is backed up.
     pub role: Option<Role>,
+}
+
+/// One thing in the way of a container's start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    pub sentence: String,
+    /// The path of the host that is not as it must be, if it is one.
+    pub at: Option<PathBuf>,
 }
 
 /// A container that backups themselves need.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::record::RecordFile;
-use super::start::{Started, forget, start_all};
+use super::start::{Hurry, Started, forget, start_all};
 use crate::docker::Engine;
 use crate::error::Result;
 use crate::model::UnitName;
@@ -29,7 +29,8 @@ pub struct Down {
     pub still_stopped: Vec<(String, String)>,
 }
 
-/// Replays every record in `folder` against the engine that it belongs to; with `only`, those of that unit.
+/// Replays every record in `folder` against the engine that it belongs to; with `only`, those of that unit. After a signal nothing is
+/// waited for: what is not up then is left to the next replay, which the timer of `recover` makes.
 pub async fn replay(
     folder: &Path,
     only: Option<&UnitName>,
@@ -63,16 +64,10 @@ pub async fn replay(
             file.record.unit,
             names.join(", ")
         ));
-        let socket = file.record.socket.clone();
         let unit = file.record.unit.clone();
-        let started = match Engine::connect(&socket).await {
-            Ok(engine) => {
-                // A Docker that goes away now is asked again by the timer.
-                let patience = Duration::from_secs(file.record.start_timeout_seconds);
-                let mut started = start_all(&engine, &file.record, patience, shutdown).await;
-                forget(file, &mut started);
-                started
-            }
+        let starting = bring_up(file, shutdown);
+        let started = match shutdown.cut_soon("the waiting for Docker", starting).await {
+            Ok(started) => started,
             // Whatever else is wrong: these are down.
             Err(error) => Started {
                 still_stopped: names
@@ -85,6 +80,16 @@ pub async fn replay(
         replayed.add(unit, started);
     }
     Ok(replayed)
+}
+
+async fn bring_up(file: RecordFile, shutdown: &Shutdown) -> Result<Started> {
+    let engine = Engine::connect(&file.record.socket).await?;
+    // A Docker that goes away now is asked again by the timer.
+    let patience = Duration::from_secs(file.record.start_timeout_seconds);
+    let hurry = Hurry::AtFirstSignal;
+    let mut started = start_all(&engine, &file.record, patience, shutdown, hurry).await;
+    forget(file, &mut started);
+    Ok(started)
 }
 
 impl Replayed {

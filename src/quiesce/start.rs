@@ -50,11 +50,21 @@ pub(super) fn forget(file: RecordFile, started: &mut Started) {
     }
 }
 
+/// Which signal ends the waiting for dependencies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hurry {
+    /// The containers were stopped long ago, and this can be repeated.
+    AtFirstSignal,
+    /// The first one ended what they were stopped for.
+    AtSecondSignal,
+}
+
 /// What all starts of a record share.
 struct Starting<'a> {
     engine: &'a Engine,
     record: &'a StopRecord,
     shutdown: &'a Shutdown,
+    hurry: Hurry,
     /// With a container, while Docker answers.
     patience: Duration,
     /// With a Docker that does not.
@@ -63,18 +73,20 @@ struct Starting<'a> {
     is_outage_told: AtomicBool,
 }
 
-/// Starts what `record` names. A second signal ends the waiting for dependencies, and nothing else. A Docker that is away is waited for
-/// as long as `engine_patience`; after a signal no longer than for a container.
+/// Starts what `record` names. The signal that `hurry` names ends the waiting for dependencies, and nothing else. A Docker that is away is
+/// waited for as long as `engine_patience`; after a signal no longer than for a container.
 pub async fn start_all(
     engine: &Engine,
     record: &StopRecord,
     engine_patience: Duration,
     shutdown: &Shutdown,
+    hurry: Hurry,
 ) -> Started {
     let starting = Starting {
         engine,
         record,
         shutdown,
+        hurry,
         patience: Duration::from_secs(record.start_timeout_seconds),
         engine_patience,
         is_outage_told: AtomicBool::new(false),
@@ -137,6 +149,13 @@ impl Starting<'_> {
         }
     }
 
+    async fn hurried(&self) {
+        match self.hurry {
+            Hurry::AtFirstSignal => self.shutdown.asked().await,
+            Hurry::AtSecondSignal => self.shutdown.hurried().await,
+        }
+    }
+
     /// What `entry` waits for before its start. What we did not stop is as the operator wants it and is not waited for. Those of a
     /// circle are of one level and would wait for each other.
     fn needs(&self, entry: &Entry) -> Vec<(&Entry, Condition)> {
@@ -165,7 +184,7 @@ impl Starting<'_> {
         let ready = join_all(waits.into_iter().map(|(other, is_ready)| async move {
             let doubt = tokio::select! {
                 biased;
-                () = self.shutdown.hurried() => Some("was not waited for after a second signal".to_owned()),
+                () = self.hurried() => Some("was not waited for after a signal".to_owned()),
                 is_ready = is_ready => (!is_ready)
                     .then(|| format!("was not ready within {} s", self.patience.as_secs())),
             };

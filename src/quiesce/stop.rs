@@ -203,6 +203,7 @@ impl Quiesced {
             &self.file.record,
             start::ENGINE_PATIENCE,
             &self.shutdown,
+            start::Hurry::AtSecondSignal,
         )
         .await;
         started.warnings.append(&mut self.warnings);

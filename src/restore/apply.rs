@@ -95,10 +95,9 @@ impl Applying<'_> {
         let swaps = self.plan.swaps();
         aside(move || swaps.iter().try_for_each(staging::sync)).await?;
         self.window.refuse_when_asked_to_end()?;
-        let users = self
-            .session
-            .users_now(&self.plan, &self.recipe.record)
-            .await?;
+        let users = self.session.users_now(&self.plan, &self.recipe.record);
+        let shutdown = &self.session.cx.shutdown;
+        let users = shutdown.cut("the restore", users).await?;
         let swapped = Swapped::all(&self.plan.sources);
         self.window.pass(file, &swapped, users).await
     }
@@ -109,7 +108,9 @@ impl Applying<'_> {
         let engine = &self.session.engine;
         for source in &self.plan.sources {
             if let Some(new) = &source.new_volume {
-                make_volume(engine, new, source).await?;
+                let making = make_volume(engine, new, source);
+                let shutdown = &self.session.cx.shutdown;
+                shutdown.cut_soon("the restore", making).await?;
             }
         }
         for folder in self.plan.new_folders() {

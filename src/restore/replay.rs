@@ -9,6 +9,7 @@ use super::journal::{Journal, JournalFile, Phase};
 use super::{rebuild, staging, swap};
 use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result};
+use crate::shutdown;
 use crate::ui::Ui;
 
 /// What a replay found and did.
@@ -108,14 +109,18 @@ pub async fn undo(file: &JournalFile) -> Result<()> {
     })
     .await?;
     if !journal.new_volumes.is_empty() || !journal.new_networks.is_empty() {
-        let engine = Engine::connect(&journal.socket).await?;
-        for name in &journal.new_volumes {
-            remove_if_empty(&engine, name).await?;
-        }
-        rebuild::remove_networks(&engine, &journal.new_networks).await?;
+        shutdown::cut_soon("what undoes it in Docker", undo_in_docker(&journal)).await?;
     }
     staging::remove_empty(&journal.new_folders);
     file.clear()
+}
+
+async fn undo_in_docker(journal: &Journal) -> Result<()> {
+    let engine = Engine::connect(&journal.socket).await?;
+    for name in &journal.new_volumes {
+        remove_if_empty(&engine, name).await?;
+    }
+    rebuild::remove_networks(&engine, &journal.new_networks).await
 }
 
 /// A volume that we made and that nobody has used since.

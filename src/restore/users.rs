@@ -7,7 +7,7 @@ use super::aside::aside;
 use super::look::looked_up;
 use super::plan::SourcePlan;
 use crate::config::{Config, SharedVolumes};
-use crate::discovery::{Discovery, joiners, order};
+use crate::discovery::{Discovery, NoWayBack, joiners, no_way_back, order};
 use crate::error::{Exit, Failure, Result};
 use crate::model::unit::{MountKind, Role};
 use crate::model::{Container, ContainerState, SourceKey, Unit, UnitName};
@@ -109,6 +109,7 @@ pub fn find(
         users.add_foreign(host, container, &used, policy)?;
     }
     users.add_joiners(host, members, policy)?;
+    users.refuse_what_could_not_come_back(host, swapped, real)?;
     let levels = unit.map_or(&[][..], |unit| &unit.levels);
     users.put_in_order(host, members, levels);
     Ok(users)
@@ -233,6 +234,37 @@ impl Users {
                 "container `{name}`, which is not of this unit, lives in the network (or another namespace) of one that is stopped, and is stopped too"
             ));
             self.add(container, policy);
+        }
+        Ok(())
+    }
+
+    /// A container is stopped only if Docker can start it again afterwards. What is restored is there by then.
+    fn refuse_what_could_not_come_back(
+        &self,
+        host: &Discovery,
+        swapped: &[Swapped],
+        real: &BTreeMap<PathBuf, PathBuf>,
+    ) -> Result<()> {
+        let is_restored = |path: &Path| {
+            let path = real.get(path).map_or(path, PathBuf::as_path);
+            swapped.iter().any(|swapped| is_in(path, &swapped.path))
+        };
+        for container in self
+            .entries
+            .iter()
+            .filter_map(|entry| host.container(&entry.id))
+        {
+            let Some(NoWayBack { why, remedy }) = no_way_back(container, is_restored) else {
+                continue;
+            };
+            let name = &container.name;
+            return Err(Failure::new(
+                Exit::UnitsFailed,
+                format!("container `{name}` would be stopped, and Docker could not start it again: {why}"),
+            )
+            .hint(format!("{remedy}; or `docker stop {name}` yourself. Then run this again"))
+            .note("nothing was touched")
+            .into());
         }
         Ok(())
     }

@@ -81,7 +81,8 @@ impl<'a> Window<'a> {
             entries, tolerated, ..
         } = users;
         let sources: Vec<Source> = swapped.iter().map(as_source).collect();
-        let (entries, ended) = quiesce::still_running(self.engine, entries).await?;
+        let running = quiesce::still_running(self.engine, entries);
+        let (entries, ended) = self.cx.shutdown.cut("the restore", running).await?;
         self.warnings.extend(ended);
         if entries.is_empty() {
             let kept = self.swap(file, Ok(()), None, &sources, &tolerated).await?;
@@ -128,8 +129,13 @@ impl<'a> Window<'a> {
         self.start_what_was_down().await?;
         self.enter(Step::Settle).await;
         let patience = self.config.backup.start_timeout;
-        let unhealthy = quiesce::start::settle(self.engine, &entries, patience).await;
-        self.errors.extend(unhealthy);
+        tokio::select! {
+            biased;
+            () = self.cx.shutdown.asked() => {}
+            unhealthy = quiesce::start::settle(self.engine, &entries, patience) => {
+                self.errors.extend(unhealthy);
+            }
+        }
         Ok(kept)
     }
 
@@ -162,7 +168,8 @@ impl<'a> Window<'a> {
         stopped?;
         self.enter(Step::ProveCold).await;
         let entries = quiesced.map_or_else(Vec::new, Quiesced::seen);
-        let ends = cold::prove(self.engine, &entries, sources, tolerated).await?;
+        let prove = cold::prove(self.engine, &entries, sources, tolerated);
+        let ends = self.cx.shutdown.cut("the restore", prove).await?;
         self.warnings.extend(ends.warnings);
         self.refuse_when_asked_to_end()?;
         self.enter(Step::Decide).await;

@@ -1,6 +1,6 @@
 //! Asks the repository, decides, deletes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -39,6 +39,8 @@ pub struct Outlook {
     pub first_snapshot: Option<DateTime<Utc>>,
     /// What the points of this host that stay hold, with the newest one of each.
     pub held: BTreeMap<UnitName, BTreeMap<SourceKey, PointId>>,
+    /// The units of this host that have points, whole or not.
+    pub units: BTreeSet<UnitName>,
     /// Why nothing goes, and why maintenance must not run.
     pub conflict: Option<Conflict>,
     doomed: Vec<SnapshotId>,
@@ -58,6 +60,7 @@ pub async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlo
         },
         first_snapshot: manifests.iter().filter_map(Manifest::started_at).min(),
         held: BTreeMap::new(),
+        units: BTreeSet::new(),
         conflict: whose.conflict(now),
         doomed: Vec::new(),
     };
@@ -95,6 +98,15 @@ pub async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlo
             .doubt(&points)
             .map(|doubt| format!("{doubt}; {ADOPT}")),
     );
+    report
+        .warnings
+        .extend(whose.left_behind(&points, now).iter().map(|other| {
+            format!(
+                "{}; {}",
+                other.sentence(&kopia.me().profile),
+                other.remedy()
+            )
+        }));
     let gone: HashSet<&str> = doomed.iter().map(SnapshotId::as_str).collect();
     let ids: HashSet<&str> = own
         .points
@@ -103,6 +115,7 @@ pub async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlo
         .filter(|id| !gone.contains(id))
         .collect();
     outlook.held = held(manifests.iter().filter(|one| ids.contains(one.id.as_str())));
+    outlook.units = own.points.iter().map(|point| point.unit.clone()).collect();
     outlook.report = report;
     outlook.doomed = doomed;
     Ok(outlook)

@@ -7,7 +7,7 @@ use crate::commands::dry_run;
 use crate::context::Context;
 use crate::deps::{self, Assent};
 use crate::error::{self, Exit, Failure, Result};
-use crate::kopia::Opens;
+use crate::kopia::{Initialized, Opens};
 use crate::lock::Lock;
 use crate::password;
 use crate::repository::Repository;
@@ -136,5 +136,10 @@ async fn repository(cx: &Context) -> Result<()> {
     }
     cx.ui
         .say("A new connection to it works, with the configured password.");
+    if what != Initialized::Created {
+        for warning in Repository::of(cx, &loaded.config)?.strangers().await? {
+            cx.ui.warn(warning);
+        }
+    }
     Ok(())
 }

@@ -106,3 +106,48 @@ fn a_point_that_does_not_tell_its_kind_is_of_the_only_one_that_is_known() {
         [None, Some(Standalone), Some(Stack)]
     );
 }
+
+#[test]
+fn a_copy_of_this_machine_is_another_one_although_it_has_its_id() {
+    use Owner::{OtherMachine, Own};
+    let [first, second, third, fourth] =
+        [(1, 'a'), (2, 'a'), (3, 'a'), (4, 'a')].map(|(day, by)| made(day, by));
+    let points = [first.clone(), second.clone(), third.clone()];
+    // Copied after the second: each of the two has made a third.
+    let mut me = me(NAME);
+    me.made = crate::made::testing::made(&[&second.backup_id, &fourth.backup_id]);
+    assert_eq!(owners(&points, &me), [Own, Own, OtherMachine]);
+    let conflict = Whose::of(&points, &me, None).conflict(day(4)).unwrap();
+    assert!(conflict.is_copy && conflict.sentence().contains("a clone"));
+    // The run that asks is ours, though its start is not known to who was made before it.
+    let whose = Whose::of(&points, &me, Some(&third.backup_id));
+    assert_eq!(whose.owner(&third), Own);
+    // Until the operator says that the copy is gone.
+    me.adopted.insert(machine('a'), day(3));
+    assert_eq!(owners(&points, &me), [Own; 3]);
+    assert_eq!(Whose::of(&points, &me, None).conflict(day(4)), None);
+}
+
+#[test]
+fn a_profile_that_saves_no_more_is_left_behind_until_it_is_adopted() {
+    let with = |day, profile: &str| Point {
+        profile: Some(profile.to_owned()),
+        ..made(day, 'a')
+    };
+    let points = [with(1, "old"), with(2, "old"), with(3, "kopi-docka")];
+    let mut me = me(NAME);
+    let left = |me: &Me, now| -> Vec<(String, usize)> {
+        let others = Whose::of(&points, me, None).left_behind(&points, now);
+        let counts = others.into_iter();
+        counts.map(|other| (other.profile, other.points)).collect()
+    };
+    assert_eq!(left(&me, day(4)), []);
+    assert_eq!(left(&me, day(30)), [("old".to_owned(), 2)]);
+    me.adopted_profiles.insert("old".to_owned(), day(1));
+    assert_eq!(
+        owners(&points, &me),
+        [Owner::Own, Owner::OtherProfile, Owner::Own]
+    );
+    me.adopted_profiles.insert("old".to_owned(), day(2));
+    assert_eq!(left(&me, day(30)), []);
+}

@@ -276,3 +276,55 @@ fn a_crash_on_the_way_down_is_no_clean_end() {
     assert_eq!(unit(&report, &crashes)["grade"], "crash");
     assert_eq!(unit(&report, &grumbles)["grade"], "ok");
 }
+
+#[test]
+fn a_restore_stops_nothing_that_could_not_come_back_unless_it_brings_back_what_is_missing() {
+    let world = World::new();
+    let (scratch, photos) = (world.dir("scratch"), world.dir("photos"));
+    fs::write(photos.join("photo"), "photo").unwrap();
+    let app = world.container("app", |s| {
+        s.volume("data", "/data").bind(&scratch, "/scratch")
+    });
+    let album = world.container("album", |s| {
+        s.volume("index", "/index").bind(&photos, "/photos")
+    });
+    let vpn = world.container("vpn", |s| s);
+    let client = world.container("client", |s| {
+        s.volume("conf", "/conf")
+            .arg("--network")
+            .arg(&format!("container:{vpn}"))
+    });
+    world.config(|c| c["backup"]["bind_mounts"] = json!({"exclude": [scratch]}));
+    world.init();
+    for unit in [&app, &album, &client] {
+        let backup = world.kd(&["--quiet", "backup", "--unit", unit]);
+        backup.stdout_any().stderr_any().ok();
+    }
+    let restore = |unit: &str| {
+        let restore = ["--quiet", "restore", "--yes", "--backup-id", "latest"];
+        world.kd(&restore).args(["--unit", unit]).stdout_any()
+    };
+    fs::remove_dir(&scratch).unwrap();
+    fs::remove_dir_all(&photos).unwrap();
+    world.docker(&["rm", "--force", &vpn]).text();
+    let watch = world.watch();
+    for (unit, why) in [
+        (&app, "scratch` is not there"),
+        (&client, "uses the network of"),
+    ] {
+        restore(unit)
+            .stderr("and Docker could not start it again")
+            .stderr(why)
+            .stderr("nothing was touched")
+            .code(3);
+        assert_eq!(world.inspect(unit)["State"]["Running"], true);
+    }
+    watch.events().assert_untouched();
+    // What the point has is there again before the container starts.
+    restore(&album).stderr_any().ok();
+    assert_eq!(fs::read_to_string(photos.join("photo")).unwrap(), "photo");
+    assert_eq!(world.inspect(&album)["State"]["Running"], true);
+    // The operator's own stop is the way around it.
+    world.docker(&["stop", &client]).text();
+    restore(&client).stderr_any().ok();
+}

@@ -13,11 +13,23 @@ fn world() -> World {
     world
 }
 
-/// The program on a clone of this world's host: the state, the home and the configuration of the original, another machine id.
-struct Clone<'a>(&'a World);
+/// The program on a clone of this world's host: the state, the home and the configuration of the original, and the machine id of this
+/// file.
+struct Clone<'a>(&'a World, std::path::PathBuf);
 
 impl<'a> Clone<'a> {
     fn of(world: &'a World) -> Self {
+        let id = world.path("clone-id");
+        fs::write(&id, "c10ec10ec10ec10ec10ec10ec10ec10e\n").unwrap();
+        Self::with_id(world, id)
+    }
+
+    /// With the machine id of the original too.
+    fn twin_of(world: &'a World) -> Self {
+        Self::with_id(world, "/etc/machine-id".into())
+    }
+
+    fn with_id(world: &'a World, id: std::path::PathBuf) -> Self {
         for name in ["state", "home"] {
             let (from, to) = (world.path(name), world.path(format!("clone-{name}")));
             Run::new("cp")
@@ -27,14 +39,12 @@ impl<'a> Clone<'a> {
                 .env("PATH", std::env::var_os("PATH").unwrap())
                 .ok();
         }
-        fs::write(world.path("clone-id"), "c10ec10ec10ec10ec10ec10ec10ec10e\n").unwrap();
-        Self(world)
+        Self(world, id)
     }
 
     fn kd(&self, args: &[&str]) -> Run {
-        let world = self.0;
+        let Self(world, id) = self;
         let script = "mount --bind \"$1\" /etc/machine-id && shift && exec \"$@\"";
-        let id = world.path("clone-id");
         world
             .kd(args)
             .env("HOME", world.path("clone-home"))
@@ -202,7 +212,11 @@ fn two_configurations_on_one_repository_keep_to_their_own_points() {
     world.backup(&stack);
     let daily = world.read_config();
     world.config(|config| config["kopia"]["profile"] = json!("archive"));
-    world.init();
+    world
+        .kd(&["init"])
+        .stderr("made with profile `kopi-docka`")
+        .stdout_any()
+        .ok();
     world.backup(&stack);
     let points = listed(&world);
     assert_eq!(of(&points, "profile"), ["archive", "kopi-docka"]);
@@ -226,7 +240,12 @@ fn a_host_that_lost_its_state_finds_its_points_and_keeps_them_until_it_adopts_th
         fs::remove_dir_all(world.path(name)).unwrap();
         fs::create_dir(world.path(name)).unwrap();
     }
-    world.init();
+    world
+        .kd(&["init"])
+        .stderr("1 restore point of another machine in the repository under the name of this one")
+        .stderr("init --adopt-points")
+        .stdout_any()
+        .ok();
     let restore = [
         "restore",
         "--unit",
@@ -283,4 +302,80 @@ fn a_project_that_takes_the_name_of_a_container_leaves_its_points_alone() {
     save();
     let points = listed(&world);
     assert_eq!(of(&points, "kind"), ["stack", "standalone"], "{points:?}");
+}
+
+#[test]
+fn a_clone_with_every_mark_of_its_original_is_told_apart_by_what_each_has_saved() {
+    let world = world();
+    world.init();
+    let stack = world.web();
+    world.backup(&stack);
+    let clone = Clone::twin_of(&world);
+    let on_clone = |args: &[&str]| clone.kd(args);
+    let on_original = |args: &[&str]| world.kd(args);
+    let copy = "a copy of this machine";
+
+    // The first to save cannot know.
+    backup(on_original, &stack).ok();
+    backup(on_clone, &stack).stderr(copy).ok();
+    let points = listed(&world);
+    assert_eq!(points[0]["machine"], points[1]["machine"]);
+    assert_eq!(own(&points), [false, true], "{points:?}");
+    for _ in 0..2 {
+        backup(on_original, &stack).stderr(copy).ok();
+        backup(on_clone, &stack).stderr(copy).ok();
+    }
+    assert_eq!(listed(&world).len(), 6, "nothing is removed");
+    let status = world.kd(&["repo-status", "--json"]).json();
+    assert_eq!(status["conflict"]["is_copy"], true);
+    assert_eq!(status["points"]["of_other_machines"], 3);
+    world
+        .kd(&["repo-maintenance"])
+        .stderr(copy)
+        .stderr("kopia.host")
+        .code(16);
+
+    // Each gets a name of its own.
+    let config = world.read_config();
+    world.config(|config| config["kopia"]["host"] = json!("clone-of-it"));
+    clone.kd(&["init"]).stdout_any().stderr_any().ok();
+    backup(on_clone, &stack).ok();
+    world.config(|now| *now = config.clone());
+    world
+        .kd(&["init"])
+        .stderr("3 restore points of another machine in the repository")
+        .stdout_any()
+        .ok();
+    let adopted = world.kd(&["init", "--adopt-points", "--json"]).json();
+    assert_eq!(adopted["adopted_points"], 3);
+    backup(on_original, &stack).ok();
+    assert_eq!(own(&listed(&world)), [true, false]);
+}
+
+#[test]
+fn the_points_of_a_renamed_profile_are_named_and_can_be_adopted() {
+    let world = world();
+    world.init();
+    let stack = world.web();
+    world.backup(&stack);
+    world.config(|config| config["kopia"]["profile"] = json!("renamed"));
+    world
+        .kd(&["init"])
+        .stderr("1 restore point of this host made with profile `kopi-docka`")
+        .stderr("init --adopt-profile kopi-docka")
+        .stdout_any()
+        .ok();
+    world.backup(&stack);
+    let points = listed(&world);
+    assert_eq!(of(&points, "profile"), ["renamed", "kopi-docka"]);
+    let adopted = world
+        .kd(&["init", "--adopt-profile", "kopi-docka", "--json"])
+        .json();
+    assert_eq!(adopted["adopted_points_of_profiles"], 1);
+    world.backup(&stack);
+    let points = listed(&world);
+    assert_eq!(
+        (of(&points, "profile"), own(&points)),
+        (vec!["renamed"], vec![true])
+    );
 }

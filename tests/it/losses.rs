@@ -269,3 +269,193 @@ fn what_is_in_memory_is_no_loss_and_is_named_with_its_size() {
         .ok();
     assert_eq!(unit_report(&world)["outcome"], "saved");
 }
+
+/// A program that does `instead` when it is to make something and `word` is in its arguments.
+fn broken(world: &World, program: &str, word: &str, instead: &str) -> std::ffi::OsString {
+    let script =
+        format!("case \"$*\" in *create*{word}*) {instead}; exit 2;; esac\nexec \"$REAL\" \"$@\"");
+    world.stand_in(program, &script)
+}
+
+/// What `list --units` says that the newest point of `unit` lacks.
+#[track_caller]
+fn listed_losses(world: &World, unit: &str) -> Value {
+    let listed = world.kd(&["list", "--units", "--json"]).json();
+    let units = listed["units"].as_array().unwrap();
+    let listed = units.iter().find(|one| one["name"] == unit).unwrap();
+    listed["last_losses"].clone()
+}
+
+#[test]
+fn a_source_that_fails_every_night_can_be_agreed_to_and_comes_back_by_itself() {
+    let world = world_that_keeps(1);
+    let folder = world.dir("photos");
+    fill(&folder, 100_000);
+    let stack = stack_with(&world, &folder);
+    let unit = stack.unit();
+    backup(&world, unit).ok();
+    let error = "echo 'tar: ./photo: Cannot read: Input/output error' >&2";
+    let path = broken(&world, "tar", "photos", error);
+    let broken = |run: Run| run.env("PATH", &path);
+
+    // Nobody could mean an accident that comes in the very run.
+    broken(accept(&world, unit))
+        .stderr("Input/output error")
+        .stderr("has not failed before")
+        .code(3);
+    assert_lost(&world, 1);
+    broken(backup(&world, unit))
+        .stderr("Fix the cause")
+        .stderr("exclude_patterns` or the label `kopi-docka.exclude`")
+        .stderr("--accept-loss")
+        .stderr("no restore point of ")
+        .code(3);
+    assert_eq!(states(&world), ["partial", "partial", "whole"]);
+    world
+        .kd(&["list", "--units"])
+        .stdout("not in the newest point: bind mount ")
+        .ok();
+    assert_eq!(listed_losses(&world, unit)[0]["reason"], "not_saved");
+
+    broken(accept(&world, unit)).ok();
+    for _ in 0..2 {
+        broken(backup(&world, unit)).ok();
+        let report = unit_report(&world);
+        assert_eq!(
+            (&report["outcome"], &report["grade"]),
+            (&json!("saved"), &json!("ok"))
+        );
+        assert_eq!(report["errors"], json!([]));
+        let gap = &report["gaps"][0];
+        assert_eq!(
+            (&gap["reason"], &gap["is_loss"]),
+            (&json!("not_saved"), &json!(false))
+        );
+        let detail = gap["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("Input/output error") && detail.contains("; by your agreement of "),
+            "{detail}"
+        );
+    }
+    assert_eq!(states(&world), ["whole"]);
+    assert_eq!(listed_losses(&world, unit), json!([]));
+
+    // It is tried all the same, and what is read ends the agreement.
+    backup(&world, unit).ok();
+    assert_eq!(unit_report(&world)["gaps"], json!([]));
+    broken(backup(&world, unit)).stderr_any().code(3);
+    assert_lost(&world, 1);
+}
+
+#[test]
+fn a_unit_of_which_kopia_takes_nothing_can_be_agreed_to() {
+    let world = world_that_keeps(1);
+    let name = world.container("app", |s| s.volume("data", "/data"));
+    let error =
+        "echo 'Snapshotting it ...' >&2; head -c 512 >/dev/null; echo 'it cannot be stored' >&2";
+    let path = broken(&world, "kopia", "/volumes/", error);
+    let broken = |run: Run| run.env("PATH", &path);
+    broken(backup(&world, &name)).stderr_any().code(3);
+    assert_eq!(unit_report(&world)["outcome"], "failed");
+    broken(accept(&world, &name)).stderr_any().ok();
+    assert_eq!(states(&world), ["whole"]);
+    backup(&world, &name).ok();
+    assert_eq!(unit_report(&world)["gaps"], json!([]));
+}
+
+#[test]
+fn a_file_system_inside_a_source_can_be_excluded_or_agreed_to() {
+    let world = world_that_keeps(0);
+    let folder = world.dir("photos");
+    let inner = mount_ext4(&world, "photos/inner", 32);
+    let stack = stack_with(&world, &folder);
+    let unit = stack.unit();
+    backup(&world, unit)
+        .stderr("another file system (ext4) is mounted there")
+        .stderr("bind_mounts.exclude` or the label `kopi-docka.bind.exclude`")
+        .stderr("--accept-loss")
+        .code(3);
+    let config = world.read_config();
+    let excludes = [
+        json!({"bind_mounts": {"exclude": [inner]}}),
+        json!({"units": {unit: {"bind_mounts": {"exclude": [inner]}}}}),
+        json!({"exclude_patterns": ["inner"]}),
+        json!({"units": {unit: {"exclude_patterns": ["/inner/"]}}}),
+    ];
+    for exclude in excludes {
+        world.config(|config| {
+            let backup = config["backup"].as_object_mut().unwrap();
+            backup.extend(exclude.as_object().unwrap().clone());
+        });
+        backup(&world, unit).ok();
+        let gap = unit_report(&world)["gaps"][0].clone();
+        assert_eq!(
+            (&gap["reason"], &gap["is_loss"]),
+            (&json!("excluded_by_operator"), &json!(false)),
+            "{exclude}"
+        );
+        world.config(|now| *now = config.clone());
+    }
+    backup(&world, unit).stderr_any().code(3);
+    accept(&world, unit).ok();
+    backup(&world, unit).ok();
+    assert_eq!(unit_report(&world)["gaps"][0]["is_loss"], false);
+}
+
+#[test]
+fn a_doubt_about_one_source_is_told_once_while_another_one_is_lost() {
+    let world = world_that_keeps(1);
+    let (folder, away) = (world.dir("photos"), world.path("away"));
+    fill(&folder, 100_000);
+    let stack = stack_with(&world, &folder);
+    let unit = stack.unit();
+    let data = stack.volume_path("db");
+    fill(&data, 500_000);
+    backup(&world, unit).ok();
+    let first = world.points()["points"][0]["backup_id"].clone();
+
+    stack.stop("app");
+    fs::rename(&folder, &away).unwrap();
+    let doubts = |run: Run| {
+        run.stderr_any()
+            .code(3)
+            .stderr()
+            .contains("is much smaller")
+    };
+    assert!(!doubts(backup(&world, unit)));
+    fill(&data, 100);
+    assert!(doubts(backup(&world, unit)));
+    assert!(!doubts(backup(&world, unit)));
+    // Nor when it grows again.
+    fill(&data, 200_000);
+    assert!(!doubts(backup(&world, unit)));
+
+    // What was doubted is kept when the unit is whole again.
+    fs::rename(&away, &folder).unwrap();
+    stack.start("app");
+    for _ in 0..2 {
+        backup(&world, unit).ok();
+    }
+    let points = world.points()["points"].clone();
+    assert_eq!(states(&world), ["whole", "whole"]);
+    assert_eq!(points[1]["backup_id"], first);
+}
+
+#[test]
+fn what_has_neither_points_nor_containers_is_not_remembered() {
+    let world = world_that_keeps(1);
+    let stack = world.web();
+    let gone = world.container("gone", |s| s.volume("data", "/data"));
+    backup(&world, &gone).ok();
+    world.docker(&["rm", "--force", &gone]).stdout_any().ok();
+    let folder = world.path("state/remembered/kopi-docka");
+    fs::write(folder.join("00.json"), "{}").unwrap();
+    let other = world.path("state/remembered/archive");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("00.json"), "{}").unwrap();
+    world.backup(&stack);
+    let files: Vec<_> = fs::read_dir(&folder).unwrap().collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+    assert!(!folder.join("00.json").exists());
+    assert!(other.join("00.json").exists());
+}

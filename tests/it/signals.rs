@@ -181,3 +181,82 @@ fn in_the_window_a_signal_does_not_wait_for_the_proof() {
     stack.until_up();
     assert_eq!(world.stop_records(), Vec::<serde_json::Value>::new());
 }
+
+#[test]
+fn what_brings_up_what_an_earlier_run_stopped_does_not_wait_for_an_engine_after_a_signal() {
+    let engine = Bed::own_engine();
+    let world = World::on(&engine);
+    let stack = world.web();
+    world.init();
+    let unit = stack.unit();
+    world.backup(&stack);
+    world
+        .backup_with_fault(&[unit], "kill@read")
+        .stdout_any()
+        .stderr_any()
+        .run();
+    stack.assert_running(&[]);
+    engine.signal(Signal::STOP);
+    let restore = ["restore", "--unit", unit, "--backup-id", "latest", "--yes"];
+    let cases: &[(&[&str], i32)] = &[
+        (&["recover"], 18),
+        (&["backup", "--unit", unit], 18),
+        (&restore, 143),
+    ];
+    for (number, (args, code)) in cases.iter().enumerate() {
+        let mut running = world.kd(args).stdout_any().stderr("a signal ended").spawn();
+        let began = Instant::now();
+        running.until("it to wait", |_| {
+            (began.elapsed() > Duration::from_secs(2)).then_some(())
+        });
+        let asked = Instant::now();
+        running.signal([Signal::TERM, Signal::INT][number % 2]);
+        let done = running.code(*code);
+        assert!(asked.elapsed() < ANSWERED, "{:?}\n{done}", asked.elapsed());
+    }
+    assert_eq!(world.stop_records().len(), 1);
+    engine.signal(Signal::CONT);
+    world.kd(&["recover"]).stdout_any().stderr_any().ok();
+    stack.until_up();
+    assert_eq!(world.stop_records().len(), 0);
+}
+
+#[test]
+fn a_restore_does_not_wait_for_an_engine_after_a_signal() {
+    let engine = Bed::own_engine();
+    let world = World::on(&engine);
+    let stack = world.web();
+    world.init();
+    world.backup(&stack);
+    let restore = [
+        "--quiet",
+        "restore",
+        "--unit",
+        stack.unit(),
+        "--backup-id",
+        "latest",
+        "--yes",
+    ];
+    // Its questions before the stop, and what it would make in Docker.
+    stack.wipe();
+    for step in ["restore_create", "restore_sync"] {
+        let run = world
+            .kd(&restore)
+            .stdout_any()
+            .stderr("a signal ended the restore");
+        let held = world.hold(step, run);
+        engine.signal(Signal::STOP);
+        let mut running = held.release();
+        let began = Instant::now();
+        running.until("it to wait", |_| {
+            (began.elapsed() > Duration::from_secs(2)).then_some(())
+        });
+        let asked = Instant::now();
+        running.signal(Signal::TERM);
+        let done = running.code(143);
+        assert!(asked.elapsed() < ANSWERED, "{:?}\n{done}", asked.elapsed());
+        engine.signal(Signal::CONT);
+        world.kd(&["recover"]).stdout_any().stderr_any().ok();
+    }
+    world.kd(&restore).stdout_any().stderr_any().ok();
+}

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{IMAGE, Machine, World, until};
+use crate::common::{IMAGE, Machine, Service, Tls, World, until};
 use serde_json::{Value, json};
 
 const UNITS: [&str; 5] = [
@@ -17,12 +17,21 @@ const BACKUP: &str = "kopi-docka-backup.service";
 const DAEMON: &str = "kopi-docka.service";
 const RECOVER: &str = "kopi-docka-recover.service";
 const TIMER: &str = "kopi-docka.timer";
+const RECOVER_TIMER: &str = "kopi-docka-recover.timer";
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Stands still in the middle of the first volume that it reads.
 const HUNG_TAR: &str = r#"#!/bin/sh
 case "$*" in *--create*_data/_data*) head -c 3000000 /dev/zero; kill -STOP $$;; esac
+exec /usr/bin/tar "$@"
+"#;
+
+/// Reads for longer than its patience before it writes its first byte, as one does that looks for the holes of a large file.
+const SLOW_TAR: &str = r#"#!/bin/sh
+case "$*" in *--create*_data/_data*)
+    for second in 1 2 3 4 5 6 7 8 9 10 11 12; do head -c 1000000 /dev/zero >/dev/null; sleep 1; done;;
+esac
 exec /usr/bin/tar "$@"
 "#;
 
@@ -97,7 +106,7 @@ impl Host {
     /// Gives the volume something that a copy can lose.
     #[track_caller]
     fn fill(&self) {
-        let script = r#"cd "$1"; mkdir -p a/b; head -c 3000000 /dev/urandom >a/b/x; ln a/b/x a/y; ln -s x a/b/l
+        let script = r#"cd "$1"; rm -rf a; mkdir -p a/b; head -c 3000000 /dev/urandom >a/b/x; ln a/b/x a/y; ln -s x a/b/l
             setfattr -n trusted.seen -v 1 a/b/x; setfattr -n user.mine -v 2 a; chown 1234:77 a/b/x; chmod 4751 a/b/x
             mkfifo a/pipe; touch -d '2001-02-03 04:05:06.123456789' a/b"#;
         let run = self.machine.exec(&["sh", "-euc", script, "sh"]);
@@ -202,6 +211,39 @@ impl Host {
         .text();
     }
 
+    /// A container with data of users on a disk of its own, so that a restore cannot exchange the directory.
+    #[track_caller]
+    fn open_gallery(&self) {
+        let script = r"mkdir -p /srv/disk /var/lib/docker/disk; mount --bind /var/lib/docker/disk /srv/disk; cd /srv/disk
+            mkdir -p album/private; echo photo >album/photo; echo secret >album/private/x; chmod 4751 album/photo
+            chown -R 1000:1001 album; chmod 2770 album/private; setfattr -n user.mine -v 1 album/private/x; chown 1000:1001 .; chmod 2775 .";
+        self.machine.sh(script).ok();
+        let run = self
+            .machine
+            .engine
+            .docker(&["run", "--detach", "--name", "gallery"]);
+        run.args(["--network", "none", "--volume", "/srv/disk:/photos", IMAGE])
+            .text();
+    }
+
+    #[track_caller]
+    fn see_gallery(&self) -> String {
+        let script = r"cd /srv/disk; stat --format '%a %u:%g' .; find album -printf '%p %y %m %U:%G %n %s %T@ %l\n' | sort
+            getfattr --recursive --dump --match=- album";
+        self.machine.sh(script).text()
+    }
+
+    /// Its data is lost, and the restore of it ends in the middle of its exchange.
+    #[track_caller]
+    fn interrupt_a_restore_of_gallery(&self) {
+        let script = r"rm -r /srv/disk/album/private; echo changed >/srv/disk/album/photo
+            KOPI_DOCKA_FAULT=kill@restore_move_1 kopi-docka --quiet restore --unit gallery --backup-id latest --yes";
+        self.machine.sh(script).stdout_any().stderr_any().code(137);
+        assert!(!self.machine.is_running("gallery"));
+        let left = "ls /var/lib/kopi-docka/restoring/*.json /var/lib/kopi-docka/stopped/*.json";
+        self.machine.sh(left).stdout_any().ok();
+    }
+
     #[track_caller]
     fn see_shop(&self) -> String {
         let see = self.machine.exec(&["sh", "-euc", SEE_SHOP, "sh", SHOP]);
@@ -250,20 +292,26 @@ impl Host {
         }
     }
 
-    /// What the last run says of the project, and its recipe, but for what is of one moment.
+    /// What the last run says of a unit, but for what is of one moment.
     #[track_caller]
-    fn told_of_shop(&self) -> (Value, String) {
+    fn told(&self, unit: &str) -> Value {
         let newest = "cat $(ls -t /backup/kopi-docka/metadata/*.json | head -n 1)";
         let report: Value = serde_json::from_str(&self.machine.sh(newest).text()).unwrap();
         let units = report["units"].as_array().unwrap();
-        let unit = units.iter().find(|unit| unit["unit"] == "shop").unwrap();
-        let told = json!([
+        let unit = units.iter().find(|one| one["unit"] == unit).unwrap();
+        json!([
             unit["warnings"],
             unit["gaps"],
             unit["outcome"],
             unit["grade"],
             unit["errors"]
-        ]);
+        ])
+    }
+
+    /// What the last run says of the project, and its recipe, but for what is of one moment.
+    #[track_caller]
+    fn told_of_shop(&self) -> (Value, String) {
+        let told = self.told("shop");
         let script = r#"rm -rf /root/recipe; kopi-docka --quiet restore --unit shop --backup-id latest --recipe --target /root/recipe --yes >/dev/null
             cd /root/recipe/recipes/shop; find . -printf '%p %y %m %U:%G
 ' | sort
@@ -271,8 +319,12 @@ impl Host {
         let files = self.machine.sh(script).stderr_any().text();
         let record = self.machine.sh("cat /root/recipe/recipes/shop/recipe.json");
         let mut record: Value = serde_json::from_str(&record.text()).unwrap();
-        for key in ["backup_id", "started_at", "downtime_seconds", "sources"] {
+        for key in ["backup_id", "started_at", "downtime_seconds"] {
             record.as_object_mut().unwrap().remove(key).unwrap();
+        }
+        for source in record["sources"].as_array_mut().unwrap() {
+            assert!(source["file_system"]["id"].is_string(), "{source:#}");
+            source.as_object_mut().unwrap().remove("parts").unwrap();
         }
         (
             told,
@@ -281,6 +333,17 @@ impl Host {
 {files}"
             ),
         )
+    }
+
+    /// Another repository, as for a new host, and the units that go with it.
+    #[track_caller]
+    fn move_to(&self, params: &str) {
+        let machine = &self.machine;
+        machine
+            .sh("rm -r /root/.config/kopia /var/lib/kopi-docka")
+            .ok();
+        machine.configure(|config| config["kopia"]["kopia_params"] = json!(params));
+        self.write_units();
     }
 
     #[track_caller]
@@ -381,7 +444,7 @@ fn a_hardened_run_saves_to_a_folder_what_a_restore_brings_back_and_the_timer_sta
 }
 
 #[test]
-fn a_hardened_run_saves_over_sftp() {
+fn a_hardened_run_saves_a_stack_over_sftp_and_to_s3() {
     let host = Host::new(|_| {});
     let machine = &host.machine;
     let script = r"mkdir -p -m 700 /etc/kopi-docka.ssh /srv/backups; cd /etc/kopi-docka.ssh
@@ -397,17 +460,36 @@ fn a_hardened_run_saves_over_sftp() {
             "until ssh-keyscan -p 2222 127.0.0.1 2>/dev/null | grep -q .; do :; done",
         ])
         .ok();
-    machine.sh("rm /root/.config/kopia/*").ok();
     let params = "sftp --host=127.0.0.1 --port=2222 --username=root --path=/srv/backups/r \
         --keyfile=/etc/kopi-docka.ssh/id --known-hosts=/etc/kopi-docka.ssh/known_hosts";
-    machine.configure(|config| config["kopia"]["kopia_params"] = json!(params));
-    host.write_units();
     host.open_shop();
     let shop = host.see_shop();
+    host.move_to(params);
     host.prove_a_backup();
     host.prove_the_shop_is_saved(&shop);
     assert_eq!(host.points(), 2);
     machine.sh("test -s /srv/backups/r/kopia.repository.f").ok();
+
+    Tls::new(&machine.shared("tls"), "IP:127.0.0.1");
+    let script = r"mkdir -p /srv/s3/iam /srv/s3/side /srv/s3/root/bucket
+        systemd-run --quiet --unit=s3 --working-directory=/srv/s3 /usr/local/bin/versitygw --port 127.0.0.1:7070 \
+            --access AKROOT --secret SKROOT-secret-of-s3 --region eu-test-1 --iam-dir /srv/s3/iam --quiet \
+            --cert /machine/tls/server.pem --key /machine/tls/server.key posix --sidecar /srv/s3/side /srv/s3/root";
+    machine.sh(script).ok();
+    let keys = "AWS_ACCESS_KEY_ID=AKROOT\nAWS_SECRET_ACCESS_KEY=SKROOT-secret-of-s3\n";
+    machine.write("/etc/kopi-docka.env", "600", keys);
+    let listens = "until grep -q ':1B9E 00000000:0000 0A' /proc/net/tcp; do :; done";
+    machine.sh(listens).ok();
+    host.move_to(
+        "s3 --bucket bucket --endpoint 127.0.0.1:7070 --region eu-test-1 --prefix hosts/ \
+         --root-ca-pem-path /machine/tls/ca.pem",
+    );
+    host.prove_a_backup();
+    host.prove_the_shop_is_saved(&shop);
+    assert_eq!(host.points(), 2);
+    machine
+        .sh("test -s /srv/s3/root/bucket/hosts/kopia.repository")
+        .ok();
 }
 
 #[test]
@@ -462,10 +544,46 @@ fn stopped_killed_or_hung_in_the_middle_of_a_window_the_container_is_up_again() 
         .stderr_any()
         .ok();
 
+    // Docker is away when the end of the run would start it again, and everybody sleeps.
+    assert_eq!(machine.property(RECOVER_TIMER, "ActiveState"), "active");
+    host.start_and_hang();
+    machine
+        .systemctl(&["stop", "docker.socket", "docker.service"])
+        .stderr_any()
+        .ok();
+    machine
+        .systemctl(&["kill", "--signal", "KILL", BACKUP])
+        .ok();
+    machine.until_property(BACKUP, "ActiveState", "failed");
+    machine.systemctl(&["start", "docker.service"]).ok();
+    assert!(!machine.is_running(&host.app));
+    machine
+        .sh("ls /var/lib/kopi-docka/stopped/*.json")
+        .stdout_any()
+        .ok();
+    host.drop_in(
+        RECOVER_TIMER,
+        "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/5\nRandomizedDelaySec=0\nAccuracySec=1ms\n",
+    );
+    machine.systemctl(&["restart", RECOVER_TIMER]).ok();
+    machine.until_running(&host.app);
+    machine.until_journal(&["--unit", RECOVER], "Running again: ");
+    machine.until_property(RECOVER, "ActiveState", "inactive");
+    assert_eq!(machine.property(RECOVER, "Result"), "success");
+    machine
+        .sh("! ls /var/lib/kopi-docka/stopped/*.json")
+        .stderr_any()
+        .ok();
+
+    // A tar that reads and reads has all the time that it wants: what it moves is seen under the unit too.
+    machine.write("/usr/local/bin/tar", "755", SLOW_TAR);
+    machine.systemctl(&["start", BACKUP]).ok();
+    assert_eq!(host.points(), 1);
+
     // And when tar is well again, the next run is.
     machine.sh("rm /usr/local/bin/tar").ok();
     machine.systemctl(&["start", BACKUP]).ok();
-    assert_eq!(host.points(), 1);
+    assert_eq!(host.points(), 2);
 }
 
 #[test]
@@ -485,9 +603,21 @@ fn after_a_power_cut_in_the_middle_of_a_window_the_boot_starts_the_container() {
         .stderr_any()
         .ok();
 
-    // Nothing to do the next time: it does not even start.
+    // Nothing to do the next time: it does not even start. And a backup at boot, as a timer may want it, of what Docker starts then.
+    machine.sh("rm /usr/local/bin/tar").ok();
+    host.open_shop();
+    assert_eq!(host.points(), 0);
+    host.drop_in(
+        TIMER,
+        "[Timer]\nOnCalendar=\nOnBootSec=5s\nRandomizedDelaySec=0\nAccuracySec=1s\n",
+    );
     machine.reboot();
     assert_eq!(machine.property(RECOVER, "ConditionResult"), "no");
+    host.until_points(BACKUP, 2);
+    machine.until_property(BACKUP, "ActiveState", "inactive");
+    assert_eq!(machine.property(BACKUP, "Result"), "success");
+    assert_eq!(host.told("shop")[2], "saved");
+    assert!(machine.is_running("shop-web-1"));
 }
 
 #[test]
@@ -553,6 +683,26 @@ fn a_stack_of_a_user_is_saved_by_the_units_as_it_is_from_a_shell() {
     assert_eq!(under_the_daemon.0, in_a_shell.0);
     assert_eq!(under_the_daemon.1, in_a_shell.1);
     host.prove_the_shop_is_saved(&shop);
+
+    // A disk that is unmounted under a container: Docker could not start it again as it is.
+    let script = r"mkdir -p /srv/disk /var/lib/docker/disk; mount --bind /var/lib/docker/disk /srv/disk; echo x >/srv/disk/photo";
+    machine.sh(script).ok();
+    let bind = |service: Service| service.bind("/srv/disk", "/photos");
+    let gallery = host.world.container("gallery", bind);
+    machine.sh("umount /srv/disk").ok();
+    let backup = ["kopi-docka", "--quiet", "backup", "--unit", &gallery];
+    machine.exec(&backup).stdout_any().stderr_any().code(3);
+    let in_a_shell = host.told(&gallery);
+    assert!(
+        in_a_shell
+            .to_string()
+            .contains("was a disk mounted or unmounted"),
+        "{in_a_shell:#}"
+    );
+    machine.systemctl(&["start", BACKUP]).stderr_any().code(1);
+    assert_eq!(machine.property(BACKUP, "ExecMainStatus"), "3");
+    assert_eq!(host.told(&gallery), in_a_shell);
+    assert!(machine.is_running(&gallery));
 }
 
 #[test]
@@ -612,6 +762,40 @@ fn no_unit_makes_a_system_call_that_its_filter_refuses() {
     machine.until_running(&host.app);
     machine.until_property(RECOVER, "Result", "success");
     machine.until_journal(&["--boot", "--unit", RECOVER], "Running again: ");
+
+    // What a missing capability refuses may be an error to nobody but who looks on.
+    machine.sh("rm /usr/local/bin/tar").ok();
+    host.open_gallery();
+    let seen = host.see_gallery();
+    // Strace sees it.
+    let no_files_of_others = "CapabilityBoundingSet=~CAP_DAC_READ_SEARCH CAP_DAC_OVERRIDE";
+    host.drop_in(BACKUP, &format!("[Service]\n{no_files_of_others}\n"));
+    let refused = machine.trace(BACKUP, "dry-run").refused();
+    let is_of_gallery = |call: &String| call.contains("album/private") && call.contains("EACCES");
+    assert!(refused.iter().any(is_of_gallery), "{refused:#?}");
+    machine
+        .sh("rm /etc/systemd/system/kopi-docka-backup.service.d/test.conf")
+        .ok();
+    machine.systemctl(&["daemon-reload"]).ok();
+    machine.systemctl(&["reset-failed", BACKUP]).ok();
+    let nothing = Vec::<String>::new();
+    assert_eq!(machine.trace(BACKUP, "backup").refused(), nothing);
+    assert_eq!(machine.property(BACKUP, "Result"), "success");
+    // Nothing tells the daemon of a run that is not long ago.
+    let forget = "rm -f /backup/kopi-docka/metadata/*.json /var/lib/kopi-docka/daemon.json /run/kopi-docka/daemon.json";
+    machine.sh(forget).ok();
+    let wanted = host.points() + 3;
+    let daemon = machine.trace(DAEMON, "daemon --interval-minutes 1440");
+    host.until_points(DAEMON, wanted);
+    machine.systemctl(&["stop", DAEMON]).ok();
+    assert_eq!(daemon.refused(), nothing);
+    assert_eq!(machine.property(DAEMON, "Result"), "success");
+    host.interrupt_a_restore_of_gallery();
+    assert_eq!(machine.trace(RECOVER, "recover").refused(), nothing);
+    machine.until_property(RECOVER, "ActiveState", "inactive");
+    assert_eq!(machine.property(RECOVER, "Result"), "success");
+    assert!(machine.is_running("gallery"));
+    assert_eq!(host.see_gallery(), seen);
 
     for unit in [BACKUP, DAEMON, RECOVER] {
         for line in machine.messages(&["--unit", unit]) {

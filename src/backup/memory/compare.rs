@@ -37,6 +37,7 @@ pub struct Findings {
 /// A source that has shrunk where it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
+    pub key: SourceKey,
     /// The last one that holds more.
     pub point: PointId,
     pub sentence: String,
@@ -68,6 +69,7 @@ pub fn compare<'a>(
             }
         } else if has_shrunk(was.0, is.0, limit) && !is_explained(held, source) {
             findings.doubts.push(Doubt {
+                key: source.key.clone(),
                 point: held.point.clone(),
                 sentence: smaller(held, &amount(is), &amount(was)),
             });
@@ -87,6 +89,7 @@ pub fn by_stream(
     let held = before.held(&source.key)?;
     let is_smaller = has_shrunk(held.stream, stream.saturating_sub(EMPTY_STREAM), limit);
     (is_smaller && !is_explained(held, source)).then(|| Doubt {
+        key: source.key.clone(),
         point: held.point.clone(),
         sentence: smaller(held, &text::bytes(stream), &text::bytes(held.stream)),
     })

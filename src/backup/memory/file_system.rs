@@ -2,40 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::uuid::Uuids;
 use crate::discovery::mount_table::{MountEntry, MountTable};
 use crate::model::point::FileSystem;
-
-const BY_UUID: &str = "/dev/disk/by-uuid";
-
-/// The disks of this host that have a UUID: the device, and its name.
-#[derive(Debug, Default)]
-pub struct Uuids(Vec<(PathBuf, String)>);
-
-impl Uuids {
-    /// None where udev does not run. Asks no disk.
-    pub fn read() -> Self {
-        let entries = std::fs::read_dir(BY_UUID).into_iter().flatten().flatten();
-        Self(
-            entries
-                .filter_map(|entry| {
-                    let device = std::fs::canonicalize(entry.path()).ok()?;
-                    Some((device, entry.file_name().to_string_lossy().into_owned()))
-                })
-                .collect(),
-        )
-    }
-
-    /// A device number or a name such as `/dev/sdb1` may be another disk's after a reboot.
-    fn of(&self, source: &Path) -> Option<String> {
-        if !source.starts_with("/dev") {
-            return None;
-        }
-        // `/dev/mapper/data` is a link.
-        let device = std::fs::canonicalize(source).ok()?;
-        let known = self.0.iter().find(|(known, _)| *known == device)?;
-        Some(format!("UUID={}", known.1))
-    }
-}
 
 /// Where `path`, with its links resolved, is. `None` where the mount table does not tell.
 pub fn of(path: &Path, mounts: &MountTable, uuids: &Uuids) -> Option<FileSystem> {

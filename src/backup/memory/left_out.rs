@@ -13,16 +13,27 @@ pub fn loss(unit: &UnitName, gap: &Gap) -> String {
         "{} {what}: {}. {}",
         gap.what,
         gap.detail,
-        ways_out(unit, &gap.what)
+        ways_out(unit, &gap.what, gap.reason)
     )
 }
 
 /// An exclude, where there is one for it, and the agreement.
-pub fn ways_out(unit: &UnitName, what: &str) -> String {
+pub fn ways_out(unit: &UnitName, what: &str, reason: GapReason) -> String {
     let agree = format!("agree to the loss: `kopi-docka backup --accept-loss {unit}`");
+    let of_unit = format!("`backup.units.{unit}");
+    if reason == GapReason::OtherFileSystem {
+        return format!(
+            "Mount it into a container by itself, which makes it a source; or exclude it: {of_unit}.bind_mounts.exclude` or the label `kopi-docka.bind.exclude`; or {agree}"
+        );
+    }
+    if reason == GapReason::NotSaved {
+        return format!(
+            "Fix the cause; or, if it is a path in it that cannot be read, exclude that path: {of_unit}.exclude_patterns` or the label `kopi-docka.exclude`; or {agree}"
+        );
+    }
     if what.starts_with("bind mount ") {
         format!(
-            "Bring it back; or exclude it: `backup.units.{unit}.bind_mounts.exclude` or the label `kopi-docka.bind.exclude`; or {agree}"
+            "Bring it back; or exclude it: {of_unit}.bind_mounts.exclude` or the label `kopi-docka.bind.exclude`; or {agree}"
         )
     } else if what.starts_with("volume ") {
         format!(

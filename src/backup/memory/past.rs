@@ -8,16 +8,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::compare::{self, Findings, Now};
 use super::recall::Recalled;
-use super::{agree, file_system};
+use super::uuid::Uuids;
+use super::{agree, file_system, left_out};
 use crate::backup::plan::UnitPlan;
 use crate::backup::saved::Saved;
 use crate::backup::tar::Record;
 use crate::config::Percent;
 use crate::discovery::mount_table::MountTable;
 use crate::discovery::{self, Size};
-use crate::model::point::{Agreement, FileSystem, Former, Hold};
-use crate::model::source::Gap;
-use crate::model::{Source, SourceKey};
+use crate::model::point::{Agreement, FileSystem, Former, Hold, MissingSource, PointRecord};
+use crate::model::source::{Gap, GapReason};
+use crate::model::{Source, SourceKey, UnitName};
 use crate::restore::aside;
 
 /// How long the point before a doubt is kept.
@@ -62,6 +63,14 @@ pub struct Carried {
     pub holds: Vec<Hold>,
     pub former: Vec<Former>,
     pub warnings: Vec<String>,
+    /// Sources that could not be saved, which the operator agreed to.
+    left_out: Vec<SourceKey>,
+}
+
+impl Carried {
+    pub fn is_left_out(&self, key: &SourceKey) -> bool {
+        self.left_out.contains(key)
+    }
 }
 
 /// Compares what is planned with the last whole point. Losses become gaps, doubts and changes warnings.
@@ -114,7 +123,7 @@ pub fn settle_for_show(plan: &mut UnitPlan) {
 
 /// Where sources are; one that does not answer is left out.
 async fn places(sources: &[Source]) -> BTreeMap<SourceKey, Place> {
-    let (mounts, uuids) = (MountTable::read(), file_system::Uuids::read());
+    let (mounts, uuids) = (MountTable::read(), Uuids::read());
     let mut places = BTreeMap::new();
     for source in sources {
         if let Some(device) = device(source, PATIENCE).await {
@@ -140,10 +149,6 @@ async fn device(source: &Source, patience: Duration) -> Option<u64> {
 impl Past {
     pub fn file_system(&self, key: &SourceKey) -> Option<FileSystem> {
         self.places.get(key)?.file_system.clone()
-    }
-
-    pub fn recalled(&self) -> &Recalled {
-        &self.recalled
     }
 
     fn accepts(&self) -> bool {
@@ -189,12 +194,13 @@ impl Past {
         }
     }
 
-    /// What the new point's record carries on. Settles which of `gaps` are losses.
+    /// What the new point's record carries on. Settles which of `gaps` are losses, and adds the sources that could not be saved by the
+    /// operator's agreement.
     pub fn carry_on(
         &mut self,
         unit: &str,
         saved: &[Saved],
-        gaps: &mut [Gap],
+        gaps: &mut Vec<Gap>,
         now: DateTime<Utc>,
     ) -> Carried {
         let late: Vec<compare::Doubt> = self
@@ -210,12 +216,68 @@ impl Past {
             .collect();
         let warnings = late.iter().map(|doubt| self.told(doubt, unit)).collect();
         self.findings.doubts.extend(late);
+        let mut agreed = agree::settle(gaps, &self.recalled.agreed, self.accepts(), now);
+        let mut left_out = Vec::new();
+        for saved in saved {
+            let Some(failure) = saved.failure() else {
+                continue;
+            };
+            let key = &saved.source.key;
+            let mut failure = [failure];
+            agreed.extend(agree::settle(
+                &mut failure,
+                &self.recalled.agreed,
+                self.accepts_failure(key),
+                now,
+            ));
+            let [failure] = failure;
+            if !failure.is_loss {
+                left_out.push(key.clone());
+                gaps.push(failure);
+            }
+        }
         Carried {
-            agreed: agree::settle(gaps, &self.recalled.agreed, self.accepts(), now),
+            agreed,
             holds: self.holds(now),
             former: self.findings.former.clone(),
             warnings,
+            left_out,
         }
+    }
+
+    /// The operator has seen it fail before: what fails for the first time may be an accident, which nothing that is said before the run
+    /// can be about.
+    fn accepts_failure(&self, key: &SourceKey) -> bool {
+        self.accepts() && self.recalled.failing.contains(key)
+    }
+
+    /// What is known after the point of `record` was written.
+    pub fn next(&self, record: &PointRecord) -> Recalled {
+        let doubted = self.findings.doubts.iter().map(|doubt| &doubt.key);
+        let doubted: Vec<&SourceKey> = doubted.collect();
+        self.recalled.and_then(record, &doubted)
+    }
+
+    /// What is known after a run that could save nothing: `failing` are the sources.
+    pub fn next_without_point(&self, failing: Vec<SourceKey>) -> Recalled {
+        Recalled {
+            failing,
+            ..self.recalled.clone()
+        }
+    }
+
+    /// One line about a source that could not be saved: the cause, and what the operator can do.
+    pub fn told_missing(&self, unit: &UnitName, missing: &MissingSource) -> String {
+        let MissingSource { key, reason } = missing;
+        let what = key.to_string();
+        let ways = if self.accepts() {
+            format!(
+                "It has not failed before, so `--accept-loss` was not taken to be about it: if it is to be left out, run `kopi-docka backup --accept-loss {unit}` again"
+            )
+        } else {
+            left_out::ways_out(unit, &what, GapReason::NotSaved)
+        };
+        format!("{what} could not be saved: {reason}. {ways}")
     }
 
     fn holds(&self, now: DateTime<Utc>) -> Vec<Hold> {

@@ -1,6 +1,6 @@
 //! What is remembered of a unit: in the state directory, or, when that is new, in the newest whole point's own record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::context::Paths;
 use crate::error::Result;
 use crate::model::point::{Agreement, FileSystem, Former, Hold, PointRecord, SourceRecord};
+use crate::model::source::Gap;
 use crate::model::{Grade, PointId, SourceKey, UnitKind, UnitName};
 use crate::state;
 
@@ -22,6 +23,12 @@ pub struct Recalled {
     /// `None` as long as there is no whole point.
     pub last: Option<Remembered>,
     pub agreed: Vec<Agreement>,
+    /// What could not be read or stored in the last run, and is not agreed to.
+    #[serde(default)]
+    pub failing: Vec<SourceKey>,
+    /// What the newest point lacks, beside that.
+    #[serde(default)]
+    pub losses: Vec<Gap>,
 }
 
 /// The last whole point.
@@ -80,6 +87,21 @@ impl Remembered {
     pub fn held(&self, key: &SourceKey) -> Option<&Held> {
         self.sources.iter().find(|held| held.key == *key)
     }
+
+    /// After a point that is not whole: what was doubted has been told, and is compared with what it is now from then on. The point
+    /// that holds more stays the same, and is kept as long as that says.
+    fn tell(&mut self, record: &PointRecord, doubted: &[&SourceKey]) {
+        self.holds.clone_from(&record.holds);
+        for held in &mut self.sources {
+            let now = record.sources.iter().find(|now| now.key == held.key);
+            if let Some(now) = now.filter(|now| doubted.contains(&&now.key)) {
+                *held = Held {
+                    file_system: held.file_system.take(),
+                    ..Held::of(now, &held.point)
+                };
+            }
+        }
+    }
 }
 
 impl Recalled {
@@ -89,16 +111,27 @@ impl Recalled {
             kind: Some(record.kind),
             last: Some(Remembered::of(record)),
             agreed: record.agreed.clone(),
+            failing: record.missing.iter().map(|one| one.key.clone()).collect(),
+            losses: record
+                .gaps
+                .iter()
+                .filter(|gap| gap.is_loss)
+                .cloned()
+                .collect(),
         }
     }
 
-    /// After the point of `record` was written. One that is not whole teaches nothing but what the operator agreed to.
-    pub fn and_then(&self, record: &PointRecord) -> Self {
+    /// After the point of `record` was written, in which it was told that the sources in `doubted` have shrunk. One that is not whole
+    /// teaches nothing but that, what the operator agreed to, and what it lacks.
+    pub fn and_then(&self, record: &PointRecord, doubted: &[&SourceKey]) -> Self {
         if record.grade == Grade::Partial {
+            let mut last = self.last.clone();
+            if let Some(last) = &mut last {
+                last.tell(record, doubted);
+            }
             return Self {
-                kind: Some(record.kind),
-                last: self.last.clone(),
-                agreed: record.agreed.clone(),
+                last,
+                ..Self::of(record)
             };
         }
         let mut next = Self::of(record);
@@ -154,6 +187,26 @@ impl Recalled {
             return Ok(());
         }
         recalled.write(paths, profile, unit)
+    }
+
+    /// Forgets every unit of `profile` but those in `kept`: nothing can be compared with it any more.
+    pub fn forget_all_but<'a>(
+        paths: &Paths,
+        profile: &str,
+        kept: impl Iterator<Item = &'a UnitName>,
+    ) -> Result<()> {
+        let kept: BTreeSet<PathBuf> = kept.map(|unit| file(paths, profile, unit)).collect();
+        let folder = paths.remembered().join(profile);
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_ours = path
+                .extension()
+                .is_some_and(|extension| extension == "json");
+            if is_ours && !kept.contains(&path) {
+                state::remove(&path)?;
+            }
+        }
+        Ok(())
     }
 
     pub fn write(&self, paths: &Paths, profile: &str, unit: &UnitName) -> Result<()> {

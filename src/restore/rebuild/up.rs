@@ -17,6 +17,7 @@ use crate::quiesce::{self, Entry};
 use crate::restore::apply::Applying;
 use crate::restore::journal::JournalFile;
 use crate::restore::step::Step;
+use crate::shutdown;
 use crate::state;
 use crate::ui::{prompt, text::printable};
 
@@ -43,14 +44,14 @@ impl Applying<'_> {
         let engine = &self.session.engine;
         for volume in &volumes {
             let (options, labels) = (volume.saved.options.as_ref(), volume.saved.labels.as_ref());
-            let made = engine
-                .create_volume(&volume.name, &volume.saved.driver, options, labels)
-                .await;
+            let making = engine.create_volume(&volume.name, &volume.saved.driver, options, labels);
+            let made = shutdown::cut_soon("the restore", making).await;
             self.window.errors.extend(unless_lost(made.map(|_| ()))?);
         }
         let mut made = Vec::new();
         for request in &requests {
-            let error = unless_lost(engine.create_network(request).await)?;
+            let making = engine.create_network(request);
+            let error = unless_lost(shutdown::cut_soon("the restore", making).await)?;
             if error.is_none() {
                 made.push(name_of(request));
             }
@@ -247,7 +248,14 @@ fn is_it(container: &Container, member: &Member) -> bool {
 fn unless_lost(result: Result<()>) -> Result<Option<String>> {
     match result {
         Ok(()) => Ok(None),
-        Err(error) if exit_of(&error) == Exit::Docker => Err(error),
+        Err(error)
+            if matches!(
+                exit_of(&error),
+                Exit::Docker | Exit::Interrupted | Exit::Terminated
+            ) =>
+        {
+            Err(error)
+        }
         Err(error) => Ok(Some(format!("{error:#}"))),
     }
 }

@@ -39,6 +39,7 @@ mod gcs;
 mod held;
 mod hung;
 mod poll;
+mod refusals;
 mod run;
 mod server;
 mod service;
@@ -59,6 +60,7 @@ pub mod writer;
 
 pub use azure::Azure;
 pub use bed::{Bed, IMAGE, OwnEngine, path};
+pub use ca::Tls;
 pub use disk::{mount, mount_ext4, unmount};
 pub use events::{Event, Events, Watch};
 pub use gcs::Gcs;

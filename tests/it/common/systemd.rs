@@ -64,6 +64,11 @@ impl Machine {
         machine
     }
 
+    /// The container that it is.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     #[track_caller]
     fn run(&self, mounts: &[String]) {
         let outer = Bed::shared();
@@ -86,10 +91,12 @@ impl Machine {
         run = run.args(["--stop-signal", "SIGRTMIN+3", "--hostname", "machine"]);
         run = run.args(["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"]);
         run = run.args(["--volume", "/var/lib/docker"]);
-        let kopia = find("kopia").unwrap().display().to_string();
-        let kopia = format!("{kopia}:/usr/local/bin/kopia:ro");
+        let installed = ["kopia", "versitygw"].map(|program| {
+            let path = find(program).unwrap();
+            format!("{}:/usr/local/bin/{program}:ro", path.display())
+        });
         let share = format!("{}:/machine", self.share.display());
-        for mount in mounts.iter().chain([&kopia, &share]) {
+        for mount in mounts.iter().chain(&installed).chain([&share]) {
             run = run.args(["--volume", mount]);
         }
         run.args(["--name", &self.name, &image]).text();

@@ -4,7 +4,7 @@
 //! repository: it goes to Docker as a value, and to a terminal with its control characters escaped.
 //!
 //! Reading order: [`saved`] (what the point has) → [`plan`] ([`networks`] with [`subnet`], [`images`], [`conflicts`] with [`ports`],
-//! [`container`]; [`relocated`] when it goes elsewhere) → [`show`] → [`up`] (carries it out, with [`compose`] and [`run_line`]).
+//! [`container`]; [`relocated`] when it goes elsewhere) → [`show`] → [`up`] (carries it out, with [`pull`], [`compose`] and [`run_line`]).
 
 mod compose;
 mod conflicts;
@@ -13,6 +13,7 @@ mod images;
 mod networks;
 mod plan;
 mod ports;
+mod pull;
 mod relocated;
 mod run_line;
 mod saved;

@@ -99,7 +99,10 @@ impl Applying<'_> {
         }
         self.window.enter(Step::Up).await;
         let result = match &start {
-            Start::Compose(up) => self.docker(&up.args()).await,
+            Start::Compose(up) => match self.fetch_for(up).await {
+                Ok(()) => self.docker(&up.args()).await,
+                Err(error) => Err(error),
+            },
             Start::Container { name } => self.session.engine.start(name).await.map(|_| ()),
         };
         match result {
@@ -158,8 +161,8 @@ impl Applying<'_> {
         let missing = images
             .iter()
             .filter(|image| image.state == ImageState::Missing);
-        for args in missing.flat_map(|image| &image.fetch) {
-            self.docker(args).await?;
+        for image in missing {
+            self.fetch(image).await?;
         }
         let engine = &self.session.engine;
         let made = engine
@@ -182,7 +185,7 @@ impl Applying<'_> {
         Ok(())
     }
 
-    async fn docker(&self, args: &[String]) -> Result<()> {
+    pub(super) async fn docker(&self, args: &[String]) -> Result<()> {
         let session = self.session;
         compose::docker(
             session.engine.socket(),

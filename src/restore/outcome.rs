@@ -102,6 +102,7 @@ impl Applying<'_> {
             unit: self.plan.unit,
             backup_id: self.plan.backup_id,
             identity: self.plan.identity,
+            project: self.plan.project,
             is_restored: true,
             sources,
             files: files.collect(),

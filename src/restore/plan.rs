@@ -96,6 +96,11 @@ impl Plan {
     pub fn swaps(&self) -> Vec<Swap> {
         let sources = self.sources.iter().map(|source| source.swap.clone());
         let files = self.files.iter().filter_map(|file| file.swap.clone());
+    /// Of what is there afterwards: a copy's own where one is made.
+    pub fn name(&self) -> &UnitName {
+        self.project.as_ref().unwrap_or(&self.unit)
+    }
+
         sources.chain(files).collect()
     }
 

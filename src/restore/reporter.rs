@@ -182,7 +182,8 @@ pub fn report_text(report: &RestoreReport) -> String {
         lines.extend(safety::advice(report.restore_id));
     }
     if report.is_up {
-        lines.push(format!("`{}` is started", report.unit));
+        let name = report.project.as_ref().unwrap_or(&report.unit);
+        lines.push(format!("`{name}` is started"));
     }
     if let Some(script) = &report.container_script {
         lines.push(format!(

@@ -152,11 +152,11 @@ pub async fn check() -> Result<()> {
 }
 
 /// The project as compose understands it, all variables filled in: secrets are in it.
-pub async fn config(up: &ComposeUp) -> Result<Value> {
+pub async fn config(up: &ComposeUp, limit: Duration) -> Result<Value> {
     let spec = with_environment(Spec::new(&find()?))
         .args(up.project_args())
         .args(["config", "--format", "json"]);
-    let finished = tool::run(spec, ASK_PATIENCE).await?;
+    let finished = tool::run(spec, limit.min(ASK_PATIENCE)).await?;
     if !finished.ended.status.success() {
         anyhow::bail!("{}: {}", finished.ended.describe(), finished.ended.stderr);
     }

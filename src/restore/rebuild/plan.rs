@@ -14,6 +14,7 @@ use super::{images, networks, run_line};
 use crate::backup::REDACTED;
 use crate::discovery::{Discovery, labels};
 use crate::docker::json::Json as _;
+use crate::docker::neighbours;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::PointRecord;
 use crate::model::{BackupId, SourceKey, UnitKind, UnitName};
@@ -69,6 +70,8 @@ impl Session<'_> {
         plan.images = images::plan(&self.engine, saved).await?;
         plan.warnings
             .extend(plan.images.iter().filter_map(ImagePlan::warning));
+        plan.warnings
+            .extend(images::of_another_platform(saved, self.engine.platform()));
         plan.volumes = self
             .volumes(recipe, saved, places, &mut plan.warnings)
             .await?;
@@ -183,9 +186,14 @@ impl Session<'_> {
             .collect();
         let (request, refusal) =
             match container::request(inspect, secrets, self.engine.api_number()) {
-                Ok(request) => (request, refusal(inspect, plan, others)),
+                Ok(mut request) => {
+                    request.platform = saved.asked_platform(name).map(str::to_owned);
+                    (request, refusal(inspect, plan, others))
+                }
                 Err(lost) => {
                     let lost: Vec<String> = lost.iter().map(|name| printable(name)).collect();
+        let old_host = record.identity.split_once('@').map_or("", |(_, host)| host);
+        let inspect = &container::without_given(inspect, &[&saved.engine.name, old_host]);
                     let why = format!("the point has no value for {}", lost.join(", "));
                     (container::Request::default(), Some(why))
                 }
@@ -269,10 +277,10 @@ fn refusal(inspect: &Value, plan: &Rebuild, others: &Others) -> Option<String> {
     if others.has_name(container_name(inspect)) {
         return Some("another container has its name".to_owned());
     }
-    let needed = container::needs(inspect);
+    let needed = neighbours(inspect);
     let gone = needed.iter().find(|needed| !others.knows(needed))?;
     Some(format!(
-        "it shares something of container `{}`, which is not here",
+        "it needs container `{}`, which is not here",
         printable(gone)
     ))
 }

@@ -56,6 +56,9 @@ impl Applying<'_> {
         for args in &image.fetch {
             match args.as_slice() {
                 [word, name] if word == "pull" => self.pull(name, None).await?,
+                [word, _, platform, name] if word == "pull" => {
+                    self.pull(name, Some(platform)).await?;
+                }
                 _ => self.docker(args).await?,
             }
         }
@@ -69,7 +72,8 @@ impl Applying<'_> {
             self.fetch(image).await?;
         }
         // What it does not understand, `up` complains about.
-        let Ok(config) = compose::config(up).await else {
+        let Ok(config) = compose::config(up, self.session.config.docker.compose_timeout).await
+        else {
             return Ok(());
         };
         for (image, platform) in pulled_by(&config) {

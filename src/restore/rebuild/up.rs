@@ -114,7 +114,7 @@ impl Applying<'_> {
                 }
             }
             Err(error) => {
-                let unit = &self.plan.unit;
+                let unit = self.plan.name();
                 self.window.errors.push(format!(
                     "unit `{unit}` is restored, but was not started: {error:#}"
                 ));
@@ -134,7 +134,7 @@ impl Applying<'_> {
                     Start::Compose(up) => format!("start it (`{}`)", up.command()),
                     Start::Container { .. } => "start its container".to_owned(),
                 };
-                let question = format!("The data of `{}` is back. Now {what}?", self.plan.unit);
+                let question = format!("The data of `{}` is back. Now {what}?", self.plan.name());
                 self.window.reporter.rest();
                 // No answer is a no: nothing is lost by that.
                 let shutdown = &self.session.cx.shutdown;
@@ -166,7 +166,11 @@ impl Applying<'_> {
         }
         let engine = &self.session.engine;
         let made = engine
-            .create_container(&container.name, &container.request.body)
+            .create_container(
+                &container.name,
+                container.request.platform.as_deref(),
+                &container.request.body,
+            )
             .await?;
         for warning in made.warnings {
             self.window.warnings.push(format!(
@@ -200,10 +204,8 @@ impl Applying<'_> {
     /// Those of the unit that are here now.
     async fn containers(&self) -> Result<Vec<Container>> {
         let host = discovery::discover(&self.session.engine, &self.session.rules).await?;
-        let unit = host
-            .units
-            .into_iter()
-            .find(|unit| unit.name == self.plan.unit);
+        let name = self.plan.name();
+        let unit = host.units.into_iter().find(|unit| unit.name == *name);
         Ok(unit.map(|unit| unit.containers).unwrap_or_default())
     }
 

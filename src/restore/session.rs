@@ -16,6 +16,7 @@ use super::recipe::{self, Recipe};
 use super::request::{Destination, Request, What};
 use super::target::Target;
 use super::users::{self, Swapped, Users};
+use super::unnamed;
 use crate::backup::{self, Tar};
 use crate::config::Config;
 use crate::context::Context;
@@ -135,11 +136,15 @@ impl<'a> Session<'a> {
         };
         if places.is_move() {
             refuse_to_move_what_is_here(&host, request)?;
-            let binds = overlay::write(&mut recipe, &saved, &places, &sources)?;
+        }
+        if places.is_move() || !wires.is_empty() {
+            let binds = overlay::write(&mut recipe, &saved, &places, &sources, &wires).await?;
             saved.relocate(&request.unit, &places, &binds)?;
         }
         let located = self
             .locate(&sources, &recipe, &places, &mut warnings)
+        let wires = unnamed::wires(&host, &saved, &sources);
+        warnings.extend(unnamed::lost(&host, recipe.record.kind, &sources, &wires));
             .await?;
         let Looked {
             recipe,

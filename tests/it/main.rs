@@ -11,6 +11,7 @@
 
 mod common;
 
+mod accept;
 mod backends;
 mod backends_wizard;
 mod care;

@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 pub use compose::version as compose_version;
+pub use container::anonymous_volumes;
 pub use saved::Saved;
 pub use show::plan_lines;
 pub use up::remove_networks;

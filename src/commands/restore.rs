@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
+use clap_complete::ArgValueCompleter;
 use serde_json::json;
 use tracing::info;
 
+use crate::completion;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::logging;
@@ -17,15 +20,15 @@ use crate::ui::{prompt, text};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The unit to restore
-    #[arg(long, value_name = "UNIT")]
+    #[arg(long, value_name = "UNIT", add = ArgValueCompleter::new(completion::saved_units))]
     unit: Option<UnitName>,
 
     /// Which of its restore points: an id, or `latest` for the newest whole one
-    #[arg(long, value_name = "ID|latest")]
+    #[arg(long, value_name = "ID|latest", add = ArgValueCompleter::new(completion::backup_ids))]
     backup_id: Option<Which>,
 
     /// Only this volume, or the bind mount of this path; may be given several times
-    #[arg(long = "volume", value_name = "VOLUME")]
+    #[arg(long = "volume", value_name = "VOLUME", add = ArgValueCompleter::new(completion::volumes))]
     volumes: Vec<String>,
 
     /// Only this file or folder of the one `--volume`, by its path in it; may be given several times
@@ -45,7 +48,7 @@ pub struct Args {
     project: Option<UnitName>,
 
     /// Take a restore point that another host made
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", add = ArgValueCompleter::new(completion::hosts))]
     host: Option<String>,
 
     /// Start the unit when its data is back: `docker compose up -d`, or its container

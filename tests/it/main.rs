@@ -18,6 +18,7 @@ mod care;
 mod cold;
 mod comeback;
 mod commands;
+mod completion;
 mod configuration;
 mod daemon;
 mod databases;

@@ -6,13 +6,15 @@
 //! [`new_home`], [`pieces`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`] with [`marks`],
 //! [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`] and, for what can't be renamed, [`within`] and
 //! [`attributes`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left, [`safety`] for what every one
-//! keeps, [`scripts`] and [`recipe_folder`] for those who would rather do it by hand.
+//! keeps, [`all`] for every unit of a host, [`contents`] for a look into a point, [`scripts`] and [`recipe_folder`] for those who would rather do it by hand.
 
 mod advice;
+pub mod all;
 mod apply;
 pub mod aside;
 mod attributes;
 pub mod choose;
+pub mod contents;
 mod extract;
 pub mod feed;
 mod files;
@@ -45,6 +47,7 @@ mod staging;
 mod step;
 mod swap;
 mod target;
+pub mod time;
 mod unnamed;
 mod users;
 mod window;

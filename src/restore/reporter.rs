@@ -198,3 +198,12 @@ pub fn report_text(report: &RestoreReport) -> String {
     }
     lines.join("\n")
 }
+
+/// Said when whoever called us stands in a directory that was replaced: what is typed there happens in the safety copy.
+pub fn left_behind(report: &RestoreReport) -> Option<String> {
+    let here = std::env::current_dir().ok()?;
+    let mut copies = report.safety_copies();
+    copies.any(|copy| here.starts_with(copy)).then(|| {
+        "This shell is in the directory that was replaced: `cd \"$PWD\"` takes it to the one that was restored.".to_owned()
+    })
+}

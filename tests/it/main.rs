@@ -12,6 +12,7 @@
 mod common;
 
 mod accept;
+mod all;
 mod backends;
 mod backends_wizard;
 mod care;
@@ -20,6 +21,7 @@ mod comeback;
 mod commands;
 mod completion;
 mod configuration;
+mod contents;
 mod daemon;
 mod databases;
 mod doctor;

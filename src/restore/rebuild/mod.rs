@@ -73,6 +73,9 @@ pub struct Rebuild {
     /// What was saved of the unit's containers: they should be there when it is up.
     #[serde(skip)]
     pub members: Vec<Member>,
+    /// Names of containers of others that it lives in, has volumes of or is linked to, and that are not here.
+    #[serde(skip)]
+    pub needs: Vec<String>,
     #[serde(skip)]
     pub warnings: Vec<String>,
 }
@@ -128,7 +131,7 @@ impl Rebuild {
             && (self.start.is_none() || self.bring_up == BringUp::No)
     }
 
-    fn new_networks(&self) -> Vec<&NetworkPlan> {
+    pub fn new_networks(&self) -> Vec<&NetworkPlan> {
         let networks = self.networks.iter();
         networks
             .filter(|network| network.action == NetworkAction::Create)

@@ -75,7 +75,9 @@ impl Session<'_> {
         plan.volumes = self
             .volumes(recipe, saved, places, &mut plan.warnings)
             .await?;
-        let others = others(record.kind, name, saved, listed).await?;
+        let mut others = others(record.kind, name, saved, listed).await?;
+        plan.needs = needs(saved, &others);
+        others.coming.clone_from(&self.beside.containers);
         plan.conflicts.extend(conflicts::find(saved, &others));
         match record.kind {
             UnitKind::Stack => {
@@ -187,13 +189,13 @@ impl Session<'_> {
         let (request, refusal) =
             match container::request(inspect, secrets, self.engine.api_number()) {
                 Ok(mut request) => {
+        let old_host = record.identity.split_once('@').map_or("", |(_, host)| host);
+        let inspect = &container::without_given(inspect, &[&saved.engine.name, old_host]);
                     request.platform = saved.asked_platform(name).map(str::to_owned);
                     (request, refusal(inspect, plan, others))
                 }
                 Err(lost) => {
                     let lost: Vec<String> = lost.iter().map(|name| printable(name)).collect();
-        let old_host = record.identity.split_once('@').map_or("", |(_, host)| host);
-        let inspect = &container::without_given(inspect, &[&saved.engine.name, old_host]);
                     let why = format!("the point has no value for {}", lost.join(", "));
                     (container::Request::default(), Some(why))
                 }
@@ -316,9 +318,20 @@ async fn others(
     })
 }
 
+        coming: BTreeSet::new(),
 fn members(saved: &Saved) -> Vec<Member> {
     let member = |inspect: &Value| {
         let label = |name: &str| text(inspect.at("Config").at("Labels").at(name));
+/// What of others its containers need and is not here.
+fn needs(saved: &Saved, others: &Others) -> Vec<String> {
+    let own: BTreeSet<&str> = saved.containers.iter().map(container_name).collect();
+    let all = saved.containers.iter().flat_map(neighbours);
+    let needs: BTreeSet<String> = all
+        .filter(|name| !own.contains(name.as_str()) && !others.knows(name))
+        .collect();
+    needs.into_iter().collect()
+}
+
         let service = label(labels::SERVICE);
         Member {
             name: container_name(inspect).to_owned(),

@@ -405,3 +405,32 @@ fn volumes_without_a_name_are_wired_again() {
 fn volumes_without_a_name_are_wired_again_for_the_newest_compose() {
     volumes_without_a_name(&Bed::own_newer_engine());
 }
+
+#[test]
+fn a_shell_in_the_directory_that_was_replaced_is_told_so() {
+    let world = World::new();
+    world.init();
+    let bind = world.dir("bind/sub").parent().unwrap().to_owned();
+    let name = world.container("one", |s| s.bind(&bind, "/bind"));
+    back_up(&world, &name);
+    let args = [
+        "--quiet",
+        "restore",
+        "--yes",
+        "--unit",
+        &name,
+        "--backup-id",
+        "latest",
+    ];
+    for inside in [&bind, &bind.join("sub")] {
+        world
+            .kd(&args)
+            .directory(inside)
+            .stderr("This shell is in the directory that was replaced: `cd \"$PWD\"`")
+            .ok();
+    }
+    world
+        .kd(&args)
+        .directory(world.path("bind").parent().unwrap())
+        .ok();
+}

@@ -81,6 +81,9 @@ impl Session<'_> {
         plan.conflicts.extend(conflicts::find(saved, &others));
         match record.kind {
             UnitKind::Stack => {
+                if record.identity != self.repository.kopia.identity() {
+                    plan.warnings.extend(powers_of_stack(name, saved));
+                }
                 let up = ComposeUp::of(record).map(|up| up.relocated(places));
                 plan.start = up.transpose()?.map(Start::Compose);
             }
@@ -186,11 +189,11 @@ impl Session<'_> {
             .flatten()
             .map(|(name, _)| name.as_str())
             .collect();
+        let old_host = record.identity.split_once('@').map_or("", |(_, host)| host);
+        let inspect = &container::without_given(inspect, &[&saved.engine.name, old_host]);
         let (request, refusal) =
             match container::request(inspect, secrets, self.engine.api_number()) {
                 Ok(mut request) => {
-        let old_host = record.identity.split_once('@').map_or("", |(_, host)| host);
-        let inspect = &container::without_given(inspect, &[&saved.engine.name, old_host]);
                     request.platform = saved.asked_platform(name).map(str::to_owned);
                     (request, refusal(inspect, plan, others))
                 }
@@ -315,13 +318,10 @@ async fn others(
             .filter(|container| !is_of_unit(container, unit, is_stack))
             .collect(),
         listeners,
+        coming: BTreeSet::new(),
     })
 }
 
-        coming: BTreeSet::new(),
-fn members(saved: &Saved) -> Vec<Member> {
-    let member = |inspect: &Value| {
-        let label = |name: &str| text(inspect.at("Config").at("Labels").at(name));
 /// What of others its containers need and is not here.
 fn needs(saved: &Saved, others: &Others) -> Vec<String> {
     let own: BTreeSet<&str> = saved.containers.iter().map(container_name).collect();
@@ -332,6 +332,9 @@ fn needs(saved: &Saved, others: &Others) -> Vec<String> {
     needs.into_iter().collect()
 }
 
+fn members(saved: &Saved) -> Vec<Member> {
+    let member = |inspect: &Value| {
+        let label = |name: &str| text(inspect.at("Config").at("Labels").at(name));
         let service = label(labels::SERVICE);
         Member {
             name: container_name(inspect).to_owned(),
@@ -341,6 +344,22 @@ fn needs(saved: &Saved, others: &Others) -> Vec<String> {
         }
     };
     saved.containers.iter().map(member).collect()
+}
+
+/// Said of a stack that another host made.
+fn powers_of_stack(unit: &UnitName, saved: &Saved) -> Option<String> {
+    let mighty = saved.containers.iter().filter_map(|container| {
+        let powers = powers(container);
+        let name = printable(container_name(container));
+        (!powers.is_empty()).then(|| format!("`{name}`: {}", powers.join(", ")))
+    });
+    let mighty: Vec<String> = mighty.collect();
+    (!mighty.is_empty()).then(|| {
+        format!(
+            "containers of `{unit}` come from another host and have power over this one once they are started: {}",
+            mighty.join("; ")
+        )
+    })
 }
 
 /// What of it gives whoever is in the container a say over the host.

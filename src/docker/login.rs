@@ -64,7 +64,10 @@ impl Login {
         let Some(path) = config_path() else {
             return Ok(None);
         };
-        let text = match std::fs::read(&path) {
+        let file = path.clone();
+        // A home directory may be on a server that does not answer.
+        let read = tokio::task::spawn_blocking(move || std::fs::read(file));
+        let text = match tokio::time::timeout(PATIENCE, read).await?? {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {

@@ -22,8 +22,9 @@ use crate::restore::request::handle;
 use crate::shutdown::{Hangup, Shutdown};
 use crate::ui::{Ui, text};
 
-/// Longer than that nobody waits for a word.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How many seconds an answer may take, for a repository that is far away.
+const PATIENCE: &str = "KOPI_DOCKA_COMPLETE_SECONDS";
+const DEFAULT_SECONDS: u64 = 3;
 
 /// Units that have restore points.
 pub fn saved_units(current: &OsStr) -> Vec<CompletionCandidate> {
@@ -161,7 +162,10 @@ fn offer(
     let Ok(runtime) = runtime else {
         return Vec::new();
     };
-    let asked = async { tokio::time::timeout(PATIENCE, ask(typed())).await };
+    let seconds = std::env::var(PATIENCE).ok();
+    let seconds = seconds.and_then(|seconds| seconds.parse().ok());
+    let patience = Duration::from_secs(seconds.unwrap_or(DEFAULT_SECONDS));
+    let asked = async { tokio::time::timeout(patience, ask(typed())).await };
     let found = runtime.block_on(asked);
     runtime.shutdown_background();
     let Ok(Ok(found)) = found else {

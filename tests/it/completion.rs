@@ -6,22 +6,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::common::{Run, World, path, until};
-
-/// The same, once there is anything: on a busy machine the answer may come too late for a prompt.
-fn offered_in_the_end(world: &World, words: &[&str]) -> Vec<String> {
-    let limit = Duration::from_secs(120);
-    until(&format!("an offer for {words:?}"), limit, || {
-        Some(offered(world, words)).filter(|offered| !offered.is_empty())
-    })
-}
+use crate::common::{Run, World, path};
 
 /// What bash offers for the last of `words`.
 fn offered(world: &World, words: &[&str]) -> Vec<String> {
     let script = world.path("completion.bash");
     let text = world.kd(&["completions", "bash"]).stdout_any().ok();
     fs::write(&script, text.stdout_bytes()).unwrap();
-    // An upper limit for who waits at a prompt on a busy machine.
     let run = Run::new("bash")
         .args([
             "--norc",
@@ -34,7 +25,9 @@ fn offered(world: &World, words: &[&str]) -> Vec<String> {
         .arg("--config")
         .arg(world.config_path())
         .args(words)
-        .timeout(Duration::from_secs(30));
+        // The machine of a test may be busy.
+        .env("KOPI_DOCKA_COMPLETE_SECONDS", "100")
+        .timeout(Duration::from_secs(120));
     let binary = Path::new(env!("CARGO_BIN_EXE_kopi-docka"))
         .parent()
         .unwrap();
@@ -71,10 +64,10 @@ fn units_points_and_volumes_are_completed() {
     let one = world.container("one", |s| s.volume("more", "/data"));
     world.backup(&web);
     world.kd(&["--quiet", "backup", "--unit", &one]).ok();
-    let units = offered_in_the_end(&world, &["restore", "--unit", ""]);
+    let units = offered(&world, &["restore", "--unit", ""]);
     assert_eq!(units, [one.clone(), web.unit().to_owned()]);
     assert_eq!(
-        offered_in_the_end(&world, &["restore", "--unit", web.unit()]),
+        offered(&world, &["restore", "--unit", web.unit()]),
         [web.unit()]
     );
     let id = |unit: &str| {
@@ -88,14 +81,14 @@ fn units_points_and_volumes_are_completed() {
         &["restore", "--unit", web.unit(), "--backup-id", ""],
     );
     assert_eq!(ids, ["latest".to_owned(), id(web.unit())]);
-    let volumes = offered_in_the_end(&world, &["restore", "--unit", web.unit(), "--volume", ""]);
+    let volumes = offered(&world, &["restore", "--unit", web.unit(), "--volume", ""]);
     assert_eq!(volumes, [web.volume("data")]);
-    assert!(offered_in_the_end(&world, &["backup", "--unit", &one]).contains(&one));
-    assert!(offered_in_the_end(&world, &["resto"]).contains(&"restore".to_owned()));
-    let flags = offered_in_the_end(&world, &["restore", "--bef"]);
+    assert!(offered(&world, &["backup", "--unit", &one]).contains(&one));
+    assert!(offered(&world, &["resto"]).contains(&"restore".to_owned()));
+    let flags = offered(&world, &["restore", "--bef"]);
     assert_eq!(flags, ["--before"]);
     assert_eq!(
-        offered_in_the_end(&world, &["conf"]),
+        offered(&world, &["conf"]),
         Vec::<String>::new(),
         "hidden stays hidden"
     );

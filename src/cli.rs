@@ -130,7 +130,7 @@ pub enum Command {
     /// Measure how much a backup would read
     EstimateSize(commands::estimate_size::Args),
     /// Bring a restore point back
-    Restore(commands::restore::Args),
+    Restore(Box<commands::restore::Args>),
     /// Prove that restore points can be read back
     ///
     /// Reads the recipe and the data of restore points out of the storage itself, past Kopia's cache, and checks that every stream

@@ -6,6 +6,7 @@ mod backends;
 mod backup;
 mod cli;
 mod commands;
+mod completion;
 mod config;
 mod context;
 mod credentials;
@@ -66,6 +67,9 @@ const UNREAD_AFTER_SIGNAL: Duration = Duration::from_millis(500);
 /// One thread runs everything that waits: a child that follows its parent's *thread* into death
 /// (`PR_SET_PDEATHSIG`) must be spawned from one that lives as long as the process. Bytes move on threads of their own.
 fn main() -> ExitCode {
+    if completion::answer() {
+        return ExitCode::SUCCESS;
+    }
     let cli = Cli::parse();
     std::panic::set_hook(Box::new(|panic| {
         printer::say_last(&panic.to_string());

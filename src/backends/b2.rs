@@ -24,8 +24,9 @@ const KEYS: [Wanted; 2] = [
 
 pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
     cx.ui.say(
-        "Kopia calls its own backend for B2 deprecated and will remove it. B2 speaks S3 as well, with the same buckets and keys: \
-         the key id is the access key id, the application key the secret access key.",
+        "Kopia calls its own backend for B2 deprecated and will remove it. B2 speaks S3 as well: \
+         the key id is the access key id, the application key the secret access key. It takes no master application key, so make one \
+         for this bucket, and no bucket that was made before 4 May 2020.",
     );
     let question = "Use B2 through S3?";
     if prompt::is_wanted_or(question, true, &cx.shutdown).await? {

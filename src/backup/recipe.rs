@@ -7,7 +7,9 @@
 //! docker/containers/<name>.json   `docker inspect`, secrets replaced
 //! docker/volumes/<name>.json      `docker volume inspect`, also of volumes whose data is not saved
 //! docker/networks/<name>.json     `docker network inspect`
-//! docker/images.json              which image each container runs, by id, tags and digests
+//! docker/images.json              which image each container runs, by id, tags, digests and platform
+//! docker/names.json               names of other containers that these name by their ids
+//! docker/engine.json              what the host is called, and what it runs by itself
 //! secrets.json                    what was replaced, by container; only when asked for
 //! ```
 //!

@@ -249,12 +249,7 @@ fn messages(report: &UnitReport) -> Vec<Message> {
                 report.unit
             ));
         }
-        if report.still_stopped.is_empty() {
-            lines.push_str(&format!(
-                "note: every container of `{}` that ran is running again\n",
-                report.unit
-            ));
-        } else {
+        if !report.still_stopped.is_empty() {
             lines.push_str(&format!(
                 "note: still stopped: {}\n",
                 report.still_stopped.join(", ")
@@ -262,6 +257,11 @@ fn messages(report: &UnitReport) -> Vec<Message> {
             lines.push_str(
                 "hint: see `docker logs` of them, mend it, then run `kopi-docka recover`\n",
             );
+        } else if report.downtime_seconds > 0.0 {
+            lines.push_str(&format!(
+                "note: every container of `{}` that ran is running again\n",
+                report.unit
+            ));
         }
         for hint in &report.hints {
             lines.push_str(&format!("hint: {hint}\n"));

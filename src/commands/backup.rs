@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use clap_complete::ArgValueCompleter;
+
 use crate::backup;
+use crate::completion;
 use crate::context::Context;
 use crate::error::Result;
 use crate::lock::{Lock, Wait};
@@ -13,11 +16,11 @@ use super::dry_run;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only this unit; may be given several times
-    #[arg(long = "unit", value_name = "UNIT")]
+    #[arg(long = "unit", value_name = "UNIT", add = ArgValueCompleter::new(completion::units_here))]
     units: Vec<UnitName>,
 
     /// Agree that what this unit lacks now is not saved: it counts as whole without it, and retention goes on; can be repeated
-    #[arg(long = "accept-loss", value_name = "UNIT", conflicts_with = "dry_run")]
+    #[arg(long = "accept-loss", value_name = "UNIT", conflicts_with = "dry_run", add = ArgValueCompleter::new(completion::units_here))]
     accepted: Vec<UnitName>,
 
     /// Wait for a run that holds the lock: as long as it takes, or such as 90s, 10m, 12h [default: leave with exit code 11]

@@ -1,9 +1,9 @@
-//! `completions`: what teaches a shell our commands and flags. Reads and writes nothing.
+//! `completions`: what teaches a shell our commands and flags, and what there is for them. Reads and writes nothing.
 
-use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
+use clap_complete::env::Shells;
 
-use crate::cli::Cli;
+use crate::completion::VARIABLE;
 use crate::context::Context;
 use crate::error::Result;
 
@@ -14,21 +14,19 @@ pub struct Args {
 }
 
 pub fn run(cx: &Context, args: Args) -> Result<u8> {
+    let name = args.shell.to_string();
+    let shells = Shells::builtins();
+    let shell = shells
+        .completer(&name)
+        .ok_or_else(|| anyhow::anyhow!("nothing is known of the shell {name}"))?;
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut shown(), "kopi-docka", &mut script);
-    cx.ui.answer(String::from_utf8(script)?.trim_end());
+    shell.write_registration(
+        VARIABLE,
+        "kopi-docka",
+        "kopi-docka",
+        "kopi-docka",
+        &mut script,
+    )?;
+    cx.ui.answer(String::from_utf8(script)?.trim());
     Ok(0)
-}
-
-/// The command line without what is hidden, which clap_complete 4.6 would offer.
-fn shown() -> Command {
-    let all = Cli::command();
-    let commands = all
-        .get_subcommands()
-        .filter(|command| !command.is_hide_set());
-    Command::new("kopi-docka")
-        .version(env!("CARGO_PKG_VERSION"))
-        .propagate_version(true)
-        .args(all.get_arguments().cloned())
-        .subcommands(commands.cloned())
 }

@@ -1,6 +1,9 @@
 //! `dry-run` and `backup --dry-run`: what a backup would do now.
 
+use clap_complete::ArgValueCompleter;
+
 use crate::backup::preview::{Preview, Stop, UnitPreview, preview};
+use crate::completion;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::model::{UnitKind, UnitName};
@@ -11,7 +14,7 @@ use super::list_units::orphan_lines;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only this unit; may be given several times
-    #[arg(long = "unit", value_name = "UNIT")]
+    #[arg(long = "unit", value_name = "UNIT", add = ArgValueCompleter::new(completion::units_here))]
     units: Vec<UnitName>,
 }
 

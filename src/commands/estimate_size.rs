@@ -1,8 +1,10 @@
 //! `estimate-size`: how much a backup would read, measured on the disk.
 
+use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 
 use crate::backup::{LeftOut, choose, survey};
+use crate::completion;
 use crate::context::Context;
 use crate::discovery::{self, Rules, Size};
 use crate::docker::Engine;
@@ -13,7 +15,7 @@ use crate::ui::{table, text};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only this unit; may be given several times
-    #[arg(long = "unit", value_name = "UNIT")]
+    #[arg(long = "unit", value_name = "UNIT", add = ArgValueCompleter::new(completion::units_here))]
     units: Vec<UnitName>,
 }
 

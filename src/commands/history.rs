@@ -4,8 +4,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 
+use crate::completion;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::model::report::{Outcome, RunReport, UnitReport};
@@ -16,7 +18,7 @@ use crate::ui::{table, text};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only this unit; may be given several times
-    #[arg(long = "unit", value_name = "UNIT")]
+    #[arg(long = "unit", value_name = "UNIT", add = ArgValueCompleter::new(completion::units_here))]
     units: Vec<UnitName>,
 
     /// Only what did not go well

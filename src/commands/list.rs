@@ -1,5 +1,8 @@
 //! What there is: backup units on this host, or restore points in the repository.
 
+use clap_complete::ArgValueCompleter;
+
+use crate::completion;
 use crate::context::Context;
 use crate::error::Result;
 use crate::model::UnitName;
@@ -17,7 +20,7 @@ pub struct Args {
     snapshots: bool,
 
     /// Only this unit; may be given several times
-    #[arg(long = "unit", value_name = "UNIT")]
+    #[arg(long = "unit", value_name = "UNIT", add = ArgValueCompleter::new(completion::units_here))]
     names: Vec<UnitName>,
 
     /// Restore points of every host that uses the repository

@@ -126,7 +126,7 @@ async fn dispatch(command: Command, cx: &Context) -> Result<u8> {
         Command::Backup(args) => backup::run(cx, args).await,
         Command::DryRun(args) => dry_run::run(cx, args).await,
         Command::EstimateSize(args) => estimate_size::run(cx, args).await,
-        Command::Restore(args) => restore::run(cx, args).await,
+        Command::Restore(args) => restore::run(cx, *args).await,
         Command::Verify(args) => verify::run(cx, args).await,
         Command::History(args) => history::run(cx, args),
         Command::Recover(args) => recover::run(cx, args).await,

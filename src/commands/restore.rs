@@ -2,30 +2,47 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
+use clap_complete::ArgValueCompleter;
 use serde_json::json;
 use tracing::info;
 
+use crate::completion;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::logging;
 use crate::model::UnitName;
+use crate::restore::all::Wanted;
+use crate::restore::contents::Search;
 use crate::restore::rebuild::BringUp;
 use crate::restore::request::{self, Destination, Request, What, Which};
-use crate::restore::{self, Plan, Session, reporter, safety, wizard};
+use crate::restore::{self, Plan, Session, reporter, safety, time, wizard};
 use crate::ui::{prompt, text};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The unit to restore
-    #[arg(long, value_name = "UNIT")]
+    #[arg(long, value_name = "UNIT", add = ArgValueCompleter::new(completion::saved_units))]
     unit: Option<UnitName>,
 
+    /// Every unit that this host, or `--host`, has restore points of: the newest whole one of each, or of before `--before`
+    #[arg(long, conflicts_with_all = ["unit", "backup_id", "volumes", "recipe", "target", "scripts", "safety"])]
+    all: bool,
+
+    /// Not this unit; may be given several times
+    #[arg(long, value_name = "UNIT", requires = "all", add = ArgValueCompleter::new(completion::saved_units))]
+    except: Vec<UnitName>,
+
     /// Which of its restore points: an id, or `latest` for the newest whole one
-    #[arg(long, value_name = "ID|latest")]
+    #[arg(long, value_name = "ID|latest", add = ArgValueCompleter::new(completion::backup_ids))]
     backup_id: Option<Which>,
 
+    /// The newest whole restore point of before this time: a date, or a date and a time, in the zone of this host
+    #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "backup_id")]
+    before: Option<DateTime<Utc>>,
+
     /// Only this volume, or the bind mount of this path; may be given several times
-    #[arg(long = "volume", value_name = "VOLUME")]
+    #[arg(long = "volume", value_name = "VOLUME", add = ArgValueCompleter::new(completion::volumes))]
     volumes: Vec<String>,
 
     /// Only this file or folder of the one `--volume`, by its path in it; may be given several times
@@ -45,7 +62,7 @@ pub struct Args {
     project: Option<UnitName>,
 
     /// Take a restore point that another host made
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", add = ArgValueCompleter::new(completion::hosts))]
     host: Option<String>,
 
     /// Start the unit when its data is back: `docker compose up -d`, or its container
@@ -54,33 +71,46 @@ pub struct Args {
     #[command(flatten)]
     safety: safety::Args,
 
+    /// List what is in the restore point: everything, or what has this in its path; a pattern such as `*.odt` is for names.
+    /// Its data is read, and nothing is written
+    #[arg(
+        long, value_name = "PATH", num_args = 0..=1, default_missing_value = "",
+        conflicts_with_all = ["all", "paths", "recipe", "target", "up", "scripts", "dry_run", "safety"]
+    )]
+    list: Option<String>,
+
     /// Don't ask
     #[arg(short, long)]
     yes: bool,
 
     /// Restore nothing: write a script for each volume and bind mount, the recipe and a README into this new folder
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["yes", "dry_run", "up", "target", "paths", "recipe"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "up", "target", "paths", "recipe"])]
     scripts: Option<PathBuf>,
 
     /// Show what would be done, and do nothing
-    #[arg(long, conflicts_with = "yes")]
+    #[arg(long)]
     dry_run: bool,
 }
 
 impl Args {
     /// Whether nothing is restored.
     pub fn only_answers(&self) -> bool {
-        self.dry_run || self.safety.only_answers()
+        self.dry_run || self.list.is_some() || self.safety.only_answers()
     }
 
     /// `None` when the flags leave it open what is wanted.
     fn request(&self) -> Result<Option<Request>> {
         let what = What::of_flags(self.volumes.clone(), self.paths.clone(), self.recipe)?;
         let to = Destination::of_flags(self.target.clone(), self.project.clone(), &what)?;
-        let (Some(unit), Some(which)) = (self.unit.clone(), self.backup_id.clone()) else {
-            if what != What::Unit || to != Destination::InPlace || self.scripts.is_some() {
+        let which = self.backup_id.clone().or(self.before.map(Which::Before));
+        let (Some(unit), Some(which)) = (self.unit.clone(), which) else {
+            if self.list.is_some()
+                || what != What::Unit
+                || to != Destination::InPlace
+                || self.scripts.is_some()
+            {
                 return Err(Failure::new(Exit::Usage, "of which restore point?")
-                    .hint("say `--unit UNIT` and `--backup-id ID` or `--backup-id latest`, or nothing at all to be asked")
+                    .hint("say `--unit UNIT` and `--backup-id ID`, `--backup-id latest` or `--before TIME`, or nothing at all to be asked")
                     .into());
             }
             return Ok(None);
@@ -95,6 +125,17 @@ impl Args {
         }))
     }
 
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            which: self.before.map_or(Which::Latest, Which::Before),
+            host: self.host.clone(),
+            except: self.except.clone(),
+            bring_up: self.up,
+            is_dry: self.dry_run,
+            is_agreed: self.yes,
+        }
+    }
+
     fn bring_up(&self) -> BringUp {
         match (self.up, self.yes) {
             (true, _) => BringUp::Yes,
@@ -106,18 +147,27 @@ impl Args {
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("restore")?;
-    let mode = match (args.yes, args.dry_run) {
-        (true, _) => safety::Mode::Yes,
-        (_, true) => safety::Mode::DryRun,
+    let mode = match (args.dry_run, args.yes) {
+        (true, _) => safety::Mode::DryRun,
+        (_, true) => safety::Mode::Yes,
         _ => safety::Mode::Ask,
     };
     if let Some(code) = safety::run(cx, args.safety, args.unit.clone(), mode).await? {
         return Ok(code);
     }
+    if args.all {
+        return restore::all::run(cx, &args.wanted()).await;
+    }
     let by_flags = args.request()?;
+    if let (Some(search), Some(request)) = (&args.list, &by_flags) {
+        let search = Search::parse(search)
+            .map_err(|error| Failure::new(Exit::Usage, format!("{error:#}")))?;
+        return restore::contents::run(cx, request, search).await;
+    }
     if by_flags.is_none() && (cx.ui.json || args.yes || !prompt::is_possible()) {
         return Err(Failure::new(Exit::Usage, "what is to be restored?")
             .hint("`kopi-docka restore --unit UNIT --backup-id latest`, with `--dry-run` to look first")
+            .hint("`kopi-docka restore --all` restores every unit of this host")
             .hint("`kopi-docka list --snapshots` shows what there is")
             .hint("on a terminal `kopi-docka restore` asks")
             .into());
@@ -162,6 +212,9 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         .event(&json!({"event": "restore_finished", "report": report}));
     if !cx.ui.json && !cx.ui.quiet {
         cx.ui.answer(reporter::report_text(&report));
+    }
+    if let Some(said) = reporter::left_behind(&report) {
+        cx.ui.warn(said);
     }
     for error in &report.errors {
         cx.ui.error(&format!("error: {error}"));

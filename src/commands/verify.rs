@@ -1,8 +1,10 @@
 //! `verify`: proves that restore points can be read back.
 
+use clap_complete::ArgValueCompleter;
 use serde_json::json;
 use tracing::info;
 
+use crate::completion;
 use crate::context::Context;
 use crate::error::Result;
 use crate::logging;
@@ -13,15 +15,15 @@ use crate::verify::{self, Hosts, Request, reporter};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only this unit; may be given several times
-    #[arg(long = "unit", value_name = "UNIT")]
+    #[arg(long = "unit", value_name = "UNIT", add = ArgValueCompleter::new(completion::saved_units))]
     units: Vec<UnitName>,
 
     /// Which restore points: those of one run by its id, or `latest` for the newest whole one of each unit
-    #[arg(long, value_name = "ID|latest", default_value = "latest")]
+    #[arg(long, value_name = "ID|latest", default_value = "latest", add = ArgValueCompleter::new(completion::backup_ids))]
     backup_id: Which,
 
     /// Restore points that another host made
-    #[arg(long, value_name = "HOST", conflicts_with = "all_hosts")]
+    #[arg(long, value_name = "HOST", conflicts_with = "all_hosts", add = ArgValueCompleter::new(completion::hosts))]
     host: Option<String>,
 
     /// Restore points of every host that uses the repository

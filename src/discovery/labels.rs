@@ -15,6 +15,13 @@ pub const ENVIRONMENT_FILE: &str = "com.docker.compose.project.environment_file"
 
 pub const VOLUME: &str = "com.docker.compose.volume";
 
+/// What compose writes anew with each version of itself. With a hash that is not its own it takes a volume for one that is to be made
+/// again, empty; without one it takes it as it is.
+pub const PASSING: [&str; 2] = [
+    "com.docker.compose.version",
+    "com.docker.compose.config-hash",
+];
+
 pub const ANONYMOUS_VOLUME: &str = "com.docker.volume.anonymous";
 
 pub const STACK: &str = "com.docker.stack.namespace";

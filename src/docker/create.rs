@@ -17,10 +17,18 @@ pub struct Created {
 }
 
 impl Engine {
-    /// Makes a container and does not start it; `request` as the API takes it, every field of it. An error when one of that
-    /// name exists.
-    pub async fn create_container(&self, name: &str, request: &Value) -> Result<Created> {
-        let path = format!("/containers/create?name={}", encoded(name));
+    /// Makes a container and does not start it; `request` as the API takes it, every field of it; for `platform`, such as
+    /// `linux/arm64`, where that is not the engine's own. An error when one of that name exists.
+    pub async fn create_container(
+        &self,
+        name: &str,
+        platform: Option<&str>,
+        request: &Value,
+    ) -> Result<Created> {
+        let mut path = format!("/containers/create?name={}", encoded(name));
+        if let Some(platform) = platform {
+            path.push_str(&format!("&platform={}", encoded(platform)));
+        }
         let failed =
             |error: EngineError| error.doing(format!("container `{name}` can't be created"));
         let made = self.post_json(&path, request).await.map_err(failed)?;

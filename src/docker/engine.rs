@@ -29,6 +29,7 @@ pub struct Engine {
     pub(super) socket: Arc<Path>,
     pub(super) api: Arc<str>,
     version: Arc<str>,
+    platform: Arc<str>,
 }
 
 impl Engine {
@@ -48,6 +49,11 @@ impl Engine {
     /// Such as `27.3.1`.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Such as `linux/amd64`: what it runs when nothing else is asked for.
+    pub fn platform(&self) -> &str {
+        &self.platform
     }
 
     /// The API version that both sides speak, such as `1.47`.
@@ -97,6 +103,7 @@ async fn greet(socket: &Path) -> Result<Engine> {
     let about = docker.version().await.map_err(lost)?;
     let engine_api = about.api_version.unwrap_or_default();
     let version = about.version.unwrap_or_default();
+    let platform = [about.os, about.arch].map(Option::unwrap_or_default);
     if parse_api(&engine_api).is_none_or(|api| api < OLDEST_API) {
         return Err(Failure::new(
             Exit::Docker,
@@ -110,6 +117,7 @@ async fn greet(socket: &Path) -> Result<Engine> {
         docker,
         socket: socket.into(),
         version: version.into(),
+        platform: platform.join("/").into(),
     })
 }
 

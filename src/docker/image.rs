@@ -17,6 +17,8 @@ pub struct ImageRecord {
     pub tags: Vec<String>,
     /// Such as `postgres@sha256:…`: what a registry knows it by. Empty for an image that was built here.
     pub digests: Vec<String>,
+    /// What it was built for, such as `linux/arm64`; empty where that is not known.
+    pub platform: String,
 }
 
 impl Engine {
@@ -29,13 +31,15 @@ impl Engine {
                 Err(error) if error.is_not_found() => None,
                 Err(error) => return Err(error.doing(format!("image `{id}` can't be inspected"))),
             };
-            let (tags, digests) = image
-                .map(|image| (image.repo_tags, image.repo_digests))
-                .unwrap_or_default();
+            let image = image.unwrap_or_default();
             records.push(ImageRecord {
                 id: id.clone(),
-                tags: tags.unwrap_or_default(),
-                digests: digests.unwrap_or_default(),
+                platform: platform(
+                    image.os.as_deref().unwrap_or_default(),
+                    image.architecture.as_deref().unwrap_or_default(),
+                ),
+                tags: image.repo_tags.unwrap_or_default(),
+                digests: image.repo_digests.unwrap_or_default(),
             });
         }
         Ok(records)
@@ -60,10 +64,19 @@ impl Engine {
                 .filter_map(|text| text.as_str().map(str::to_owned))
                 .collect()
         };
+        let text = |key: &str| raw.at(key).as_str().unwrap_or_default();
         Ok(Some(ImageRecord {
             id: raw.at("Id").as_str().unwrap_or_default().to_owned(),
             tags: texts("RepoTags"),
             digests: texts("RepoDigests"),
+            platform: platform(text("Os"), text("Architecture")),
         }))
     }
+}
+
+fn platform(os: &str, architecture: &str) -> String {
+    if os.is_empty() || architecture.is_empty() {
+        return String::new();
+    }
+    format!("{os}/{architecture}")
 }

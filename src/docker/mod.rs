@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`engine`] (the connection) → [`inventory`] (everything on the host, fast) → [`inspect`] (one
 //! thing at a time) → [`lifecycle`] (stop, start) → [`events`] (what was started meanwhile) → [`volume`],
-//! [`network`], [`create`] (what makes things again) → [`image`]; beside them [`raw`] (what the typed client can't do), [`json`] and [`errors`] (what a caller can tell apart).
+//! [`network`], [`create`] (what makes things again) → [`image`], [`pull`] with [`login`]; beside them [`neighbours`] (whom a container needs), [`raw`] (what the typed client can't do), [`json`] and [`errors`] (what a caller can tell apart).
 //!
 //! No policy here: what is stopped, read or left out is decided elsewhere.
 
@@ -16,7 +16,10 @@ pub mod inspect;
 pub mod inventory;
 pub mod json;
 pub mod lifecycle;
+mod login;
+mod neighbours;
 pub mod network;
+mod pull;
 mod raw;
 #[cfg(test)]
 pub mod testing;
@@ -31,3 +34,6 @@ pub use events::Listener;
 pub use follow::{Changes, Follower};
 pub use image::ImageRecord;
 pub use inventory::Inventory;
+pub use login::Login;
+pub use neighbours::{neighbours, rename_neighbours};
+pub use pull::Arrived;

@@ -35,6 +35,14 @@ impl Engine {
             .map_err(|error| error.doing(format!("volume `{name}` can't be inspected")))
     }
 
+    /// The name of the host that the engine runs on, as containers in its network see it.
+    pub async fn host_name(&self) -> Result<String> {
+        let info = bounded(PATIENCE, self.docker.info())
+            .await
+            .map_err(|error| error.doing("Docker cannot be asked what its host is called"))?;
+        Ok(info.name.unwrap_or_default())
+    }
+
     /// Where the engine keeps its own data, `/var/lib/docker`.
     pub async fn root_folder(&self) -> Result<PathBuf> {
         let info = bounded(PATIENCE, self.docker.info())

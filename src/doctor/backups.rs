@@ -12,13 +12,21 @@ use crate::ui::text;
 
 const AREA: &str = "backups";
 
-/// A nightly backup was missed.
-const LATE: TimeDelta = TimeDelta::days(2);
-/// So was a weekly one.
-const TOO_OLD: TimeDelta = TimeDelta::days(8);
+/// Where nothing tells how often backups are made: every night.
+const NIGHTLY: TimeDelta = TimeDelta::days(1);
+/// One backup was missed when nothing came for so many intervals, and none comes any more after so many.
+const LATE: i32 = 2;
+const TOO_OLD: i32 = 8;
+/// However short the interval is: a host may be off for an evening.
+const LATE_AT_LEAST: TimeDelta = TimeDelta::hours(6);
+const TOO_OLD_AT_LEAST: TimeDelta = TimeDelta::days(2);
 
-/// `units` are those that a run without a name saves; without them those that the reports tell of.
-pub fn check(config: Option<&Config>, units: Option<Vec<UnitName>>) -> Vec<Finding> {
+/// `units` are those that a run without a name saves; without them those that the reports tell of. `interval` is that of the schedule.
+pub fn check(
+    config: Option<&Config>,
+    units: Option<Vec<UnitName>>,
+    interval: Option<TimeDelta>,
+) -> Vec<Finding> {
     let Some(config) = config else {
         return Vec::new();
     };
@@ -31,11 +39,11 @@ pub fn check(config: Option<&Config>, units: Option<Vec<UnitName>>) -> Vec<Findi
     let now = Utc::now();
     names
         .iter()
-        .map(|unit| judge(unit, last.of(unit), now))
+        .map(|unit| judge(unit, last.of(unit), now, interval.unwrap_or(NIGHTLY)))
         .collect()
 }
 
-fn judge(unit: &UnitName, last: Option<&Last>, now: DateTime<Utc>) -> Finding {
+fn judge(unit: &UnitName, last: Option<&Last>, now: DateTime<Utc>, interval: TimeDelta) -> Finding {
     let again = format!("run `kopi-docka backup --unit {unit}`");
     let Some(last) = last else {
         return Finding::warning(AREA, format!("unit `{unit}` was never backed up")).remedy(again);
@@ -74,9 +82,9 @@ fn judge(unit: &UnitName, last: Option<&Last>, now: DateTime<Utc>) -> Finding {
         return Finding::warning(AREA, format!("unit `{unit}`: {good}")).remedy(again);
     };
     let message = format!("unit `{unit}` was backed up {}", age(time));
-    if now - time > TOO_OLD {
+    if now - time > (interval * TOO_OLD).max(TOO_OLD_AT_LEAST) {
         Finding::failure(AREA, Exit::UnitsFailed, format!("{message}: too old")).remedy(again)
-    } else if now - time > LATE {
+    } else if now - time > (interval * LATE).max(LATE_AT_LEAST) {
         Finding::warning(AREA, message).remedy(again)
     } else {
         Finding::ok(AREA, message)
@@ -113,9 +121,19 @@ mod tests {
         let now = Utc::now();
         let web = UnitName::parse("web").unwrap();
         let state = |last: Option<Last>| {
-            let finding = judge(&web, last.as_ref(), now);
+            let finding = judge(&web, last.as_ref(), now, NIGHTLY);
             (finding.state, finding.exit_code)
         };
+        let every = |days: i64, good_days_ago: i64| {
+            let last = last("saved", Some(good_days_ago), now);
+            judge(&web, Some(&last), now, TimeDelta::days(days)).state
+        };
+        // A weekly backup is not late after three days, nor a monthly one after a month.
+        assert_eq!(every(7, 6), State::Ok);
+        assert_eq!(every(7, 15), State::Warning);
+        assert_eq!(every(7, 57), State::Failure);
+        assert_eq!(every(30, 31), State::Ok);
+        assert_eq!(every(0, 1), State::Warning);
         assert_eq!(state(None), (State::Warning, None));
         assert_eq!(state(Some(last("saved", Some(0), now))), (State::Ok, None));
         assert_eq!(
@@ -130,7 +148,7 @@ mod tests {
             state(Some(last("saved_with_loss", Some(1), now))),
             (State::Failure, Some(3))
         );
-        let failed = judge(&web, Some(&last("failed", None, now)), now);
+        let failed = judge(&web, Some(&last("failed", None, now)), now, NIGHTLY);
         assert_eq!(failed.exit_code, Some(3));
         assert_eq!(
             failed.message,

@@ -33,7 +33,7 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
         ),
         limited(containers::AREA, Exit::Docker, DOCKER, async {
             let (mut findings, units) = containers::check(cx, config).await;
-            findings.extend(backups::check(config, units));
+            findings.extend(backups::check(config, units, schedule::interval().await));
             findings
         }),
         limited(

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::finding::Finding;
 use crate::config::Loaded;
 use crate::context::Context;
@@ -62,13 +64,66 @@ struct Unit {
     name: &'static str,
     is_enabled: bool,
     is_active: bool,
+    /// A daemon that was told no interval runs for ever and backs nothing up.
+    backs_up: bool,
+}
+
+/// How far apart the backups are that systemd starts, where that is known: by the timer, or by the daemon's interval.
+pub async fn interval() -> Option<TimeDelta> {
+    let [timer, service] = systemd().await?;
+    if timer.is_active {
+        let times = [
+            "--property=LastTriggerUSec",
+            "--property=NextElapseUSecRealtime",
+        ];
+        let shown = show(TIMER, &[&times[..], &["--timestamp=unix"]].concat()).await?;
+        return between(&shown);
+    }
+    if service.is_active && service.backs_up {
+        return minutes(&show(SERVICE, &["--property=ExecStart"]).await?);
+    }
+    None
+}
+
+/// What `systemctl show` says of a unit.
+async fn show(unit: &str, options: &[&str]) -> Option<String> {
+    let systemctl = tool::find("systemctl", "").ok()?;
+    let spec = Spec::new(&systemctl).arg("show").args(options).arg(unit);
+    let finished = tool::run(spec, PATIENCE).await.ok()?;
+    let is_good = finished.ended.status.success();
+    is_good.then(|| String::from_utf8_lossy(&finished.stdout).into_owned())
+}
+
+/// From the last start to the next one: `LastTriggerUSec=@1764295200`. systemd before 247 writes them otherwise, and a timer that
+/// never struck has no last one.
+fn between(shown: &str) -> Option<TimeDelta> {
+    let time = |property: &str| -> Option<i64> {
+        let mut lines = shown.lines().filter_map(|line| line.split_once('='));
+        let (_, value) = lines.find(|(name, _)| *name == property)?;
+        value.strip_prefix('@')?.trim().parse().ok()
+    };
+    let seconds = time("NextElapseUSecRealtime")? - time("LastTriggerUSec")?;
+    (seconds > 0).then(|| TimeDelta::seconds(seconds))
+}
+
+/// Of `ExecStart={ path=… ; argv[]=… daemon --interval-minutes 60 ; … }`.
+fn minutes(shown: &str) -> Option<TimeDelta> {
+    let (_, rest) = shown.split_once("--interval-minutes")?;
+    let number: String = rest
+        .chars()
+        .skip_while(|c| matches!(c, ' ' | '='))
+        .take_while(char::is_ascii_digit)
+        .collect();
+    number.parse().ok().map(TimeDelta::minutes)
 }
 
 fn judge(of_systemd: Option<&[Unit; 2]>, cron: &[PathBuf]) -> Finding {
     let units = of_systemd.into_iter().flatten();
     let mut idle = None;
+    let mut is_idle = false;
     for unit in units {
         match (unit.is_enabled, unit.is_active) {
+            (_, true) if !unit.backs_up => is_idle = true,
             (true, true) => {
                 return Finding::ok(AREA, format!("`{}` is enabled and active", unit.name));
             }
@@ -84,7 +139,10 @@ fn judge(of_systemd: Option<&[Unit; 2]>, cron: &[PathBuf]) -> Finding {
     if let Some(table) = cron.first() {
         return Finding::ok(AREA, format!("cron starts it: `{}`", table.display()));
     }
-    if of_systemd.is_some() {
+    if is_idle {
+        let message = format!("`{SERVICE}` runs, but was told no interval: it starts no backup");
+        Finding::warning(AREA, message).remedy(format!("systemctl enable --now {TIMER}"))
+    } else if of_systemd.is_some() {
         Finding::warning(
             AREA,
             "nothing starts a backup by itself: neither the timer, nor the daemon, nor cron",
@@ -122,9 +180,15 @@ async fn systemd() -> Option<[Unit; 2]> {
             name,
             is_enabled: is(enabled, &["enabled", "enabled-runtime", "static", "alias"]),
             is_active: is(active, &["active", "activating", "reloading"]),
+            backs_up: true,
         }
     };
-    let (timer, service) = tokio::join!(unit(TIMER), unit(SERVICE));
+    let (timer, mut service, command) = tokio::join!(
+        unit(TIMER),
+        unit(SERVICE),
+        show(SERVICE, &["--property=ExecStart"])
+    );
+    service.backs_up = command.is_none_or(|command| minutes(&command).is_some());
     Some([timer, service])
 }
 
@@ -156,6 +220,54 @@ mod tests {
             name,
             is_enabled,
             is_active,
+            backs_up: true,
+        }
+    }
+
+    #[test]
+    fn a_daemon_without_an_interval_is_no_schedule() {
+        let daemon = || Unit {
+            backs_up: false,
+            ..unit(SERVICE, true, true)
+        };
+        let idle = judge(Some(&[unit(TIMER, false, false), daemon()]), &[]);
+        assert_eq!(idle.state, State::Warning);
+        assert!(
+            idle.message.contains("starts no backup"),
+            "{}",
+            idle.message
+        );
+        let both = judge(Some(&[unit(TIMER, true, true), daemon()]), &[]);
+        assert_eq!(both.state, State::Ok);
+        let table = [PathBuf::from("/etc/crontab")];
+        let cron = judge(Some(&[unit(TIMER, false, false), daemon()]), &table);
+        assert_eq!(cron.state, State::Ok);
+    }
+
+    #[test]
+    fn an_interval_is_read_as_systemd_252_tells_it() {
+        let exec = |words: &str| {
+            format!(
+                "ExecStart={{ path=/usr/bin/kopi-docka ; argv[]=/usr/bin/kopi-docka daemon {words}; ignore_errors=no }}"
+            )
+        };
+        assert_eq!(
+            minutes(&exec("--interval-minutes 90 ")),
+            Some(TimeDelta::minutes(90))
+        );
+        assert_eq!(
+            minutes(&exec("--interval-minutes=90 ")),
+            Some(TimeDelta::minutes(90))
+        );
+        assert_eq!(minutes(&exec("")), None);
+        let weekly = "LastTriggerUSec=@1764295200\nNextElapseUSecRealtime=@1764900000\n";
+        assert_eq!(between(weekly), Some(TimeDelta::days(7)));
+        for unknown in [
+            "",
+            "LastTriggerUSec=\nNextElapseUSecRealtime=@1764900000",
+            "LastTriggerUSec=n/a",
+        ] {
+            assert_eq!(between(unknown), None);
         }
     }
 

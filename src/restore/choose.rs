@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
+
 use super::points::{Point, PointState};
 use super::request::{Request, Which};
 use crate::error::{Exit, Failure, Result};
@@ -31,11 +33,13 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, me: &Me) -> Result<&'a
         return Err(unknown_unit(points, &named, request).into());
     }
     let whose = Whose::of(points, me, None);
+    let until = request.which.until();
     let (own, others): (Vec<&Point>, Vec<&Point>) = of_unit
         .iter()
+        .filter(|point| until.is_none_or(|until| point.time < until))
         .partition(|point| request.host.is_some() || whose.is_own(point));
     let point = match &request.which {
-        Which::Latest => newest_whole(&own)
+        Which::Latest | Which::Before(_) => newest_whole(&own)
             .or_else(|| newest_whole(&others))
             // A unit that never had a whole one, such as one with a volume on another server: the plan says what is not in it.
             .or_else(|| {
@@ -152,10 +156,18 @@ fn unknown_id(of_unit: &[&Point], request: &Request, id: &PointId) -> Failure {
 }
 
 fn none_whole(of_unit: &[&Point], request: &Request) -> Failure {
+    let before = request.which.until();
     let mut failure = Failure::new(
         Exit::NothingMatched,
-        format!("unit `{}` has no whole restore point", request.unit),
+        format!(
+            "unit `{}` has no whole restore point{}",
+            request.unit,
+            before.map_or_else(String::new, |time| format!(" of before {}", local(time)))
+        ),
     );
+    if before.is_some() {
+        return failure.hint(what_there_is(of_unit));
+    }
     if let Some(other) = of_unit
         .iter()
         .find(|point| point.state == PointState::Whole)
@@ -182,6 +194,12 @@ fn none_whole(of_unit: &[&Point], request: &Request) -> Failure {
             )),
         None => failure.hint("`kopi-docka backup` makes one"),
     }
+}
+
+/// As the operator's clock has it.
+fn local(time: DateTime<Utc>) -> String {
+    let time = time.with_timezone(&chrono::Local);
+    time.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 fn kind_of(point: &Point) -> &'static str {
@@ -261,6 +279,38 @@ mod tests {
             newer_but_not_whole(&points(), &points()[3]).len(),
             2,
             "the unfinished and the partial one"
+        );
+    }
+
+    #[test]
+    fn before_a_time_is_the_newest_whole_one_that_is_older() {
+        let before = |unit: &str, time: &str| {
+            let request = Request {
+                unit: UnitName::parse(unit).unwrap(),
+                which: Which::Before(time.parse().unwrap()),
+                what: What::Unit,
+                host: None,
+                to: Destination::InPlace,
+                bring_up: BringUp::No,
+            };
+            choose(&points(), &request, &me(OWN)).map(|point| point.backup_id.to_string())
+        };
+        assert_eq!(
+            before("web", "2026-01-09T12:00:00Z").unwrap(),
+            "2026-01-06T00-00-00Z"
+        );
+        // Not the one of that very time.
+        assert_eq!(
+            before("web", "2026-01-06T00:00:00Z").unwrap(),
+            "2026-01-05T00-00-00Z"
+        );
+        let error = before("web", "2026-01-05T00:00:00Z").unwrap_err();
+        let text = render(&error);
+        assert_eq!(exit_of(&error), Exit::NothingMatched, "{text}");
+        assert!(
+            text.contains("no whole restore point of before 2026-01-0")
+                && text.contains("2026-01-06T00-00-00Z"),
+            "{text}"
         );
     }
 

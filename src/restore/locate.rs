@@ -1,6 +1,5 @@
 //! Where each source belongs on this host, by its name and by what Docker knows.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::pieces::Piece;
@@ -11,8 +10,8 @@ use super::session::Session;
 use crate::discovery::place::{self, Place};
 use crate::docker::Volume;
 use crate::error::{Exit, Failure, Result};
+use crate::model::SourceKey;
 use crate::model::point::SourceRecord;
-use crate::model::{SourceKey, UnitKind};
 
 impl Session<'_> {
     /// Where each source belongs on this host, by its name and by what Docker knows.
@@ -71,8 +70,7 @@ impl Session<'_> {
             Some(volume) => (path_of(&name, &volume)?, None),
             None => {
                 let saved = saved.await?.map(|saved| places.relabelled(saved));
-                let is_found_again = recipe.record.kind == UnitKind::Standalone;
-                self.missing_volume(&name, saved, is_found_again, warnings)?
+                self.missing_volume(&name, saved, warnings)?
             }
         };
         let is_in_docker = path.starts_with(&self.docker_root);
@@ -95,7 +93,6 @@ impl Session<'_> {
         &self,
         name: &str,
         saved: Option<SavedVolume>,
-        is_found_again: bool,
         warnings: &mut Vec<String>,
     ) -> Result<(PathBuf, Option<NewVolume>)> {
         if saved.is_none() {
@@ -128,11 +125,6 @@ impl Session<'_> {
             ..Volume::default()
         };
         let path = path_of(name, &volume)?;
-        if !is_found_again && place::is_anonymous(name, &BTreeMap::new()) {
-            warnings.push(format!(
-                "volume `{name}` has no name of its own: it is made again, but new containers will not look for it"
-            ));
-        }
         let new = NewVolume {
             name: name.to_owned(),
             saved,

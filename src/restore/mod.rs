@@ -2,17 +2,19 @@
 //! they are stopped for as long as a few renames take.
 //!
 //! Reading order: [`request`] (what is wanted, where to) or [`wizard`] (asks for it) → [`points`], [`choose`] (which point) →
-//! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`] with [`overlay`], [`locate`] by name, [`look`] at the disks with [`names`], [`target`],
+//! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`] with [`overlay`] and [`unnamed`], [`locate`] by name, [`look`] at the disks with [`names`], [`target`],
 //! [`new_home`], [`pieces`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`] with [`marks`],
 //! [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`] and, for what can't be renamed, [`within`] and
 //! [`attributes`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left, [`safety`] for what every one
-//! keeps, [`scripts`] and [`recipe_folder`] for those who would rather do it by hand.
+//! keeps, [`all`] for every unit of a host, [`contents`] for a look into a point, [`scripts`] and [`recipe_folder`] for those who would rather do it by hand.
 
 mod advice;
+pub mod all;
 mod apply;
 pub mod aside;
 mod attributes;
 pub mod choose;
+pub mod contents;
 mod extract;
 pub mod feed;
 mod files;
@@ -45,6 +47,8 @@ mod staging;
 mod step;
 mod swap;
 mod target;
+pub mod time;
+mod unnamed;
 mod users;
 mod window;
 mod within;

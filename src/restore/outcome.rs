@@ -41,7 +41,9 @@ impl Window<'_> {
         } else {
             failure = failure.note("everything that was to be replaced is as it was");
         }
-        failure = if self.still_stopped.is_empty() {
+        failure = if self.still_stopped.is_empty() && self.downtime_seconds == 0.0 {
+            failure.note("no container was stopped")
+        } else if self.still_stopped.is_empty() {
             failure.note(format!(
                 "every container of `{}` that ran is running",
                 self.unit
@@ -100,6 +102,7 @@ impl Applying<'_> {
         RestoreReport {
             restore_id: self.plan.restore_id,
             unit: self.plan.unit,
+            project: self.plan.project,
             backup_id: self.plan.backup_id,
             identity: self.plan.identity,
             is_restored: true,

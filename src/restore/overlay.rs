@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::aside::aside;
+use super::look::looked_up;
 use super::places::Places;
 use super::rebuild::Saved;
 use super::recipe::Recipe;
+use super::unnamed::Wire;
 use crate::discovery::{labels, place};
+use crate::docker::json::Json as _;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::SourceRecord;
 use crate::model::{SourceKey, UnitName};
@@ -19,6 +23,9 @@ const FOUND_BY_ITSELF: &str = "compose.override.yaml";
 /// Otherwise it has to be named.
 const NAMED: &str = "compose.kopi-docka.yaml";
 
+/// How each of ours begins.
+const HEAD: &str = "# Written by kopi-docka";
+
 const DEFAULT_FILES: [&str; 4] = [
     "compose.yaml",
     "compose.yml",
@@ -27,13 +34,15 @@ const DEFAULT_FILES: [&str; 4] = [
 ];
 
 /// Adds the overlay to the files of `recipe`. Returns the paths of the bind mounts that move.
-pub fn write(
+pub async fn write(
     recipe: &mut Recipe,
     saved: &Saved,
     places: &Places,
     sources: &[SourceRecord],
+    wires: &[Wire],
 ) -> Result<Vec<PathBuf>> {
-    let binds: Vec<PathBuf> = sources
+    let moving = if places.is_move() { sources } else { &[] };
+    let binds: Vec<PathBuf> = moving
         .iter()
         .filter_map(|source| match &source.key {
             SourceKey::Bind { path } => Some(path.clone()),
@@ -52,19 +61,32 @@ pub fn write(
         }
         return Ok(binds);
     };
-    let overlay = overlay(&unit, &saved.containers, places, &binds)?;
+    let overlay = overlay(&unit, &saved.containers, places, &binds, wires)?;
     let (Some(overlay), Some(folder)) = (overlay, &project.working_dir) else {
         return Ok(binds);
     };
     let mut path = folder.join(file_name(&project.compose_files));
     let mut number = 2;
-    while recipe.record.files.iter().any(|file| file.path == path) {
+    while recipe.record.files.iter().any(|file| file.path == path)
+        || (!places.is_move() && is_anothers(path.clone()).await?)
+    {
         path = folder.join(format!("compose.kopi-docka-{number}.yaml"));
         number += 1;
     }
-    let text = format!("# Written by kopi-docka: what is different in this folder.\n{overlay:#}\n");
+    let text = format!("{HEAD}: what the other files cannot know here.\n{overlay:#}\n");
     recipe.add_compose_file(path, text.as_bytes())?;
     Ok(binds)
+}
+
+/// Whether a file that is not one of ours is there.
+async fn is_anothers(path: PathBuf) -> Result<bool> {
+    let look = aside(move || {
+        Ok(match std::fs::read(&path) {
+            Ok(text) => !text.starts_with(HEAD.as_bytes()),
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        })
+    });
+    looked_up(look).await
 }
 
 /// The name of the overlay beside `files`, the project's own in order.
@@ -86,6 +108,7 @@ fn overlay(
     containers: &[Value],
     places: &Places,
     restored: &[PathBuf],
+    wires: &[Wire],
 ) -> Result<Option<Value>> {
     let mut services = Map::new();
     for container in containers {
@@ -93,9 +116,11 @@ fn overlay(
             continue;
         };
         let mut overlaid = Map::new();
-        let binds = binds(container, places, restored)?;
-        if !binds.is_empty() {
-            overlaid.insert("volumes".to_owned(), binds.into());
+        let mut mounts = binds(container, places, restored)?;
+        let wired = wires.iter().filter(|wire| wire.service == service);
+        mounts.extend(wired.map(mount_of));
+        if !mounts.is_empty() {
+            overlaid.insert("volumes".to_owned(), mounts.into());
         }
         if let Some(project) = places.project()
             && let Some(name) = own_name(container, unit, service)
@@ -109,10 +134,15 @@ fn overlay(
             services.insert(service.to_owned(), overlaid.into());
         }
     }
-    let volumes: Map<String, Value> = places
+    let mut volumes: Map<String, Value> = places
         .explicit_volumes()
         .map(|renamed| (renamed.key.clone(), json!({"name": renamed.name})))
         .collect();
+    // It is there before the stack is started, and `docker compose down --volumes` leaves it alone.
+    volumes.extend(wires.iter().map(|wire| {
+        let volume = json!({"name": wire.volume, "external": true});
+        (wire.key(), volume)
+    }));
     let mut overlay = Map::new();
     for (key, part) in [("services", services), ("volumes", volumes)] {
         if !part.is_empty() {
@@ -120,6 +150,14 @@ fn overlay(
         }
     }
     Ok((!overlay.is_empty()).then(|| overlay.into()))
+}
+
+fn mount_of(wire: &Wire) -> Value {
+    let mut mount = json!({"type": "volume", "source": wire.key(), "target": wire.at});
+    if wire.is_read_only {
+        mount.set("read_only", true.into());
+    }
+    mount
 }
 
 /// The bind mounts of a container whose data moves, at their new paths. Compose puts them in the place of those with the same target.
@@ -193,8 +231,35 @@ mod tests {
             containers,
             places,
             &restored,
+            &[],
         )
         .unwrap()
+    }
+
+    #[test]
+    fn a_volume_without_a_name_is_named_for_its_place() {
+        let volume = "0123456789abcdef".repeat(4);
+        let wire = Wire {
+            service: "app".to_owned(),
+            volume: volume.clone(),
+            at: "/index".to_owned(),
+            is_read_only: true,
+        };
+        let places = Places::new(Destination::InPlace, Some("/opt/web".into()));
+        let containers = [
+            container("web-app-1", "app", json!([])),
+            container("web-db-1", "db", json!([])),
+        ];
+        let unit = UnitName::parse("web").unwrap();
+        let found = overlay(&unit, &containers, &places, &[], &[wire]).unwrap();
+        let mount = json!({"type": "volume", "source": "kopi-docka-0123456789ab", "target": "/index", "read_only": true});
+        assert_eq!(
+            found.unwrap(),
+            json!({
+                "services": {"app": {"volumes": [mount]}},
+                "volumes": {"kopi-docka-0123456789ab": {"name": volume, "external": true}},
+            })
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::files::FilePlan;
@@ -23,6 +24,8 @@ pub struct Plan {
     pub restore_id: BackupId,
     pub unit: UnitName,
     pub backup_id: PointId,
+    /// When it was made.
+    pub point_time: DateTime<Utc>,
     /// Who made the point.
     pub identity: String,
     pub made_by: Tool,
@@ -93,6 +96,11 @@ fn names<S: serde::Serializer>(entries: &[Entry], serializer: S) -> Result<S::Ok
 }
 
 impl Plan {
+    /// Of what is there afterwards: a copy's own where one is made.
+    pub fn name(&self) -> &UnitName {
+        self.project.as_ref().unwrap_or(&self.unit)
+    }
+
     pub fn swaps(&self) -> Vec<Swap> {
         let sources = self.sources.iter().map(|source| source.swap.clone());
         let files = self.files.iter().filter_map(|file| file.swap.clone());

@@ -16,6 +16,7 @@ use super::points::{Point, Tool};
 use super::rebuild::Saved;
 use super::request::Request;
 use crate::backup::WORK_PREFIX;
+use crate::discovery::labels;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Entry, Kopia, Manifest};
 use crate::model::ObjectId;
@@ -56,6 +57,17 @@ pub struct SavedVolume {
     pub options: Option<BTreeMap<String, String>>,
     #[serde(default)]
     pub labels: Option<BTreeMap<String, String>>,
+}
+
+impl SavedVolume {
+    /// From what `docker volume inspect` said, as it is to be made again.
+    pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
+        let mut saved: Self = serde_json::from_slice(bytes)?;
+        if let Some(labels) = &mut saved.labels {
+            labels.retain(|label, _| !labels::PASSING.contains(&label.as_str()));
+        }
+        Ok(saved)
+    }
 }
 
 /// Reads the record of `point`, which is one of those that `manifests` make, and makes a folder below `runtime` for the rest.
@@ -186,7 +198,7 @@ impl Recipe {
         let Some(bytes) = self.read(kopia, &path).await? else {
             return Ok(None);
         };
-        let saved = serde_json::from_slice(&bytes)
+        let saved = SavedVolume::parse(&bytes)
             .with_context(|| format!("the recipe's description of volume `{name}` is damaged"))?;
         Ok(Some(saved))
     }
@@ -341,12 +353,18 @@ pub mod tests {
 
     #[test]
     fn volumes_are_read_as_docker_describes_them() {
-        let saved: SavedVolume = serde_json::from_value(json!({
-            "Name": "v", "Driver": "local", "Mountpoint": "/x", "Options": null, "Labels": {"a": "b"}, "Scope": "local"
-        }))
-        .unwrap();
+        let described = json!({
+            "Name": "v", "Driver": "local", "Mountpoint": "/x", "Options": null, "Scope": "local",
+            "Labels": {
+                "a": "b", "com.docker.compose.volume": "v",
+                "com.docker.compose.config-hash": "f00", "com.docker.compose.version": "2.40.3",
+            },
+        });
+        let saved = SavedVolume::parse(described.to_string().as_bytes()).unwrap();
         assert_eq!(saved.driver, "local");
         assert_eq!(saved.options, None);
-        assert_eq!(saved.labels.unwrap()["a"], "b");
+        let labels = saved.labels.unwrap();
+        let kept: Vec<&str> = labels.keys().map(String::as_str).collect();
+        assert_eq!(kept, ["a", "com.docker.compose.volume"]);
     }
 }

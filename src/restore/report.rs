@@ -14,6 +14,8 @@ use crate::model::{BackupId, PointId, SourceKey, UnitName};
 pub struct RestoreReport {
     pub restore_id: BackupId,
     pub unit: UnitName,
+    /// The name of the copy that was made of the unit.
+    pub project: Option<UnitName>,
     pub backup_id: PointId,
     pub identity: String,
     /// Whether the targets hold what was saved. All of them do, or none.

@@ -182,7 +182,8 @@ pub fn report_text(report: &RestoreReport) -> String {
         lines.extend(safety::advice(report.restore_id));
     }
     if report.is_up {
-        lines.push(format!("`{}` is started", report.unit));
+        let name = report.project.as_ref().unwrap_or(&report.unit);
+        lines.push(format!("`{name}` is started"));
     }
     if let Some(script) = &report.container_script {
         lines.push(format!(
@@ -196,4 +197,13 @@ pub fn report_text(report: &RestoreReport) -> String {
         lines.extend(report.next_steps.iter().map(|step| format!("  {step}")));
     }
     lines.join("\n")
+}
+
+/// Said when whoever called us stands in a directory that was replaced: what is typed there happens in the safety copy.
+pub fn left_behind(report: &RestoreReport) -> Option<String> {
+    let here = std::env::current_dir().ok()?;
+    let mut copies = report.safety_copies();
+    copies.any(|copy| here.starts_with(copy)).then(|| {
+        "This shell is in the directory that was replaced: `cd \"$PWD\"` takes it to the one that was restored.".to_owned()
+    })
 }

@@ -3,6 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
+
 use super::rebuild::BringUp;
 use crate::error::{Exit, Failure, Result};
 use crate::model::ids::InvalidId;
@@ -25,6 +27,8 @@ pub struct Request {
 pub enum Which {
     /// The newest one that is whole.
     Latest,
+    /// The newest whole one of before that time.
+    Before(DateTime<Utc>),
     Id(PointId),
 }
 
@@ -52,6 +56,16 @@ pub enum Destination {
         /// A copy beside the original, with volumes of its own; `None`: the unit itself moves.
         project: Option<UnitName>,
     },
+}
+
+impl Which {
+    /// Only what is older is meant.
+    pub fn until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Before(time) => Some(*time),
+            Self::Latest | Self::Id(_) => None,
+        }
+    }
 }
 
 impl FromStr for Which {

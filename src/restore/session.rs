@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::advice::doubts;
+use super::all::Beside;
 use super::choose::{choose, unasked};
 use super::locate::Located;
 use super::look::Looked;
@@ -15,6 +16,7 @@ use super::rebuild::Saved;
 use super::recipe::{self, Recipe};
 use super::request::{Destination, Request, What};
 use super::target::Target;
+use super::unnamed;
 use super::users::{self, Swapped, Users};
 use crate::backup::{self, Tar};
 use crate::config::Config;
@@ -39,6 +41,8 @@ pub struct Session<'a> {
     pub(super) rules: Rules,
     manifests: Vec<Manifest>,
     pub(super) docker_root: PathBuf,
+    /// What is restored in the same go.
+    pub(super) beside: Beside,
     _lock: Lock,
 }
 
@@ -77,6 +81,7 @@ impl<'a> Session<'a> {
             tar,
             manifests,
             docker_root,
+            beside: Beside::default(),
             _lock: lock,
         })
     }
@@ -113,6 +118,9 @@ impl<'a> Session<'a> {
         let complete = complete_roots(&self.manifests);
         let mut sources = recipe.select(request, &complete)?;
         let mut warnings = doubts(&points, point, &recipe.record, &sources);
+        if request.is_whole_unit() {
+            warnings.extend(self.beside.leave_out(&request.unit, &mut sources));
+        }
         warnings.extend(unasked(&points, point, request, kopia.me()));
         warnings.extend(recipe.notes(&sources));
 
@@ -133,9 +141,13 @@ impl<'a> Session<'a> {
         } else {
             Saved::default()
         };
+        let wires = unnamed::wires(&host, &saved, &sources);
+        warnings.extend(unnamed::lost(&host, recipe.record.kind, &sources, &wires));
         if places.is_move() {
             refuse_to_move_what_is_here(&host, request)?;
-            let binds = overlay::write(&mut recipe, &saved, &places, &sources)?;
+        }
+        if places.is_move() || !wires.is_empty() {
+            let binds = overlay::write(&mut recipe, &saved, &places, &sources, &wires).await?;
             saved.relocate(&request.unit, &places, &binds)?;
         }
         let located = self
@@ -213,6 +225,7 @@ impl<'a> Session<'a> {
             restore_id: id,
             unit: recipe.record.unit.clone(),
             backup_id: point.backup_id.clone(),
+            point_time: point.time,
             identity: point.identity.clone(),
             made_by: point.made_by,
             grade: recipe.record.grade,

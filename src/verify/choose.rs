@@ -138,11 +138,12 @@ impl<'a> Chosen<'a> {
         for ((unit, made_by, ..), group) in groups {
             let found = group.iter().find(|point| match &request.which {
                 Which::Latest => point.state == PointState::Whole,
+                Which::Before(time) => point.state == PointState::Whole && point.time < *time,
                 Which::Id(id) => point.backup_id == *id && point.state != PointState::Unfinished,
             });
             match (found, &request.which) {
                 (Some(point), _) => self.points.push(point),
-                (None, Which::Latest) => self.warnings.push(format!(
+                (None, Which::Latest | Which::Before(_)) => self.warnings.push(format!(
                     "unit `{unit}` of {made_by} has no whole restore point: nothing of it is read"
                 )),
                 (None, Which::Id(_)) => {}
@@ -152,7 +153,9 @@ impl<'a> Chosen<'a> {
             return Ok(());
         }
         Err(match &request.which {
-            Which::Latest => nothing("there is no whole restore point".to_owned()),
+            Which::Latest | Which::Before(_) => {
+                nothing("there is no whole restore point".to_owned())
+            }
             Which::Id(id) => nothing(format!("there is no restore point {id}")),
         }
         .into())

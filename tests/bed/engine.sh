@@ -4,6 +4,8 @@
 #                        is there, it is the engine's configuration (live-restore and the like).
 # engine.sh stop DIR     Ends the engine, its containers and whatever they left, and removes DIR.
 #
+# The engine is the one of KOPI_DOCKA_ENGINE, a folder with dockerd and containerd, if that is set, else this machine's.
+#
 # The engine lives in a network namespace of its own, kept in DIR/netns for as long as DIR lives: its docker0 and firewall rules meet
 # neither this machine's nor those of another engine. (An engine started with --bridge=none beside another one deletes the other's
 # docker0.) A port that a container publishes is therefore reached with `nsenter --net=DIR/netns`.
@@ -12,6 +14,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 usage="usage: engine.sh start|stop DIR"
+PATH=${KOPI_DOCKA_ENGINE:+$KOPI_DOCKA_ENGINE:}$PATH
 # An engine that was killed first ends the containers that it finds running, 10 s for one that ignores SIGTERM, and answers after that.
 start_seconds=60
 stop_seconds=40

@@ -14,6 +14,8 @@ compose_minimum=2.20.0
 # Where a Compose v2 comes from on a Debian whose own package is still v1 (bookworm).
 mirror=${KOPI_DOCKA_DEBIAN_MIRROR:-http://deb.debian.org/debian}
 newer_suite=trixie
+compose_file=usr/libexec/docker/cli-plugins/docker-compose
+newer=$cache/newer
 
 # dockerd and iptables live in sbin, which is not on everyone's PATH.
 export PATH="$cache/bin:$PATH:/usr/local/sbin:/usr/sbin:/sbin"
@@ -109,13 +111,26 @@ install_compose() {
   compose_is_there || die "the Compose plugin in $plugins does not work" "see what 'DOCKER_CONFIG=$DOCKER_CONFIG docker compose version' says"
 }
 
-# The package is never installed: its one file is taken out of it, and APT gets sources, lists and a cache of its own, so that
-# nothing of the newer suite can ever slip into this system.
 fetch_compose() {
-  local apt
+  local folder
+  folder=$(mktemp -d)
+  if unpack "$newer_suite" "$folder" docker-compose && install -m 755 "$folder/$compose_file" "$1"; then
+    rm -rf "$folder"
+    return
+  fi
+  rm -rf "$folder"
+  die "Docker Compose v2 could not be fetched from $mirror" \
+    "or put a docker-compose plugin >= $compose_minimum into /usr/local/lib/docker/cli-plugins"
+}
+
+# unpack SUITE FOLDER PACKAGES…    What the packages of another Debian hold, in FOLDER. They are never installed, and APT gets sources,
+#                                  lists and a cache of its own, so that nothing of that suite can ever slip into this system.
+unpack() {
+  local suite=$1 folder=$2 apt status=0
+  shift 2
   apt=$(mktemp -d)
   mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/deb"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $newer_suite main" >"$apt/sources.list"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$apt/sources.list"
   cat >"$apt/apt.conf" <<X
 Dir::Etc::SourceList "$apt/sources.list";
 Dir::Etc::SourceParts "/dev/null";
@@ -123,15 +138,41 @@ Dir::State::Lists "$apt/lists";
 Dir::Cache "$apt/cache";
 APT::Sandbox::User "root";
 X
-  local status=0
   # An `&&` chain: `set -e` is off in a command whose status is looked at.
-  (
-    cd "$apt/deb" && export APT_CONFIG=$apt/apt.conf && apt_get update && apt_get download docker-compose &&
-      dpkg-deb --extract docker-compose_*.deb . && install -m 755 usr/libexec/docker/cli-plugins/docker-compose "$1"
-  ) || status=$?
+  (cd "$apt/deb" && export APT_CONFIG=$apt/apt.conf && apt_get update && apt_get download "$@") || status=$?
+  local package
+  for package in "$apt"/deb/*.deb; do
+    [ "$status" != 0 ] || dpkg-deb --extract "$package" "$folder" || status=$?
+  done
   rm -rf "$apt"
-  [ "$status" = 0 ] || die "Docker Compose v2 could not be fetched from $mirror" \
-    "or put a docker-compose plugin >= $compose_minimum into /usr/local/lib/docker/cli-plugins"
+  return "$status"
+}
+
+# The newest engine and Compose that Debian has, beside those of this machine: what a restore makes has to be accepted by both. Their
+# programs stay in a folder of their own, which engine.sh and the tests put first on PATH.
+install_newer() {
+  newer_works && return
+  local suite folder
+  for suite in sid "$newer_suite"; do
+    say "fetching the Docker engine and Compose of Debian $suite"
+    folder=$(mktemp -d)
+    if unpack "$suite" "$folder" docker.io containerd docker-compose; then
+      rm -rf "$newer"
+      mkdir -p "$newer/bin" "$newer/docker/cli-plugins"
+      # Not runc: it needs the C library of its own suite, and this machine's works with all of them.
+      find "$folder" -type f \( -name dockerd -o -name docker-proxy -o -name 'containerd' -o -name 'containerd-shim*' \) -perm -100 \
+        -exec install -m 755 -t "$newer/bin" {} +
+      install -m 755 "$folder/$compose_file" "$newer/docker/cli-plugins/docker-compose"
+    fi
+    rm -rf "$folder"
+    newer_works && return
+  done
+  die "no newer Docker engine and Compose could be fetched from $mirror" "see $cache/apt.log"
+}
+
+newer_works() {
+  "$newer/bin/dockerd" --version >/dev/null 2>&1 && "$newer/bin/containerd" --version >/dev/null 2>&1 &&
+    DOCKER_CONFIG=$newer/docker docker compose version >/dev/null 2>&1
 }
 
 # `kopia --version` says `0.23.1 build: …`, and `v0.23.1 build: …` when it was built as a Go module.
@@ -164,6 +205,7 @@ write_env() {
 # Written by tests/bed/setup.sh; source it.
 export PATH="$cache/bin:\$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 export DOCKER_CONFIG="$cache/docker"
+export KOPI_DOCKA_TEST_NEWER="$newer"
 X
   mv "$cache/.env.$$" "$cache/env"
 }
@@ -173,6 +215,7 @@ install_packages
 install_compose
 install_kopia
 if [ "$purpose" = all ]; then
+  install_newer
   "$bed/systemd.sh"
   "$bed/servers.sh"
 fi

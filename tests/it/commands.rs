@@ -372,8 +372,8 @@ fn completions_and_manual_pages_need_neither_root_nor_a_configuration() {
     };
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let done = nobody(&["completions", shell])
-            .stdout("estimate-size")
-            .stdout("backup-id")
+            .stdout("kopi-docka")
+            .stdout("KOPI_DOCKA_COMPLETE")
             .ok();
         if shell == "bash" {
             Run::new("bash")
@@ -382,11 +382,6 @@ fn completions_and_manual_pages_need_neither_root_nor_a_configuration() {
                 .stdin(done.stdout_bytes())
                 .ok();
         }
-        let hidden = "The spelling of version 1";
-        assert!(
-            !done.stdout().contains(hidden),
-            "{shell}: hidden stays hidden"
-        );
     }
     nobody(&["man"])
         .stdout(".TH kopi-docka 1")

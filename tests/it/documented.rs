@@ -27,7 +27,13 @@ const NOT_HERE: [&str; 17] = [
 ];
 
 /// Answered beforehand.
-const ASK: [&str; 4] = ["restore --unit", "… ", "restore --undo", "--discard-safety"];
+const ASK: [&str; 5] = [
+    "restore --unit",
+    "restore --all",
+    "… ",
+    "restore --undo",
+    "--discard-safety",
+];
 
 #[derive(Debug, PartialEq)]
 enum Example {

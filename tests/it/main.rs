@@ -11,13 +11,17 @@
 
 mod common;
 
+mod accept;
+mod all;
 mod backends;
 mod backends_wizard;
 mod care;
 mod cold;
 mod comeback;
 mod commands;
+mod completion;
 mod configuration;
+mod contents;
 mod daemon;
 mod databases;
 mod doctor;

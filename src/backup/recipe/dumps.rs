@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 
 use super::Captured;
 use super::redact::{self, Removed};
-use crate::docker::{Engine, ImageRecord};
+use crate::docker::json::Json as _;
+use crate::docker::{Engine, ImageRecord, neighbours};
 use crate::error::Result;
 use crate::model::point::dump_name;
 use crate::model::source::SourceKey;
@@ -26,6 +27,34 @@ struct ContainerImage<'a> {
     image: &'a str,
     #[serde(flatten)]
     record: Option<&'a ImageRecord>,
+}
+
+/// `docker/engine.json`: what containers have of their host without having asked for it.
+#[derive(Serialize)]
+struct AboutEngine<'a> {
+    /// Of the host.
+    name: String,
+    /// What it runs when nothing else is asked for, such as `linux/amd64`.
+    platform: &'a str,
+}
+
+/// `docker/names.json`: the names of containers that are named by their ids, which are others on another host.
+async fn names_of_others(
+    engine: &Engine,
+    inspected: &BTreeMap<String, Value>,
+) -> Result<BTreeMap<String, String>> {
+    let mut names = BTreeMap::new();
+    for named in inspected.values().flat_map(neighbours) {
+        let is_id = named.len() >= 12 && named.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_id || names.contains_key(&named) {
+            continue;
+        }
+        if let Some(other) = engine.raw_container(&named).await? {
+            let name = other.at("Name").as_str().unwrap_or_default();
+            names.insert(named, name.trim_start_matches('/').to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// What Docker says of each container of `unit`, by its id.
@@ -71,6 +100,7 @@ pub async fn write(
         "project:variables".to_owned(),
         std::mem::take(&mut captured.secrets),
     );
+    let names = names_of_others(engine, &inspected).await?;
     for container in &unit.containers {
         if let Some(mut inspect) = inspected.remove(&container.id) {
             keep(container.name.clone(), redact::container(&mut inspect));
@@ -93,6 +123,12 @@ pub async fn write(
         }
     }
     write_json(&docker, "images", &images(engine, unit).await?)?;
+    write_json(&docker, "names", &names)?;
+    let about = AboutEngine {
+        name: engine.host_name().await?,
+        platform: engine.platform(),
+    };
+    write_json(&docker, "engine", &about)?;
     if include_secrets && !secrets.is_empty() {
         write_json(folder, "secrets", &secrets)?;
     }

@@ -610,12 +610,16 @@ async fn the_engines_side_is_saved_with_its_secrets_apart() {
     let Some(engine) = testing::engine().await else {
         return;
     };
+    let other = testing::create(&engine, "kdd-recipe-other", serde_json::json!({})).await;
     let id = testing::create(
         &engine,
         "kdd-recipe",
         serde_json::json!({
             "Env": ["ROOT_PASSWORD=hunter2", "PLAIN=1"],
-            "HostConfig": {"Binds": ["kdd-recipe-data:/data"]},
+            "HostConfig": {
+                "Binds": ["kdd-recipe-data:/data"], "NetworkMode": format!("container:{other}"),
+                "VolumesFrom": [format!("{other}:ro"), "kdd-recipe-other"],
+            },
         }),
     )
     .await;
@@ -650,6 +654,12 @@ async fn the_engines_side_is_saved_with_its_secrets_apart() {
         let image = &json("docker/images.json")["kdd-recipe"];
         assert_eq!(image["image"], testing::IMAGE);
         assert_eq!(image["tags"][0], testing::IMAGE);
+        assert_eq!(image["platform"], engine.platform());
+        let about = json("docker/engine.json");
+        assert_eq!(about["platform"], engine.platform());
+        assert_eq!(about["name"], engine.host_name().await.unwrap());
+        let names = json("docker/names.json");
+        assert_eq!(names, serde_json::json!({&other: "kdd-recipe-other"}));
         if include_secrets {
             assert_eq!(
                 json("secrets.json")["kdd-recipe"]["ROOT_PASSWORD"],
@@ -667,5 +677,6 @@ async fn the_engines_side_is_saved_with_its_secrets_apart() {
         }
     }
     testing::remove(&engine, &id).await;
+    testing::remove(&engine, &other).await;
     testing::remove_volume(&engine, "kdd-recipe-data").await;
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
@@ -81,6 +82,13 @@ impl ComposeUp {
 
     /// What follows `docker`.
     pub fn args(&self) -> Vec<String> {
+        let mut words = self.project_args();
+        words.extend(["up".to_owned(), "-d".to_owned()]);
+        words
+    }
+
+    /// What every command for the project begins with, after `docker`.
+    fn project_args(&self) -> Vec<String> {
         let mut words = vec![
             "compose".to_owned(),
             "--project-name".to_owned(),
@@ -98,7 +106,6 @@ impl ComposeUp {
         for file in &self.env_files {
             option("--env-file", file);
         }
-        words.extend(["up".to_owned(), "-d".to_owned()]);
         words
     }
 
@@ -142,6 +149,20 @@ pub async fn check() -> Result<()> {
     .note("nothing was touched")
     .caused_by(anyhow::anyhow!("{}", finished.ended.stderr))
     .into())
+}
+
+/// The project as compose understands it, all variables filled in: secrets are in it.
+pub async fn config(up: &ComposeUp, limit: Duration) -> Result<Value> {
+    let spec = with_environment(Spec::new(&find()?))
+        .args(up.project_args())
+        .args(["config", "--format", "json"]);
+    let finished = tool::run(spec, limit.min(ASK_PATIENCE)).await?;
+    if !finished.ended.status.success() {
+        anyhow::bail!("{}: {}", finished.ended.describe(), finished.ended.stderr);
+    }
+    // Not the parser's words: they quote what they cannot read.
+    serde_json::from_slice(&finished.stdout)
+        .map_err(|_| anyhow::anyhow!("`docker compose config` answered no JSON"))
 }
 
 fn with_environment(mut spec: Spec) -> Spec {

@@ -1,5 +1,6 @@
 //! What others on this host have that the unit needs: ports, addresses, names.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -43,6 +44,8 @@ pub struct Others {
     pub containers: Vec<Value>,
     /// Ports that processes of the host listen on, those of containers and of the unit left out.
     pub listeners: Vec<Listener>,
+    /// Names of containers that are restored in the same go.
+    pub coming: BTreeSet<String>,
 }
 
 impl Others {
@@ -55,7 +58,7 @@ impl Others {
     /// By name or id.
     pub fn knows(&self, name: &str) -> bool {
         let has_id = |other: &Value| text(other.at("Id")).starts_with(name);
-        self.has_name(name) || self.containers.iter().any(has_id)
+        self.has_name(name) || self.coming.contains(name) || self.containers.iter().any(has_id)
     }
 }
 
@@ -201,6 +204,7 @@ mod tests {
                 json!({"Id": "cc", "Names": ["/dns"], "Labels": {}, "NetworkSettings": {"Networks": {"n": {"IPAddress": "10.1.0.7"}}}}),
             ],
             listeners: vec![Listener::parsed("udp", "127.0.0.1:53", Some("dnsmasq"))],
+            coming: BTreeSet::new(),
         };
         let found: Vec<String> = find(&saved(), &others)
             .iter()
@@ -224,6 +228,7 @@ mod tests {
                 json!({"Id": "cc", "Names": ["/dns"], "NetworkSettings": {"Networks": {"n": {"IPAddress": "", "IPAMConfig": {"IPv4Address": "10.1.0.7"}}}}}),
             ],
             listeners: Vec::new(),
+            coming: BTreeSet::new(),
         };
         let found = find(&saved(), &others);
         assert!(found.len() == 1 && !found[0].is_certain, "{found:?}");
@@ -232,6 +237,7 @@ mod tests {
                 json!({"Id": "cc", "Names": ["/dns"], "NetworkSettings": {"Networks": {"other": {"IPAddress": "10.1.0.7"}}}, "Ports": [{"PrivatePort": 8080, "Type": "tcp"}]}),
             ],
             listeners: vec![Listener::parsed("tcp", "127.0.0.1:53", None)],
+            coming: BTreeSet::new(),
         };
         assert_eq!(find(&saved(), &elsewhere), []);
     }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::saved::{endpoints, fields, text, texts};
 use crate::backup::REDACTED;
+use crate::discovery::place;
 use crate::docker::json::Json as _;
 
 /// The first API that takes MAC addresses, and more than one network, with each endpoint.
@@ -17,6 +18,8 @@ pub struct Request {
     pub body: Value,
     /// Networks that it is put on when it is made, each with its endpoint: older engines take only one in the request.
     pub more: Vec<(String, Value)>,
+    /// Such as `linux/arm64`, where another one than the engine's own was asked for.
+    pub platform: Option<String>,
 }
 
 impl std::fmt::Debug for Request {
@@ -26,7 +29,64 @@ impl std::fmt::Debug for Request {
     }
 }
 
-/// What `docker create` has to be asked for. An error says which variables have no value.
+/// What Docker refuses beside another container's network: the image's own ports are among the container's all the same.
+const OF_ITS_OWN_NETWORK: [(&str, &[&str]); 2] = [
+    (
+        "Config",
+        &["Hostname", "Domainname", "ExposedPorts", "MacAddress"],
+    ),
+    (
+        "HostConfig",
+        &[
+            "Links",
+            "Dns",
+            "DnsOptions",
+            "DnsSearch",
+            "ExtraHosts",
+            "PortBindings",
+            "PublishAllPorts",
+        ],
+    ),
+];
+
+/// `inspect` without what Docker has put into it and would refuse, or take for somebody's wish. `hosts` are names of the host that
+/// it ran on.
+pub fn without_given(inspect: &Value, hosts: &[&str]) -> Value {
+    let mut inspect = inspect.clone();
+    let id = text(inspect.at("Id"));
+    let name = text(inspect.at("Config").at("Hostname")).to_owned();
+    let mode = network_mode(&inspect);
+    let is_of_container = mode.starts_with("container:");
+    let is_given = id.get(..12) == Some(&*name)
+        || text(inspect.at("HostConfig").at("UTSMode")) == "host"
+        || (mode == "host" && hosts.iter().any(|host| is_name_of(host, &name)));
+    let mut remove = |part: &str, keys: &[&str]| {
+        if let Some(Value::Object(fields)) = inspect.get_mut(part) {
+            fields.retain(|key, _| !keys.contains(&key.as_str()));
+        }
+    };
+    if is_of_container {
+        for (part, keys) in OF_ITS_OWN_NETWORK {
+            remove(part, keys);
+        }
+    } else if is_given {
+        // Docker named it after its id, or after the host.
+        remove("Config", &["Hostname", "Domainname"]);
+    }
+    if mode == "host" {
+        remove("Config", &["MacAddress"]);
+        remove("HostConfig", &["Links"]);
+    }
+    inspect
+}
+
+/// With or without the domain.
+fn is_name_of(host: &str, name: &str) -> bool {
+    let first = |name: &str| name.split('.').next().unwrap_or(name).to_lowercase();
+    !name.is_empty() && first(host) == first(name)
+}
+
+/// What `docker create` has to be asked for, `inspect` [`without_given`]. An error says which variables have no value.
 pub fn request(
     inspect: &Value,
     secrets: Option<&BTreeMap<String, String>>,
@@ -38,15 +98,7 @@ pub fn request(
     }
     body.set("Env", Value::Array(environment(inspect, secrets)?));
     let id = text(inspect.at("Id"));
-    let is_own_name = id.get(..12) == Some(text(body.at("Hostname")));
     let mode = network_mode(inspect);
-    if (is_own_name || mode.starts_with("container:"))
-        && let Some(config) = body.as_object_mut()
-    {
-        // Docker named it after its id, or it has the names of another one.
-        config.remove("Hostname");
-        config.remove("Domainname");
-    }
     let mut host = host_config(inspect);
     host.set("NetworkMode", json!(mode));
     let asked_mac = body
@@ -81,7 +133,11 @@ pub fn request(
     if !first.is_empty() {
         body.set("NetworkingConfig", json!({"EndpointsConfig": first}));
     }
-    Ok(Request { body, more })
+    Ok(Request {
+        body,
+        more,
+        platform: None,
+    })
 }
 
 fn environment(
@@ -151,7 +207,7 @@ fn host_config(inspect: &Value) -> Value {
         .into_iter()
         .flatten()
     {
-        let at = text(mount.at("Target")).to_owned();
+        let at = clean(text(mount.at("Target")));
         if let Some(volume) = anonymous.iter().find(|volume| volume.at == at) {
             mount.set("Source", json!(volume.name));
         }
@@ -172,8 +228,13 @@ fn host_config(inspect: &Value) -> Value {
 fn mount_targets(host: &Value) -> BTreeSet<String> {
     let mounts = host.at("Mounts").as_array().into_iter().flatten();
     mounts
-        .map(|mount| text(mount.at("Target")).to_owned())
+        .map(|mount| clean(text(mount.at("Target"))))
         .collect()
+}
+
+/// As Docker writes it where something is mounted: `/data/` is asked for as often as `/data`.
+pub fn clean(path: &str) -> String {
+    place::clean(path.as_ref()).to_string_lossy().into_owned()
 }
 
 /// A volume that was made for a container that asked for none by name.
@@ -181,7 +242,7 @@ fn mount_targets(host: &Value) -> BTreeSet<String> {
 pub struct Anonymous {
     pub name: String,
     pub at: String,
-    is_read_only: bool,
+    pub is_read_only: bool,
 }
 
 impl Anonymous {
@@ -194,38 +255,38 @@ impl Anonymous {
 /// A new container would get new ones: these are to be named.
 pub fn anonymous_volumes(inspect: &Value) -> Vec<Anonymous> {
     let host = inspect.at("HostConfig");
-    let named: BTreeSet<&str> = texts(host.at("Binds"))
-        .filter_map(|bind| bind.split(':').nth(1))
+    let named: BTreeSet<String> = texts(host.at("Binds"))
+        .filter_map(|bind| bind.split(':').nth(1).map(clean))
         .collect();
-    let asked_without_name: BTreeSet<&str> = host
+    let asked_without_name: BTreeSet<String> = host
         .at("Mounts")
         .as_array()
         .into_iter()
         .flatten()
         .filter(|mount| text(mount.at("Source")).is_empty())
-        .map(|mount| text(mount.at("Target")))
-        .chain(fields(inspect.at("Config").at("Volumes")).map(|(at, _)| at.as_str()))
+        .map(|mount| clean(text(mount.at("Target"))))
+        .chain(fields(inspect.at("Config").at("Volumes")).map(|(at, _)| clean(at)))
         .collect();
-    let with_name: BTreeSet<&str> = host
+    let with_name: BTreeSet<String> = host
         .at("Mounts")
         .as_array()
         .into_iter()
         .flatten()
         .filter(|mount| !text(mount.at("Source")).is_empty())
-        .map(|mount| text(mount.at("Target")))
+        .map(|mount| clean(text(mount.at("Target"))))
         .collect();
     let mounts = inspect.at("Mounts").as_array().into_iter().flatten();
     mounts
         .filter(|mount| text(mount.at("Type")) == "volume")
         .filter_map(|mount| {
-            let (name, at) = (text(mount.at("Name")), text(mount.at("Destination")));
+            let (name, at) = (text(mount.at("Name")), clean(text(mount.at("Destination"))));
             let is_anonymous = !name.is_empty()
-                && asked_without_name.contains(at)
-                && !named.contains(at)
-                && !with_name.contains(at);
+                && asked_without_name.contains(&at)
+                && !named.contains(&at)
+                && !with_name.contains(&at);
             is_anonymous.then(|| Anonymous {
                 name: name.to_owned(),
-                at: at.to_owned(),
+                at,
                 is_read_only: mount.at("RW") == false,
             })
         })
@@ -262,16 +323,6 @@ fn own_mac(endpoint: &Value) -> Option<&str> {
     (!mac.is_empty() && made.as_deref() != Some(mac)).then_some(mac)
 }
 
-/// Other containers that it needs to exist, as Docker names them: it shares a namespace or volumes with them.
-pub fn needs(inspect: &Value) -> Vec<String> {
-    let host = inspect.at("HostConfig");
-    let shared = ["NetworkMode", "IpcMode", "PidMode"]
-        .into_iter()
-        .filter_map(|key| text(host.at(key)).strip_prefix("container:"));
-    let volumes = texts(host.at("VolumesFrom")).map(|from| from.split(':').next().unwrap_or(from));
-    shared.chain(volumes).map(str::to_owned).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,7 +354,8 @@ mod tests {
     #[test]
     fn what_was_asked_for_is_asked_for_again() {
         let secrets = BTreeMap::from([("TOKEN".to_owned(), "x=y".to_owned())]);
-        let request = request(&inspect(), Some(&secrets), (1, 41)).unwrap();
+        let saved = without_given(&inspect(), &[]);
+        let request = request(&saved, Some(&secrets), (1, 41)).unwrap();
         let body = &request.body;
         assert_eq!(body["Env"], json!(["A=1", "TOKEN=x=y"]));
         assert_eq!(
@@ -359,8 +411,60 @@ mod tests {
         inspect["HostConfig"]["NetworkMode"] = json!("ffffffffffff");
         inspect["NetworkSettings"]["Networks"]["front"]["NetworkID"] = json!("ffffffffffffffff");
         assert_eq!(network_mode(&inspect), "front");
-        inspect["HostConfig"]["NetworkMode"] = json!("container:abc");
-        inspect["HostConfig"]["VolumesFrom"] = json!(["other:ro"]);
-        assert_eq!(needs(&inspect), ["abc", "other"]);
+    }
+
+    #[test]
+    fn what_docker_refuses_beside_anothers_network_is_left_out() {
+        let mut inspect = inspect();
+        let mut set = |part: &str, key: &str, value: Value| inspect[part][key] = value;
+        set("HostConfig", "NetworkMode", json!("container:gluetun"));
+        set("Config", "Hostname", json!("gluetuns"));
+        // As the image asks for it.
+        set("Config", "ExposedPorts", json!({"80/tcp": {}}));
+        set("Config", "MacAddress", json!("02:00:00:00:00:09"));
+        set("HostConfig", "PortBindings", json!({"80/tcp": null}));
+        for key in ["Dns", "DnsOptions", "DnsSearch", "ExtraHosts"] {
+            set("HostConfig", key, json!(["x"]));
+        }
+        let saved = without_given(&inspect, &[]);
+        for (part, keys) in OF_ITS_OWN_NETWORK {
+            for key in keys {
+                assert_eq!(saved[part].get(key), None, "{key}");
+            }
+        }
+        assert_eq!(saved["HostConfig"]["Binds"], json!(["data:/data"]));
+    }
+
+    #[test]
+    fn a_name_that_the_old_host_had_stays_there() {
+        let name = |network: &str, uts: &str, name: &str| {
+            let mut inspect = inspect();
+            inspect["HostConfig"]["NetworkMode"] = json!(network);
+            inspect["HostConfig"]["UTSMode"] = json!(uts);
+            inspect["Config"]["Hostname"] = json!(name);
+            text(without_given(&inspect, &["nas.lan"])["Config"].at("Hostname")).to_owned()
+        };
+        assert_eq!(name("host", "", "nas.lan"), "");
+        assert_eq!(name("host", "", "NAS"), "");
+        assert_eq!(name("host", "", "mine"), "mine");
+        assert_eq!(name("front", "", "nas"), "nas");
+        assert_eq!(name("front", "host", "whatever"), "");
+        assert_eq!(name("front", "", &ID[..12]), "");
+    }
+
+    #[test]
+    fn a_place_is_the_same_however_it_is_written() {
+        let mut inspect = inspect();
+        inspect["HostConfig"]["Binds"] = json!(["data:/data/", "/srv:/m//x/."]);
+        inspect["HostConfig"]["Mounts"] =
+            json!([{"Type": "volume", "Source": "v", "Target": "/v/"}]);
+        inspect["Config"]["Volumes"] = json!({"/anon/": {}, "/data": {}, "/v": {}, "/m/x": {}});
+        let mounts = inspect["Mounts"].as_array_mut().unwrap();
+        mounts.push(json!({"Type": "volume", "Name": "x", "Destination": "/m/x"}));
+        let names: Vec<String> = anonymous_volumes(&inspect)
+            .into_iter()
+            .map(|volume| volume.bind())
+            .collect();
+        assert_eq!(names, ["aaaa:/anon"]);
     }
 }

@@ -52,9 +52,39 @@ pub async fn plan(engine: &Engine, saved: &Saved) -> Result<Vec<ImagePlan>> {
             _ if image.id.is_empty() => None,
             _ => engine.image(&image.id).await?,
         };
-        plans.push(judge(image, here.as_ref(), elsewhere.as_ref(), containers));
+        let platform = image.asked_platform(&saved.engine);
+        plans.push(judge(
+            image,
+            platform,
+            here.as_ref(),
+            elsewhere.as_ref(),
+            containers,
+        ));
     }
     Ok(plans)
+}
+
+/// Images that were the native ones of a host of another kind: this one takes its own builds of them.
+pub fn of_another_platform(saved: &Saved, engine: &str) -> Vec<String> {
+    let mut told: Vec<String> = saved
+        .images
+        .values()
+        .filter(|image| {
+            !image.platform.is_empty()
+                && image.platform == saved.engine.platform
+                && image.platform != engine
+        })
+        .map(|image| {
+            format!(
+                "image `{}` was built for {}, this host is {engine}: its own build of it is taken, if there is one",
+                printable(&image.image),
+                printable(&image.platform)
+            )
+        })
+        .collect();
+    told.sort_unstable();
+    told.dedup();
+    told
 }
 
 fn is_same(saved: &SavedImage, here: &ImageRecord) -> bool {
@@ -66,9 +96,10 @@ fn is_same(saved: &SavedImage, here: &ImageRecord) -> bool {
             .any(|digest| saved.digests.contains(digest))
 }
 
-/// `elsewhere` is the saved image under another name.
+/// `elsewhere` is the saved image under another name, `platform` what was asked for besides its name.
 fn judge(
     saved: &SavedImage,
+    platform: Option<&str>,
     here: Option<&ImageRecord>,
     elsewhere: Option<&ImageRecord>,
     containers: Vec<String>,
@@ -86,7 +117,12 @@ fn judge(
     let mut fetch = Vec::new();
     if let (false, Some(from)) = (state == ImageState::Same, from) {
         if elsewhere.is_none() {
-            fetch.push(["pull", from].map(str::to_owned).into());
+            let mut pull = vec!["pull".to_owned()];
+            if let Some(platform) = platform {
+                pull.extend(["--platform", platform].map(str::to_owned));
+            }
+            pull.push(from.clone());
+            fetch.push(pull);
         }
         // A name that is a digest or an id can't be given.
         if !saved.image.contains("sha256:") {
@@ -132,6 +168,7 @@ impl ImagePlan {
 
 #[cfg(test)]
 mod tests {
+    use super::super::saved::SavedEngine;
     use super::*;
 
     fn record(id: &str, digests: &[&str]) -> ImageRecord {
@@ -139,6 +176,7 @@ mod tests {
             id: id.to_owned(),
             tags: Vec::new(),
             digests: digests.iter().map(|digest| (*digest).to_owned()).collect(),
+            platform: String::new(),
         }
     }
 
@@ -148,6 +186,7 @@ mod tests {
             image: "pg:16".to_owned(),
             id: "sha256:1".to_owned(),
             digests: vec!["pg@sha256:d".to_owned()],
+            platform: "linux/arm64".to_owned(),
         };
         let built = SavedImage {
             digests: Vec::new(),
@@ -155,7 +194,7 @@ mod tests {
         };
         let judge =
             |saved: &SavedImage, here: Option<&ImageRecord>, elsewhere: Option<&ImageRecord>| {
-                let plan = judge(saved, here, elsewhere, Vec::new());
+                let plan = judge(saved, None, here, elsewhere, Vec::new());
                 (
                     plan.state,
                     plan.warning().is_some(),
@@ -182,5 +221,49 @@ mod tests {
         assert!(is_warned && remedy.contains("build it here"));
         let (_, _, remedy) = judge(&built, Some(&moved), Some(&same));
         assert_eq!(remedy, "`docker tag sha256:1 pg:16`");
+    }
+
+    #[test]
+    fn a_platform_that_was_asked_for_is_asked_for_again() {
+        let saved = SavedImage {
+            image: "pg:16".to_owned(),
+            digests: vec!["pg@sha256:d".to_owned()],
+            platform: "linux/arm64".to_owned(),
+            ..SavedImage::default()
+        };
+        let pull = |engine: &str| {
+            let engine = SavedEngine {
+                platform: engine.to_owned(),
+                ..SavedEngine::default()
+            };
+            judge(
+                &saved,
+                saved.asked_platform(&engine),
+                None,
+                None,
+                Vec::new(),
+            )
+            .fetch
+            .remove(0)
+        };
+        assert_eq!(
+            pull("linux/amd64"),
+            ["pull", "--platform", "linux/arm64", "pg@sha256:d"]
+        );
+        let there = |platform: &str| Saved {
+            engine: SavedEngine {
+                platform: platform.to_owned(),
+                ..SavedEngine::default()
+            },
+            images: [("db".to_owned(), saved.clone())].into(),
+            ..Saved::default()
+        };
+        let told = |from: &str, here: &str| of_another_platform(&there(from), here).len();
+        assert_eq!(told("linux/arm64", "linux/amd64"), 1);
+        assert_eq!(told("linux/arm64", "linux/arm64"), 0);
+        assert_eq!(told("linux/amd64", "linux/amd64"), 0);
+        // It was the host's own, or nothing is known: what is right here is for this engine to say.
+        assert_eq!(pull("linux/arm64"), ["pull", "pg@sha256:d"]);
+        assert_eq!(pull(""), ["pull", "pg@sha256:d"]);
     }
 }

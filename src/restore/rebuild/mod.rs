@@ -4,7 +4,7 @@
 //! repository: it goes to Docker as a value, and to a terminal with its control characters escaped.
 //!
 //! Reading order: [`saved`] (what the point has) → [`plan`] ([`networks`] with [`subnet`], [`images`], [`conflicts`] with [`ports`],
-//! [`container`]; [`relocated`] when it goes elsewhere) → [`show`] → [`up`] (carries it out, with [`compose`] and [`run_line`]).
+//! [`container`]; [`relocated`] when it goes elsewhere) → [`show`] → [`up`] (carries it out, with [`pull`], [`compose`] and [`run_line`]).
 
 mod compose;
 mod conflicts;
@@ -13,6 +13,7 @@ mod images;
 mod networks;
 mod plan;
 mod ports;
+mod pull;
 mod relocated;
 mod run_line;
 mod saved;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 pub use compose::version as compose_version;
+pub use container::anonymous_volumes;
 pub use saved::Saved;
 pub use show::plan_lines;
 pub use up::remove_networks;
@@ -71,6 +73,9 @@ pub struct Rebuild {
     /// What was saved of the unit's containers: they should be there when it is up.
     #[serde(skip)]
     pub members: Vec<Member>,
+    /// Names of containers of others that it lives in, has volumes of or is linked to, and that are not here.
+    #[serde(skip)]
+    pub needs: Vec<String>,
     #[serde(skip)]
     pub warnings: Vec<String>,
 }
@@ -126,7 +131,7 @@ impl Rebuild {
             && (self.start.is_none() || self.bring_up == BringUp::No)
     }
 
-    fn new_networks(&self) -> Vec<&NetworkPlan> {
+    pub fn new_networks(&self) -> Vec<&NetworkPlan> {
         let networks = self.networks.iter();
         networks
             .filter(|network| network.action == NetworkAction::Create)

@@ -8,17 +8,12 @@ use serde_json::{Map, Value, json};
 use super::conflicts::Conflict;
 use super::saved::{Saved, container_name, endpoints, fields, fixed_addresses, text};
 use super::subnet::Subnet;
+use crate::discovery::labels;
 use crate::docker::json::Json as _;
 use crate::ui::text::printable;
 
 /// Docker's own.
 const BUILT_IN: &[&str] = &["bridge", "host", "none", "ingress"];
-
-/// What compose writes anew with each version of itself.
-const PASSING_LABELS: &[&str] = &[
-    "com.docker.compose.version",
-    "com.docker.compose.config-hash",
-];
 
 #[derive(Clone, Debug, Serialize)]
 pub struct NetworkPlan {
@@ -123,6 +118,9 @@ fn request(saved: &Value) -> Value {
         {
             request.set(key, value.clone());
         }
+    }
+    if let Some(Value::Object(labels)) = request.get_mut("Labels") {
+        labels.retain(|label, _| !labels::PASSING.contains(&label.as_str()));
     }
     if let Some(Value::Array(pools)) = request
         .get_mut("IPAM")
@@ -278,7 +276,7 @@ fn subnets(network: &Value) -> String {
 /// Sorted, without what changes by itself.
 fn pairs(map: &Value) -> String {
     let mut pairs: Vec<String> = fields(map)
-        .filter(|(key, _)| !PASSING_LABELS.contains(&key.as_str()))
+        .filter(|(key, _)| !labels::PASSING.contains(&key.as_str()))
         .map(|(key, value)| format!("{key}={}", text(value)))
         .collect();
     pairs.sort_unstable();

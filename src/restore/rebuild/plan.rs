@@ -14,6 +14,7 @@ use super::{images, networks, run_line};
 use crate::backup::REDACTED;
 use crate::discovery::{Discovery, labels};
 use crate::docker::json::Json as _;
+use crate::docker::neighbours;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::PointRecord;
 use crate::model::{BackupId, SourceKey, UnitKind, UnitName};
@@ -69,13 +70,20 @@ impl Session<'_> {
         plan.images = images::plan(&self.engine, saved).await?;
         plan.warnings
             .extend(plan.images.iter().filter_map(ImagePlan::warning));
+        plan.warnings
+            .extend(images::of_another_platform(saved, self.engine.platform()));
         plan.volumes = self
             .volumes(recipe, saved, places, &mut plan.warnings)
             .await?;
-        let others = others(record.kind, name, saved, listed).await?;
+        let mut others = others(record.kind, name, saved, listed).await?;
+        plan.needs = needs(saved, &others);
+        others.coming.clone_from(&self.beside.containers);
         plan.conflicts.extend(conflicts::find(saved, &others));
         match record.kind {
             UnitKind::Stack => {
+                if record.identity != self.repository.kopia.identity() {
+                    plan.warnings.extend(powers_of_stack(name, saved));
+                }
                 let up = ComposeUp::of(record).map(|up| up.relocated(places));
                 plan.start = up.transpose()?.map(Start::Compose);
             }
@@ -181,9 +189,14 @@ impl Session<'_> {
             .flatten()
             .map(|(name, _)| name.as_str())
             .collect();
+        let old_host = record.identity.split_once('@').map_or("", |(_, host)| host);
+        let inspect = &container::without_given(inspect, &[&saved.engine.name, old_host]);
         let (request, refusal) =
             match container::request(inspect, secrets, self.engine.api_number()) {
-                Ok(request) => (request, refusal(inspect, plan, others)),
+                Ok(mut request) => {
+                    request.platform = saved.asked_platform(name).map(str::to_owned);
+                    (request, refusal(inspect, plan, others))
+                }
                 Err(lost) => {
                     let lost: Vec<String> = lost.iter().map(|name| printable(name)).collect();
                     let why = format!("the point has no value for {}", lost.join(", "));
@@ -269,10 +282,10 @@ fn refusal(inspect: &Value, plan: &Rebuild, others: &Others) -> Option<String> {
     if others.has_name(container_name(inspect)) {
         return Some("another container has its name".to_owned());
     }
-    let needed = container::needs(inspect);
+    let needed = neighbours(inspect);
     let gone = needed.iter().find(|needed| !others.knows(needed))?;
     Some(format!(
-        "it shares something of container `{}`, which is not here",
+        "it needs container `{}`, which is not here",
         printable(gone)
     ))
 }
@@ -305,7 +318,18 @@ async fn others(
             .filter(|container| !is_of_unit(container, unit, is_stack))
             .collect(),
         listeners,
+        coming: BTreeSet::new(),
     })
+}
+
+/// What of others its containers need and is not here.
+fn needs(saved: &Saved, others: &Others) -> Vec<String> {
+    let own: BTreeSet<&str> = saved.containers.iter().map(container_name).collect();
+    let all = saved.containers.iter().flat_map(neighbours);
+    let needs: BTreeSet<String> = all
+        .filter(|name| !own.contains(name.as_str()) && !others.knows(name))
+        .collect();
+    needs.into_iter().collect()
 }
 
 fn members(saved: &Saved) -> Vec<Member> {
@@ -320,6 +344,22 @@ fn members(saved: &Saved) -> Vec<Member> {
         }
     };
     saved.containers.iter().map(member).collect()
+}
+
+/// Said of a stack that another host made.
+fn powers_of_stack(unit: &UnitName, saved: &Saved) -> Option<String> {
+    let mighty = saved.containers.iter().filter_map(|container| {
+        let powers = powers(container);
+        let name = printable(container_name(container));
+        (!powers.is_empty()).then(|| format!("`{name}`: {}", powers.join(", ")))
+    });
+    let mighty: Vec<String> = mighty.collect();
+    (!mighty.is_empty()).then(|| {
+        format!(
+            "containers of `{unit}` come from another host and have power over this one once they are started: {}",
+            mighty.join("; ")
+        )
+    })
 }
 
 /// What of it gives whoever is in the container a say over the host.

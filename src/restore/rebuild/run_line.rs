@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::container::{anonymous_volumes, network_mode};
+use super::container::{anonymous_volumes, clean, network_mode};
 use super::saved::{container_name, endpoints, fields, fixed_addresses, text, texts};
 use crate::backup::REDACTED;
 use crate::docker::json::Json as _;
@@ -219,7 +219,8 @@ fn mounts(words: &mut Words, inspect: &Value) {
     for mount in host.at("Mounts").as_array().into_iter().flatten() {
         let target = text(mount.at("Target"));
         let mut source = text(mount.at("Source"));
-        if let Some(volume) = anonymous.iter().find(|volume| volume.at == target) {
+        let at = clean(target);
+        if let Some(volume) = anonymous.iter().find(|volume| volume.at == at) {
             source = &volume.name;
         }
         let mut parts = vec![format!("type={}", text(mount.at("Type")))];
@@ -232,16 +233,16 @@ fn mounts(words: &mut Words, inspect: &Value) {
         }
         words.option("--mount", parts.join(","));
     }
-    let mounted: Vec<&str> = host
+    let mounted: Vec<String> = host
         .at("Mounts")
         .as_array()
         .into_iter()
         .flatten()
-        .map(|mount| text(mount.at("Target")))
+        .map(|mount| clean(text(mount.at("Target"))))
         .collect();
     for volume in anonymous
         .iter()
-        .filter(|volume| !mounted.contains(&volume.at.as_str()))
+        .filter(|volume| !mounted.contains(&volume.at))
     {
         words.option("--volume", volume.bind());
     }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::docker::json::Json as _;
+use crate::docker::rename_neighbours;
 use crate::error::Result;
 use crate::kopia::Kopia;
 use crate::model::ObjectId;
@@ -22,6 +23,8 @@ pub struct Saved {
     pub containers: Vec<Value>,
     /// What `docker network inspect` said of each network that they were on, the engine's own left out.
     pub networks: Vec<Value>,
+    /// The host that they ran on; nothing is known of it in older points.
+    pub engine: SavedEngine,
     /// By container.
     pub images: BTreeMap<String, SavedImage>,
     /// What was replaced: by container, or `volume:<name>`, then by name.
@@ -38,16 +41,38 @@ pub struct SavedImage {
     pub id: String,
     #[serde(default)]
     pub digests: Vec<String>,
+    /// What it was built for, such as `linux/arm64`.
+    #[serde(default)]
+    pub platform: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct SavedEngine {
+    /// Of its host.
+    pub name: String,
+    /// Such as `linux/amd64`.
+    pub platform: String,
+}
+
+impl SavedImage {
+    /// The platform that was asked for: another one than the host has by itself.
+    pub fn asked_platform(&self, engine: &SavedEngine) -> Option<&str> {
+        let is_known = !self.platform.is_empty() && !engine.platform.is_empty();
+        (is_known && self.platform != engine.platform).then_some(&self.platform)
+    }
 }
 
 impl Saved {
     /// Reads it from a recipe. What is damaged is a problem and no error: data is restored without it.
     pub async fn read(kopia: &Kopia, root: &ObjectId) -> Result<Self> {
         let mut saved = Self::default();
-        let (containers, networks, images, secrets) = tokio::try_join!(
+        let (containers, networks, images, names, engine, secrets) = tokio::try_join!(
             folder(kopia, root, "docker/containers"),
             folder(kopia, root, "docker/networks"),
             kopia.read_file(root, "docker/images.json"),
+            kopia.read_file(root, "docker/names.json"),
+            kopia.read_file(root, "docker/engine.json"),
             kopia.read_file(root, "secrets.json"),
         )?;
         saved.containers = saved.parse_all(containers);
@@ -55,6 +80,16 @@ impl Saved {
         saved.images = saved
             .parse("docker/images.json", images)
             .unwrap_or_default();
+        saved.engine = saved
+            .parse("docker/engine.json", engine)
+            .unwrap_or_default();
+        let names: Option<BTreeMap<String, String>> = saved.parse("docker/names.json", names);
+        if let Some(names) = names {
+            // Ids are other ones on another host, and after every re-creation.
+            for container in &mut saved.containers {
+                rename_neighbours(container, |id| names.get(id).cloned());
+            }
+        }
         saved.secrets = saved.parse("secrets.json", secrets).unwrap_or_default();
         Ok(saved)
     }
@@ -95,6 +130,11 @@ impl Saved {
             .into_iter()
             .filter_map(|(path, bytes)| self.parse(&path, bytes))
             .collect()
+    }
+
+    /// The platform that was asked for when the container was made: its image was built for another one than the host's.
+    pub fn asked_platform(&self, container: &str) -> Option<&str> {
+        self.images.get(container)?.asked_platform(&self.engine)
     }
 
     pub fn container(&self, name: &str) -> Option<&Value> {

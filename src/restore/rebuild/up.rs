@@ -100,7 +100,10 @@ impl Applying<'_> {
         }
         self.window.enter(Step::Up).await;
         let result = match &start {
-            Start::Compose(up) => self.docker(&up.args()).await,
+            Start::Compose(up) => match self.fetch_for(up).await {
+                Ok(()) => self.docker(&up.args()).await,
+                Err(error) => Err(error),
+            },
             Start::Container { name } => self.session.engine.start(name).await.map(|_| ()),
         };
         match result {
@@ -112,7 +115,7 @@ impl Applying<'_> {
                 }
             }
             Err(error) => {
-                let unit = &self.plan.unit;
+                let unit = self.plan.name();
                 self.window.errors.push(format!(
                     "unit `{unit}` is restored, but was not started: {error:#}"
                 ));
@@ -132,7 +135,7 @@ impl Applying<'_> {
                     Start::Compose(up) => format!("start it (`{}`)", up.command()),
                     Start::Container { .. } => "start its container".to_owned(),
                 };
-                let question = format!("The data of `{}` is back. Now {what}?", self.plan.unit);
+                let question = format!("The data of `{}` is back. Now {what}?", self.plan.name());
                 self.window.reporter.rest();
                 // No answer is a no: nothing is lost by that.
                 let shutdown = &self.session.cx.shutdown;
@@ -159,12 +162,16 @@ impl Applying<'_> {
         let missing = images
             .iter()
             .filter(|image| image.state == ImageState::Missing);
-        for args in missing.flat_map(|image| &image.fetch) {
-            self.docker(args).await?;
+        for image in missing {
+            self.fetch(image).await?;
         }
         let engine = &self.session.engine;
         let made = engine
-            .create_container(&container.name, &container.request.body)
+            .create_container(
+                &container.name,
+                container.request.platform.as_deref(),
+                &container.request.body,
+            )
             .await?;
         for warning in made.warnings {
             self.window.warnings.push(format!(
@@ -183,7 +190,7 @@ impl Applying<'_> {
         Ok(())
     }
 
-    async fn docker(&self, args: &[String]) -> Result<()> {
+    pub(super) async fn docker(&self, args: &[String]) -> Result<()> {
         let session = self.session;
         compose::docker(
             session.engine.socket(),
@@ -198,10 +205,8 @@ impl Applying<'_> {
     /// Those of the unit that are here now.
     async fn containers(&self) -> Result<Vec<Container>> {
         let host = discovery::discover(&self.session.engine, &self.session.rules).await?;
-        let unit = host
-            .units
-            .into_iter()
-            .find(|unit| unit.name == self.plan.unit);
+        let name = self.plan.name();
+        let unit = host.units.into_iter().find(|unit| unit.name == *name);
         Ok(unit.map(|unit| unit.containers).unwrap_or_default())
     }
 

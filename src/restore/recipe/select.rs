@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::{PointRecord, SourceRecord};
-use crate::restore::request::{Request, What, handle};
+use crate::restore::request::{Destination, Request, What, handle};
 
 /// `lacks` is what the point lacks beside data, one sentence each.
 pub fn select(
@@ -88,14 +88,28 @@ fn not_whole(
         failure = failure.note(lack.clone());
     }
     let has: Vec<String> = has.collect();
-    if has.is_empty() {
+    failure = if has.is_empty() {
         failure.hint("it has no data that could be restored: take another point")
     } else {
         failure.hint(format!(
             "what it has is restored by `{}`",
             request.command(&record.backup_id, &has)
         ))
+    };
+    let is_copy = matches!(
+        request.to,
+        Destination::Moved {
+            project: Some(_),
+            ..
+        }
+    );
+    if record.files.is_empty() || is_copy {
+        return failure;
     }
+    let recipe = request.command(&record.backup_id, &[]);
+    failure.hint(format!(
+        "its compose files and what they name come back with `{recipe} --recipe`"
+    ))
 }
 
 fn not_in_it(record: &PointRecord, name: &str) -> Failure {

@@ -170,7 +170,7 @@ fn describe(
             check_volume_name(name)?;
             let description = recipe.join(format!("docker/volumes/{}", dump_name(name)));
             let saved: Option<SavedVolume> = match std::fs::read(&description) {
-                Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| {
+                Ok(bytes) => Some(SavedVolume::parse(&bytes).with_context(|| {
                     format!("the recipe's description of volume `{name}` is damaged")
                 })?),
                 Err(_) => None,

@@ -17,6 +17,7 @@ pub const IMAGE: &str = "kopi-docka-test:1";
 
 const SOCKET: &str = "KOPI_DOCKA_TEST_DOCKER";
 const SCRIPTS: &str = "KOPI_DOCKA_TEST_BED";
+const NEWER: &str = "KOPI_DOCKA_TEST_NEWER";
 /// An engine that is being started beside a build on a small machine.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -26,6 +27,8 @@ pub struct Bed {
     pub socket: PathBuf,
     /// Other tests have their containers on it.
     pub is_shared: bool,
+    /// Where its programs are, if they are not this machine's.
+    pub(super) newer: Option<PathBuf>,
 }
 
 impl Bed {
@@ -56,8 +59,21 @@ impl Bed {
         Self::own_engine_with(&serde_json::json!({}))
     }
 
+    /// As [`own_engine`](Self::own_engine), of the newest Docker and with the newest Compose that Debian has.
+    #[track_caller]
+    pub fn own_newer_engine() -> OwnEngine {
+        let newer = std::env::var_os(NEWER).unwrap_or_else(|| {
+            panic!("{NEWER} is not set: run tests/bed/setup.sh and source the file that it names")
+        });
+        Self::engine(&serde_json::json!({}), Some(newer.into()))
+    }
+
     /// As [`own_engine`](Self::own_engine), with a `daemon.json`.
     pub fn own_engine_with(daemon: &Value) -> OwnEngine {
+        Self::engine(daemon, None)
+    }
+
+    fn engine(daemon: &Value, newer: Option<PathBuf>) -> OwnEngine {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         // Not below the test's own directory: the paths of an engine's sockets have to be short.
@@ -70,11 +86,15 @@ impl Bed {
             bed: Self {
                 socket: dir.join("docker.sock"),
                 is_shared: false,
+                newer: newer.clone(),
             },
             dir,
         };
         engine.start();
-        engine.bed = Self::at(engine.bed.socket.clone(), false);
+        engine.bed = Self {
+            newer,
+            ..Self::at(engine.bed.socket.clone(), false)
+        };
         engine
     }
 
@@ -89,7 +109,11 @@ impl Bed {
                 "there is no `{program}` on PATH: run tests/bed/setup.sh and source the file that it names"
             );
         }
-        let bed = Self { socket, is_shared };
+        let bed = Self {
+            socket,
+            is_shared,
+            newer: None,
+        };
         assert!(
             bed.docker(&["version"]).run().code == Some(0),
             "no Docker engine answers at {}: start one with `tests/bed/engine.sh start DIR` and set {SOCKET}=DIR/docker.sock",
@@ -120,11 +144,18 @@ impl Bed {
             .env("PATH", path())
             .env("LC_ALL", "C")
             .env("HOME", "/root");
-        // Where the Compose plugin is.
-        if let Some(config) = std::env::var_os("DOCKER_CONFIG") {
+        if let Some(config) = self.docker_config() {
             run = run.env("DOCKER_CONFIG", config);
         }
         run
+    }
+
+    /// Where the Compose plugin is.
+    pub fn docker_config(&self) -> Option<PathBuf> {
+        match &self.newer {
+            Some(newer) => Some(newer.join("docker")),
+            None => std::env::var_os("DOCKER_CONFIG").map(PathBuf::from),
+        }
     }
 
     /// What `DOCKER_HOST` would be.
@@ -142,7 +173,11 @@ pub struct OwnEngine {
 impl OwnEngine {
     /// Starts it, or starts it again with the same data after it was killed or stopped.
     pub fn start(&mut self) {
-        script("engine.sh")
+        let mut script = script("engine.sh");
+        if let Some(newer) = &self.bed.newer {
+            script = script.env("KOPI_DOCKA_ENGINE", newer.join("bin"));
+        }
+        script
             .arg("start")
             .arg(&self.dir)
             .timeout(ENGINE_TIMEOUT)

@@ -56,6 +56,7 @@ impl Machine {
             engine: Bed {
                 socket,
                 is_shared: false,
+                newer: None,
             },
         };
         machine.run(mounts);

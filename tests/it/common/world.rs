@@ -141,7 +141,7 @@ impl World {
     pub fn kd(&self, args: &[&str]) -> Run {
         self.refuse_what_would_touch_others(args);
         // Where the Compose plugin is.
-        let docker_config = std::env::var_os("DOCKER_CONFIG").unwrap_or_default();
+        let docker_config = self.bed.docker_config().unwrap_or_default();
         Run::new(env!("CARGO_BIN_EXE_kopi-docka"))
             .arg("--config")
             .arg(self.config_path())

@@ -1,0 +1,148 @@
+//! Images are fetched before anything is started: some GB over a slow line take as long as they take, and the limit of `up`
+//! ([`docker.compose_timeout`](crate::config)) is for what comes after.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::images::{ImagePlan, ImageState};
+use super::saved::{fields, text as string};
+use super::{ComposeUp, compose};
+use crate::docker::json::Json as _;
+use crate::docker::{Arrived, Engine, Login};
+use crate::error::Result;
+use crate::restore::apply::Applying;
+use crate::shutdown::Shutdown;
+use crate::ui::text;
+use crate::ui::text::printable;
+
+/// Between two lines about one image.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Fetches `image`, a name with a tag or a digest, with what `docker login` has kept; for `platform` (`linux/arm64`) where that is
+/// not the engine's own. It is given up when nothing of it arrives for `patience` (`backup.stall_timeout`), or a signal comes.
+pub async fn pull(
+    engine: &Engine,
+    image: &str,
+    platform: Option<&str>,
+    patience: Duration,
+    shutdown: &Shutdown,
+    say: impl Fn(&str),
+) -> Result<()> {
+    let name = printable(image);
+    say(&format!("Pulling image `{name}`"));
+    let login = match Login::of(image).await {
+        Ok(login) => login,
+        Err(error) => {
+            // Most images need none.
+            say(&format!("No login for image `{name}`: {error:#}"));
+            None
+        }
+    };
+    let mut told = Instant::now();
+    let work = engine.pull(image, platform, login, patience, |arrived| {
+        if told.elapsed() >= PAUSE {
+            told = Instant::now();
+            say(&progress(&name, arrived));
+        }
+    });
+    shutdown.cut(&format!("the pull of `{name}`"), work).await
+}
+
+impl Applying<'_> {
+    /// Carries out what brings a saved image here: a pull, and the name that it had.
+    pub(super) async fn fetch(&self, image: &ImagePlan) -> Result<()> {
+        for args in &image.fetch {
+            match args.as_slice() {
+                [word, name] if word == "pull" => self.pull(name, None).await?,
+                [word, _, platform, name] if word == "pull" => {
+                    self.pull(name, Some(platform)).await?;
+                }
+                _ => self.docker(args).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that `up` would have to fetch: the saved images, and what else the compose files name.
+    pub(super) async fn fetch_for(&self, up: &ComposeUp) -> Result<()> {
+        let saved = self.plan.rebuild.images.iter();
+        for image in saved.filter(|image| image.state == ImageState::Missing) {
+            self.fetch(image).await?;
+        }
+        // What it does not understand, `up` complains about.
+        let Ok(config) = compose::config(up, self.session.config.docker.compose_timeout).await
+        else {
+            return Ok(());
+        };
+        for (image, platform) in pulled_by(&config) {
+            if self.session.engine.image(image).await?.is_none() {
+                self.pull(image, platform).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn pull(&self, image: &str, platform: Option<&str>) -> Result<()> {
+        let session = self.session;
+        pull(
+            &session.engine,
+            image,
+            platform,
+            session.config.backup.stall_timeout,
+            &session.cx.shutdown,
+            |line| self.window.reporter.say(line),
+        )
+        .await
+    }
+}
+
+/// The images of a project that come from a registry, each with the platform that it is wanted for. `config` is as
+/// `docker compose config` prints it.
+fn pulled_by(config: &Value) -> Vec<(&str, Option<&str>)> {
+    let services = fields(config.at("services")).map(|(_, service)| service);
+    let pulled = services.filter(|service| {
+        let policy = string(service.at("pull_policy"));
+        service.at("build").is_null()
+            && !matches!(policy, "never" | "build")
+            && !string(service.at("image")).is_empty()
+    });
+    let mut images: Vec<(&str, Option<&str>)> = pulled
+        .map(|service| (string(service.at("image")), service.at("platform").as_str()))
+        .collect();
+    images.sort_unstable();
+    images.dedup();
+    images
+}
+
+fn progress(name: &str, arrived: Arrived) -> String {
+    format!(
+        "Pulling image `{name}`: {} of {}",
+        text::bytes(arrived.bytes),
+        text::bytes(arrived.of_bytes)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_built_here_or_must_not_be_fetched_is_not_pulled() {
+        let config = json!({"services": {
+            "db": {"image": "pg:16"},
+            "copy": {"image": "pg:16"},
+            "arm": {"image": "pg:16", "platform": "linux/arm64"},
+            "web": {"image": "web", "build": {"context": "."}},
+            "own": {"image": "own:1", "pull_policy": "never"},
+            "nothing": {"build": {"context": "."}},
+        }});
+        assert_eq!(
+            pulled_by(&config),
+            [("pg:16", None), ("pg:16", Some("linux/arm64"))]
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! Volumes of a stack that nobody gave a name: new containers get new ones, so what is restored has to be named for them.
+
+use std::collections::BTreeMap;
+
+use super::rebuild::{Saved, anonymous_volumes};
+use crate::discovery::{Discovery, labels, place};
+use crate::docker::json::Json as _;
+use crate::model::point::SourceRecord;
+use crate::model::unit::MountKind;
+use crate::model::{SourceKey, UnitKind};
+
+/// A volume that the overlay names for its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wire {
+    pub service: String,
+    pub volume: String,
+    /// Where the service has it mounted.
+    pub at: String,
+    pub is_read_only: bool,
+}
+
+impl Wire {
+    /// What the overlay calls the volume.
+    pub fn key(&self) -> String {
+        let short: String = self.volume.chars().take(12).collect();
+        format!("kopi-docka-{short}")
+    }
+}
+
+/// Those of `sources` that no container here has mounted, and that one service alone had. `saved` is empty for a part of a unit.
+pub fn wires(host: &Discovery, saved: &Saved, sources: &[SourceRecord]) -> Vec<Wire> {
+    let mut by_place: BTreeMap<(String, String), Vec<Wire>> = BTreeMap::new();
+    for container in &saved.containers {
+        let label = container.at("Config").at("Labels").at(labels::SERVICE);
+        let Some(service) = label.as_str() else {
+            continue;
+        };
+        for volume in anonymous_volumes(container) {
+            let wire = Wire {
+                service: service.to_owned(),
+                volume: volume.name,
+                at: volume.at,
+                is_read_only: volume.is_read_only,
+            };
+            let place = (wire.service.clone(), wire.at.clone());
+            by_place.entry(place).or_default().push(wire);
+        }
+    }
+    by_place
+        .into_values()
+        // Replicas of a service have one each, and one file for all of them.
+        .filter(|wires| wires.len() == 1)
+        .flatten()
+        .filter(|wire| {
+            let is_restored = sources.iter().any(
+                |source| matches!(&source.key, SourceKey::Volume { name } if *name == wire.volume),
+            );
+            is_restored && !is_mounted(host, &wire.volume)
+        })
+        .collect()
+}
+
+/// What has to be said of those that no container will find.
+pub fn lost(
+    host: &Discovery,
+    kind: UnitKind,
+    sources: &[SourceRecord],
+    wires: &[Wire],
+) -> Vec<String> {
+    if kind == UnitKind::Standalone {
+        // It is made again with its volumes by their names.
+        return Vec::new();
+    }
+    let names = sources.iter().filter_map(|source| match &source.key {
+        SourceKey::Volume { name } => Some(name),
+        SourceKey::Bind { .. } => None,
+    });
+    names
+        .filter(|name| place::is_anonymous(name, &BTreeMap::new()) && !is_mounted(host, name))
+        .map(|name| match wires.iter().find(|wire| wire.volume == **name) {
+            Some(wire) => format!(
+                "volume `{name}` has no name of its own and no container here mounts it: a compose file that is added mounts it at `{}` of service `{}`",
+                wire.at, wire.service
+            ),
+            None => format!(
+                "volume `{name}` has no name of its own and no container here mounts it: new containers will not look for it"
+            ),
+        })
+        .collect()
+}
+
+fn is_mounted(host: &Discovery, volume: &str) -> bool {
+    let mut mounts = host
+        .containers
+        .iter()
+        .flat_map(|container| &container.mounts);
+    mounts.any(|mount| mount.kind == MountKind::Volume && mount.name == volume)
+}

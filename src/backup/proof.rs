@@ -1,0 +1,52 @@
+//! That the repository is the one of this host, asked while the first unit gets ready. No window opens and no byte is stored before.
+
+use std::pin::pin;
+
+use tokio::task::JoinSet;
+
+use crate::error::Result;
+use crate::repository::Repository;
+
+/// What is asked on the way; given up when dropped.
+pub struct Proof {
+    asked: JoinSet<Result<()>>,
+    /// It writes to the repository, so nobody begins before it has ended.
+    is_first: bool,
+}
+
+impl Proof {
+    /// Asks `repository`, and settles this host in it.
+    pub fn begin(repository: Repository) -> Result<Self> {
+        let is_first = !repository.is_settled()?;
+        let mut asked = JoinSet::new();
+        asked.spawn(async move {
+            let status = repository.open().await?;
+            repository.settle(&status).await
+        });
+        Ok(Self { asked, is_first })
+    }
+
+    /// Does `work`, which only asks, beside it. The first error ends both.
+    pub async fn beside<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
+        let mut work = pin!(work);
+        if self.is_first {
+            self.end().await?;
+        }
+        tokio::select! {
+            biased;
+            proven = self.end() => {
+                proven?;
+                Ok(work.await)
+            }
+            done = &mut work => Ok(done),
+        }
+    }
+
+    /// It holds. At once when it was said before.
+    pub async fn end(&mut self) -> Result<()> {
+        match self.asked.join_next().await {
+            Some(proven) => proven?,
+            None => Ok(()),
+        }
+    }
+}

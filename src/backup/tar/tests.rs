@@ -50,6 +50,8 @@ async fn a_single_file_is_found_whatever_its_name() {
             is_anonymous: false,
             writers: Vec::new(),
             covers: Vec::new(),
+            also_reads: Vec::new(),
+            is_included: false,
         };
         let spec = Tar::find().await.unwrap().create(&source, true);
         let finished = tool::run(spec, Duration::from_secs(60)).await.unwrap();

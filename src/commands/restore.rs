@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::logging;
 use crate::model::UnitName;
+use crate::restore::doors::{self, Doors};
 use crate::restore::rebuild::BringUp;
 use crate::restore::request::{self, Destination, Request, What, Which};
 use crate::restore::{self, Plan, Session, reporter, safety, wizard};
@@ -52,6 +53,9 @@ pub struct Args {
     #[arg(long, conflicts_with = "volumes")]
     up: bool,
     #[command(flatten)]
+    doors: doors::Args,
+
+    #[command(flatten)]
     safety: safety::Args,
 
     /// Don't ask
@@ -91,8 +95,13 @@ impl Args {
             what,
             to,
             host: self.host.clone(),
+            doors: self.doors()?,
             bring_up: self.bring_up(),
         }))
+    }
+
+    fn doors(&self) -> Result<Doors> {
+        self.doors.doors(!self.yes && prompt::is_possible())
     }
 
     fn bring_up(&self) -> BringUp {
@@ -130,7 +139,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         Some(request) => request,
         None => {
             let (unit, host) = (args.unit.clone(), args.host.as_deref());
-            wizard::ask(&session, unit, host, args.bring_up()).await?
+            wizard::ask(&session, unit, host, args.bring_up(), args.doors()?).await?
         }
     };
     if let (What::Recipe, Destination::Folder(folder)) = (&request.what, &request.to) {
@@ -145,13 +154,16 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     if args.dry_run {
         return Ok(0);
     }
+    if let Some(question) = planned.plan.question_of_power() {
+        prompt::confirm(&question, "--allow-path", &cx.shutdown).await?;
+    }
     if !args.yes && !planned.plan.is_empty() {
         let question = question(&planned.plan);
         prompt::confirm(&question, "--yes", &cx.shutdown).await?;
     }
     let plan = &planned.plan;
     info!(target: logging::FILE, "restores `{}` from {}", plan.unit, plan.backup_id);
-    let report = restore::apply(&session, planned).await?;
+    let report = restore::apply(&session, planned, &request.doors).await?;
     for line in reporter::report_text(&report).lines() {
         info!(target: logging::FILE, "{line}");
     }

@@ -13,12 +13,13 @@ use super::saved::Saved;
 use super::tags::Filing;
 use crate::error::Result;
 use crate::kopia::STREAM_FILE;
+use crate::model::exclude::Excludes;
 use crate::model::point::{
     FORMAT, FileRecord, MissingSource, Part, PartKind, PointRecord, ProjectRecord, RECORD_FILE,
     SourceRecord,
 };
 use crate::model::source::Gap;
-use crate::model::{Grade, ObjectId, Unit};
+use crate::model::{Grade, ObjectId, Source, SourceKey, Unit};
 
 /// What a point is made of, before it is known whether it is whole.
 pub struct Draft<'a> {
@@ -104,7 +105,30 @@ fn source_record(saved: &Saved, past: &Past) -> Option<SourceRecord> {
         files: saved.size.as_ref().map(|size| size.files),
         bytes: saved.size.as_ref().map(|size| size.bytes),
         file_system: past.file_system(&saved.source.key),
+        covers: Some(covers(&saved.source)),
+        is_included: saved.source.is_included,
+        directories: past.directories(&saved.source.key),
     })
+}
+
+/// What is in its stream besides: not what a pattern keeps out of it.
+fn covers(source: &Source) -> Vec<SourceKey> {
+    let excludes = Excludes::new(&source.exclude_patterns);
+    let is_read = |path: &Path| {
+        let below = path.strip_prefix(&source.path).unwrap_or(Path::new(""));
+        let mut parts: Vec<&Path> = below.ancestors().collect();
+        // The source itself is never left out.
+        parts.retain(|part| !part.as_os_str().is_empty());
+        !parts.iter().any(|part| excludes.matches(part))
+    };
+    let binds = source.covers.iter();
+    let binds = binds.filter(|bind| is_read(&bind.path));
+    let volumes = source.also_reads.iter();
+    let volumes = volumes.filter(|(_, path)| is_read(path));
+    binds
+        .map(|bind| bind.key.clone())
+        .chain(volumes.map(|(key, _)| key.clone()))
+        .collect()
 }
 
 /// Adds `record` to what was captured in `work` and saves it all. After this the point exists.

@@ -148,6 +148,8 @@ mod tests {
             is_anonymous: false,
             writers: vec!["writer".to_owned()],
             covers: Vec::new(),
+            also_reads: Vec::new(),
+            is_included: false,
         };
         Saved::new(source, None)
     }

@@ -174,6 +174,10 @@ fn tell_unmeasured(unit: &mut Unit, key: &SourceKey, patience: Duration) {
 
 fn tell_other_file_systems(unit: &mut Unit, limit: &BindLimit, source: &Source, size: &Size) {
     for path in &size.other_file_systems {
+        // As a source of its own it is read.
+        if unit.sources.iter().any(|other| other.path == *path) {
+            continue;
+        }
         let is_told = |gap: &Gap| gap.what.contains(&*path.to_string_lossy());
         if !unit.gaps.iter().any(is_told) {
             let is_excluded = limit.leaves_out(source, path);

@@ -1,11 +1,13 @@
 //! `list --snapshots`: the restore points in the repository, graded.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
 use crate::repository::Repository;
 use crate::restore::points::{Point, PointState, points};
@@ -27,6 +29,13 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
         .filter(|point| all_hosts || point.is_of_host(None, &identity))
         .filter(|point| units.is_empty() || units.contains(&point.unit))
         .collect();
+    let elsewhere = by_host(&all, &points, units);
+    if let Some(unit) = units
+        .iter()
+        .find(|unit| !points.iter().any(|point| point.unit == **unit))
+    {
+        return Err(no_such_unit(unit, &all, all_hosts).into());
+    }
     // Stable: the newest first, those of this host before all others.
     points.sort_by_key(|point| !point.is_of_host(None, &identity));
     if cx.ui.json {
@@ -34,12 +43,12 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
             .iter()
             .map(|point| Listed::of(point, &whose, memory.as_ref()));
         let listed: Vec<Listed<'_>> = listed.collect();
-        cx.ui.answer_json(&json!({ "points": listed }));
+        cx.ui
+            .answer_json(&json!({ "points": listed, "other_hosts": elsewhere }));
         return Ok(0);
     }
     if points.is_empty() {
-        cx.ui
-            .answer("No restore points. `kopi-docka backup` makes one.");
+        cx.ui.answer(none_of_this_host(&elsewhere));
         return Ok(0);
     }
     let now = Utc::now();
@@ -74,6 +83,66 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
         rows,
     ));
     Ok(0)
+}
+
+/// How many points that are not listed each host has.
+fn by_host(all: &[Point], listed: &[&Point], units: &[UnitName]) -> BTreeMap<String, usize> {
+    let mut hosts = BTreeMap::new();
+    let others = all
+        .iter()
+        .filter(|point| units.is_empty() || units.contains(&point.unit))
+        .filter(|point| !listed.iter().any(|known| std::ptr::eq(*known, *point)));
+    for point in others {
+        *hosts.entry(point.host().to_owned()).or_default() += 1;
+    }
+    hosts
+}
+
+fn none_of_this_host(elsewhere: &BTreeMap<String, usize>) -> String {
+    if elsewhere.is_empty() {
+        return "No restore points. `kopi-docka backup` makes one.".to_owned();
+    }
+    let mut lines = vec!["No restore points of this host. The repository has:".to_owned()];
+    lines.extend(elsewhere.iter().map(|(host, count)| {
+        let host = text::printable(host);
+        format!(
+            "  {} of host `{host}`",
+            text::count(*count, "restore point")
+        )
+    }));
+    lines.push(
+        "List them with `kopi-docka list --snapshots --all-hosts`; take one with `kopi-docka restore --host HOST --unit UNIT --backup-id latest`."
+            .to_owned(),
+    );
+    lines.join("\n")
+}
+
+fn no_such_unit(unit: &UnitName, all: &[Point], all_hosts: bool) -> Failure {
+    let of_host = if all_hosts { "" } else { " of this host" };
+    let mut failure = Failure::new(
+        Exit::NothingMatched,
+        format!("there is no restore point of unit `{unit}`{of_host}"),
+    );
+    let mut elsewhere: BTreeMap<&str, usize> = BTreeMap::new();
+    for point in all.iter().filter(|point| point.unit == *unit) {
+        *elsewhere.entry(point.host()).or_default() += 1;
+    }
+    if !all_hosts && !elsewhere.is_empty() {
+        let hosts = elsewhere
+            .iter()
+            .map(|(host, count)| format!("{} of `{host}`", text::count(*count, "restore point")));
+        let hosts: Vec<String> = hosts.collect();
+        failure = failure.hint(format!(
+            "there are {}: `--all-hosts` lists them, `kopi-docka restore --host HOST` takes one",
+            hosts.join(", ")
+        ));
+    }
+    let names: BTreeSet<&str> = all.iter().map(|point| point.unit.as_str()).collect();
+    if !names.is_empty() && elsewhere.is_empty() {
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        failure = failure.hint(format!("there are points of {}", names.join(", ")));
+    }
+    failure
 }
 
 /// A point, and what this host found when it read it back.

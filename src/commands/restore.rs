@@ -14,6 +14,7 @@ use crate::logging;
 use crate::model::UnitName;
 use crate::restore::all::Wanted;
 use crate::restore::contents::Search;
+use crate::restore::doors::{self, Doors};
 use crate::restore::rebuild::BringUp;
 use crate::restore::request::{self, Destination, Request, What, Which};
 use crate::restore::{self, Plan, Session, reporter, safety, time, wizard};
@@ -69,6 +70,9 @@ pub struct Args {
     #[arg(long, conflicts_with = "volumes")]
     up: bool,
     #[command(flatten)]
+    doors: doors::Args,
+
+    #[command(flatten)]
     safety: safety::Args,
 
     /// List what is in the restore point: everything, or what has this in its path; a pattern such as `*.odt` is for names.
@@ -121,19 +125,25 @@ impl Args {
             what,
             to,
             host: self.host.clone(),
+            doors: self.doors()?,
             bring_up: self.bring_up(),
         }))
     }
 
-    fn wanted(&self) -> Wanted {
-        Wanted {
+    fn wanted(&self) -> Result<Wanted> {
+        Ok(Wanted {
             which: self.before.map_or(Which::Latest, Which::Before),
             host: self.host.clone(),
             except: self.except.clone(),
+            doors: self.doors()?,
             bring_up: self.up,
             is_dry: self.dry_run,
             is_agreed: self.yes,
-        }
+        })
+    }
+
+    fn doors(&self) -> Result<Doors> {
+        self.doors.doors(!self.yes && prompt::is_possible())
     }
 
     fn bring_up(&self) -> BringUp {
@@ -156,7 +166,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         return Ok(code);
     }
     if args.all {
-        return restore::all::run(cx, &args.wanted()).await;
+        return restore::all::run(cx, &args.wanted()?).await;
     }
     let by_flags = args.request()?;
     if let (Some(search), Some(request)) = (&args.list, &by_flags) {
@@ -180,7 +190,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         Some(request) => request,
         None => {
             let (unit, host) = (args.unit.clone(), args.host.as_deref());
-            wizard::ask(&session, unit, host, args.bring_up()).await?
+            wizard::ask(&session, unit, host, args.bring_up(), args.doors()?).await?
         }
     };
     if let (What::Recipe, Destination::Folder(folder)) = (&request.what, &request.to) {
@@ -195,13 +205,16 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     if args.dry_run {
         return Ok(0);
     }
+    if let Some(question) = planned.plan.question_of_power() {
+        prompt::confirm(&question, "--allow-path", &cx.shutdown).await?;
+    }
     if !args.yes && !planned.plan.is_empty() {
         let question = question(&planned.plan);
         prompt::confirm(&question, "--yes", &cx.shutdown).await?;
     }
     let plan = &planned.plan;
     info!(target: logging::FILE, "restores `{}` from {}", plan.unit, plan.backup_id);
-    let report = restore::apply(&session, planned).await?;
+    let report = restore::apply(&session, planned, &request.doors).await?;
     for line in reporter::report_text(&report).lines() {
         info!(target: logging::FILE, "{line}");
     }

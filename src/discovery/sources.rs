@@ -206,6 +206,8 @@ fn locate(
     mounted: Mounted,
 ) -> Located {
     let facts = scene.host.facts(&mounted.path);
+    let is_included =
+        matches!(&key, SourceKey::Bind { path } if policy.wish(path) == Wish::Include);
     Located {
         device: facts.device,
         mount_point: scene
@@ -223,6 +225,8 @@ fn locate(
             destinations: mounted.destinations.into_iter().collect(),
             exclude_patterns: policy.exclude_patterns.clone(),
             covers: Vec::new(),
+            also_reads: Vec::new(),
+            is_included,
         },
     }
 }
@@ -245,7 +249,21 @@ fn cover(located: Vec<Located>) -> Vec<Located> {
         }
     }
     kept.sort_by(|a, b| a.source.key.cmp(&b.source.key));
+    note_what_is_read_twice(&mut kept);
     kept
+}
+
+/// Whoever restores the outer one needs to know which volumes are in its stream.
+fn note_what_is_read_twice(kept: &mut [Located]) {
+    let all = kept.to_vec();
+    for outer in kept {
+        let inner = all.iter().filter(|inner| {
+            inner.source.path != outer.source.path && outer.reads(inner) && !inner.source.is_file
+        });
+        outer.source.also_reads = inner
+            .map(|inner| (inner.source.key.clone(), inner.source.path.clone()))
+            .collect();
+    }
 }
 
 /// The same for binds that a source had covered: they are all on one file system.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -145,6 +145,16 @@ pub struct SourceRecord {
     /// Where it was; `None` where that could not be told, and in old points.
     #[serde(default)]
     pub file_system: Option<FileSystem>,
+    /// What else of the unit lies in it and is in its stream: binds that are no sources of their own, and volumes that are. Nothing
+    /// else that lies in it is. `None` in old points, which do not tell.
+    #[serde(default)]
+    pub covers: Option<Vec<SourceKey>>,
+    /// The operator named it to be saved, by configuration or label.
+    #[serde(default)]
+    pub is_included: bool,
+    /// The directories above a bind, outermost first; empty in old points.
+    #[serde(default)]
+    pub directories: Vec<DirectoryRecord>,
 }
 
 /// A place on a file system, in words that stay the same over a reboot.
@@ -302,6 +312,30 @@ pub struct DirectoryRecord {
     /// What the link at `path` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<PathBuf>,
+}
+
+impl DirectoryRecord {
+    /// Of the directory at `path`, if it can be looked at. Blocks.
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        let link = std::fs::read_link(path).ok();
+        Some(Self {
+            path: path.to_owned(),
+            attributes: FileAttributes::of(&metadata),
+            link: link.filter(|link| link.to_str().is_some()),
+        })
+    }
+
+    /// Of all that are above `path` but the root, outermost first. Blocks.
+    pub fn above(path: &Path) -> Vec<Self> {
+        let above = path.ancestors().skip(1);
+        let mut all: Vec<Self> = above
+            .filter(|directory| directory.parent().is_some())
+            .filter_map(Self::of)
+            .collect();
+        all.reverse();
+        all
+    }
 }
 
 /// What is known of a file beside its content: data, since a copy that may not be given to its owner keeps none of it.

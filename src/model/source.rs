@@ -47,6 +47,13 @@ pub struct Source {
     /// Binds of the unit that lie inside this one and so need no reading of their own. Were this source left
     /// out, they would be sources themselves.
     pub covers: Vec<Source>,
+    /// Volumes of the unit that lie inside this one and are read with it, and where. They are read by themselves too: a volume is found by its
+    /// name.
+    #[serde(skip)]
+    pub also_reads: Vec<(SourceKey, PathBuf)>,
+    /// Configuration or label names it to be saved.
+    #[serde(skip)]
+    pub is_included: bool,
 }
 
 /// Something that a backup would not save.

@@ -8,9 +8,11 @@ use futures_util::future::join_all;
 use tokio::sync::{Semaphore, watch};
 
 use super::aside::aside;
+use super::doors::Doors;
 use super::extract::Extractor;
 use super::feed::{Cancelled, Feed};
 use super::journal::{Journal, JournalFile, PointName};
+use super::losses::Losses;
 use super::plan::{NewVolume, Plan, SourcePlan};
 use super::recipe::Recipe;
 use super::report::RestoreReport;
@@ -18,7 +20,7 @@ use super::session::{Planned, Session};
 use super::step::Step;
 use super::users::Swapped;
 use super::window::Window;
-use super::{files, staging};
+use super::{files, nesting, staging};
 use crate::docker::Engine;
 use crate::error::Result;
 use crate::memory::Memory;
@@ -30,10 +32,17 @@ pub(super) struct Applying<'a> {
     pub(super) recipe: Recipe,
     pub(super) window: Window<'a>,
     pub(super) is_up: bool,
+    accepts_losses: bool,
+    /// By what they are of.
+    pub(super) losses: Vec<(String, Losses)>,
 }
 
 /// Carries `planned` out. An error means that every target holds what it held before.
-pub async fn apply(session: &Session<'_>, planned: Planned) -> Result<RestoreReport> {
+pub async fn apply(
+    session: &Session<'_>,
+    planned: Planned,
+    doors: &Doors,
+) -> Result<RestoreReport> {
     let Planned { plan, recipe } = planned;
     let mut applying = Applying {
         window: Window::new(
@@ -47,6 +56,8 @@ pub async fn apply(session: &Session<'_>, planned: Planned) -> Result<RestoreRep
         plan,
         recipe,
         is_up: false,
+        accepts_losses: doors.accept_lost_attributes,
+        losses: Vec::new(),
     };
     if applying.plan.is_empty() {
         return Ok(applying.into_report(Vec::new()));
@@ -123,12 +134,19 @@ impl Applying<'_> {
                 Err(_) => {}
             }
         }
-        self.plan.swaps().iter().try_for_each(staging::make)
+        self.plan.swaps().iter().try_for_each(staging::make)?;
+        let inside = self.plan.sources.iter();
+        let mut inside = inside.filter(|source| source.inside.is_some());
+        inside.try_for_each(|source| staging::make_private(&source.swap.staging))
     }
 
     /// Gives a directory that was just made its owner and mode, if the recipe has them.
     fn as_it_was(&self, folder: &Path) -> Result<()> {
-        let mut known = self.plan.files.iter().flat_map(|file| &file.new_attributes);
+        let files = self.plan.files.iter();
+        let files = files.flat_map(|file| &file.new_attributes);
+        let sources = self.plan.sources.iter();
+        let sources = sources.flat_map(|source| &source.new_attributes);
+        let mut known = files.chain(sources);
         match known.find(|(path, _)| path == folder) {
             Some((_, attributes)) => files::give(folder, attributes).with_context(|| {
                 format!("`{}` cannot be given its owner and mode", folder.display())
@@ -154,6 +172,7 @@ impl Applying<'_> {
                 what: "restore",
             },
             tar: session.tar.clone(),
+            accepts_losses: self.accepts_losses,
         };
         let reporter = &self.window.reporter;
         let extractions = self.plan.sources.iter().map(|source| {
@@ -166,6 +185,7 @@ impl Applying<'_> {
                 if result.is_err() {
                     cancel.send_replace(true);
                 }
+                let result = result.map(|lost| (source, lost));
                 result.map_err(|error| {
                     let what = format!("{} could not be read back", source.key);
                     if error.is::<Cancelled>() {
@@ -176,11 +196,14 @@ impl Applying<'_> {
                 })
             }
         });
-        let failures: Vec<anyhow::Error> = join_all(extractions)
-            .await
-            .into_iter()
-            .filter_map(Result::err)
-            .collect();
+        let mut failures: Vec<anyhow::Error> = Vec::new();
+        for result in join_all(extractions).await {
+            match result {
+                Ok((_, lost)) if lost.count == 0 => {}
+                Ok((source, lost)) => self.losses.push((source.swap.what.clone(), lost)),
+                Err(error) => failures.push(error),
+            }
+        }
         let (cancelled, mut real): (Vec<_>, Vec<_>) = failures
             .into_iter()
             .partition(|error: &anyhow::Error| error.is::<Cancelled>());
@@ -188,6 +211,9 @@ impl Applying<'_> {
         if let Some(first) = real.into_iter().next() {
             return Err(first);
         }
+        let sources = self.plan.sources.clone();
+        let joined = aside(move || nesting::join(&sources)).await?;
+        self.window.warnings.extend(joined);
         let files = self.plan.files.clone();
         aside(move || files.iter().try_for_each(files::stage)).await
     }

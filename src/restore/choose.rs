@@ -108,10 +108,7 @@ fn newest_whole<'a>(points: &[&'a Point]) -> Option<&'a Point> {
 }
 
 fn host(point: &Point) -> &str {
-    point
-        .identity
-        .split_once('@')
-        .map_or(&point.identity, |(_, host)| host)
+    point.host()
 }
 
 /// What is not told may be anything.
@@ -235,6 +232,7 @@ mod tests {
     use crate::error::{exit_of, render};
     use crate::kopia::testing::me;
     use crate::model::{MachineId, UnitName};
+    use crate::restore::doors::Doors;
     use crate::restore::points::testing::point;
     use crate::restore::rebuild::BringUp;
     use crate::restore::request::{Destination, What};
@@ -260,6 +258,7 @@ mod tests {
             what: What::Unit,
             host: host.map(str::to_owned),
             to: Destination::InPlace,
+            doors: Doors::default(),
             bring_up: BringUp::No,
         };
         choose(&points(), &request, &me(OWN)).map(|point| point.backup_id.to_string())
@@ -291,6 +290,7 @@ mod tests {
                 what: What::Unit,
                 host: None,
                 to: Destination::InPlace,
+                doors: Doors::default(),
                 bring_up: BringUp::No,
             };
             choose(&points(), &request, &me(OWN)).map(|point| point.backup_id.to_string())
@@ -321,6 +321,7 @@ mod tests {
             what: What::Unit,
             host: None,
             to: Destination::InPlace,
+            doors: Doors::default(),
             bring_up: BringUp::No,
         };
         choose(points, &request, &me(OWN))
@@ -381,6 +382,7 @@ mod tests {
                 what: What::Unit,
                 host: None,
                 to: Destination::InPlace,
+                doors: Doors::default(),
                 bring_up: BringUp::No,
             };
             choose(&points, &request, &me(OWN)).map(|point| point.backup_id.to_string())

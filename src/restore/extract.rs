@@ -6,8 +6,10 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Context as _;
 
 use super::aside::aside;
-use super::feed::{Feed, said};
+use super::beneath;
+use super::feed::{self, Feed, said};
 use super::journal::Swap;
+use super::losses::{self, Losses, Tolerance};
 use super::pieces;
 use super::plan::SourcePlan;
 use crate::backup::Tar;
@@ -21,16 +23,29 @@ use crate::tool::{Ended, Spec};
 pub struct Extractor {
     pub feed: Feed,
     pub tar: Tar,
+    /// What the file system cannot hold is left behind.
+    pub accepts_losses: bool,
 }
 
 impl Extractor {
-    /// Extracts `source` into its staging folder, which must exist. On an error what is there is worth nothing.
-    pub async fn extract(&self, source: &SourcePlan, moved: &Activity) -> Result<()> {
-        let content = source.swap.content();
+    /// Extracts `source` into its staging folder, which must exist. On an error what is there is worth nothing. Returns what was lost
+    /// by the operator's leave.
+    pub async fn extract(&self, source: &SourcePlan, moved: &Activity) -> Result<Losses> {
+        let tolerance = Tolerance {
+            attributes: self.accepts_losses,
+            owners: self.accepts_losses && source.is_in_named_folder(),
+        };
+        let mut losses = Losses::default();
+        let held = beneath::open_staging(&source.swap)?;
+        let mut swap = source.swap.clone();
+        if let Some((staging, _)) = &held {
+            swap.staging.clone_from(staging);
+        }
+        let content = swap.content();
         // A file comes in an archive of one: it is taken out of a folder of its own.
         let piece = &source.piece;
         let folder = if source.is_file || piece.take.is_some() {
-            source.swap.staging.join("unpacked")
+            swap.staging.join("unpacked")
         } else {
             content.clone()
         };
@@ -47,20 +62,23 @@ impl Extractor {
             .await?;
             match part.kind {
                 PartKind::Full | PartKind::OnlyFile => {
-                    self.extract_part(part, &folder, &piece.paths, moved)
-                        .await?;
+                    let place = (folder.as_path(), swap.staging.as_path());
+                    let lost = self.extract_part(part, place, &piece.paths, moved, tolerance);
+                    losses.extend(lost.await?);
                 }
                 PartKind::Tree(_) | PartKind::File(_) => {
-                    self.feed.bring(part, &folder, &piece.paths, moved).await?;
+                    let feed = &self.feed;
+                    let lost = feed.bring(part, &folder, &piece.paths, moved, tolerance);
+                    losses.extend(lost.await?);
                 }
             }
         }
         if source.is_file {
-            take_out(&folder, &source.swap)?;
+            take_out(&folder, &swap)?;
         }
         if let Some(take) = &piece.take {
             pieces::take_out(&folder, take, &content)?;
-            return Ok(());
+            return Ok(losses);
         }
         let metadata = std::fs::symlink_metadata(&content)
             .with_context(|| format!("the archive of {} is empty", source.key))?;
@@ -72,30 +90,46 @@ impl Extractor {
         if !is_as_expected {
             anyhow::bail!("the archive does not hold what the recipe says");
         }
-        Ok(())
+        Ok(losses)
     }
 
-    /// Takes `paths` out of the archive, or everything when there are none.
+    /// Takes `paths` out of the archive, or everything when there are none, into the folder; its words go to the other one.
     async fn extract_part(
         &self,
         part: &Part,
-        folder: &Path,
+        (folder, aside): (&Path, &Path),
         paths: &[PathBuf],
         moved: &Activity,
-    ) -> Result<()> {
+        tolerance: Tolerance,
+    ) -> Result<Losses> {
         let mut untar = untar(&self.tar, folder);
         if !paths.is_empty() {
             untar = untar.args(pieces::members(paths));
         }
-        let tar = self.feed.run(part, untar, moved).await;
-        let tar = tar.map_err(|error| {
+        let explain = |error| {
             if paths.is_empty() {
                 error
             } else {
                 pieces::explain(error)
             }
-        })?;
-        refuse_words(&tar)
+        };
+        if tolerance == Tolerance::NONE {
+            let tar = self.feed.run(part, untar, moved).await;
+            refuse_words(&tar.map_err(explain)?)?;
+            return Ok(Losses::default());
+        }
+        let mut said = tempfile::tempfile_in(aside)
+            .with_context(|| format!("nothing can be written in `{}`", aside.display()))?;
+        let untar = untar.errors(said.try_clone()?.into());
+        let tar = self.feed.run_to_the_end(part, untar, moved).await?;
+        match Losses::read(&mut said, tolerance)? {
+            // Without a word a bad end is no loss that was listed.
+            Some(losses) if tar.status.success() || losses.count > 0 => Ok(losses),
+            _ => {
+                let stderr = losses::tail(&mut said);
+                Err(explain(feed::said(&Ended { stderr, ..tar })))
+            }
+        }
     }
 }
 
@@ -124,6 +158,7 @@ fn refuse_words(tar: &Ended) -> Result<()> {
         "not everything could be restored as it was",
     )
     .hint("the file system must be able to hold what was saved (owners, ACLs, extended attributes)")
+    .hint("`--accept-lost-attributes` restores all the same, lists each loss, and ends with exit code 3")
     .caused_by(said(tar))
     .into())
 }

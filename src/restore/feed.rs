@@ -3,6 +3,7 @@
 //! It went well only if kopia and tar both exited with 0 and every byte that the recipe promises went through. The end of
 //! the stream alone proves nothing: a kopia that dies ends it too.
 
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -38,6 +39,32 @@ pub struct Cancelled;
 impl Feed {
     /// Feeds `part` to `tar` and returns how tar ended: with 0, but it may have had something to say.
     pub async fn run(&self, part: &Part, tar: Spec, moved: &Activity) -> Result<Ended> {
+        let (pumped, shown, fed) = self.fed(part, tar, moved).await?;
+        judge(part, pumped, &shown, &fed)?;
+        Ok(fed)
+    }
+
+    /// As [`Self::run`], for a tar that read it all, however it ended.
+    pub async fn run_to_the_end(&self, part: &Part, tar: Spec, moved: &Activity) -> Result<Ended> {
+        let (pumped, shown, fed) = self.fed(part, tar, moved).await?;
+        if pumped.is_ok() {
+            let good = Ended {
+                status: ExitStatus::default(),
+                ..fed.clone()
+            };
+            judge(part, pumped, &shown, &good)?;
+            return Ok(fed);
+        }
+        judge(part, pumped, &shown, &fed)?;
+        Ok(fed)
+    }
+
+    async fn fed(
+        &self,
+        part: &Part,
+        tar: Spec,
+        moved: &Activity,
+    ) -> Result<(Result<u64>, Ended, Ended)> {
         let only = match part.kind {
             PartKind::OnlyFile => Some(legacy::only_file(&self.kopia, part).await?),
             _ => None,
@@ -55,16 +82,12 @@ impl Feed {
             let (kopia, tar) = tokio::join!(kopia.wait(), tar.wait());
             Ok::<_, anyhow::Error>((pumped, kopia?, tar?))
         };
-        let (pumped, shown, fed) = match self.guarded(moved, work).await {
-            Ok(ended) => ended,
-            Err(error) => {
-                // Whoever removes what tar wrote must find nobody at work in it.
-                let _ = tokio::join!(tar.killed(), kopia.killed());
-                return Err(error);
-            }
-        };
-        judge(part, pumped, &shown, &fed)?;
-        Ok(fed)
+        let ended = self.guarded(moved, work).await;
+        if ended.is_err() {
+            // Whoever removes what tar wrote must find nobody at work in it.
+            let _ = tokio::join!(tar.killed(), kopia.killed());
+        }
+        ended
     }
 
     /// Drops `work` at a signal, when another one has failed, and when `alive` does not change for too long.

@@ -8,14 +8,14 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
 use serde::Serialize;
 
 use super::journal::Swap;
-use super::names::check_name;
+use super::names::{Power, Trust, refuse_no_place};
 use super::new_home;
 use super::places::Places;
 use super::recipe::Recipe;
 use super::target::{self, Forbidden, Target};
 use crate::discovery::mount_table::MountTable;
 use crate::discovery::place::clean;
-use crate::error::Result;
+use crate::error::{Result, hints_of};
 use crate::model::BackupId;
 use crate::model::point::{FileAttributes, FileRecord, FileRole};
 
@@ -46,6 +46,9 @@ pub struct FilePlan {
     pub swap: Option<Swap>,
     #[serde(skip)]
     pub room: Option<(u64, u64)>,
+    /// By whose leave it goes where it does, outside of its project.
+    #[serde(skip)]
+    pub powers: Vec<Power>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -61,6 +64,8 @@ pub enum FileAction {
 #[derive(Debug, Default)]
 pub struct Files {
     pub plans: Vec<FilePlan>,
+    /// By whose leave files go outside of their project.
+    pub powers: Vec<Power>,
     pub warnings: Vec<String>,
 }
 
@@ -70,8 +75,7 @@ pub struct Planner<'a> {
     pub places: &'a Places,
     pub mounts: &'a MountTable,
     pub forbidden: &'a Forbidden,
-    /// Paths that containers here have mounted.
-    pub mounted: &'a [PathBuf],
+    pub trust: &'a Trust,
 }
 
 impl Planner<'_> {
@@ -90,11 +94,20 @@ impl Planner<'_> {
                 }
                 Ok(plan) if targets.iter().any(|target| plan.path.starts_with(target)) => {}
                 Ok(plan) if files.plans.iter().any(|other| other.path == plan.path) => {}
-                Ok(plan) => files.plans.push(plan),
+                Ok(plan) => {
+                    files.powers.extend(plan.powers.iter().cloned());
+                    files.plans.push(plan);
+                }
                 // The data does not wait for a file that the operator can mend by hand.
-                Err(error) => files
-                    .warnings
-                    .push(format!("`{}` is left as it is: {error:#}", path.display())),
+                Err(error) => {
+                    let mut warning = format!("`{}` is left as it is: {error:#}", path.display());
+                    // About the leave that it needs; the others are about data.
+                    let hints = hints_of(&error);
+                    if let Some(hint) = hints.iter().find(|hint| hint.contains("--allow-path")) {
+                        warning = format!("{warning}; {hint}");
+                    }
+                    files.warnings.push(warning);
+                }
             }
         }
         files
@@ -106,16 +119,25 @@ impl Planner<'_> {
         }
         let path = record.path.as_path();
         let target = self.look(path)?;
-        let saved = self.recipe.file(path)?.to_owned();
+        let leave = self.leave(path, &target);
+        let saved = match self.recipe.file(path) {
+            Ok(saved) => saved.to_owned(),
+            // Where it wants to go tells more than that there is nothing to put there.
+            Err(error) => return Err(leave.err().unwrap_or(error)),
+        };
         if target.exists && !target.path.is_file() {
             anyhow::bail!("something that is no file is there");
         }
         let action = if !target.exists {
             FileAction::PutBack
-        } else if std::fs::read(&saved)? == std::fs::read(&target.path)? {
+        } else if is_same(&saved, &target.path)? {
             FileAction::Leave
         } else {
             FileAction::Replace
+        };
+        let powers = match action {
+            FileAction::Leave => Vec::new(),
+            _ => leave?,
         };
         let swap =
             (action != FileAction::Leave).then(|| target.swap(format!("`{}`", path.display()), id));
@@ -136,6 +158,7 @@ impl Planner<'_> {
             new_folders: target.missing_folders,
             room: swap.is_some().then_some((target.device, target.free_bytes)),
             swap,
+            powers,
         })
     }
 
@@ -156,19 +179,42 @@ impl Planner<'_> {
     }
 
     fn look(&self, path: &Path) -> Result<Target> {
-        if self.places.is_move() && self.places.inside(path).is_some() {
-            let place = self.places.file(path)?;
-            let target = target::look(&place, self.mounts, self.forbidden)?;
+        let is_moved = self.is_moved(path);
+        let place = if is_moved {
+            self.places.file(path)?
+        } else {
+            path.to_owned()
+        };
+        refuse_no_place(&place)?;
+        let target = target::look(&place, self.mounts, self.forbidden, &[])?;
+        refuse_no_place(&target.path)?;
+        if is_moved {
             new_home::check_target(&target, self.places.folder())?;
-            return Ok(target);
         }
-        target::look_at_name(path, self.mounts, self.forbidden, self.mounted)
+        Ok(target)
+    }
+
+    fn is_moved(&self, path: &Path) -> bool {
+        self.places.is_move() && self.places.inside(path).is_some()
+    }
+
+    /// By whose leave something is put to `path`, which leads to `target`.
+    fn leave(&self, path: &Path, target: &Target) -> Result<Vec<Power>> {
+        if self.is_moved(path) {
+            // The operator named the folder.
+            return Ok(Vec::new());
+        }
+        let mut powers: Vec<Power> = self.trust.file(path)?.into_iter().collect();
+        if target.path != path {
+            powers.extend(self.trust.file(&target.path)?);
+        }
+        Ok(powers)
     }
 
     /// A link is put back where nothing is. Something else in its place stays what it is, and only its content is compared: what
     /// the link led to has a record of its own.
     fn plan_link(&self, record: &FileRecord, link: &Path, id: BackupId) -> Result<FilePlan> {
-        let place = if self.places.is_move() && self.places.inside(&record.path).is_some() {
+        let place = if self.is_moved(&record.path) {
             self.places.file(&record.path)?
         } else {
             record.path.clone()
@@ -191,7 +237,9 @@ impl Planner<'_> {
             new_attributes: Vec::new(),
             swap: None,
             room: None,
+            powers: Vec::new(),
         };
+        refuse_no_place(&place)?;
         match std::fs::symlink_metadata(&place) {
             Ok(found) if found.is_symlink() && std::fs::read_link(&place)? == link => {
                 return Ok(plan(place, FileAction::Leave));
@@ -210,8 +258,17 @@ impl Planner<'_> {
         let target = self.look(&record.path)?;
         // It must not be a way to where no file of a recipe may be.
         let parent = target.path.parent().unwrap_or(Path::new("/"));
-        check_name(&clean(&parent.join(&link)), self.mounted)?;
+        let mut powers = self.leave(&record.path, &target)?;
+        let leads_to = clean(&parent.join(&link));
+        let is_in_home = self
+            .places
+            .folder()
+            .is_some_and(|home| leads_to.starts_with(home));
+        if !(self.places.is_move() && is_in_home) {
+            powers.extend(self.trust.file(&leads_to)?);
+        }
         Ok(FilePlan {
+            powers,
             swap: Some(target.swap(format!("`{}`", record.path.display()), id)),
             room: Some((target.device, target.free_bytes)),
             new_attributes: self.attributes(&target.missing_folders),
@@ -219,6 +276,11 @@ impl Planner<'_> {
             ..plan(target.path, FileAction::PutBack)
         })
     }
+}
+
+fn is_same(saved: &Path, target: &Path) -> Result<bool> {
+    let is_as_long = std::fs::metadata(saved)?.len() == std::fs::metadata(target)?.len();
+    Ok(is_as_long && std::fs::read(saved)? == std::fs::read(target)?)
 }
 
 /// Copies the saved file into the staging folder of its swap, with its mode, owner and time. Blocks.
@@ -310,6 +372,7 @@ mod tests {
             new_attributes: Vec::new(),
             swap: Some(swap.clone()),
             room: None,
+            powers: Vec::new(),
         };
         stage(&plan).unwrap();
         let (staged, saved) = (
@@ -354,6 +417,7 @@ mod tests {
                 new_attributes: Vec::new(),
                 swap: Some(swap.clone()),
                 room: None,
+                powers: Vec::new(),
             })
             .unwrap();
             std::fs::symlink_metadata(swap.content()).unwrap()

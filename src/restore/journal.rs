@@ -12,6 +12,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::attributes::Attributes;
+use super::beneath;
+use super::holes::Holes;
 use super::marks::{self, Mark};
 use super::safety::record;
 use super::within::{Moves, Within};
@@ -107,6 +109,9 @@ pub struct Swap {
     /// Set when swapping begins and the target is an empty folder: that isn't kept.
     #[serde(default)]
     pub old_empty: Option<Attributes>,
+    /// The target is in this folder, where others write: its names are only used through what was opened in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beneath: Option<PathBuf>,
 }
 
 impl Swap {
@@ -122,6 +127,7 @@ impl Swap {
             key: None,
             copy: None,
             old_empty: None,
+            beneath: None,
         }
     }
 
@@ -133,6 +139,7 @@ impl Swap {
             within: Some(Within {
                 root_inode,
                 new_root: None,
+                holes: Holes::default(),
                 moves: None,
             }),
             ..Self::new(what, target, id)
@@ -211,17 +218,18 @@ impl JournalFile {
     /// From now on it is finished, not undone. Everything must be extracted, and its users stopped.
     pub fn decide(&mut self) -> Result<()> {
         for swap in &mut self.journal.swaps {
-            swap.old_inode = inode(&swap.target)?;
-            swap.new_inode = inode(&swap.content())?;
+            let anchored = beneath::anchor(swap)?;
+            swap.old_inode = inode(&anchored.swap.target)?;
+            swap.new_inode = inode(&anchored.swap.content())?;
             if swap.new_inode.is_none() {
                 anyhow::bail!("what was extracted for {} is gone", swap.what);
             }
-            let content = swap.content();
+            let content = anchored.swap.content();
             if let Some(within) = &mut swap.within {
                 within.check_root(&swap.target)?;
                 within.moves = Some(Moves::plan(&swap.target, &content, within)?);
-            } else if is_empty_folder(&swap.target) {
-                swap.old_empty = Some(Attributes::of(&swap.target)?);
+            } else if is_empty_folder(&anchored.swap.target) {
+                swap.old_empty = Some(Attributes::of(&anchored.swap.target)?);
             }
         }
         self.journal.phase = Phase::Swapping;

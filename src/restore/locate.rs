@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::nesting::{Bystander, Inside};
 use super::pieces::Piece;
 use super::places::Places;
 use super::plan::NewVolume;
@@ -34,6 +35,8 @@ impl Session<'_> {
                     is_in_docker: false,
                     new_volume: None,
                     is_renamed: false,
+                    inside: None,
+                    beneath: None,
                 },
                 (None, SourceKey::Bind { path }) => Located {
                     path: path.clone(),
@@ -43,6 +46,8 @@ impl Session<'_> {
                     is_in_docker: false,
                     new_volume: None,
                     is_renamed: false,
+                    inside: None,
+                    beneath: None,
                 },
                 (None, SourceKey::Volume { name }) => {
                     let name = name.clone();
@@ -53,6 +58,41 @@ impl Session<'_> {
             });
         }
         Ok(located)
+    }
+
+    /// The sources of the point that are not among `wanted`, and where they are on this host when it is that which is restored to.
+    pub(super) async fn bystanders(
+        &self,
+        recipe: &Recipe,
+        wanted: &[SourceRecord],
+        places: &Places,
+    ) -> Result<Vec<Bystander>> {
+        let others = recipe.record.sources.iter();
+        let others = others.filter(|other| !wanted.iter().any(|source| source.key == other.key));
+        let mut bystanders = Vec::new();
+        for source in others {
+            let path = match &source.key {
+                _ if places.folder().is_some() => None,
+                SourceKey::Bind { path } => Some(path.clone()),
+                SourceKey::Volume { name } => {
+                    check_volume_name(name)?;
+                    match self
+                        .engine
+                        .volume(name)
+                        .await?
+                        .map(|volume| place::of_volume(&volume))
+                    {
+                        Some(Place::Path(path)) => Some(path),
+                        _ => None,
+                    }
+                }
+            };
+            bystanders.push(Bystander {
+                source: source.clone(),
+                path,
+            });
+        }
+        Ok(bystanders)
     }
 
     async fn locate_volume(
@@ -84,6 +124,8 @@ impl Session<'_> {
             },
             is_in_docker,
             is_renamed: name != saved_name,
+            inside: None,
+            beneath: None,
             path,
             new_volume,
         })
@@ -144,6 +186,18 @@ pub(super) struct Located {
     pub(super) new_volume: Option<NewVolume>,
     /// A volume that is made under another name, for a copy of the unit: nobody has it.
     pub(super) is_renamed: bool,
+    /// Its data goes to its place with that of an outer source.
+    pub(super) inside: Option<Inside>,
+    /// The source's own place, for a piece that is put back into it.
+    pub(super) beneath: Option<Beneath>,
+}
+
+/// A folder that containers write to.
+#[derive(Clone, Debug)]
+pub(super) struct Beneath {
+    pub(super) root: PathBuf,
+    /// Nothing beside it is on its file system.
+    pub(super) is_fixed: bool,
 }
 
 /// Whose word a path is.

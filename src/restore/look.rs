@@ -1,5 +1,7 @@
 //! What the disks say of the places that a restore goes to.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,18 +11,22 @@ use chrono::Utc;
 use super::aside::aside;
 use super::files::{Files, Planner};
 use super::journal::JournalFile;
-use super::locate::{Located, NamedBy};
+use super::locate::{Beneath, Located, NamedBy};
+use super::marks::{self, Mark};
+use super::names::{Power, Trust};
+use super::nesting::{self, Arranged, Bystander, LeftOut};
 use super::new_home;
 use super::pieces::{self, Piece};
 use super::places::Places;
-use super::plan::SourcePlan;
+use super::plan::{NewVolume, SourcePlan};
 use super::recipe::Recipe;
 use super::request::{Request, What};
 use super::session::Session;
 use super::target::{self, Forbidden, Target};
 use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result};
-use crate::model::BackupId;
+use crate::model::point::{DirectoryRecord, FileAttributes};
+use crate::model::{BackupId, SourceKey};
 
 /// How long the disks may take to say what is there.
 const LOOK_PATIENCE: Duration = Duration::from_secs(30);
@@ -31,6 +37,13 @@ pub(super) struct Looked {
     pub(super) targets: Vec<(Located, Target)>,
     pub(super) files: Files,
     pub(super) id: BackupId,
+    /// What is not restored by itself.
+    pub(super) left_out: Vec<LeftOut>,
+    /// Missing volumes whose data comes with another source.
+    pub(super) volumes: Vec<NewVolume>,
+    /// By whose leave what has power over this host is restored.
+    pub(super) powers: Vec<Power>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Session<'_> {
@@ -39,8 +52,9 @@ impl Session<'_> {
         &self,
         recipe: Recipe,
         located: Vec<Located>,
+        bystanders: Vec<Bystander>,
         places: &Places,
-        mounted: Vec<PathBuf>,
+        trust: Trust,
         request: &Request,
     ) -> Result<Looked> {
         let own: Vec<PathBuf> = self
@@ -54,7 +68,7 @@ impl Session<'_> {
             mounts: MountTable::read(),
             for_volumes: Forbidden(own.clone()),
             for_others: Forbidden(own.into_iter().chain([self.docker_root.clone()]).collect()),
-            mounted,
+            trust,
             places: places.clone(),
             journals: self.cx.paths.restore_journals(),
         };
@@ -62,7 +76,10 @@ impl Session<'_> {
             What::Files { paths, .. } => paths.clone(),
             _ => Vec::new(),
         };
-        looked_up(aside(move || ground.look(recipe, located, &paths))).await
+        looked_up(aside(move || {
+            ground.look(recipe, located, bystanders, &paths)
+        }))
+        .await
     }
 }
 
@@ -71,34 +88,65 @@ struct Ground {
     mounts: MountTable,
     for_volumes: Forbidden,
     for_others: Forbidden,
-    /// Paths that containers here have mounted.
-    mounted: Vec<PathBuf>,
+    trust: Trust,
     places: Places,
     journals: PathBuf,
 }
 
 impl Ground {
-    fn look(&self, recipe: Recipe, located: Vec<Located>, paths: &[PathBuf]) -> Result<Looked> {
+    fn look(
+        &self,
+        recipe: Recipe,
+        located: Vec<Located>,
+        mut bystanders: Vec<Bystander>,
+        paths: &[PathBuf],
+    ) -> Result<Looked> {
         if let Some(folder) = self.places.folder() {
             new_home::check(folder, self.places.is_move())?;
         }
+        for bystander in &mut bystanders {
+            let real = bystander.path.take();
+            bystander.path = real.and_then(|path| path.canonicalize().ok());
+        }
+        let wanted: Vec<(SourceKey, PathBuf)> = located
+            .iter()
+            .filter_map(|one| Some((one.source.key.clone(), one.path.canonicalize().ok()?)))
+            .collect();
         let mut targets = Vec::new();
         for located in located {
+            let stays = stays(&located, &wanted, &bystanders);
             for located in located.split(paths)? {
-                let target = self.target(&located)?;
+                let target = self.target(&located, &stays)?;
+                if located.piece.take.is_some() {
+                    check_piece(&located, &target)?;
+                }
                 targets.push((located, target));
             }
         }
+        let Arranged {
+            targets,
+            left_out,
+            volumes,
+            warnings,
+        } = nesting::arrange(targets, &bystanders)?;
         let (id, files) = self.free_id(&recipe, &targets);
+        let powers = targets.iter().flat_map(|(_, target)| &target.powers);
+        let mut powers: Vec<Power> = powers.chain(&files.powers).cloned().collect();
+        powers.sort_by(|a, b| a.path.cmp(&b.path));
+        powers.dedup();
         Ok(Looked {
+            powers,
             recipe,
             targets,
             files,
             id,
+            left_out,
+            volumes,
+            warnings,
         })
     }
 
-    fn target(&self, located: &Located) -> Result<Target> {
+    fn target(&self, located: &Located, stays: &[PathBuf]) -> Result<Target> {
         let forbidden = if located.is_in_docker {
             &self.for_volumes
         } else {
@@ -106,13 +154,17 @@ impl Ground {
         };
         let path = &located.path;
         let mut target = match located.named_by {
-            NamedBy::Docker => target::look(path, &self.mounts, forbidden)?,
+            NamedBy::Docker => target::look(path, &self.mounts, forbidden, stays)?,
             NamedBy::Operator => {
-                let target = target::look(path, &self.mounts, forbidden)?;
+                let target = target::look(path, &self.mounts, forbidden, stays)?;
                 new_home::check_target(&target, self.places.folder())?;
                 target
             }
-            NamedBy::Recipe => target::look_at_name(path, &self.mounts, forbidden, &self.mounted)?,
+            NamedBy::Recipe => {
+                let is_included = located.source.is_included;
+                let judge = |path: &Path| self.trust.data(path, is_included);
+                target::look_at_name(path, &self.mounts, forbidden, stays, judge)?
+            }
         };
         // The folder of a volume that is about to be made isn't missing: Docker makes it.
         if located.is_in_docker && located.piece.take.is_none() {
@@ -135,7 +187,7 @@ impl Ground {
             places: &self.places,
             mounts: &self.mounts,
             forbidden: &self.for_others,
-            mounted: &self.mounted,
+            trust: &self.trust,
         };
         let mut second = 0;
         loop {
@@ -185,14 +237,21 @@ impl Located {
             .canonicalize()
             .map_err(|error| no_folder(&self, error))?;
         let pieces = pieces::in_place(&root, paths)?;
+        // Where no container writes, when there is such a place on its file system.
+        let beneath = Beneath {
+            is_fixed: has_nothing_beside(&root),
+            root: root.clone(),
+        };
         let split = pieces.into_iter().map(|piece| Self {
             source: self.source.clone(),
             path: root.join(piece.take.as_deref().unwrap_or(Path::new(""))),
+            beneath: Some(beneath.clone()),
             piece,
             named_by: self.named_by,
             is_in_docker: self.is_in_docker,
             new_volume: self.new_volume.clone(),
             is_renamed: self.is_renamed,
+            inside: None,
         });
         Ok(split.collect())
     }
@@ -205,6 +264,10 @@ impl Located {
         let is_apart = self.named_by == NamedBy::Operator || self.is_renamed;
         let mut swap = target.swap(what, id);
         swap.key = (!is_apart).then(|| self.source.key.clone());
+        if let Some(beneath) = &self.beneath {
+            swap.staging = beneath.staging(&self.piece, id);
+            swap.beneath = Some(beneath.root.clone());
+        }
         SourcePlan {
             bytes: self.source.parts.iter().map(|part| part.bytes).sum(),
             is_apart,
@@ -212,13 +275,105 @@ impl Located {
             key: self.source.key,
             is_file: self.source.is_file,
             kept: target.exists.then(|| swap.kept.clone()),
-            target: target.path,
+            target: target.path.clone(),
             new_volume: self.new_volume,
+            new_attributes: attributes_of(&self.source.directories, &target),
             new_folders: target.missing_folders,
             parts: self.source.parts,
+            inside: self.inside,
             swap,
         }
     }
+}
+
+impl Beneath {
+    /// Beside the folder, where no container writes; in it when it is all that there is of its file system.
+    fn staging(&self, piece: &Piece, id: BackupId) -> PathBuf {
+        // Each piece has one of its own.
+        let mut hasher = DefaultHasher::new();
+        piece.take.hash(&mut hasher);
+        let number = hasher.finish();
+        if self.is_fixed {
+            return marks::beside(&self.root.join(format!("{number:x}")), Mark::New, id);
+        }
+        let name = self.root.file_name().unwrap_or_default().display();
+        let place = self.root.with_file_name(format!("{name}.{number:x}"));
+        marks::beside(&place, Mark::New, id)
+    }
+}
+
+/// Whether what is beside `root` is on another file system, or cannot be written to.
+fn has_nothing_beside(root: &Path) -> bool {
+    let parent = root.parent().unwrap_or(root);
+    let device = |path: &Path| std::fs::symlink_metadata(path).map(|found| found.dev());
+    let is_one = matches!((device(root), device(parent)), (Ok(own), Ok(other)) if own == other);
+    !is_one
+        || MountTable::read().at(root).is_some()
+        || rustix::fs::access(parent, rustix::fs::Access::WRITE_OK).is_err()
+}
+
+/// A piece is put to where it was looked for, by a rename.
+fn check_piece(located: &Located, target: &Target) -> Result<()> {
+    if target.path != located.path {
+        return Err(Failure::new(
+            Exit::UnitsFailed,
+            format!(
+                "`{}` leads to `{}` by now: does a container write there?",
+                located.path.display(),
+                target.path.display()
+            ),
+        )
+        .hint("stop it, or take the file to another place with `--target DIR`")
+        .note("nothing was touched")
+        .into());
+    }
+    if target.fixed.is_some() {
+        return Err(Failure::new(
+            Exit::UnitsFailed,
+            format!(
+                "`{}` is a file system of its own in {}, or lies in a read-only one: it cannot be put back by itself",
+                target.path.display(),
+                located.source.key
+            ),
+        )
+        .hint("take it to another place with `--target DIR`")
+        .note("nothing was touched")
+        .into());
+    }
+    Ok(())
+}
+
+/// What the record has of the directories that are made, from the source upwards as far as they are called alike: below a directory that was
+/// asked for too.
+fn attributes_of(saved: &[DirectoryRecord], target: &Target) -> Vec<(PathBuf, FileAttributes)> {
+    let mut above = saved.iter().rev();
+    let mut made = target.missing_folders.iter().rev();
+    let mut found = Vec::new();
+    while let (Some(folder), Some(record)) = (made.next(), above.next()) {
+        if folder.file_name() != record.path.file_name() {
+            break;
+        }
+        found.push((folder.clone(), record.attributes));
+    }
+    found
+}
+
+/// Where other sources of the point are here: what is mounted there stays, and is no obstacle for `located`.
+fn stays(
+    located: &Located,
+    wanted: &[(SourceKey, PathBuf)],
+    bystanders: &[Bystander],
+) -> Vec<PathBuf> {
+    let covered = located.source.covers.as_deref().unwrap_or_default();
+    let wanted = wanted
+        .iter()
+        .filter(|(key, _)| *key != located.source.key)
+        .map(|(_, path)| path.clone());
+    let others = bystanders
+        .iter()
+        .filter(|other| !covered.contains(&other.source.key))
+        .filter_map(|other| other.path.clone());
+    wanted.chain(others).collect()
 }
 
 fn not_visible(located: &Located) -> Failure {

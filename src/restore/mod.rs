@@ -1,10 +1,10 @@
 //! Bringing restore points back, in place. Everything is extracted beside its target and checked while services run; then
 //! they are stopped for as long as a few renames take.
 //!
-//! Reading order: [`request`] (what is wanted, where to) or [`wizard`] (asks for it) → [`points`], [`choose`] (which point) →
-//! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`] with [`overlay`] and [`unnamed`], [`locate`] by name, [`look`] at the disks with [`names`], [`target`],
-//! [`new_home`], [`pieces`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`] with [`marks`],
-//! [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`] and, for what can't be renamed, [`within`] and
+//! Reading order: [`request`] (what is wanted, where to, with [`doors`]) or [`wizard`] (asks for it) → [`points`], [`choose`] (which point) →
+//! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`] with [`overlay`] and [`unnamed`], [`locate`] by name, [`look`] at the disks with [`names`] and [`power`],
+//! [`target`], [`new_home`], [`pieces`], [`nesting`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`] with
+//! [`marks`], [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`] and, for what can't be renamed, [`within`] with [`holes`] and
 //! [`attributes`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left, [`safety`] for what every one
 //! keeps, [`all`] for every unit of a host, [`contents`] for a look into a point, [`scripts`] and [`recipe_folder`] for those who would rather do it by hand.
 
@@ -13,17 +13,22 @@ pub mod all;
 mod apply;
 pub mod aside;
 mod attributes;
+mod beneath;
 pub mod choose;
 pub mod contents;
+pub mod doors;
 mod extract;
 pub mod feed;
 mod files;
+mod holes;
 mod journal;
 mod legacy;
 mod locate;
 mod look;
+mod losses;
 pub mod marks;
 mod names;
+mod nesting;
 mod new_home;
 mod outcome;
 mod overlay;
@@ -31,6 +36,7 @@ mod pieces;
 mod places;
 mod plan;
 pub mod points;
+mod power;
 mod pump;
 pub mod rebuild;
 pub mod recipe;

@@ -89,7 +89,8 @@ mod tests {
         std::os::unix::fs::symlink(&home, root.join("alias")).unwrap();
         let look = |folder: &Path, path: &str| {
             let place = folder.join(path);
-            let target = target::look(&place, &MountTable::read(), &Forbidden::default()).unwrap();
+            let target =
+                target::look(&place, &MountTable::read(), &Forbidden::default(), &[]).unwrap();
             check_target(&target, Some(folder))
         };
         for fine in ["new/x", "empty"] {

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use super::apply::Applying;
 use super::journal::JournalFile;
 use super::replay::undo;
-use super::report::{RestoreReport, RestoredFile, RestoredSource};
+use super::report::{Loss, RestoreReport, RestoredFile, RestoredSource};
 use super::swap;
 use super::window::Window;
 use crate::error::{Exit, Failure};
 use crate::shutdown::Shutdown;
+use crate::ui::text;
 
 impl Window<'_> {
     /// Removes what was made, and says how things are. `what` is the sentence about what did not happen.
@@ -81,12 +82,38 @@ impl Window<'_> {
 }
 
 impl Applying<'_> {
-    pub(super) fn into_report(self, kept: Vec<Option<PathBuf>>) -> RestoreReport {
+    /// A restore that lost something, though by leave, does not end as one that did not.
+    fn tell_losses(&mut self) -> Vec<Loss> {
+        let losses = std::mem::take(&mut self.losses).into_iter();
+        let losses: Vec<Loss> = losses
+            .map(|(what, losses)| Loss {
+                what,
+                count: losses.count,
+                lost: losses.lines,
+            })
+            .collect();
+        for loss in &losses {
+            self.window.errors.push(format!(
+                "{} was restored without what its file system cannot hold: {}",
+                loss.what,
+                text::count(loss.count, "loss")
+            ));
+        }
+        losses
+    }
+
+    pub(super) fn into_report(mut self, kept: Vec<Option<PathBuf>>) -> RestoreReport {
+        let losses = self.tell_losses();
         let (exit_code, errors) = self.window.verdict(&self.session.cx.shutdown);
         // In the order of `Plan::swaps`: sources, then the files that are swapped.
         let mut kept = kept.into_iter();
         let sources = self.plan.sources.into_iter().map(|source| RestoredSource {
-            safety_copy: kept.next().flatten(),
+            safety_copy: match source.inside {
+                None => kept.next().flatten(),
+                // In that of the one that it came with.
+                Some(_) => None,
+            },
+            inside: source.inside.map(|inside| inside.root),
             key: source.key,
             piece: source.piece,
             what: source.swap.what,
@@ -111,6 +138,7 @@ impl Applying<'_> {
             downtime_seconds: self.window.downtime_seconds,
             steps: self.window.timeline.into_steps(),
             warnings: self.window.warnings,
+            losses,
             errors,
             still_stopped: self
                 .window

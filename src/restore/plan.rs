@@ -8,12 +8,14 @@ use serde::Serialize;
 
 use super::files::FilePlan;
 use super::journal::Swap;
+use super::names::{Consent, Power};
+use super::nesting::{Inside, LeftOut};
 use super::pieces::Piece;
 use super::points::Tool;
 use super::rebuild::Rebuild;
 use super::recipe::SavedVolume;
 use crate::error::{Exit, Failure, Result};
-use crate::model::point::Part;
+use crate::model::point::{FileAttributes, Part};
 use crate::model::{BackupId, Grade, PointId, SourceKey, UnitName};
 use crate::quiesce::Entry;
 use crate::ui::text;
@@ -36,6 +38,10 @@ pub struct Plan {
     /// The name of the copy that is made of the unit.
     pub project: Option<UnitName>,
     pub sources: Vec<SourcePlan>,
+    /// Sources of the point that are not restored by themselves, each with the reason.
+    pub left_out: Vec<LeftOut>,
+    /// What has power over this host and is restored, and by whose leave.
+    pub powers: Vec<Power>,
     pub files: Vec<FilePlan>,
     /// What is stopped while the swap is made.
     #[serde(serialize_with = "names")]
@@ -70,8 +76,14 @@ pub struct SourcePlan {
     pub new_volume: Option<NewVolume>,
     #[serde(skip)]
     pub new_folders: Vec<PathBuf>,
+    /// What the record has of those.
+    #[serde(skip)]
+    pub new_attributes: Vec<(PathBuf, FileAttributes)>,
     #[serde(skip)]
     pub parts: Vec<Part>,
+    /// It goes to its place with another one, and has no swap of its own.
+    #[serde(serialize_with = "root")]
+    pub inside: Option<Inside>,
     #[serde(skip)]
     pub swap: Swap,
 }
@@ -91,8 +103,22 @@ pub struct Space {
     pub free_bytes: u64,
 }
 
+fn root<S: serde::Serializer>(inside: &Option<Inside>, serializer: S) -> Result<S::Ok, S::Error> {
+    inside
+        .as_ref()
+        .map(|inside| &inside.root)
+        .serialize(serializer)
+}
+
 fn names<S: serde::Serializer>(entries: &[Entry], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(entries.iter().map(|entry| &entry.name))
+}
+
+impl SourcePlan {
+    /// It goes to a folder that the operator named.
+    pub fn is_in_named_folder(&self) -> bool {
+        self.is_apart && self.new_volume.is_none()
+    }
 }
 
 impl Plan {
@@ -102,7 +128,9 @@ impl Plan {
     }
 
     pub fn swaps(&self) -> Vec<Swap> {
-        let sources = self.sources.iter().map(|source| source.swap.clone());
+        let sources = self.sources.iter();
+        let sources = sources.filter(|source| source.inside.is_none());
+        let sources = sources.map(|source| source.swap.clone());
         let files = self.files.iter().filter_map(|file| file.swap.clone());
         sources.chain(files).collect()
     }
@@ -122,6 +150,21 @@ impl Plan {
         folders.sort_by_key(|folder| (folder.components().count(), folder.clone()));
         folders.dedup();
         folders
+    }
+
+    /// What has to be asked besides whether to restore.
+    pub fn question_of_power(&self) -> Option<String> {
+        let asked = self.powers.iter();
+        let asked = asked.filter(|power| power.consent == Consent::Asked);
+        let paths: Vec<String> = asked
+            .map(|power| format!("`{}`", text::printable(&power.path.to_string_lossy())))
+            .collect();
+        (!paths.is_empty()).then(|| {
+            format!(
+                "Restore also to {}? What is there has power over this host, and another host chose it",
+                paths.join(", ")
+            )
+        })
     }
 
     /// Nothing in it needs containers to be stopped, or anything to be done at all.
@@ -169,21 +212,6 @@ pub fn check_space(spaces: &[Space]) -> Result<()> {
     .into())
 }
 
-/// Sources whose target lies in that of another one that is restored too: the outer stream holds them as well. Of two
-/// with one target the first stays.
-pub fn covered(targets: &[(SourceKey, PathBuf)]) -> Vec<(SourceKey, SourceKey)> {
-    let mut covered: Vec<(SourceKey, SourceKey)> = Vec::new();
-    for (index, (key, path)) in targets.iter().enumerate() {
-        let outer = targets.iter().enumerate().find(|(other, (_, outer))| {
-            *other != index && path.starts_with(outer) && (path != outer || *other < index)
-        });
-        if let Some((_, (outer, _))) = outer {
-            covered.push((key.clone(), outer.clone()));
-        }
-    }
-    covered
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -206,35 +234,5 @@ mod tests {
             "{text}"
         );
         check_space(&spaces[1..]).unwrap();
-    }
-
-    #[test]
-    fn what_lies_in_another_target_is_restored_with_that() {
-        let bind = |path: &str| (SourceKey::Bind { path: path.into() }, PathBuf::from(path));
-        let volume = |name: &str, path: &str| {
-            (
-                SourceKey::Volume {
-                    name: name.to_owned(),
-                },
-                PathBuf::from(path),
-            )
-        };
-        let found = covered(&[
-            volume("inner", "/srv/app/data"),
-            bind("/srv/app"),
-            volume("same", "/srv/app"),
-            bind("/srv/apple"),
-        ]);
-        let pairs: Vec<String> = found
-            .iter()
-            .map(|(inner, outer)| format!("{inner} in {outer}"))
-            .collect();
-        assert_eq!(
-            pairs,
-            [
-                "volume `inner` in bind mount `/srv/app`",
-                "volume `same` in bind mount `/srv/app`"
-            ]
-        );
     }
 }

@@ -211,6 +211,12 @@ impl Point {
             && at.eq_ignore_ascii_case(host.unwrap_or(own))
     }
 
+    /// The name of the host that made it.
+    pub fn host(&self) -> &str {
+        let host = self.identity.split_once('@').map(|(_, host)| host);
+        host.unwrap_or(&self.identity)
+    }
+
     fn judge(&mut self, recipe: &Manifest, complete: &HashSet<&str>) {
         self.grade = recipe.tag("grade").and_then(Grade::parse);
         self.bytes = recipe

@@ -26,6 +26,8 @@ pub struct RestoreReport {
     pub downtime_seconds: f64,
     pub steps: Vec<StepTime>,
     pub warnings: Vec<String>,
+    /// What the file systems could not hold, by the operator's leave.
+    pub losses: Vec<Loss>,
     /// What went wrong after the targets had their new content.
     pub errors: Vec<String>,
     pub still_stopped: Vec<String>,
@@ -35,6 +37,15 @@ pub struct RestoreReport {
     pub is_up: bool,
     pub next_steps: Vec<String>,
     pub exit_code: u8,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Loss {
+    /// The source.
+    pub what: String,
+    pub count: usize,
+    /// The first ones of many, one line each.
+    pub lost: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,6 +59,8 @@ pub struct RestoredSource {
     pub bytes: u64,
     /// Where what was there before is.
     pub safety_copy: Option<PathBuf>,
+    /// The source that it came with: what was there before is in the safety copy of that.
+    pub inside: Option<SourceKey>,
     /// As the operator knows it.
     #[serde(skip)]
     pub what: String,

@@ -14,6 +14,9 @@ use crate::timeline::Step as _;
 use crate::ui::progress::{Progress, Track};
 use crate::ui::{Ui, table, text};
 
+/// How many losses of a source are listed for people.
+const SHOWN_LOSSES: usize = 200;
+
 /// What is shown while a restore is at work.
 pub struct Reporter {
     ui: Ui,
@@ -84,6 +87,7 @@ pub fn plan_text(plan: &Plan) -> String {
     if !plan.sources.is_empty() {
         let rows = plan.sources.iter().map(|source| {
             let now = match (&source.kept, &source.new_volume) {
+                (Some(_), _) if source.inside.is_some() => "replaced with what it lies in",
                 (Some(_), _) if source.swap.within.is_some() => "replaced, kept inside it",
                 (Some(_), _) => "replaced, kept beside it",
                 (None, Some(_)) => "missing: the volume is made",
@@ -102,6 +106,26 @@ pub fn plan_text(plan: &Plan) -> String {
             &[2],
             rows,
         ));
+    }
+    if !plan.left_out.is_empty() {
+        lines.push(String::new());
+        for left_out in &plan.left_out {
+            lines.push(format!(
+                "Not restored by itself: {}: {}",
+                left_out.key, left_out.reason
+            ));
+        }
+    }
+    if !plan.powers.is_empty() {
+        lines.push(String::new());
+        for power in &plan.powers {
+            lines.push(format!(
+                "Has power over this host: `{}`: {} ({})",
+                text::printable(&power.path.to_string_lossy()),
+                power.why,
+                power.consent.words()
+            ));
+        }
     }
     if !plan.files.is_empty() {
         let rows = plan.files.iter().map(|file| {
@@ -161,6 +185,15 @@ pub fn report_text(report: &RestoreReport) -> String {
             FileAction::Replace => "Replaced",
         };
         lines.push(format!("{what} `{}`", file.path.display()));
+    }
+    for loss in &report.losses {
+        lines.push(String::new());
+        lines.push(format!("Lost of {}:", loss.what));
+        let shown = loss.lost.iter().take(SHOWN_LOSSES);
+        lines.extend(shown.map(|line| format!("  {}", text::printable(line))));
+        if let more @ 1.. = loss.count.saturating_sub(SHOWN_LOSSES) {
+            lines.push(format!("  and {more} more: all of them with `--json`"));
+        }
     }
     if lines.is_empty() {
         lines.push("Nothing to restore: everything is as it was saved.".to_owned());

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 
+use super::doors::Doors;
 use super::rebuild::BringUp;
 use crate::error::{Exit, Failure, Result};
 use crate::model::ids::InvalidId;
@@ -19,6 +20,8 @@ pub struct Request {
     /// The host that made the point; `None` is this one.
     pub host: Option<String>,
     pub to: Destination,
+    /// What refusals are opened.
+    pub doors: Doors,
     /// Whether the unit is started when its data is back.
     pub bring_up: BringUp,
 }

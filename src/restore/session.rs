@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use super::advice::doubts;
 use super::all::Beside;
 use super::choose::{choose, unasked};
-use super::locate::Located;
 use super::look::Looked;
+use super::names::Trust;
+use super::nesting::{self, LeftOut};
 use super::overlay;
 use super::places::Places;
-use super::plan::{Plan, SourcePlan, check_space, covered, space};
+use super::plan::{Plan, SourcePlan, check_space, space};
 use super::points::{Point, complete_roots, points};
 use super::rebuild::Saved;
 use super::recipe::{self, Recipe};
 use super::request::{Destination, Request, What};
-use super::target::Target;
 use super::unnamed;
 use super::users::{self, Swapped, Users};
 use crate::backup::{self, Tar};
@@ -26,8 +26,9 @@ use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::Manifest;
 use crate::lock::Lock;
-use crate::model::SourceKey;
 use crate::model::point::{PointRecord, SourceRecord};
+use crate::model::unit::ComposeProject;
+use crate::model::{SourceKey, Unit};
 use crate::repository::Repository;
 use crate::whose::Whose;
 
@@ -124,15 +125,13 @@ impl<'a> Session<'a> {
         warnings.extend(unasked(&points, point, request, kopia.me()));
         warnings.extend(recipe.notes(&sources));
 
-        let mounted: Vec<PathBuf> = host
-            .containers
-            .iter()
-            .flat_map(|container| &container.mounts)
-            .map(|mount| place::clean(&mount.source))
-            .collect();
         if matches!(request.what, What::Unit | What::Recipe) {
             recipe.bring_files(kopia).await?;
         }
+        if let (What::Files { paths, .. }, [source]) = (&request.what, sources.as_slice()) {
+            nesting::refuse_paths_of_others(&recipe.record, source, paths)?;
+        }
+        let asked = sources.clone();
         let places = self
             .places(request, &recipe, &mut sources, &mut warnings)
             .await?;
@@ -153,32 +152,34 @@ impl<'a> Session<'a> {
         let located = self
             .locate(&sources, &recipe, &places, &mut warnings)
             .await?;
+        let is_own = self.whose(&points).is_own(point);
+        let trust = self.trust(&host, &recipe.record, request, is_own)?;
+        let bystanders = self.bystanders(&recipe, &asked, &places).await?;
+        let no_copy = asked
+            .into_iter()
+            .filter(|asked| !sources.iter().any(|source| source.key == asked.key));
+        let no_copy: Vec<LeftOut> = no_copy
+            .map(|source| LeftOut {
+                key: source.key,
+                reason: "it has no name that a copy could have".to_owned(),
+                restored_with: None,
+            })
+            .collect();
         let Looked {
             recipe,
             targets,
             files,
             id,
+            mut left_out,
+            volumes,
+            powers,
+            warnings: looked,
         } = self
-            .look(recipe, located, &places, mounted, request)
+            .look(recipe, located, bystanders, &places, trust, request)
             .await?;
+        left_out.extend(no_copy);
+        warnings.extend(looked);
         warnings.extend(files.warnings);
-
-        let keys: Vec<(SourceKey, PathBuf)> = targets
-            .iter()
-            .map(|(located, target)| (located.source.key.clone(), target.path.clone()))
-            .collect();
-        let covered = covered(&keys);
-        for (inner, outer) in &covered {
-            warnings.push(format!("{inner} lies in {outer} and is restored with it"));
-        }
-        let targets: Vec<(Located, Target)> = targets
-            .into_iter()
-            .filter(|(located, _)| {
-                !covered
-                    .iter()
-                    .any(|(inner, _)| *inner == located.source.key)
-            })
-            .collect();
 
         let needs = targets.iter().map(|(located, target)| {
             // How long single files are is only known when they are there.
@@ -208,17 +209,19 @@ impl<'a> Session<'a> {
                 "what is there now is kept beside the files, where services and backups see it, until you discard it".to_owned(),
             );
         }
-        let sources: Vec<SourcePlan> = targets
+        let mut sources: Vec<SourcePlan> = targets
             .into_iter()
             .map(|(located, target)| located.plan(target, id))
             .collect();
+        nesting::settle(&mut sources);
         let users = self
             .users(&host, &recipe.record, &sources, places.folder().is_some())
             .await?;
         warnings.extend(users.warnings);
-        let rebuild = self
+        let mut rebuild = self
             .rebuild(&host, &recipe, &saved, request, &places, id)
             .await?;
+        rebuild.volumes.extend(volumes);
         warnings.extend(rebuild.warnings.iter().cloned());
         let next_steps = rebuild.next_steps(&recipe.record);
         let plan = Plan {
@@ -233,6 +236,8 @@ impl<'a> Session<'a> {
             folder: places.folder().map(Path::to_owned),
             project: places.project().cloned(),
             sources,
+            left_out,
+            powers,
             files: files.plans,
             stops: users.entries,
             space,
@@ -273,6 +278,60 @@ impl<'a> Session<'a> {
         }
         *sources = kept;
         Ok(places)
+    }
+
+    /// By what places on this host are judged. `is_own`: it made the point.
+    fn trust(
+        &self,
+        host: &Discovery,
+        record: &PointRecord,
+        request: &Request,
+        is_own: bool,
+    ) -> Result<Trust> {
+        let mounts = host
+            .containers
+            .iter()
+            .flat_map(|container| &container.mounts);
+        let (own, others): (Vec<_>, Vec<_>) = host
+            .units
+            .iter()
+            .filter_map(|unit| Some((unit, unit.compose.as_ref()?)))
+            .partition(|(unit, _)| unit.name == record.unit);
+        let files = |projects: &[(&Unit, &ComposeProject)]| -> Vec<PathBuf> {
+            let projects = projects.iter();
+            let named =
+                projects.flat_map(|(_, project)| project.files.iter().chain(&project.env_files));
+            named.cloned().collect()
+        };
+        let folders = own
+            .iter()
+            .filter_map(|(_, project)| project.working_dir.clone());
+        Ok(Trust {
+            mounted: mounts.map(|mount| place::clean(&mount.source)).collect(),
+            labelled: files(&own).into_iter().chain(folders).collect(),
+            of_others: files(&others),
+            working_dir: record
+                .project
+                .as_ref()
+                .and_then(|project| project.working_dir.clone()),
+            allowed: request.doors.allow_paths.clone(),
+            own_files: self.own_files()?,
+            is_own,
+            can_ask: request.doors.can_ask,
+        })
+    }
+
+    /// What decides how this program works, and what opens the repository.
+    fn own_files(&self) -> Result<Vec<PathBuf>> {
+        let paths = &self.cx.paths;
+        let profile = self.repository.kopia.profile().to_owned();
+        let known = [self.cx.config_target()?, paths.credentials.clone(), profile];
+        let password = self.config.kopia.password_file.clone();
+        Ok(known
+            .into_iter()
+            .chain(password)
+            .map(|path| place::clean(&path))
+            .collect())
     }
 
     /// Who is to be stopped, by what runs now: the plan may be hours old.

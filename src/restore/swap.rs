@@ -9,7 +9,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::journal::{Swap, inode};
-use super::within;
+use super::{beneath, within};
 use crate::error::Result;
 use crate::fault;
 use crate::state::sync_folder;
@@ -58,7 +58,7 @@ pub fn take_back_all(swaps: &[Swap]) -> Result<()> {
 async fn exchange(swap: &Swap) -> Result<()> {
     match &swap.within {
         Some(within) => within::exchange(swap, within).await,
-        None => exchange_by(swap, exchange_names),
+        None => exchange_by(&beneath::anchor(swap)?.swap, exchange_names),
     }
 }
 
@@ -86,6 +86,8 @@ fn take_back(swap: &Swap) -> Result<()> {
     if let Some(within) = &swap.within {
         return within::take_back(swap, within);
     }
+    let anchored = beneath::anchor(swap)?;
+    let swap = &anchored.swap;
     let (content, target) = (swap.content(), &swap.target);
     let holds_new = swap.new_inode.is_some() && inode(target)? == swap.new_inode;
     if holds_new {
@@ -114,6 +116,8 @@ pub fn keep(swap: &Swap) -> Result<Option<PathBuf>> {
     if let Some(within) = &swap.within {
         return within::keep(swap, within);
     }
+    let (named, anchored) = (swap, beneath::anchor(swap)?);
+    let swap = &anchored.swap;
     let content = swap.content();
     if let Some(found) = inode(&content)? {
         if Some(found) == swap.new_inode {
@@ -135,16 +139,16 @@ pub fn keep(swap: &Swap) -> Result<Option<PathBuf>> {
             }
         }
     }
-    match std::fs::remove_dir(&swap.staging) {
+    match std::fs::remove_dir(&named.staging) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => {
             return Err(error)
-                .with_context(|| format!("`{}` can't be removed", swap.staging.display()));
+                .with_context(|| format!("`{}` can't be removed", named.staging.display()));
         }
     }
     sync_folder(swap.parent())?;
-    Ok(inode(&swap.kept)?.map(|_| swap.kept.clone()))
+    Ok(inode(&swap.kept)?.map(|_| named.kept.clone()))
 }
 
 fn sync(swap: &Swap) -> Result<()> {

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rustix::fs::{Access, StatVfsMountFlags};
 
+use super::holes::Holes;
 use super::journal::Swap;
-use super::names::{check_name, refused};
+use super::names::{Power, refused};
 use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result};
 use crate::model::{BackupId, SourceKey};
@@ -25,6 +26,10 @@ pub struct Target {
     pub free_bytes: u64,
     /// Set when it can't be renamed: then what is in it is moved.
     pub fixed: Option<Fixed>,
+    /// What in it stays where it is; only with `fixed`.
+    pub holes: Holes,
+    /// By whose leave it is restored to, where it has power over this host.
+    pub powers: Vec<Power>,
 }
 
 /// A folder that stays where it is.
@@ -38,9 +43,30 @@ impl Target {
     /// How it is replaced.
     pub fn swap(&self, what: String, id: BackupId) -> Swap {
         match &self.fixed {
-            Some(fixed) => Swap::within(what, self.path.clone(), id, fixed.inode),
+            Some(fixed) => {
+                let mut swap = Swap::within(what, self.path.clone(), id, fixed.inode);
+                if let Some(within) = &mut swap.within {
+                    within.holes.clone_from(&self.holes);
+                }
+                swap
+            }
             None => Swap::new(what, self.path.clone(), id),
         }
+    }
+
+    /// Leaves what is at `hole`, relative to it, where it is. `why` it can't be renamed then. Blocks.
+    pub fn leave(&mut self, hole: PathBuf, why: String) -> Result<()> {
+        if self.fixed.is_none() {
+            let found = std::fs::symlink_metadata(&self.path)
+                .with_context(|| format!("`{}` cannot be looked at", self.path.display()))?;
+            let inode = found.ino();
+            self.fixed = Some(Fixed { inode, why });
+        }
+        if !self.holes.is_one(&hole) && !self.holes.0.iter().any(|outer| hole.starts_with(outer)) {
+            self.holes.0.retain(|inner| !inner.starts_with(&hole));
+            self.holes.0.push(hole);
+        }
+        Ok(())
     }
 
     /// A folder on the file system that what is restored has to fit on.
@@ -68,23 +94,32 @@ impl Target {
 #[derive(Clone, Debug, Default)]
 pub struct Forbidden(pub Vec<PathBuf>);
 
-/// Looks at a place that a recipe names: neither the name nor where it leads may be one that [`check_name`] refuses. Blocks.
+/// Looks at a place that a recipe names: `judge` must agree to the name and to where it leads. Blocks.
 pub fn look_at_name(
     path: &Path,
     mounts: &MountTable,
     forbidden: &Forbidden,
-    mounted: &[PathBuf],
+    stays: &[PathBuf],
+    judge: impl Fn(&Path) -> Result<Option<Power>>,
 ) -> Result<Target> {
-    check_name(path, mounted)?;
-    let target = look(path, mounts, forbidden)?;
+    let mut powers: Vec<Power> = judge(path)?.into_iter().collect();
+    let mut target = look(path, mounts, forbidden, stays)?;
     if target.path != path {
-        check_name(&target.path, mounted)?;
+        powers.extend(judge(&target.path)?);
     }
+    target.powers = powers;
     Ok(target)
 }
 
 /// Looks at a place that Docker names. Blocks.
-pub fn look(path: &Path, mounts: &MountTable, forbidden: &Forbidden) -> Result<Target> {
+///
+/// What is mounted in it is no obstacle where one of `stays` is: see [`Target::leave`].
+pub fn look(
+    path: &Path,
+    mounts: &MountTable,
+    forbidden: &Forbidden,
+    stays: &[PathBuf],
+) -> Result<Target> {
     let (real, missing_folders) = resolve(path)?;
     let overlaps = |own: &PathBuf| own.starts_with(&real) || real.starts_with(own);
     if let Some(own) = forbidden.0.iter().find(|own| overlaps(own)) {
@@ -117,6 +152,8 @@ pub fn look(path: &Path, mounts: &MountTable, forbidden: &Forbidden) -> Result<T
                 device: room.device,
                 free_bytes: room.free_bytes,
                 fixed: None,
+                holes: Holes::default(),
+                powers: Vec::new(),
             });
         }
         Err(error) => {
@@ -127,7 +164,12 @@ pub fn look(path: &Path, mounts: &MountTable, forbidden: &Forbidden) -> Result<T
     if !kind.is_dir() && !kind.is_file() {
         return Err(cannot_swap(&real, "it is neither a folder nor a file").into());
     }
-    if let Some(inner) = mounts.below(&real).next() {
+    let stays_there = |inner: &Path| {
+        let mut stays = stays.iter();
+        stays.any(|stays| *stays != real && stays.starts_with(&real) && inner.starts_with(stays))
+    };
+    let inner = mounts.below(&real).find(|inner| !stays_there(&inner.point));
+    if let Some(inner) = inner {
         let why = format!(
             "another file system is mounted in it, at `{}`",
             inner.point.display()
@@ -151,6 +193,8 @@ pub fn look(path: &Path, mounts: &MountTable, forbidden: &Forbidden) -> Result<T
             device: room.device,
             free_bytes: room.free_bytes,
             fixed: None,
+            holes: Holes::default(),
+            powers: Vec::new(),
         });
     };
     // Of a file only the content could be replaced, and not in one step.
@@ -170,6 +214,8 @@ pub fn look(path: &Path, mounts: &MountTable, forbidden: &Forbidden) -> Result<T
             inode: metadata.ino(),
             why,
         }),
+        holes: Holes::default(),
+        powers: Vec::new(),
         path: real,
     })
 }
@@ -246,9 +292,12 @@ fn cannot_swap(path: &Path, why: &str) -> Failure {
 mod tests {
     use super::*;
     use crate::error::render;
+    use crate::restore::names::Trust;
 
     fn look_at(path: &Path) -> Result<Target> {
-        look_at_name(path, &MountTable::read(), &Forbidden::default(), &[])
+        let trust = Trust::default();
+        let judge = |path: &Path| trust.data(path, false);
+        look_at_name(path, &MountTable::read(), &Forbidden::default(), &[], judge)
     }
 
     #[test]
@@ -293,11 +342,11 @@ mod tests {
         );
         let mounts = MountTable::parse(line.as_bytes());
         for path in [&file, &root.join("data")] {
-            let text = render(&look(path, &mounts, &Forbidden::default()).unwrap_err());
+            let text = render(&look(path, &mounts, &Forbidden::default(), &[]).unwrap_err());
             assert!(text.contains("mounted") && text.contains("hint:"), "{text}");
         }
         let id = BackupId::parse("2026-01-02T03-04-05Z").unwrap();
-        let target = look(&point, &mounts, &Forbidden::default()).unwrap();
+        let target = look(&point, &mounts, &Forbidden::default(), &[]).unwrap();
         let swap = target.swap(String::new(), id);
         assert!(swap.within.is_some() && swap.kept.starts_with(&point));
         assert_eq!(target.folder(), point);
@@ -313,10 +362,10 @@ mod tests {
         let forbidden = Forbidden(vec![root.join("repo")]);
         for path in ["", "repo", "repo/inner"] {
             assert!(
-                look(&root.join(path), &MountTable::read(), &forbidden).is_err(),
+                look(&root.join(path), &MountTable::read(), &forbidden, &[]).is_err(),
                 "{path}"
             );
         }
-        assert!(look(&root.join("other"), &MountTable::read(), &forbidden).is_ok());
+        assert!(look(&root.join("other"), &MountTable::read(), &forbidden, &[]).is_ok());
     }
 }

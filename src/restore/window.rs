@@ -223,5 +223,7 @@ fn as_source(swapped: &Swapped) -> Source {
         is_anonymous: false,
         writers: Vec::new(),
         covers: Vec::new(),
+        also_reads: Vec::new(),
+        is_included: false,
     }
 }

@@ -2,14 +2,15 @@
 //! and the new entries take its place. Each rename is atomic; the journal, with every entry in it, makes the whole so.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::attributes::Attributes;
+use super::holes::{self, Holes, Way};
 use super::journal::{Swap, inode};
 use super::swap::rename_to_nothing;
 use super::{marks, staging};
@@ -29,6 +30,9 @@ pub struct Within {
     /// What the target is to have itself, when the folder with the new entries doesn't have that.
     #[serde(default)]
     pub new_root: Option<Attributes>,
+    /// What in it stays where it is.
+    #[serde(default, skip_serializing_if = "Holes::is_empty")]
+    pub holes: Holes,
     /// Set when swapping begins.
     pub moves: Option<Moves>,
 }
@@ -41,10 +45,14 @@ pub struct Moves {
     pub stays: Vec<Entry>,
     pub old_root: Attributes,
     pub new_root: Attributes,
+    /// The directories on the way to what stays.
+    #[serde(default)]
+    pub ways: Vec<Way>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Entry {
+    /// A path for what is beside something that stays.
     pub name: OsString,
     pub inode: u64,
 }
@@ -65,9 +73,12 @@ impl Within {
 impl Moves {
     /// What has to be moved when the content of `target` is to be that of the folder `content`.
     pub fn plan(target: &Path, content: &Path, within: &Within) -> Result<Self> {
+        let holes = &within.holes;
+        holes.check(content)?;
         let mut moves = Self {
-            old: entries(target, Own::LeaveOut)?,
-            new: entries(content, Own::TakeIn)?,
+            old: entries(target, Own::LeaveOut, holes)?,
+            new: entries(content, Own::TakeIn, holes)?,
+            ways: holes.ways(target, content)?,
             stays: Vec::new(),
             old_root: Attributes::of(target)?,
             new_root: match &within.new_root {
@@ -93,6 +104,9 @@ pub async fn exchange(swap: &Swap, within: &Within) -> Result<()> {
     if !moves.old.is_empty() && inode(&swap.kept)?.is_none() {
         staging::make_private(&swap.kept)?;
     }
+    if !moves.old.is_empty() {
+        holes::make(&moves.ways, &swap.kept)?;
+    }
     let aside = moves.old.iter().map(|entry| (entry, target, &swap.kept));
     let mut number = 0;
     for (entry, from, to) in aside {
@@ -103,13 +117,17 @@ pub async fn exchange(swap: &Swap, within: &Within) -> Result<()> {
     if inode(&content)?.is_none() {
         return all_are_there(target, moves);
     }
-    refuse_strangers(target, moves)?;
+    refuse_strangers(target, moves, &within.holes)?;
     for entry in &moves.new {
         number += 1;
         fault::reached(&format!("restore_move_{number}")).await;
         move_entry(entry, &content, target)?;
     }
     fault::reached("restore_move_root").await;
+    if !moves.old.is_empty() {
+        holes::give(&moves.ways, &swap.kept, |way| Some(&way.old))?;
+    }
+    holes::give(&moves.ways, target, |way| way.new.as_ref())?;
     moves.new_root.set(target)?;
     sync(swap)
 }
@@ -129,6 +147,8 @@ pub fn take_back(swap: &Swap, within: &Within) -> Result<()> {
     for entry in &moves.old {
         move_entry(entry, &swap.kept, target)?;
     }
+    holes::remove(&moves.ways, &swap.kept)?;
+    holes::give(&moves.ways, target, |way| Some(&way.old))?;
     match std::fs::remove_dir(&swap.kept) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             return Err(error)
@@ -148,6 +168,7 @@ pub fn keep(swap: &Swap, within: &Within) -> Result<Option<PathBuf>> {
         // The saved one is empty as well, or it would not have stayed behind.
         let _ = std::fs::remove_dir(content.join(&entry.name));
     }
+    within.holes.remove_from(&content);
     for folder in [&content, &swap.staging] {
         match std::fs::remove_dir(folder) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -207,8 +228,8 @@ fn all_are_there(target: &Path, moves: &Moves) -> Result<()> {
 }
 
 /// Nothing is merged: what came into the target since the journal was written is in neither list.
-fn refuse_strangers(target: &Path, moves: &Moves) -> Result<()> {
-    let stranger = entries(target, Own::LeaveOut)?
+fn refuse_strangers(target: &Path, moves: &Moves, holes: &Holes) -> Result<()> {
+    let stranger = entries(target, Own::LeaveOut, holes)?
         .into_iter()
         .find(|entry| moves.new.binary_search(entry).is_err() && !moves.stays.contains(entry));
     match stranger {
@@ -231,23 +252,15 @@ enum Own {
 }
 
 /// Ordered by name.
-fn entries(folder: &Path, own: Own) -> Result<Vec<Entry>> {
-    let list = || -> std::io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            let (name, metadata) = (entry.file_name(), entry.metadata()?);
-            if own == Own::TakeIn || !marks::is_own(&name, &metadata) {
-                entries.push(Entry {
-                    name,
-                    inode: metadata.ino(),
-                });
-            }
-        }
-        entries.sort();
-        Ok(entries)
-    };
-    list().with_context(|| format!("`{}` can't be listed", folder.display()))
+fn entries(folder: &Path, own: Own, holes: &Holes) -> Result<Vec<Entry>> {
+    let is_ours =
+        |name: &OsStr, metadata: &Metadata| own == Own::LeaveOut && marks::is_own(name, metadata);
+    let found = holes::list(folder, holes, is_ours)
+        .with_context(|| format!("`{}` can't be listed", folder.display()))?;
+    let entries = found.into_iter().map(|(name, inode)| Entry { name, inode });
+    let mut entries: Vec<Entry> = entries.collect();
+    entries.sort();
+    Ok(entries)
 }
 
 fn is_ext_root(folder: &Path) -> Result<bool> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::Utc;
 
+use super::doors::Doors;
 use super::points::{Point, PointState};
 use super::rebuild::BringUp;
 use super::request::{Destination, Request, What, Which, handle, project_name};
@@ -21,6 +22,7 @@ pub async fn ask(
     unit: Option<UnitName>,
     host: Option<&str>,
     bring_up: BringUp,
+    doors: Doors,
 ) -> Result<Request> {
     let points = session.points();
     let unit = match unit {
@@ -48,6 +50,7 @@ pub async fn ask(
         what,
         host: (!session.is_own(point)).then(|| host_of(point).to_owned()),
         to,
+        doors,
         bring_up,
     })
 }
@@ -276,10 +279,7 @@ fn is_offered(point: &Point) -> bool {
 }
 
 fn host_of(point: &Point) -> &str {
-    point
-        .identity
-        .split_once('@')
-        .map_or(point.identity.as_str(), |(_, host)| host)
+    point.host()
 }
 
 fn shutdown<'a>(session: &'a Session<'_>) -> &'a crate::shutdown::Shutdown {

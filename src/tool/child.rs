@@ -35,7 +35,7 @@ pub struct Immortal {
 }
 
 /// How a child ended and what it said last.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ended {
     pub display: String,
     pub status: ExitStatus,

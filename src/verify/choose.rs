@@ -6,6 +6,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::kopia::Me;
 use crate::model::UnitName;
 use crate::restore::choose::{self, newer_but_not_whole};
+use crate::restore::doors::Doors;
 use crate::restore::points::{Point, PointState};
 use crate::restore::rebuild::BringUp;
 use crate::restore::request::{self, Destination, What, Which};
@@ -55,6 +56,7 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, me: &Me) -> Result<Cho
                 what: What::Unit,
                 host: request.host().map(str::to_owned),
                 to: Destination::InPlace,
+                doors: Doors::default(),
                 bring_up: BringUp::No,
             };
             let point = choose::choose(points, &one, me)?;

@@ -900,6 +900,8 @@ fn a_point_that_means_harm_reaches_nothing_outside() {
         "/root/.ssh",
         "/",
         "/usr/local/bin",
+        "/root/.docker",
+        "/etc/kopi-docka.json",
         "/srv/../etc/cron.d",
         "relative",
         "/run/x",
@@ -938,12 +940,16 @@ fn a_point_that_means_harm_reaches_nothing_outside() {
         record["files"] = serde_json::json!([
             { "path": aside, "role": "compose" },
             { "path": "/etc/cron.d/kopi-docka-test", "role": "compose" },
+            { "path": "/usr/local/bin/kopi-docka-test", "role": "compose" },
             { "path": "/srv/../etc/cron.d/kopi-docka-test", "role": "compose" }
         ]);
     });
     forger
         .plan(&id)
+        .arg("--allow-path")
+        .arg(&aside)
         .stdout_any()
+        .stderr("nothing is restored to `/usr/local/bin/kopi-docka-test`")
         .stderr("in the point it is not a plain file")
         .stderr("nothing is restored to `/etc/cron.d/kopi-docka-test`")
         .stderr("nothing is restored to `/srv/../etc/cron.d/kopi-docka-test`")

@@ -16,7 +16,9 @@ use crate::backup::tar::Record;
 use crate::config::Percent;
 use crate::discovery::mount_table::MountTable;
 use crate::discovery::{self, Size};
-use crate::model::point::{Agreement, FileSystem, Former, Hold, MissingSource, PointRecord};
+use crate::model::point::{
+    Agreement, DirectoryRecord, FileSystem, Former, Hold, MissingSource, PointRecord,
+};
 use crate::model::source::{Gap, GapReason};
 use crate::model::{Source, SourceKey, UnitName};
 use crate::restore::aside;
@@ -55,6 +57,7 @@ pub struct Past {
 struct Place {
     file_system: Option<FileSystem>,
     device: u64,
+    directories: Vec<DirectoryRecord>,
 }
 
 /// What the record of the new point says of the past.
@@ -133,11 +136,25 @@ async fn places(sources: &[Source]) -> BTreeMap<SourceKey, Place> {
                 Place {
                     file_system,
                     device,
+                    directories: directories(source).await,
                 },
             );
         }
     }
     places
+}
+
+/// Above a bind, by its name: Docker makes those of a volume.
+async fn directories(source: &Source) -> Vec<DirectoryRecord> {
+    let SourceKey::Bind { path } = &source.key else {
+        return Vec::new();
+    };
+    let path = path.clone();
+    let look = aside(move || Ok(DirectoryRecord::above(&path)));
+    match tokio::time::timeout(PATIENCE, look).await {
+        Ok(Ok(directories)) => directories,
+        _ => Vec::new(),
+    }
 }
 
 async fn device(source: &Source, patience: Duration) -> Option<u64> {
@@ -149,6 +166,11 @@ async fn device(source: &Source, patience: Duration) -> Option<u64> {
 impl Past {
     pub fn file_system(&self, key: &SourceKey) -> Option<FileSystem> {
         self.places.get(key)?.file_system.clone()
+    }
+
+    pub fn directories(&self, key: &SourceKey) -> Vec<DirectoryRecord> {
+        let place = self.places.get(key);
+        place.map_or_else(Vec::new, |place| place.directories.clone())
     }
 
     fn accepts(&self) -> bool {

@@ -159,15 +159,8 @@ impl Copier {
             if directory.parent().is_none() || !self.directories.insert(directory.to_owned()) {
                 return;
             }
-            if let Ok(metadata) = std::fs::metadata(directory) {
-                self.captured.directories.push(DirectoryRecord {
-                    path: directory.to_owned(),
-                    attributes: FileAttributes::of(&metadata),
-                    link: std::fs::read_link(directory)
-                        .ok()
-                        .filter(|link| link.to_str().is_some()),
-                });
-            }
+            let known = DirectoryRecord::of(directory);
+            self.captured.directories.extend(known);
         }
     }
 

@@ -539,6 +539,8 @@ async fn a_build_context_is_saved_up_to_its_limit_without_what_the_builder_does_
         is_anonymous: false,
         writers: Vec::new(),
         covers: Vec::new(),
+        also_reads: Vec::new(),
+        is_included: false,
     });
     let (captured, target) = project.capture(&unit).await;
     assert_eq!(project.losses(&captured), Vec::<String>::new());

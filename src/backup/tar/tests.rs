@@ -65,6 +65,8 @@ fn source(path: PathBuf, is_file: bool) -> Source {
         is_anonymous: false,
         writers: Vec::new(),
         covers: Vec::new(),
+        also_reads: Vec::new(),
+        is_included: false,
     }
 }
 

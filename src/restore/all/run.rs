@@ -81,7 +81,7 @@ async fn restore(session: &Session<'_>, one: &Surveyed) -> UnitOutcome {
         info!(target: logging::FILE, "restores `{}` from {}", planned.plan.unit, planned.plan.backup_id);
         cx.ui
             .event(&json!({"event": "restore_planned", "plan": planned.plan}));
-        apply(session, planned).await
+        apply(session, planned, &one.request.doors).await
     };
     match done.await {
         Ok(report) => {

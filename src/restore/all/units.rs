@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
+use crate::restore::doors::Doors;
 use crate::restore::points::{Point, PointState};
 use crate::restore::rebuild::BringUp;
 use crate::restore::request::{Destination, Request, What, Which};
@@ -16,6 +17,8 @@ pub struct Wanted {
     /// The host that made the points; `None` is this one.
     pub host: Option<String>,
     pub except: Vec<UnitName>,
+    /// What refusals are opened, for each.
+    pub doors: Doors,
     pub bring_up: bool,
     pub is_dry: bool,
     pub is_agreed: bool,
@@ -54,6 +57,7 @@ impl Wanted {
             what: What::Unit,
             to: Destination::InPlace,
             host: self.host.clone(),
+            doors: self.doors.clone(),
             bring_up: if self.bring_up {
                 BringUp::Yes
             } else {

@@ -20,6 +20,7 @@ use crate::model::ObjectId;
 use crate::model::point::{Attributes, Part, PartKind};
 use crate::restore::aside::start;
 use crate::restore::feed::Feed;
+use crate::restore::losses::{Losses, Tolerance};
 use crate::tool::{Child, Ended, Output};
 
 /// How often it is looked how far kopia is.
@@ -48,7 +49,8 @@ impl Feed {
         folder: &Path,
         paths: &[PathBuf],
         moved: &Activity,
-    ) -> Result<()> {
+        tolerance: Tolerance,
+    ) -> Result<Losses> {
         match part.kind {
             PartKind::Tree(attributes) => {
                 let alive = Activity::default();
@@ -68,13 +70,13 @@ impl Feed {
                     self.bring_paths(&tree, attributes, folder, paths, moved)
                         .await?
                 };
-                self.settle(tree, items).await
+                self.settle(tree, items, tolerance).await
             }
             PartKind::File(attributes) if paths.is_empty() => {
                 let target = folder.join(FILE);
                 self.bring_file(&part.root, &target, part.bytes, moved)
                     .await?;
-                set(&target, &attributes, false)
+                set(&target, &attributes, false, tolerance)
             }
             _ => Err(not_in_it()),
         }
@@ -225,12 +227,12 @@ impl Feed {
     }
 
     /// Compares and gives attributes, on a thread that is gone when this returns.
-    async fn settle(&self, tree: Tree, items: Vec<Item>) -> Result<()> {
+    async fn settle(&self, tree: Tree, items: Vec<Item>, tolerance: Tolerance) -> Result<Losses> {
         let is_over = Arc::new(AtomicBool::new(false));
         let alive = Activity::default();
         let (told, counted) = (Arc::clone(&is_over), alive.clone());
         let mut settling = start(move || {
-            settle(&tree, items, || {
+            settle(&tree, items, tolerance, || {
                 counted.add(1);
                 !told.load(Ordering::Relaxed)
             })

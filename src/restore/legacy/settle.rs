@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Timespec, Timestamps, Uid};
+use rustix::io::Errno;
 
 use super::tree::Tree;
 use crate::error::Result;
 use crate::kopia::Entry;
 use crate::model::ObjectId;
 use crate::model::point::Attributes;
+use crate::restore::losses::{Losses, Tolerance};
 
 /// Something that has to be there.
 #[derive(Debug)]
@@ -58,7 +60,13 @@ impl Item {
 }
 
 /// Goes through `items` and all that is below. Ends early when `goes_on`, which is asked for each, says no. Blocks.
-pub fn settle(tree: &Tree, items: Vec<Item>, goes_on: impl Fn() -> bool) -> Result<()> {
+pub fn settle(
+    tree: &Tree,
+    items: Vec<Item>,
+    tolerance: Tolerance,
+    goes_on: impl Fn() -> bool,
+) -> Result<Losses> {
+    let mut losses = Losses::default();
     let mut folders = Vec::new();
     let mut items = items;
     while let Some(item) = items.pop() {
@@ -89,15 +97,15 @@ pub fn settle(tree: &Tree, items: Vec<Item>, goes_on: impl Fn() -> bool) -> Resu
                 folders.push(item);
             }
             Expected::Above => folders.push(item),
-            Expected::File(_) => set(path, &item.attributes, false)?,
-            Expected::Link(_) => set(path, &item.attributes, true)?,
+            Expected::File(_) => losses.extend(set(path, &item.attributes, false, tolerance)?),
+            Expected::Link(_) => losses.extend(set(path, &item.attributes, true, tolerance)?),
         }
     }
     // Last, the innermost first: a mode may shut us out, were we not root.
     for item in folders.iter().rev() {
-        set(&item.path, &item.attributes, false)?;
+        losses.extend(set(&item.path, &item.attributes, false, tolerance)?);
     }
-    Ok(())
+    Ok(losses)
 }
 
 fn compare_names(folder: &Path, entries: &[Entry]) -> Result<()> {
@@ -121,18 +129,42 @@ fn compare_names(folder: &Path, entries: &[Entry]) -> Result<()> {
     }
 }
 
-/// Gives `path` its owner, mode and time; a link has no mode.
-pub fn set(path: &Path, attributes: &Attributes, is_link: bool) -> Result<()> {
-    let give = || -> rustix::io::Result<()> {
+/// Gives `path` its owner, mode and time; a link has no mode. Returns what could not be given, as far as that is tolerated.
+pub fn set(
+    path: &Path,
+    attributes: &Attributes,
+    is_link: bool,
+    tolerance: Tolerance,
+) -> Result<Losses> {
+    let mut losses = Losses::default();
+    let mut note = |given: rustix::io::Result<()>, what: &str, is_tolerated: bool| {
+        let cannot = matches!(
+            given,
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL)
+        );
+        match given {
+            Err(error) if cannot && is_tolerated => {
+                losses.add(format!(
+                    "{}: Cannot set its {what}: {error}",
+                    path.display()
+                ));
+                Ok(())
+            }
+            given => given,
+        }
+    };
+    let mut give = || -> rustix::io::Result<()> {
         let owner = (
             Some(Uid::from_raw(attributes.uid)),
             Some(Gid::from_raw(attributes.gid)),
         );
-        rustix::fs::chownat(CWD, path, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+        let given = rustix::fs::chownat(CWD, path, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW);
+        note(given, "owner", tolerance.owners)?;
         // After the owner: changing that takes setuid bits away.
         if !is_link {
             let mode = Mode::from_raw_mode(attributes.mode);
-            rustix::fs::chmodat(CWD, path, mode, AtFlags::empty())?;
+            let given = rustix::fs::chmodat(CWD, path, mode, AtFlags::empty());
+            note(given, "mode", tolerance.owners)?;
         }
         let time = Timespec {
             tv_sec: attributes.mtime.timestamp(),
@@ -142,14 +174,16 @@ pub fn set(path: &Path, attributes: &Attributes, is_link: bool) -> Result<()> {
             last_access: time,
             last_modification: time,
         };
-        rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
+        let given = rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
+        note(given, "time", tolerance.attributes)
     };
     give().with_context(|| {
         format!(
             "`{}` can't be given its owner, mode and time",
             path.display()
         )
-    })
+    })?;
+    Ok(losses)
 }
 
 #[cfg(test)]
@@ -193,7 +227,7 @@ mod tests {
             root
         };
         let good = make("good");
-        settle(&tree, whole(&good), || true).unwrap();
+        settle(&tree, whole(&good), Tolerance::NONE, || true).unwrap();
         let of = |path: &str| std::fs::symlink_metadata(good.join(path)).unwrap();
         let root = of("");
         assert_eq!(
@@ -234,8 +268,11 @@ mod tests {
         for (name, spoil) in spoil {
             let root = make(name);
             spoil(&root);
-            assert!(settle(&tree, whole(&root), || true).is_err(), "{name}");
+            assert!(
+                settle(&tree, whole(&root), Tolerance::NONE, || true).is_err(),
+                "{name}"
+            );
         }
-        assert!(settle(&tree, whole(&good), || false).is_err());
+        assert!(settle(&tree, whole(&good), Tolerance::NONE, || false).is_err());
     }
 }

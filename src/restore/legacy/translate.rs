@@ -272,6 +272,9 @@ fn source(key: &SourceKey, manifest: &Manifest, dumps: &Dumps) -> Option<SourceR
         files: None,
         bytes: None,
         file_system: None,
+        covers: None,
+        is_included: false,
+        directories: Vec::new(),
     })
 }
 

@@ -20,7 +20,7 @@ use crate::model::point::PointRecord;
 use crate::model::{BackupId, SourceKey, UnitKind, UnitName};
 use crate::restore::aside::aside;
 use crate::restore::look::looked_up;
-use crate::restore::names::check_name;
+use crate::restore::names::is_powerful;
 use crate::restore::places::Places;
 use crate::restore::plan::NewVolume;
 use crate::restore::recipe::Recipe;
@@ -377,7 +377,7 @@ fn powers(inspect: &Value) -> Vec<String> {
     let sources = mounts
         .filter(|mount| text(mount.at("Type")) == "bind")
         .map(|mount| text(mount.at("Source")));
-    for source in sources.filter(|source| check_name(source.as_ref(), &[]).is_err()) {
+    for source in sources.filter(|source| is_powerful(source.as_ref())) {
         powers.push(format!("it has `{}` mounted", printable(source)));
     }
     let devices = fields(host).filter(|(key, _)| *key == "Devices");

@@ -151,6 +151,7 @@ mod tests {
     use super::*;
     use crate::error::{exit_of, render};
     use crate::model::{PointId, UnitName};
+    use crate::restore::doors::Doors;
     use crate::restore::rebuild::BringUp;
     use crate::restore::request::{Destination, Which};
 
@@ -166,6 +167,7 @@ mod tests {
             .unwrap(),
             host: None,
             to: Destination::InPlace,
+            doors: Doors::default(),
             bring_up: BringUp::No,
         }
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::model::{BackupId, SourceKey, UnitName};
 use crate::restore::attributes::Attributes;
+use crate::restore::holes::Holes;
 use crate::restore::journal::{Journal, PointName, Swap, inode};
 use crate::state;
 
@@ -44,6 +45,12 @@ pub struct Replaced {
     pub inode: u64,
     /// Set where the target is the same folder as before: what it had itself.
     pub root: Option<Attributes>,
+    /// What stayed where it was in the target.
+    #[serde(default)]
+    pub holes: Holes,
+    /// The folder in which the target may lead elsewhere by now.
+    #[serde(default)]
+    pub beneath: Option<PathBuf>,
     pub before: Before,
 }
 
@@ -126,6 +133,11 @@ impl Replaced {
                 .or(swap.new_inode)
                 .with_context(|| format!("it is not known what took the place of {}", swap.what))?,
             root: moves.map(|(_, moves)| moves.old_root.clone()),
+            holes: swap
+                .within
+                .as_ref()
+                .map_or_else(Holes::default, |within| within.holes.clone()),
+            beneath: swap.beneath.clone(),
             before,
         })
     }

@@ -189,8 +189,45 @@ part() {
     bytes=$(tr -d ' ' <"$work/bytes")
     [ "$(cat "$work/kopia.status")" = 0 ] || fail "kopia failed: $(cat "$work/kopia.err")"
     [ "$bytes" = "$2" ] || fail "the repository gave $bytes bytes instead of $2: the snapshot is damaged, take another restore point"
+    if [ "$ACCEPT_LOST" = yes ] && only_losses; then
+        cat "$work/tar.err" >>"$work/lost"
+        return 0
+    fi
     [ "$(cat "$work/tar.status")" = 0 ] || fail "tar failed: $(cat "$work/tar.err")"
     [ ! -s "$work/tar.err" ] || fail "not everything could be restored as it was: $(cat "$work/tar.err")"
+}
+
+# Is all that tar said about what the file system cannot hold? Owners and modes are no such matter.
+only_losses() {
+    case $(cat "$work/tar.status") in
+    0) return 0 ;;
+    2) ;;
+    *) return 1 ;;
+    esac
+    grep -qE ': Cannot (mknod|utime|create symlink to|hard link to)' "$work/tar.err" || return 1
+    ! grep -vE -e ' extended attribute for file |Cannot set SELinux context' \
+        -e ': Cannot (mknod|utime|create symlink to|hard link to).*: (Operation not (supported|permitted)|Function not implemented|Invalid argument|Permission denied)$' \
+        -e 'Exiting with failure status due to previous errors$' "$work/tar.err" >/dev/null
+}
+
+# Moves what is in places of other sources from the old data into the new.
+keep_others() {
+    others >"$work/others"
+    while IFS= read -r other; do
+        [ -e "$kept/$other" ] || continue
+        # The data of this source has an empty folder there, or nothing.
+        if [ -e "$target/$other" ] || [ -L "$target/$other" ]; then
+            rmdir -- "$target/$other" 2>/dev/null || {
+                say "warning: $target/$other is of this restore point; what was there is in $kept/$other"
+                is_archived=no
+                continue
+            }
+        fi
+        mkdir -p -- "$(dirname -- "$target/$other")" && mv -- "$kept/$other" "$target/$other" || {
+            say "error: what belongs to $target/$other is in $kept/$other: move it back"
+            is_archived=no
+        }
+    done <"$work/others"
 }
 
 # Takes away what the next part does not have any more. $1: a path below $fresh, not led there by any link.
@@ -255,6 +292,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 work=$(mktemp -d)
 : >"$work/restart"
+: >"$work/lost"
 
 if [ -n "${KOPIA_CONFIG_PATH:-}" ]; then
     KOPIA_CONFIG=$KOPIA_CONFIG_PATH
@@ -323,8 +361,11 @@ look() {
     while read -r _ _ _ _ point _; do
         # shellcheck disable=SC2059
         point=$(printf "$(printf '%s' "$point" | sed 's/%/%%/g')" && echo x)
+        if [ "${point%x}" = "$target" ]; then
+            fail "another file system is mounted at $target, and a script cannot replace what is in it: use kopi-docka restore"
+        fi
         if is_within "${point%x}" "$target"; then
-            fail "another file system is mounted at ${point%x}: unmount it first"
+            fail "another file system is mounted at ${point%x}: use kopi-docka restore, which leaves it there; or unmount it, and mount it again after this"
         fi
     done </proc/self/mountinfo
     free=$(df -Pk -- "$nearest" | awk 'NR == 2 { print $4 }')
@@ -428,6 +469,8 @@ else
 fi
 mv -- "$staging/data" "$target"
 is_swapped=yes
+is_archived=yes
+[ -z "$kept" ] || keep_others
 start || fail "not every container is up again"
 
 # ---- after: what was there becomes an archive ----
@@ -436,7 +479,7 @@ say "restored: $target"
 if [ -n "$kept" ] && rmdir -- "$kept" 2>/dev/null; then
     kept=
 fi
-if [ -n "$kept" ]; then
+if [ -n "$kept" ] && [ "$is_archived" = yes ]; then
     mkdir -p -- "$here/safety"
     safety=$here/safety/$NAME-$stamp.tar
     folder=$kept
@@ -456,3 +499,9 @@ if [ -n "$kept" ]; then
         say "warning: no safety archive could be made"
     fi
 fi
+if [ -s "$work/lost" ]; then
+    say "not restored, since the file system cannot hold it:"
+    cat "$work/lost" >&2
+    exit 3
+fi
+[ "$is_archived" = yes ]

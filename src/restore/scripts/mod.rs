@@ -17,20 +17,21 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::json;
 
-use self::script::Script;
+use self::script::{Described, Script};
 use super::choose::{choose, unasked};
 use super::locate::check_volume_name;
-use super::names;
-use super::plan::covered;
+use super::names::Trust;
 use super::points::{Point, Tool, complete_roots, points};
 use super::recipe::{self, SavedVolume};
 use super::recipe_tree;
 use super::request::Request;
+use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::{PointRecord, SourceRecord, dump_name};
 use crate::model::source::SourceKey;
 use crate::repository::Repository;
+use crate::whose::Whose;
 
 /// Writes everything into `folder`, which must not exist, or be empty.
 pub async fn run(cx: &Context, request: &Request, folder: &Path) -> Result<u8> {
@@ -98,10 +99,24 @@ async fn write(cx: &Context, request: &Request, folder: &Path) -> Result<Written
         .with_context(|| format!("no folder can be made in `{}`", parent.display()))?;
     let recipe = draft.path().join("recipes").join(record.unit.as_str());
     warnings.extend(recipe_tree::copy(kopia, &root, &recipe).await?);
-    let sources = outermost(sources, &mut warnings);
+    let trust = trust(
+        cx,
+        &config,
+        request,
+        Whose::of(&all, kopia.me(), None).is_own(point),
+    )?;
+    let sources = outermost_first(sources);
     let mut files = Vec::new();
     for (index, source) in sources.iter().enumerate() {
-        let script = describe(point, &record, source, &recipe, kopia.profile())?;
+        let written = Writing {
+            point,
+            record: &record,
+            recipe: &recipe,
+            profile: kopia.profile(),
+            trust: &trust,
+            accepts_losses: request.doors.accept_lost_attributes,
+        };
+        let script = written.describe(source, &mut warnings)?;
         let name = script.file_name(index + 1);
         write_file(&draft.path().join(&name), 0o700, &script.text())?;
         files.push(name);
@@ -134,62 +149,117 @@ fn refuse_full(folder: &Path) -> Result<()> {
     )
 }
 
-/// Those that do not lie in another one, which holds them as well.
-fn outermost(sources: Vec<SourceRecord>, warnings: &mut Vec<String>) -> Vec<SourceRecord> {
-    let paths: Vec<(SourceKey, PathBuf)> = sources
-        .iter()
-        .filter_map(|source| match &source.key {
-            SourceKey::Bind { path } => Some((source.key.clone(), path.clone())),
-            SourceKey::Volume { .. } => None,
-        })
-        .collect();
-    let covered = covered(&paths);
-    for (inner, outer) in &covered {
-        warnings.push(format!("{inner} lies in {outer} and is restored with it"));
-    }
-    let is_covered = |source: &SourceRecord| covered.iter().any(|(inner, _)| *inner == source.key);
+/// What lies in another one comes after it.
+fn outermost_first(mut sources: Vec<SourceRecord>) -> Vec<SourceRecord> {
+    sources.sort_by_key(|source| match &source.key {
+        SourceKey::Bind { path } => path.components().count(),
+        SourceKey::Volume { .. } => source.read_from.components().count(),
+    });
     sources
-        .into_iter()
-        .filter(|source| !is_covered(source))
-        .collect()
 }
 
-fn describe(
-    point: &Point,
-    record: &PointRecord,
-    source: &SourceRecord,
-    recipe: &Path,
-    profile: &Path,
-) -> Result<Script> {
-    let volume = match &source.key {
-        SourceKey::Bind { path } => {
-            names::check_name(path, &[])?;
-            None
+/// By what the places are judged that scripts write to: whoever runs one may not have read it.
+fn trust(cx: &Context, config: &Config, request: &Request, is_own: bool) -> Result<Trust> {
+    let own = [cx.config_target()?, cx.paths.credentials.clone()];
+    Ok(Trust {
+        allowed: request.doors.allow_paths.clone(),
+        own_files: own
+            .into_iter()
+            .chain(config.kopia.password_file.clone())
+            .collect(),
+        is_own,
+        can_ask: request.doors.can_ask && is_own,
+        ..Trust::default()
+    })
+}
+
+/// What every script is written from.
+struct Writing<'a> {
+    point: &'a Point,
+    record: &'a PointRecord,
+    recipe: &'a Path,
+    profile: &'a Path,
+    trust: &'a Trust,
+    accepts_losses: bool,
+}
+
+impl Writing<'_> {
+    fn describe(&self, source: &SourceRecord, warnings: &mut Vec<String>) -> Result<Script> {
+        let mut place = |path: &Path| -> Result<()> {
+            if let Some(power) = self.trust.data(path, source.is_included)? {
+                warnings.push(format!(
+                    "`{}` has power over the host: {} ({})",
+                    power.path.display(),
+                    power.why,
+                    power.consent.words()
+                ));
+            }
+            Ok(())
+        };
+        let volume = match &source.key {
+            SourceKey::Bind { path } => {
+                place(path)?;
+                None
+            }
+            SourceKey::Volume { name } => {
+                check_volume_name(name)?;
+                let description = self
+                    .recipe
+                    .join(format!("docker/volumes/{}", dump_name(name)));
+                let saved: Option<SavedVolume> = match std::fs::read(&description) {
+                    Ok(bytes) => Some(SavedVolume::parse(&bytes).with_context(|| {
+                        format!("the recipe's description of volume `{name}` is damaged")
+                    })?),
+                    Err(_) => None,
+                };
+                Some(saved.unwrap_or_else(|| SavedVolume {
+                    driver: "local".to_owned(),
+                    options: None,
+                    labels: None,
+                }))
+            }
+        };
+        let device = match (&source.key, &volume) {
+            (SourceKey::Volume { name }, Some(volume)) => script::device(name, volume)?,
+            _ => None,
+        };
+        if let Some(device) = &device {
+            place(device)?;
         }
-        SourceKey::Volume { name } => {
-            check_volume_name(name)?;
-            let description = recipe.join(format!("docker/volumes/{}", dump_name(name)));
-            let saved: Option<SavedVolume> = match std::fs::read(&description) {
-                Ok(bytes) => Some(SavedVolume::parse(&bytes).with_context(|| {
-                    format!("the recipe's description of volume `{name}` is damaged")
-                })?),
-                Err(_) => None,
+        Script::of(&Described {
+            point: self.point,
+            record: self.record,
+            source,
+            volume,
+            device,
+            users: users(self.recipe, source),
+            others: self.others(source),
+            profile: self.profile,
+            accepts_losses: self.accepts_losses,
+        })
+    }
+
+    /// Where other sources lie in `source` whose data is not in its stream.
+    fn others(&self, source: &SourceRecord) -> Vec<PathBuf> {
+        let covered = source.covers.as_deref().unwrap_or_default();
+        let all = self.record.sources.iter();
+        let others = all.filter(|other| other.key != source.key && !covered.contains(&other.key));
+        let below = others.filter_map(|other| {
+            let by_name = match (&other.key, &source.key) {
+                (SourceKey::Bind { path }, SourceKey::Bind { path: outer }) => {
+                    path.strip_prefix(outer).ok()
+                }
+                _ => None,
             };
-            Some(saved.unwrap_or_else(|| SavedVolume {
-                driver: "local".to_owned(),
-                options: None,
-                labels: None,
-            }))
-        }
-    };
-    Script::of(
-        point,
-        record,
-        source,
-        volume,
-        users(recipe, source),
-        profile,
-    )
+            let below = by_name.or_else(|| other.read_from.strip_prefix(&source.read_from).ok())?;
+            (!below.as_os_str().is_empty()).then(|| below.to_owned())
+        });
+        let mut below: Vec<PathBuf> = below.collect();
+        below.sort();
+        // What lies in one that stays, stays with it.
+        below.dedup_by(|inner, outer| inner.starts_with(outer));
+        below
+    }
 }
 
 /// Names of the containers that had the bind mounted when it was saved.

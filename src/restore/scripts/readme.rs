@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::kopia::Kopia;
-use crate::model::point::PointRecord;
+use crate::model::point::{FileRecord, PointRecord};
+use crate::restore::names::is_powerful;
 use crate::restore::points::Point;
 use crate::restore::rebuild::start_command;
 use crate::ui::text::printable;
@@ -51,10 +52,18 @@ pub fn text(
          `docker/` what Docker knew of containers, volumes and networks. Put back what is missing:\n\n",
         printable(unit)
     );
-    let copies: Vec<String> = record
-        .files
-        .iter()
-        .map(|file| {
+    let folder = record
+        .project
+        .as_ref()
+        .and_then(|project| project.working_dir.as_ref());
+    let is_inside = |file: &&FileRecord| {
+        let is_in_project = folder.is_some_and(|folder| file.path.starts_with(folder));
+        is_in_project && !is_powerful(&file.path)
+    };
+    let (inside, outside): (Vec<&FileRecord>, Vec<&FileRecord>) =
+        record.files.iter().partition(is_inside);
+    let copies = |files: &[&FileRecord]| -> Vec<String> {
+        let copies = files.iter().map(|file| {
             let path = file.path.display().to_string();
             let folder = file
                 .path
@@ -66,15 +75,25 @@ pub fn text(
                 shell_words::quote(&format!("recipes/{unit}/files{path}")),
                 shell_words::quote(&path)
             )
-        })
-        .collect();
-    if copies.is_empty() {
+        });
+        copies.collect()
+    };
+    let (inside, outside) = (copies(&inside), copies(&outside));
+    if inside.is_empty() && outside.is_empty() {
         recipe = format!(
             "`recipes/{}/docker/` holds what Docker knew of containers, volumes and networks.",
             printable(unit)
         );
     } else {
-        recipe.push_str(&code(&copies));
+        if !inside.is_empty() {
+            recipe.push_str(&code(&inside));
+        }
+        if !outside.is_empty() {
+            recipe.push_str(&format!(
+                "\nThese are not of the project's own directory: look at each before you put it there.\n\n{}",
+                code(&outside)
+            ));
+        }
     }
     section("2. The recipe", &recipe);
 
@@ -86,7 +105,7 @@ pub fn text(
         "The point has none.".to_owned()
     } else {
         format!(
-            "Each script says at its top what it does. In any order, one at a time:\n\n{}",
+            "Each script says at its top what it does. One at a time, in this order (what lies in other data comes after it):\n\n{}",
             code(&runs)
         )
     };

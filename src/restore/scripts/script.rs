@@ -1,7 +1,7 @@
 //! One script: a head with what is known of the source, quoted for the shell, before the body that all of them share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -11,7 +11,6 @@ use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
 use crate::model::point::{Part, PartKind, PointRecord, SourceRecord};
 use crate::model::source::SourceKey;
-use crate::restore::names::check_name;
 use crate::restore::points::Point;
 use crate::restore::recipe::SavedVolume;
 use crate::ui::text::{bytes, printable};
@@ -31,24 +30,46 @@ pub struct Script {
     head: String,
 }
 
+/// What a script is about.
+pub struct Described<'a> {
+    pub point: &'a Point,
+    pub record: &'a PointRecord,
+    pub source: &'a SourceRecord,
+    /// How the volume is made that the source is, if it is one.
+    pub volume: Option<SavedVolume>,
+    /// The folder that the volume is bound to, if it is.
+    pub device: Option<PathBuf>,
+    /// Containers that had it mounted.
+    pub users: BTreeSet<String>,
+    /// Places in it that are left to other sources.
+    pub others: Vec<PathBuf>,
+    pub profile: &'a Path,
+    pub accepts_losses: bool,
+}
+
 impl Script {
-    /// `volume` describes the volume of the source, if it is one; `users` are containers that had it mounted.
-    pub fn of(
-        point: &Point,
-        record: &PointRecord,
-        source: &SourceRecord,
-        volume: Option<SavedVolume>,
-        users: BTreeSet<String>,
-        profile: &Path,
-    ) -> Result<Self> {
+    pub fn of(described: &Described<'_>) -> Result<Self> {
+        let Described {
+            point,
+            record,
+            source,
+            volume,
+            profile,
+            ..
+        } = described;
         let (kind, volume_name, name) = match &source.key {
             SourceKey::Volume { name } => ("volume", name.as_str(), name.clone()),
             SourceKey::Bind { path } => ("bind", "", path.display().to_string()),
         };
-        let place = match (&source.key, &volume) {
+        let place = match (&source.key, &described.device) {
             (SourceKey::Bind { path }, _) => text(path)?,
-            (SourceKey::Volume { name }, Some(volume)) => device(name, volume)?,
+            (SourceKey::Volume { .. }, Some(device)) => text(device)?,
             (SourceKey::Volume { .. }, None) => String::new(),
+        };
+        let accept_lost = if described.accepts_losses {
+            "yes"
+        } else {
+            "no"
         };
         let total: u64 = source.parts.iter().map(|part| part.bytes).sum();
         let name = format!("{kind}-{}", slug(name.trim_start_matches('/')));
@@ -74,6 +95,7 @@ impl Script {
             ),
             ("BYTES", total.to_string()),
             ("KOPIA_CONFIG", text(profile)?),
+            ("ACCEPT_LOST", accept_lost.to_owned()),
         ] {
             lines.push(format!("{variable}={}", quote(&value)));
         }
@@ -99,7 +121,20 @@ impl Script {
             "create_volume",
             volume.iter().map(|volume| create(volume_name, volume)),
         ));
-        let pattern: Vec<String> = users.into_iter().collect();
+        let others = described.others.iter().map(|path| text(path));
+        let others: Vec<String> = others.collect::<Result<_>>()?;
+        if let Some(odd) = others.iter().find(|path| path.contains('\n')) {
+            anyhow::bail!(
+                "`{}` has a line break, which no script can keep apart",
+                printable(odd)
+            );
+        }
+        lines.push(function(
+            "Places in it that belong to other sources: what is there stays.",
+            "others",
+            others.iter().map(|path| format!("echo {}", quote(path))),
+        ));
+        let pattern: Vec<String> = described.users.iter().cloned().collect();
         let is_named = if pattern.is_empty() {
             "return 1".to_owned()
         } else {
@@ -228,8 +263,8 @@ fn create(name: &str, volume: &SavedVolume) -> String {
     words.join(" ")
 }
 
-/// The folder that a volume is bound to; empty for one that Docker has in its own place.
-fn device(name: &str, saved: &SavedVolume) -> Result<String> {
+/// The folder that a volume is bound to; `None` for one that Docker has in its own place.
+pub fn device(name: &str, saved: &SavedVolume) -> Result<Option<PathBuf>> {
     let options: BTreeMap<String, String> = saved.options.clone().unwrap_or_default();
     if options.values().any(|value| value.contains(REDACTED)) {
         return Err(Failure::new(
@@ -247,11 +282,8 @@ fn device(name: &str, saved: &SavedVolume) -> Result<String> {
         ..Volume::default()
     };
     match place::of_volume(&volume) {
-        Place::Path(path) if path == Path::new("/") => Ok(String::new()),
-        Place::Path(path) => {
-            check_name(&path, &[])?;
-            text(&path)
-        }
+        Place::Path(path) if path == Path::new("/") => Ok(None),
+        Place::Path(path) => Ok(Some(path)),
         Place::Elsewhere(why) | Place::Memory(why) => Err(Failure::new(
             Exit::UnitsFailed,
             format!("there can be no script for volume `{name}`: {why}"),

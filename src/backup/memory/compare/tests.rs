@@ -21,6 +21,8 @@ fn source(name: &str) -> Source {
         is_anonymous: false,
         writers: Vec::new(),
         covers: Vec::new(),
+        also_reads: Vec::new(),
+        is_included: false,
     }
 }
 

@@ -23,6 +23,8 @@ fn source(root: &Path, patterns: &[String]) -> Source {
         is_anonymous: false,
         writers: Vec::new(),
         covers: Vec::new(),
+        also_reads: Vec::new(),
+        is_included: false,
     }
 }
 

@@ -137,7 +137,13 @@ fn plan_one(
     if let (Some(later), Some(_)) = (later, &replaced.root) {
         anyhow::bail!("restore {} of {} came later", later.id, replaced.what);
     }
-    let looked = target::look(target, mounts, &Forbidden::default())?;
+    let stays: Vec<PathBuf> = replaced
+        .holes
+        .0
+        .iter()
+        .map(|hole| target.join(hole))
+        .collect();
+    let looked = target::look(target, mounts, &Forbidden::default(), &stays)?;
     let mut swap = match &replaced.root {
         Some(_) => Swap::within(replaced.what.clone(), target.clone(), id, replaced.inode),
         None if looked.fixed.is_some() => {
@@ -147,8 +153,13 @@ fn plan_one(
     };
     swap.key.clone_from(&replaced.key);
     swap.copy.clone_from(&from);
+    if replaced.beneath.is_some() && looked.path != *target {
+        anyhow::bail!("there is a link on the way to `{}` now", target.display());
+    }
+    swap.beneath.clone_from(&replaced.beneath);
     if let Some(within) = &mut swap.within {
         within.new_root.clone_from(&replaced.root);
+        within.holes.clone_from(&replaced.holes);
     }
     Ok(Some(TargetPlan {
         what: replaced.what.clone(),

@@ -22,8 +22,8 @@ pub struct Trust {
     pub labelled: Vec<PathBuf>,
     /// Files that those of other units name.
     pub of_others: Vec<PathBuf>,
-    /// Of the recipe's project; in it are the files that a recipe is about.
-    pub working_dir: Option<PathBuf>,
+    /// Of the recipe's project, several when it was moved; in them are the files that a recipe is about.
+    pub working_dirs: Vec<PathBuf>,
     /// `--allow-path`.
     pub allowed: Vec<PathBuf>,
     /// Our own configuration and credentials.
@@ -93,9 +93,9 @@ impl Trust {
             .any(|known| known == path);
         let power = self.power(path);
         let is_in_project = self
-            .working_dir
-            .as_ref()
-            .is_some_and(|folder| path.starts_with(folder));
+            .working_dirs
+            .iter()
+            .any(|folder| path.starts_with(folder));
         let is_in_known = || {
             let mut labelled = self.labelled.iter();
             labelled.any(|folder| path.starts_with(folder))

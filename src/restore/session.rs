@@ -310,10 +310,7 @@ impl<'a> Session<'a> {
             mounted: mounts.map(|mount| place::clean(&mount.source)).collect(),
             labelled: files(&own).into_iter().chain(folders).collect(),
             of_others: files(&others),
-            working_dir: record
-                .project
-                .as_ref()
-                .and_then(|project| project.working_dir.clone()),
+            working_dirs: working_dirs(record),
             allowed: request.doors.allow_paths.clone(),
             own_files: self.own_files()?,
             is_own,
@@ -356,6 +353,16 @@ impl<'a> Session<'a> {
         let unit = (!is_elsewhere).then_some(&record.unit);
         users::ask(host, &self.config, unit, &Swapped::all(sources)).await
     }
+}
+
+/// Each directory that the containers of a project were made in.
+fn working_dirs(record: &PointRecord) -> Vec<PathBuf> {
+    let project = record.project.iter();
+    let all = project.flat_map(|project| {
+        let groups = project.groups.iter().map(|group| &group.working_dir);
+        std::iter::once(&project.working_dir).chain(groups)
+    });
+    all.flatten().cloned().collect()
 }
 
 /// A unit has one home.

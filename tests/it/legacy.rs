@@ -145,7 +145,7 @@ fn points_of_the_python_tool_are_listed_with_the_rest() {
         .ok();
     world
         .kd(&["list", "--snapshots"])
-        .stdout("No restore points.")
+        .stdout("No restore points of this host")
         .ok();
 
     let latest = restore_recorded(&world, "latest", &["--dry-run", "--json"]);

@@ -3,7 +3,7 @@ use crate::error::render;
 
 fn hostile() -> Trust {
     Trust {
-        working_dir: Some("/opt/app".into()),
+        working_dirs: vec!["/opt/app".into()],
         ..Trust::default()
     }
 }
@@ -116,7 +116,7 @@ fn files_of_a_recipe_are_put_into_the_project_and_nowhere_else_unasked() {
     // A recipe says itself where its project is.
     for folder in ["/etc", "/usr/local/bin", "/root", "/"] {
         let trust = Trust {
-            working_dir: Some(folder.into()),
+            working_dirs: vec![folder.into()],
             ..Trust::default()
         };
         for path in [

@@ -89,6 +89,7 @@ impl Applying<'_> {
     /// Returns where what was there before is, one for each swap.
     async fn bring_in(&mut self, file: &mut JournalFile) -> Result<Vec<Option<PathBuf>>> {
         self.create().await?;
+        file.look_at_numbers().await?;
         self.make_networks(file).await?;
         self.extract().await?;
         self.window.enter(Step::Sync).await;

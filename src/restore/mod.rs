@@ -3,26 +3,31 @@
 //!
 //! Reading order: [`request`] (what is wanted, where to) or [`wizard`] (asks for it) → [`points`], [`choose`] (which point) →
 //! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`] with [`overlay`], [`locate`] by name, [`look`] at the disks with [`names`], [`target`],
-//! [`new_home`], [`pieces`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`] with [`marks`],
+//! [`new_home`], [`pieces`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`] with [`marks`] and [`numbers`],
 //! [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`] and, for what can't be renamed, [`within`] and
-//! [`attributes`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left, [`safety`] for what every one
-//! keeps, [`scripts`] and [`recipe_folder`] for those who would rather do it by hand.
+//! [`attributes`], [`late`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left ([`unfinished`], [`crew`], [`changed`],
+//! [`before_docker`]), [`safety`] for what every one keeps, [`scripts`] and [`recipe_folder`] for those who would rather do it by hand.
 
 mod advice;
 mod apply;
 pub mod aside;
 mod attributes;
+pub mod before_docker;
+mod changed;
 pub mod choose;
+pub mod crew;
 mod extract;
 pub mod feed;
 mod files;
 mod journal;
+mod late;
 mod legacy;
 mod locate;
 mod look;
 pub mod marks;
 mod names;
 mod new_home;
+mod numbers;
 mod outcome;
 mod overlay;
 mod pieces;
@@ -45,6 +50,7 @@ mod staging;
 mod step;
 mod swap;
 mod target;
+mod unfinished;
 mod users;
 mod window;
 mod within;

@@ -10,6 +10,7 @@ use super::journal::Swap;
 use super::names::{check_name, refused};
 use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result};
+use crate::fault;
 use crate::model::{BackupId, SourceKey};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +168,7 @@ pub fn look(path: &Path, mounts: &MountTable, forbidden: &Forbidden) -> Result<T
         device: room.device,
         free_bytes: room.free_bytes,
         fixed: Some(Fixed {
-            inode: metadata.ino(),
+            inode: fault::number(&real, metadata.ino()),
             why,
         }),
         path: real,

@@ -58,6 +58,10 @@ pub struct Args {
     #[arg(short, long)]
     yes: bool,
 
+    /// Restore although it may not fit beside what is there now, or leaves others too little space
+    #[arg(long)]
+    ignore_space: bool,
+
     /// Restore nothing: write a script for each volume and bind mount, the recipe and a README into this new folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["yes", "dry_run", "up", "target", "paths", "recipe"])]
     scripts: Option<PathBuf>,
@@ -141,9 +145,21 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         .shutdown
         .cut("the restore", session.plan(&request))
         .await?;
+    let short = match restore::check_space(&planned.plan.space) {
+        Err(_) if args.ignore_space => None,
+        Err(short) if args.yes || args.dry_run || cx.ui.json || !prompt::is_possible() => {
+            return Err(short);
+        }
+        Err(short) => Some(short),
+        Ok(()) => None,
+    };
     show(cx, &planned.plan, args.dry_run);
     if args.dry_run {
         return Ok(0);
+    }
+    if let Some(short) = short {
+        let question = format!("{short:#}. Restore it all the same?");
+        prompt::confirm(&question, "--ignore-space", &cx.shutdown).await?;
     }
     if !args.yes && !planned.plan.is_empty() {
         let question = question(&planned.plan);

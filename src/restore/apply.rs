@@ -1,6 +1,7 @@
 //! Carries a plan out: everything is extracted and checked while services run; then comes the window.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -18,7 +19,7 @@ use super::session::{Planned, Session};
 use super::step::Step;
 use super::users::Swapped;
 use super::window::Window;
-use super::{files, staging};
+use super::{files, space, staging};
 use crate::docker::Engine;
 use crate::error::Result;
 use crate::memory::Memory;
@@ -176,11 +177,18 @@ impl Applying<'_> {
                 })
             }
         });
-        let failures: Vec<anyhow::Error> = join_all(extractions)
-            .await
-            .into_iter()
-            .filter_map(Result::err)
-            .collect();
+        let mut extractions = pin!(join_all(extractions));
+        let (results, shortage) = tokio::select! {
+            results = &mut extractions => (results, None),
+            shortage = space::runs_out(&self.plan.space) => {
+                cancel.send_replace(true);
+                (extractions.await, Some(shortage))
+            }
+        };
+        if let Some(shortage) = shortage {
+            return Err(shortage);
+        }
+        let failures: Vec<anyhow::Error> = results.into_iter().filter_map(Result::err).collect();
         let (cancelled, mut real): (Vec<_>, Vec<_>) = failures
             .into_iter()
             .partition(|error: &anyhow::Error| error.is::<Cancelled>());

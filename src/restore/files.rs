@@ -11,6 +11,7 @@ use super::journal::Swap;
 use super::names::check_name;
 use super::new_home;
 use super::places::Places;
+use super::pool::Pool;
 use super::recipe::Recipe;
 use super::target::{self, Forbidden, Target};
 use crate::discovery::mount_table::MountTable;
@@ -45,7 +46,7 @@ pub struct FilePlan {
     #[serde(skip)]
     pub swap: Option<Swap>,
     #[serde(skip)]
-    pub room: Option<(u64, u64)>,
+    pub pool: Option<Pool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -134,7 +135,7 @@ impl Planner<'_> {
             link: None,
             new_attributes: self.attributes(&target.missing_folders),
             new_folders: target.missing_folders,
-            room: swap.is_some().then_some((target.device, target.free_bytes)),
+            pool: swap.is_some().then_some(target.pool),
             swap,
         })
     }
@@ -190,7 +191,7 @@ impl Planner<'_> {
             new_folders: Vec::new(),
             new_attributes: Vec::new(),
             swap: None,
-            room: None,
+            pool: None,
         };
         match std::fs::symlink_metadata(&place) {
             Ok(found) if found.is_symlink() && std::fs::read_link(&place)? == link => {
@@ -213,7 +214,7 @@ impl Planner<'_> {
         check_name(&clean(&parent.join(&link)), self.mounted)?;
         Ok(FilePlan {
             swap: Some(target.swap(format!("`{}`", record.path.display()), id)),
-            room: Some((target.device, target.free_bytes)),
+            pool: Some(target.pool),
             new_attributes: self.attributes(&target.missing_folders),
             new_folders: target.missing_folders,
             ..plan(target.path, FileAction::PutBack)
@@ -309,7 +310,7 @@ mod tests {
             new_folders: Vec::new(),
             new_attributes: Vec::new(),
             swap: Some(swap.clone()),
-            room: None,
+            pool: None,
         };
         stage(&plan).unwrap();
         let (staged, saved) = (
@@ -353,7 +354,7 @@ mod tests {
                 new_folders: Vec::new(),
                 new_attributes: Vec::new(),
                 swap: Some(swap.clone()),
-                room: None,
+                pool: None,
             })
             .unwrap();
             std::fs::symlink_metadata(swap.content()).unwrap()

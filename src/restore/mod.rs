@@ -2,9 +2,9 @@
 //! they are stopped for as long as a few renames take.
 //!
 //! Reading order: [`request`] (what is wanted, where to) or [`wizard`] (asks for it) → [`points`], [`choose`] (which point) →
-//! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`] with [`overlay`], [`locate`] by name, [`look`] at the disks with [`names`], [`target`],
+//! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`] with [`overlay`], [`locate`] by name, [`look`] at the disks with [`names`], [`target`], [`pool`],
 //! [`new_home`], [`pieces`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`] with [`marks`] and [`numbers`],
-//! [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`] and, for what can't be renamed, [`within`] and
+//! [`extract`] with [`feed`] and [`pump`], watched by [`space`], [`window`] with [`swap`] and, for what can't be renamed, [`within`] and
 //! [`attributes`], [`late`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left ([`unfinished`], [`crew`], [`changed`],
 //! [`before_docker`]), [`safety`] for what every one keeps, [`scripts`] and [`recipe_folder`] for those who would rather do it by hand.
 
@@ -34,6 +34,7 @@ mod pieces;
 mod places;
 mod plan;
 pub mod points;
+mod pool;
 mod pump;
 pub mod rebuild;
 pub mod recipe;
@@ -46,6 +47,7 @@ pub mod request;
 pub mod safety;
 pub mod scripts;
 mod session;
+mod space;
 mod staging;
 mod step;
 mod swap;
@@ -58,6 +60,6 @@ pub mod wizard;
 
 pub use apply::apply;
 pub use aside::aside;
-pub use plan::Plan;
+pub use plan::{Plan, check_space};
 pub use rebuild::compose_version;
 pub use session::Session;

@@ -459,7 +459,10 @@ fn a_disk_that_gets_full_while_a_restore_is_taken_back_loses_no_record() {
             }
         }
     };
-    let listed = || world.kd(&["--json", "restore", "--list-safety"]).json();
+    let listed = || {
+        let run = world.kd(&["--json", "restore", "--list-safety"]);
+        run.args(["--unit", stack.unit()]).json()
+    };
     let file = || read(&volume.join("file"));
     restore(&["--backup-id", "latest"]).ok();
     let before = listed();

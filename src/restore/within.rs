@@ -101,7 +101,7 @@ pub fn standing(swap: &Swap, within: &Within) -> Result<Standing> {
             0 => Standing::Old,
             _ => Standing::Between,
         }
-    } else if new_left == 0 {
+    } else if new_left == 0 && all_are_there(&swap.target, moves).is_ok() {
         Standing::New
     } else if moves.old.is_empty() && new_left == moves.new.len() {
         Standing::Old
@@ -164,7 +164,10 @@ pub async fn exchange(swap: &Swap, within: &Within) -> Result<()> {
     for entry in &moves.new {
         number += 1;
         fault::reached(&format!("restore_move_{number}")).await;
-        if is_there(swap, entry, &content)? || !swap.by_names {
+        // By names alone what is in the target is the new one as soon as it is not where it came from.
+        let is_moved =
+            swap.by_names && !is_there(swap, entry, &content)? && is_there(swap, entry, target)?;
+        if !is_moved {
             move_entry(swap, entry, &content, target)?;
         }
     }

@@ -184,11 +184,8 @@ pub fn take_back(swap: &Swap, within: &Within) -> Result<()> {
     let moves = decided(swap, within)?;
     let (content, target) = (swap.content(), &swap.target);
     for entry in &moves.new {
-        let is_in_place = if swap.by_names {
-            !is_there(swap, entry, &content)?
-        } else {
-            is_there(swap, entry, target)?
-        };
+        let is_in_place =
+            is_there(swap, entry, target)? && !(swap.by_names && is_there(swap, entry, &content)?);
         if is_in_place {
             move_entry(swap, entry, target, &content)?;
         }

@@ -2,7 +2,7 @@
 //!
 //! `KOPI_DOCKA_FAULT` is `kill@STEP`, `kill@STEP+MILLISECONDS` (SIGKILL to ourselves at or after the step begins) or
 //! `hold@STEP=FILE` (makes FILE and goes on when it is removed). `KOPI_DOCKA_FAULT_<NAME>_SECONDS` takes the place of a time that is
-//! too long for a test.
+//! too long for a test. `KOPI_DOCKA_FAULT_NUMBERS=by-path` makes inode numbers those of a file system that derives them from paths.
 
 #[cfg(debug_assertions)]
 pub async fn reached(step: &str) {
@@ -42,6 +42,19 @@ pub async fn reached(step: &str) {
     }
 }
 
+/// As [`reached`] for `kill@STEP`, where nothing can be awaited.
+#[cfg(debug_assertions)]
+pub fn reached_now(step: &str) {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    if std::env::var("KOPI_DOCKA_FAULT").is_ok_and(|fault| fault == format!("kill@{step}")) {
+        let _ = kill_process(getpid(), Signal::KILL);
+    }
+}
+
+#[cfg(not(debug_assertions))]
+pub fn reached_now(_step: &str) {}
+
 #[cfg(not(debug_assertions))]
 #[expect(clippy::unused_async, reason = "the debug build waits here")]
 pub async fn reached(_step: &str) {}
@@ -57,4 +70,22 @@ pub fn duration(name: &str) -> Option<std::time::Duration> {
 #[cfg(not(debug_assertions))]
 pub fn duration(_name: &str) -> Option<std::time::Duration> {
     None
+}
+
+/// The inode number `number` of what is at `path`, or what a file system that goes by paths would give it.
+#[cfg(debug_assertions)]
+pub fn number(path: &std::path::Path, number: u64) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+    if std::env::var_os("KOPI_DOCKA_FAULT_NUMBERS").is_none_or(|how| how != "by-path") {
+        return number;
+    }
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(not(debug_assertions))]
+pub fn number(_path: &std::path::Path, number: u64) -> u64 {
+    number
 }

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::quiesce::{Down, replay};
-use crate::restore;
+use crate::restore::{self, crew::Services};
 
 impl Down {
     /// What is wrong with it, in one error.
@@ -29,7 +29,8 @@ impl Down {
 /// unit has to wait for them.
 pub async fn bring_up(cx: &Context) -> Result<Vec<Down>> {
     // First, so that nothing is started on data that is half restored.
-    let settled = restore::replay::replay(&cx.paths.restore_journals(), &cx.ui).await?;
+    let services = Services::Asked(cx);
+    let settled = restore::replay::replay(&cx.paths.restore_journals(), services, &cx.ui).await?;
     for warning in &settled.warnings {
         cx.ui.warn(warning);
     }

@@ -8,18 +8,28 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::lock::Lock;
 use crate::quiesce::replay;
-use crate::restore;
+use crate::restore::before_docker::engine_at_work;
+use crate::restore::crew::Services;
+use crate::restore::{self, aside};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// At boot, while Docker does not run: only put the data of an interrupted restore in order, ask Docker nothing and start nothing
+    #[arg(long)]
+    before_docker: bool,
+}
 
-pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
+pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("recover")?;
     cx.log_if_configured();
     let _lock = Lock::take(&cx.paths.runtime, "recover")?;
     backup::remove_stale_work(&cx.paths)?;
+    if args.before_docker {
+        return before_docker(cx).await;
+    }
     // First, so that nothing is started on data that is half restored.
-    let settled = restore::replay::replay(&cx.paths.restore_journals(), &cx.ui).await?;
+    let services = Services::Asked(cx);
+    let settled = restore::replay::replay(&cx.paths.restore_journals(), services, &cx.ui).await?;
     let replayed = replay::replay(&cx.paths.stop_records(), None, &cx.ui, &cx.shutdown).await?;
     for warning in settled.warnings.iter().chain(&replayed.started.warnings) {
         cx.ui.warn(warning);
@@ -38,7 +48,7 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
         }
         if settled.undone > 0 {
             cx.ui
-                .answer("Undone: the interrupted restore changed nothing.");
+                .answer("Undone: what the interrupted restore was to replace is in its place.");
         }
         if !replayed.started.up.is_empty() {
             cx.ui
@@ -63,4 +73,30 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
         ));
     }
     Err(failure.into())
+}
+
+/// A unit is never started half old and half new, and Docker starts some by itself as soon as it runs.
+async fn before_docker(cx: &Context) -> Result<u8> {
+    if let Some(process) = aside(engine_at_work).await? {
+        // They may be at work on the data: Docker is to be asked.
+        cx.ui.answer(format!(
+            "Left to `kopi-docka recover`: containers may run already (`{process}`)."
+        ));
+        return Ok(0);
+    }
+    let services = Services::NotYet;
+    let settled = restore::replay::replay(&cx.paths.restore_journals(), services, &cx.ui).await?;
+    for warning in &settled.warnings {
+        cx.ui.warn(warning);
+    }
+    if cx.ui.json {
+        cx.ui.answer_json(&json!({
+            "records": 0, "up": [], "still_stopped": [],
+            "restores_finished": settled.finished, "restores_undone": settled.undone,
+        }));
+    } else if settled.finished > 0 {
+        cx.ui
+            .answer("Finished: the interrupted restore is in place.");
+    }
+    Ok(0)
 }

@@ -201,12 +201,24 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         .shutdown
         .cut("the restore", session.plan(&request))
         .await?;
+    let short = match restore::check_space(&planned.plan.space) {
+        Err(_) if request.doors.ignore_space => None,
+        Err(short) if args.yes || args.dry_run || cx.ui.json || !prompt::is_possible() => {
+            return Err(short);
+        }
+        Err(short) => Some(short),
+        Ok(()) => None,
+    };
     show(cx, &planned.plan, args.dry_run);
     if args.dry_run {
         return Ok(0);
     }
     if let Some(question) = planned.plan.question_of_power() {
         prompt::confirm(&question, "--allow-path", &cx.shutdown).await?;
+    }
+    if let Some(short) = short {
+        let question = format!("{short:#}. Restore it all the same?");
+        prompt::confirm(&question, "--ignore-space", &cx.shutdown).await?;
     }
     if !args.yes && !planned.plan.is_empty() {
         let question = question(&planned.plan);

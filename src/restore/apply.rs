@@ -1,6 +1,7 @@
 //! Carries a plan out: everything is extracted and checked while services run; then comes the window.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -20,7 +21,7 @@ use super::session::{Planned, Session};
 use super::step::Step;
 use super::users::Swapped;
 use super::window::Window;
-use super::{files, nesting, staging};
+use super::{files, nesting, space, staging};
 use crate::docker::Engine;
 use crate::error::Result;
 use crate::memory::Memory;
@@ -100,6 +101,7 @@ impl Applying<'_> {
     /// Returns where what was there before is, one for each swap.
     async fn bring_in(&mut self, file: &mut JournalFile) -> Result<Vec<Option<PathBuf>>> {
         self.create().await?;
+        file.look_at_numbers().await?;
         self.make_networks(file).await?;
         self.extract().await?;
         self.window.enter(Step::Sync).await;
@@ -196,8 +198,19 @@ impl Applying<'_> {
                 })
             }
         });
+        let mut extractions = pin!(join_all(extractions));
+        let (results, shortage) = tokio::select! {
+            results = &mut extractions => (results, None),
+            shortage = space::runs_out(&self.plan.space) => {
+                cancel.send_replace(true);
+                (extractions.await, Some(shortage))
+            }
+        };
+        if let Some(shortage) = shortage {
+            return Err(shortage);
+        }
         let mut failures: Vec<anyhow::Error> = Vec::new();
-        for result in join_all(extractions).await {
+        for result in results {
             match result {
                 Ok((_, lost)) if lost.count == 0 => {}
                 Ok((source, lost)) => self.losses.push((source.swap.what.clone(), lost)),

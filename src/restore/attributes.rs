@@ -1,14 +1,15 @@
 //! Owner, mode, time and extended attributes (ACLs among them) of a folder that stays itself while its content changes.
 
 use std::ffi::{CStr, CString};
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use rustix::fs::{
-    Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, fchmod, fchown,
-    fgetxattr, flistxattr, fremovexattr, fsetxattr, futimens,
+    AtFlags, CWD, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, fchmod,
+    fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, futimens, utimensat,
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -21,14 +22,16 @@ const XATTR_MAX: usize = 64 * 1024;
 /// A label that the kernel gives and nobody can take away.
 const SECURITY_LABEL: &CStr = c"security.selinux";
 
+/// Seconds since 1970, and nanoseconds.
+pub type Modified = (i64, i64);
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attributes {
     /// 12 bits.
     mode: u32,
     uid: u32,
     gid: u32,
-    /// Seconds since 1970, and nanoseconds.
-    modified: (i64, i64),
+    modified: Modified,
     /// Names and values.
     extended: Vec<(CString, Vec<u8>)>,
 }
@@ -83,18 +86,42 @@ impl Attributes {
     }
 
     fn set_time(&self, opened: &OwnedFd) -> Result<()> {
-        let times = Timestamps {
-            last_access: Timespec {
-                tv_sec: 0,
-                tv_nsec: UTIME_OMIT,
-            },
-            last_modification: Timespec {
-                tv_sec: self.modified.0,
-                tv_nsec: self.modified.1,
-            },
-        };
-        Ok(futimens(opened, &times)?)
+        Ok(futimens(opened, &times(self.modified))?)
     }
+}
+
+fn times(modified: Modified) -> Timestamps {
+    Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: modified.0,
+            tv_nsec: modified.1,
+        },
+    }
+}
+
+/// When the directory at `path` was changed; `None` for everything else, which keeps its time when it is moved.
+pub fn modified(path: &Path) -> Result<Option<Modified>> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Ok(Some((metadata.mtime(), metadata.mtime_nsec()))),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            Err(error).with_context(|| format!("`{}` can't be looked at", path.display()))
+        }
+    }
+}
+
+/// Gives the directory at `path` the time that it had before it was moved.
+pub fn set_modified(path: &Path, modified: Option<Modified>) -> Result<()> {
+    let Some(modified) = modified else {
+        return Ok(());
+    };
+    utimensat(CWD, path, &times(modified), AtFlags::SYMLINK_NOFOLLOW)
+        .with_context(|| format!("the time of `{}` can't be set", path.display()))
 }
 
 /// Does `work`, which makes or removes something in `folder`, and gives the folder the time back that it had.

@@ -15,6 +15,10 @@ pub struct Args {
     /// Restore to this path, or below it, although what is there has power over this host; may be given several times
     #[arg(long = "allow-path", value_name = "PATH")]
     allow_paths: Vec<PathBuf>,
+
+    /// Restore although it may not fit beside what is there now, or leaves others too little space
+    #[arg(long)]
+    ignore_space: bool,
 }
 
 /// What the operator allows.
@@ -23,6 +27,7 @@ pub struct Doors {
     pub accept_lost_attributes: bool,
     /// With everything below.
     pub allow_paths: Vec<PathBuf>,
+    pub ignore_space: bool,
     /// Somebody looks at the plan and answers before anything is touched.
     pub can_ask: bool,
 }
@@ -41,6 +46,7 @@ impl Args {
         Ok(Doors {
             accept_lost_attributes: self.accept_lost_attributes,
             allow_paths: self.allow_paths.iter().map(|path| clean(path)).collect(),
+            ignore_space: self.ignore_space,
             can_ask,
         })
     }

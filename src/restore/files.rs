@@ -11,6 +11,7 @@ use super::journal::Swap;
 use super::names::{Power, Trust, refuse_no_place};
 use super::new_home;
 use super::places::Places;
+use super::pool::Pool;
 use super::recipe::Recipe;
 use super::target::{self, Forbidden, Target};
 use crate::discovery::mount_table::MountTable;
@@ -45,7 +46,7 @@ pub struct FilePlan {
     #[serde(skip)]
     pub swap: Option<Swap>,
     #[serde(skip)]
-    pub room: Option<(u64, u64)>,
+    pub pool: Option<Pool>,
     /// By whose leave it goes where it does, outside of its project.
     #[serde(skip)]
     pub powers: Vec<Power>,
@@ -156,7 +157,7 @@ impl Planner<'_> {
             link: None,
             new_attributes: self.attributes(&target.missing_folders),
             new_folders: target.missing_folders,
-            room: swap.is_some().then_some((target.device, target.free_bytes)),
+            pool: swap.is_some().then_some(target.pool),
             swap,
             powers,
         })
@@ -236,7 +237,7 @@ impl Planner<'_> {
             new_folders: Vec::new(),
             new_attributes: Vec::new(),
             swap: None,
-            room: None,
+            pool: None,
             powers: Vec::new(),
         };
         refuse_no_place(&place)?;
@@ -270,7 +271,7 @@ impl Planner<'_> {
         Ok(FilePlan {
             powers,
             swap: Some(target.swap(format!("`{}`", record.path.display()), id)),
-            room: Some((target.device, target.free_bytes)),
+            pool: Some(target.pool),
             new_attributes: self.attributes(&target.missing_folders),
             new_folders: target.missing_folders,
             ..plan(target.path, FileAction::PutBack)
@@ -371,7 +372,7 @@ mod tests {
             new_folders: Vec::new(),
             new_attributes: Vec::new(),
             swap: Some(swap.clone()),
-            room: None,
+            pool: None,
             powers: Vec::new(),
         };
         stage(&plan).unwrap();
@@ -416,7 +417,7 @@ mod tests {
                 new_folders: Vec::new(),
                 new_attributes: Vec::new(),
                 swap: Some(swap.clone()),
-                room: None,
+                pool: None,
                 powers: Vec::new(),
             })
             .unwrap();

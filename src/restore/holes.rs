@@ -154,12 +154,19 @@ pub fn remove(ways: &[Way], kept: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What is in `folder` and is replaced, by its path and with its inode number; `is_left_out` is asked for entries of `folder` itself.
+/// Removes those directories of `ways` from `folder` in which nothing is.
+pub fn remove_empty(ways: &[Way], folder: &Path) {
+    for way in ways.iter().rev() {
+        let _ = std::fs::remove_dir(folder.join(&way.path));
+    }
+}
+
+/// What is in `folder` and is replaced, by its path; `is_left_out` is asked for entries of `folder` itself.
 pub fn list(
     folder: &Path,
     holes: &Holes,
     is_left_out: impl Fn(&std::ffi::OsStr, &std::fs::Metadata) -> bool,
-) -> std::io::Result<Vec<(OsString, u64)>> {
+) -> std::io::Result<Vec<(OsString, std::fs::Metadata)>> {
     let mut found = Vec::new();
     let mut open = vec![PathBuf::new()];
     while let Some(below) = open.pop() {
@@ -171,7 +178,7 @@ pub fn list(
             } else if holes.is_way(&path) && metadata.is_dir() {
                 open.push(path);
             } else {
-                found.push((path.into_os_string(), metadata.ino()));
+                found.push((path.into_os_string(), metadata));
             }
         }
     }

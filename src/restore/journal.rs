@@ -10,14 +10,18 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tracing::debug;
 
-use super::attributes::Attributes;
+use super::aside::aside;
+use super::attributes::{Attributes, Modified, modified};
 use super::beneath;
 use super::holes::Holes;
 use super::marks::{self, Mark};
+use super::numbers;
 use super::safety::record;
 use super::within::{Moves, Within};
 use crate::error::Result;
+use crate::fault;
 use crate::model::{BackupId, PointId, SourceKey, UnitName};
 use crate::state;
 
@@ -47,6 +51,12 @@ pub struct Journal {
     /// The restore that is taken back.
     #[serde(default)]
     pub undoes: Option<BackupId>,
+    /// When swapping was decided: what is written after it is newer than what the restore knew.
+    #[serde(default)]
+    pub decided_at: Option<DateTime<Utc>>,
+    /// When everything was in its place: what is left needs no service to be down.
+    #[serde(default)]
+    pub swapped_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +82,14 @@ impl Journal {
             new_folders: Vec::new(),
             point: None,
             undoes: None,
+            decided_at: None,
+            swapped_at: None,
         }
+    }
+
+    /// Since when whatever is written is newer than what the restore knew. Older versions wrote down only when it began.
+    pub fn decided_at(&self) -> DateTime<Utc> {
+        self.decided_at.unwrap_or(self.written_at)
     }
 }
 
@@ -112,6 +129,14 @@ pub struct Swap {
     /// The target is in this folder, where others write: its names are only used through what was opened in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beneath: Option<PathBuf>,
+    /// This file system numbers by name: only which names there are tells what was done.
+    #[serde(default)]
+    pub by_names: bool,
+    /// The times that a directory had before it was moved; some file systems (XFS) change them when its parent is another one.
+    #[serde(default)]
+    pub new_modified: Option<Modified>,
+    #[serde(default)]
+    pub old_modified: Option<Modified>,
 }
 
 impl Swap {
@@ -128,6 +153,9 @@ impl Swap {
             copy: None,
             old_empty: None,
             beneath: None,
+            by_names: false,
+            new_modified: None,
+            old_modified: None,
         }
     }
 
@@ -154,6 +182,11 @@ impl Swap {
         }
     }
 
+    /// Where that goes which services had at the target while the swaps were half done.
+    pub fn since(&self) -> PathBuf {
+        marks::renamed(&self.kept, Mark::Since)
+    }
+
     /// The folder that the staging folder and the safety copy are in.
     pub fn parent(&self) -> &Path {
         self.kept.parent().unwrap_or(Path::new("/"))
@@ -167,12 +200,17 @@ fn is_empty_folder(path: &Path) -> bool {
 /// Of the thing itself, not of what a link leads to; `None` when there is nothing.
 pub fn inode(path: &Path) -> Result<Option<u64>> {
     match std::fs::symlink_metadata(path) {
-        Ok(metadata) => Ok(Some(metadata.ino())),
+        Ok(metadata) => Ok(Some(fault::number(path, metadata.ino()))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
             Err(error).with_context(|| format!("`{}` can't be looked at", path.display()))
         }
     }
+}
+
+fn save(path: &Path, journal: &Journal) -> Result<()> {
+    state::write(path, &serde_json::to_vec_pretty(journal)?)
+        .context("the journal of the restore can't be written")
 }
 
 /// A journal on the disk.
@@ -211,13 +249,28 @@ impl JournalFile {
         record::path(self.folder(), self.journal.id).exists()
     }
 
-    fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
-    /// From now on it is finished, not undone. Everything must be extracted, and its users stopped.
+    /// Finds out by what the old and the new can be told apart. The staging folders must be there.
+    pub async fn look_at_numbers(&mut self) -> Result<()> {
+        let mut swaps = self.journal.swaps.clone();
+        self.journal.swaps = aside(move || {
+            for swap in &mut swaps {
+                swap.by_names = !numbers::last(&beneath::anchor(swap)?.swap)?;
+            }
+            Ok(swaps)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// From now on it is finished, not undone. Everything must be extracted, and its users stopped. On an error nothing is decided.
     pub fn decide(&mut self) -> Result<()> {
-        for swap in &mut self.journal.swaps {
+        let mut decided = self.journal.clone();
+        decided.decided_at = Some(Utc::now());
+        for swap in &mut decided.swaps {
             let anchored = beneath::anchor(swap)?;
             swap.old_inode = inode(&anchored.swap.target)?;
             swap.new_inode = inode(&anchored.swap.content())?;
@@ -228,12 +281,30 @@ impl JournalFile {
             if let Some(within) = &mut swap.within {
                 within.check_root(&swap.target)?;
                 within.moves = Some(Moves::plan(&swap.target, &content, within)?);
-            } else if is_empty_folder(&anchored.swap.target) {
-                swap.old_empty = Some(Attributes::of(&anchored.swap.target)?);
+                continue;
+            }
+            let target = &anchored.swap.target;
+            swap.new_modified = modified(&content)?;
+            swap.old_modified = modified(target)?;
+            if is_empty_folder(target) {
+                swap.old_empty = Some(Attributes::of(target)?);
             }
         }
-        self.journal.phase = Phase::Swapping;
-        self.save()
+        decided.phase = Phase::Swapping;
+        save(&self.path, &decided)?;
+        self.journal = decided;
+        Ok(())
+    }
+
+    /// Everything is in its place. Services are down: the disk is not waited for, and without it a replay looks where things are.
+    pub fn swapped(&mut self) {
+        self.journal.swapped_at = Some(Utc::now());
+        if let Err(error) = serde_json::to_vec_pretty(&self.journal)
+            .map_err(anyhow::Error::from)
+            .and_then(|content| state::write_soon(&self.path, &content))
+        {
+            debug!("the journal does not say that all is in its place: {error:#}");
+        }
     }
 
     /// What is about to be made besides is removed too when it comes to nothing.
@@ -249,18 +320,22 @@ impl JournalFile {
         self.save()
     }
 
-    fn save(&self) -> Result<()> {
-        state::write(&self.path, &serde_json::to_vec_pretty(&self.journal)?)
-            .context("the journal of the restore can't be written")
+    pub fn save(&self) -> Result<()> {
+        save(&self.path, &self.journal)
     }
 
-    /// Nothing is left to finish or to undo.
+    /// Nothing is left to undo: it came to nothing.
     pub fn clear(&self) -> Result<()> {
-        if let (Phase::Swapping, Some(undone)) = (self.journal.phase, self.journal.undoes) {
+        state::remove(&self.path)
+    }
+
+    /// Nothing is left to finish: all is in place, and it is written down what is kept.
+    pub fn finish(&self) -> Result<()> {
+        if let Some(undone) = self.journal.undoes {
             // Its copies are in their old place again.
             state::remove(&record::path(self.folder(), undone))?;
         }
-        state::remove(&self.path)
+        self.clear()
     }
 
     /// The journals that killed restores left, the oldest first, and the files that are none.

@@ -19,6 +19,10 @@ pub enum Mark {
     New,
     /// What was there before a restore.
     Before,
+    /// What services had while a restore was half done that was taken back.
+    Since,
+    /// A safety copy that is being removed: it is not whole any more.
+    Drop,
 }
 
 impl Mark {
@@ -26,6 +30,8 @@ impl Mark {
         match self {
             Self::New => "new",
             Self::Before => "before",
+            Self::Since => "since",
+            Self::Drop => "drop",
         }
     }
 
@@ -61,27 +67,41 @@ pub fn inside(target: &Path, mark: Mark, id: BackupId) -> PathBuf {
     target.join(mark.suffix(id))
 }
 
+/// `path`, which has a name of ours, with another mark.
+pub fn renamed(path: &Path, mark: Mark) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    let Some((base, _, id)) = parse(name) else {
+        return path.to_owned();
+    };
+    let mut new = base.to_owned();
+    new.push(mark.suffix(id));
+    path.with_file_name(new)
+}
+
 /// What `name` is if we gave it: the name before the mark (empty for one inside a target), the mark, the restore's id.
 pub fn parse(name: &OsStr) -> Option<(&OsStr, Mark, BackupId)> {
     let bytes = name.as_bytes();
-    [Mark::New, Mark::Before].into_iter().find_map(|mark| {
-        let word = format!(".kopi-docka-{}-", mark.word());
-        let at = bytes
-            .windows(word.len())
-            .rposition(|window| window == word.as_bytes())?;
-        let (base, rest) = bytes.split_at_checked(at)?;
-        let text = std::str::from_utf8(rest.get(word.len()..)?).ok()?;
-        let id = BackupId::parse(text).ok()?;
-        // To the letter: what reads as a time may be written in another way than ours.
-        (id.to_string() == text).then_some((OsStr::from_bytes(base), mark, id))
-    })
+    [Mark::New, Mark::Before, Mark::Since, Mark::Drop]
+        .into_iter()
+        .find_map(|mark| {
+            let word = format!(".kopi-docka-{}-", mark.word());
+            let at = bytes
+                .windows(word.len())
+                .rposition(|window| window == word.as_bytes())?;
+            let (base, rest) = bytes.split_at_checked(at)?;
+            let text = std::str::from_utf8(rest.get(word.len()..)?).ok()?;
+            let id = BackupId::parse(text).ok()?;
+            // To the letter: what reads as a time may be written in another way than ours.
+            (id.to_string() == text).then_some((OsStr::from_bytes(base), mark, id))
+        })
 }
 
-/// Whether `path` is the name that restore `id` gives to what was at `target` before.
+/// Whether `path` is the name that restore `id` gives to what was at `target`.
 pub fn is_copy_of(path: &Path, target: &Path, id: BackupId) -> bool {
-    [beside, inside]
+    let own = |mark| renamed(&beside(target, Mark::Before, id), mark);
+    [Mark::Before, Mark::Since]
         .iter()
-        .any(|name| path == name(target, Mark::Before, id))
+        .any(|mark| path == own(*mark) || path == inside(target, *mark, id))
 }
 
 /// Whether `name`, directly in a target, is one that we give.
@@ -143,7 +163,7 @@ mod tests {
             Path::new("/srv/data/.kopi-docka-new-2026-01-02T03-04-05Z")
         );
         for name in ["data".to_owned(), "x".repeat(255), "ä".repeat(127)] {
-            for mark in [Mark::New, Mark::Before] {
+            for mark in [Mark::New, Mark::Before, Mark::Since, Mark::Drop] {
                 let path = beside(&Path::new("/srv").join(&name), mark, id);
                 assert_eq!(path.parent(), Some(Path::new("/srv")));
                 let found = path.file_name().unwrap();

@@ -3,25 +3,30 @@
 //!
 //! Reading order: [`request`] (what is wanted, where to, with [`doors`]) or [`wizard`] (asks for it) → [`points`], [`choose`] (which point) →
 //! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`] with [`overlay`] and [`unnamed`], [`locate`] by name, [`look`] at the disks with [`names`] and [`power`],
-//! [`target`], [`new_home`], [`pieces`], [`nesting`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`] with
-//! [`marks`], [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`] and, for what can't be renamed, [`within`] with [`holes`] and
-//! [`attributes`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left, [`safety`] for what every one
-//! keeps, [`all`] for every unit of a host, [`contents`] for a look into a point, [`scripts`] and [`recipe_folder`] for those who would rather do it by hand.
+//! [`target`], [`pool`], [`new_home`], [`pieces`], [`nesting`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`]
+//! with [`marks`] and [`numbers`], [`extract`] with [`feed`] and [`pump`], watched by [`space`], [`window`] with [`swap`] and, for what can't be renamed, [`within`] with
+//! [`holes`] and [`attributes`], [`late`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left ([`unfinished`], [`crew`], [`changed`],
+//! [`before_docker`]), [`safety`] for what every one keeps, [`all`] for every unit of a host, [`contents`] for a look into a point, [`scripts`] and [`recipe_folder`] for those
+//! who would rather do it by hand.
 
 mod advice;
 pub mod all;
 mod apply;
 pub mod aside;
 mod attributes;
+pub mod before_docker;
 mod beneath;
+mod changed;
 pub mod choose;
 pub mod contents;
+pub mod crew;
 pub mod doors;
 mod extract;
 pub mod feed;
 mod files;
 mod holes;
 mod journal;
+mod late;
 mod legacy;
 mod locate;
 mod look;
@@ -30,12 +35,14 @@ pub mod marks;
 mod names;
 mod nesting;
 mod new_home;
+mod numbers;
 mod outcome;
 mod overlay;
 mod pieces;
 mod places;
 mod plan;
 pub mod points;
+mod pool;
 mod power;
 mod pump;
 pub mod rebuild;
@@ -49,11 +56,13 @@ pub mod request;
 pub mod safety;
 pub mod scripts;
 mod session;
+mod space;
 mod staging;
 mod step;
 mod swap;
 mod target;
 pub mod time;
+mod unfinished;
 mod unnamed;
 mod users;
 mod window;
@@ -62,6 +71,6 @@ pub mod wizard;
 
 pub use apply::apply;
 pub use aside::aside;
-pub use plan::Plan;
+pub use plan::{Plan, check_space};
 pub use rebuild::compose_version;
 pub use session::Session;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Serialize;
 
+use super::attributes::{modified, set_modified};
 use crate::error::{Exit, Failure, Result};
 
 /// What is taken out of a stream, and what of that takes the place of something.
@@ -127,8 +128,10 @@ pub fn take_out(unpacked: &Path, take: &Path, content: &Path) -> Result<()> {
         }
         whole.push(part);
     }
+    let time = modified(&whole)?;
     std::fs::rename(&whole, content)
         .with_context(|| format!("`{}` is not in the point", take.display()))?;
+    set_modified(content, time)?;
     std::fs::remove_dir_all(unpacked)
         .with_context(|| format!("`{}` can't be removed", unpacked.display()))
 }

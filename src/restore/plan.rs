@@ -12,6 +12,7 @@ use super::names::{Consent, Power};
 use super::nesting::{Inside, LeftOut};
 use super::pieces::Piece;
 use super::points::Tool;
+use super::pool::Pool;
 use super::rebuild::Rebuild;
 use super::recipe::SavedVolume;
 use crate::error::{Exit, Failure, Result};
@@ -101,6 +102,8 @@ pub struct Space {
     pub path: PathBuf,
     pub needed_bytes: u64,
     pub free_bytes: u64,
+    /// What is to stay free for others.
+    pub reserve_bytes: u64,
 }
 
 fn root<S: serde::Serializer>(inside: &Option<Inside>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -175,39 +178,48 @@ impl Plan {
 
 /// What is needed on each file system: the old content stays, so the whole streams have to fit beside it.
 pub fn space<'a>(
-    needs: impl IntoIterator<Item = (u64, u64, u64, &'a std::path::Path)>,
+    needs: impl IntoIterator<Item = (&'a Pool, u64, &'a std::path::Path)>,
 ) -> Vec<Space> {
-    let mut by_device: BTreeMap<u64, Space> = BTreeMap::new();
-    for (device, free_bytes, bytes, path) in needs {
-        by_device
-            .entry(device)
-            .or_insert_with(|| Space {
-                path: path.to_owned(),
-                needed_bytes: 0,
-                free_bytes,
-            })
-            .needed_bytes += bytes;
+    let mut by_pool: BTreeMap<&str, Space> = BTreeMap::new();
+    for (pool, bytes, path) in needs {
+        let space = by_pool.entry(&pool.name).or_insert_with(|| Space {
+            path: path.to_owned(),
+            needed_bytes: 0,
+            free_bytes: pool.free_bytes,
+            reserve_bytes: pool.reserve_bytes(),
+        });
+        space.needed_bytes += bytes;
+        // A dataset may have a limit of its own.
+        space.free_bytes = space.free_bytes.min(pool.free_bytes);
     }
-    by_device.into_values().collect()
+    by_pool.into_values().collect()
 }
 
+impl Space {
+    /// A little fits wherever there is space at all: it is not what takes it from others.
+    fn is_short(&self) -> bool {
+        let is_little = self.needed_bytes <= self.free_bytes / 100;
+        !is_little && self.needed_bytes.saturating_add(self.reserve_bytes) > self.free_bytes
+    }
+}
+
+/// Refuses what leaves others too little, by the length of the streams: a file system that compresses may hold more.
 pub fn check_space(spaces: &[Space]) -> Result<()> {
-    let Some(space) = spaces
-        .iter()
-        .find(|space| space.needed_bytes > space.free_bytes)
-    else {
+    let Some(space) = spaces.iter().find(|space| space.is_short()) else {
         return Ok(());
     };
     Err(Failure::new(
         Exit::UnitsFailed,
         format!(
-            "the file system of `{}` has {} free, the restore needs {}: what is there now is kept beside it",
+            "the file system of `{}` has {} free, the restore needs {}, and {} are to stay free for others: what is there now is kept beside it",
             space.path.display(),
             text::bytes(space.free_bytes),
-            text::bytes(space.needed_bytes)
+            text::bytes(space.needed_bytes),
+            text::bytes(space.reserve_bytes)
         ),
     )
     .hint("free space there (safety copies of earlier restores are called `….kopi-docka-before-…`), or restore fewer volumes at once with `--volume`")
+    .hint("if it fits all the same, because the file system compresses or you want what is left, add `--ignore-space`")
     .note("nothing was touched")
     .into())
 }
@@ -220,19 +232,27 @@ mod tests {
     use crate::error::render;
 
     #[test]
-    fn space_is_counted_for_each_file_system_as_a_whole() {
+    fn space_is_counted_for_each_pool_as_a_whole_and_a_reserve_stays_free() {
+        let pool = |name: &str, free_bytes| Pool {
+            name: name.to_owned(),
+            free_bytes,
+            total_bytes: 1000,
+        };
+        let (one, same, other) = (pool("a", 200), pool("a", 190), pool("b", 200));
         let spaces = space([
-            (1, 100, 60, Path::new("/a")),
-            (2, 100, 60, Path::new("/b")),
-            (1, 100, 41, Path::new("/c")),
+            (&one, 60, Path::new("/a")),
+            (&other, 60, Path::new("/b")),
+            (&same, 41, Path::new("/c")),
         ]);
         assert_eq!(spaces.len(), 2);
-        assert_eq!((spaces[0].needed_bytes, spaces[0].free_bytes), (101, 100));
+        assert_eq!((spaces[0].needed_bytes, spaces[0].free_bytes), (101, 190));
         let text = render(&check_space(&spaces).unwrap_err());
-        assert!(
-            text.contains("`/a`") && text.contains("nothing was touched"),
-            "{text}"
-        );
+        for part in ["`/a`", "nothing was touched", "--ignore-space"] {
+            assert!(text.contains(part), "{text}");
+        }
         check_space(&spaces[1..]).unwrap();
+        let full = pool("c", 50);
+        check_space(&space([(&full, 0, Path::new("/c"))])).unwrap();
+        assert!(check_space(&space([(&full, 1, Path::new("/c"))])).is_err());
     }
 }

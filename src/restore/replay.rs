@@ -5,10 +5,14 @@
 use std::path::Path;
 
 use super::aside::aside;
+use super::crew::Services;
 use super::journal::{Journal, JournalFile, Phase};
+use super::safety::record;
+use super::unfinished::{self, Ended};
 use super::{rebuild, staging, swap};
 use crate::docker::Engine;
-use crate::error::{Exit, Failure, Result};
+use crate::error::{Exit, Failure, Result, exit_of, hints_of};
+use crate::model::SourceKey;
 use crate::shutdown;
 use crate::ui::Ui;
 
@@ -22,8 +26,8 @@ pub struct Replayed {
     pub warnings: Vec<String>,
 }
 
-/// Replays every journal in `folder`.
-pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
+/// Replays every journal in `folder`. One that has to wait does not keep the others from their end; its error comes last.
+pub async fn replay(folder: &Path, services: Services<'_>, ui: &Ui) -> Result<Replayed> {
     let (files, damaged) = JournalFile::pending(folder)?;
     let mut replayed = Replayed::default();
     for path in damaged {
@@ -32,49 +36,68 @@ pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
             path.display()
         ));
     }
-    for mut file in files {
-        let journal = &file.journal;
+    let mut waits = None;
+    for file in files {
+        if let Err(error) = replayed.one(file, services, ui).await {
+            waits = waits.or(Some(error));
+        }
+    }
+    match waits {
+        None => Ok(replayed),
+        Some(error) => {
+            for warning in &replayed.warnings {
+                ui.warn(warning);
+            }
+            Err(error)
+        }
+    }
+}
+
+impl Replayed {
+    async fn one(&mut self, mut file: JournalFile, services: Services<'_>, ui: &Ui) -> Result<()> {
         let what = format!(
             "the interrupted restore {} of `{}`",
-            journal.id, journal.unit
+            file.journal.id, file.journal.unit
         );
-        if file.is_noted() {
-            // Whatever was put in place is the services' own since then.
-            replayed
-                .warnings
-                .extend(file.clear().err().map(|error| format!("{error:#}")));
-            replayed.finished += 1;
-            continue;
-        }
-        if journal.phase == Phase::Swapping {
-            ui.say(format!("Finishing {what}"));
-            match swap::exchange_all(&journal.swaps).await {
-                Ok(()) => {
-                    replayed.warnings.extend(keep_all(&file));
-                    replayed.finished += 1;
-                    continue;
-                }
-                Err(error) if error.is::<swap::NotTakenBack>() => {
-                    return Err(half_way(&what, error).into());
-                }
-                Err(error) => {
-                    replayed.warnings.push(format!(
-                        "{what} could not be finished and is undone: {error:#}"
-                    ));
-                    file.retreat()?;
-                }
+        if file.journal.phase == Phase::Swapping {
+            if file.is_noted() {
+                // Whatever was put in place is the services' own since then.
+                self.warnings
+                    .extend(file.finish().err().map(|error| format!("{error:#}")));
+                self.finished += 1;
+                return Ok(());
             }
+            ui.say(format!("Finishing {what}"));
+            let mut warnings = Vec::new();
+            let ended = unfinished::settle(&mut file, &services, &mut warnings).await;
+            let told = warnings
+                .into_iter()
+                .map(|warning| format!("{what}: {warning}"));
+            self.warnings.extend(told);
+            match ended {
+                Ok(Ended::InPlace) => {
+                    self.warnings.extend(keep_all(&file));
+                    self.finished += 1;
+                    return Ok(());
+                }
+                Ok(Ended::TakenBack) => {}
+                Err(error) => return Err(half_way(&what, error).into()),
+            }
+        }
+        if matches!(services, Services::NotYet) {
+            // Its targets hold what they held: what is left can wait for Docker, which has some of it.
+            return Ok(());
         }
         ui.say(format!("Undoing {what}"));
         match undo(&file).await {
-            Ok(()) => replayed.undone += 1,
+            Ok(()) => self.undone += 1,
             // The targets are as they were: no reason to keep services down.
-            Err(error) => replayed
+            Err(error) => self
                 .warnings
                 .push(format!("{what} left things behind: {error:#}")),
         }
+        Ok(())
     }
-    Ok(replayed)
 }
 
 /// Keeps what was there before and forgets the journal; what can't be kept as it should is told, and stays where it is.
@@ -92,16 +115,17 @@ fn keep_all(file: &JournalFile) -> Vec<String> {
             ))
         })
         .collect();
-    for result in [file.note(), file.clear()] {
-        warnings.extend(result.err().map(|error| format!("{error:#}")));
-    }
+    // Without the note the journal stays: it is all that knows what is kept.
+    let ended = file.note().and_then(|()| file.finish());
+    warnings.extend(ended.err().map(|error| format!("{error:#}")));
     warnings
 }
 
 /// Removes everything that the restore made. Its targets must hold what they held before.
 pub async fn undo(file: &JournalFile) -> Result<()> {
-    let journal = file.journal.clone();
+    let (journal, folder) = (file.journal.clone(), file.folder().to_owned());
     let journal: Journal = aside(move || {
+        record::write_taken_back(&folder, &journal)?;
         for swap in &journal.swaps {
             staging::remove(swap)?;
         }
@@ -118,9 +142,22 @@ pub async fn undo(file: &JournalFile) -> Result<()> {
 async fn undo_in_docker(journal: &Journal) -> Result<()> {
     let engine = Engine::connect(&journal.socket).await?;
     for name in &journal.new_volumes {
-        remove_if_empty(&engine, name).await?;
+        if !keeps_something(journal, name) {
+            remove_if_empty(&engine, name).await?;
+        }
     }
     rebuild::remove_networks(&engine, &journal.new_networks).await
+}
+
+/// Docker removes a volume with all that is beside its data.
+fn keeps_something(journal: &Journal, volume: &str) -> bool {
+    let of_it = journal
+        .swaps
+        .iter()
+        .filter(|swap| matches!(&swap.key, Some(SourceKey::Volume { name }) if name == volume));
+    of_it
+        .into_iter()
+        .any(|swap| swap.since().symlink_metadata().is_ok())
 }
 
 /// A volume that we made and that nobody has used since.
@@ -139,12 +176,19 @@ async fn remove_if_empty(engine: &Engine, name: &str) -> Result<()> {
 }
 
 fn half_way(what: &str, error: anyhow::Error) -> Failure {
-    Failure::new(
-        Exit::StillStopped,
+    let failure = Failure::new(
+        match exit_of(&error) {
+            Exit::Docker => Exit::Docker,
+            _ => Exit::StillStopped,
+        },
         format!("{what} can be neither finished nor undone, so its containers are not started"),
-    )
-    .hint("mend what the error names, then run `kopi-docka recover`")
-    .caused_by(error)
+    );
+    let failure = if hints_of(&error).is_empty() {
+        failure.hint("fix what the error names, then run `kopi-docka recover`")
+    } else {
+        failure
+    };
+    failure.caused_by(error)
 }
 
 #[cfg(test)]
@@ -219,7 +263,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = extracted(root.path());
         for _ in 0..2 {
-            replay(&root.path().join("journals"), &quiet())
+            replay(&root.path().join("journals"), Services::None, &quiet())
                 .await
                 .unwrap();
             assert_eq!(contents(&file), old());
@@ -242,7 +286,7 @@ mod tests {
             staging::remove(swap).unwrap();
         }
         std::fs::remove_dir(root.path().join("deep")).unwrap();
-        let replayed = replay(&root.path().join("journals"), &quiet())
+        let replayed = replay(&root.path().join("journals"), Services::None, &quiet())
             .await
             .unwrap();
         assert_eq!((replayed.undone, replayed.warnings.len()), (1, 0));
@@ -266,7 +310,7 @@ mod tests {
                 }
             }
             for round in 0..2 {
-                let replayed = replay(&root.path().join("journals"), &quiet())
+                let replayed = replay(&root.path().join("journals"), Services::None, &quiet())
                     .await
                     .unwrap();
                 assert_eq!(replayed.finished, usize::from(round == 0), "{killed_after}");
@@ -293,7 +337,7 @@ mod tests {
         file.decide().unwrap();
         swap::exchange_all(&file.journal.swaps[..2]).await.unwrap();
         std::fs::remove_dir_all(file.journal.swaps[2].content()).unwrap();
-        let replayed = replay(&root.path().join("journals"), &quiet())
+        let replayed = replay(&root.path().join("journals"), Services::None, &quiet())
             .await
             .unwrap();
         assert_eq!((replayed.finished, replayed.undone), (0, 1));
@@ -314,7 +358,7 @@ mod tests {
         std::fs::remove_dir_all(swaps[0].content()).unwrap();
         std::fs::rename(root.path().join("other"), swaps[0].content()).unwrap();
         std::fs::remove_dir_all(swaps[1].content()).unwrap();
-        let error = replay(&root.path().join("journals"), &quiet())
+        let error = replay(&root.path().join("journals"), Services::None, &quiet())
             .await
             .unwrap_err();
         assert_eq!(crate::error::exit_of(&error), Exit::StillStopped);

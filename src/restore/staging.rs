@@ -17,6 +17,11 @@ pub fn make(swap: &Swap) -> Result<()> {
     if swap.copy.is_some() {
         return Ok(());
     }
+    make_for_probe(swap)
+}
+
+/// As [`make`], also for what needs none.
+pub fn make_for_probe(swap: &Swap) -> Result<()> {
     in_place(swap, || make_private(&swap.staging))
 }
 

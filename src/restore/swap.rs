@@ -1,15 +1,18 @@
 //! Putting the new in the place of the old. Each step is atomic, and each can be asked for again: inode numbers tell
-//! what was done before.
+//! what was done before, or the names that there are, where a file system derives its numbers from them.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
+use tracing::debug;
 
+use super::attributes::set_modified;
 use super::journal::{Swap, inode};
-use super::{beneath, within};
+use super::{beneath, changed, within};
 use crate::error::Result;
 use crate::fault;
 use crate::state::sync_folder;
@@ -35,6 +38,10 @@ pub async fn exchange_all(swaps: &[Swap]) -> Result<()> {
 pub struct NotTakenBack(String);
 
 impl NotTakenBack {
+    pub fn of(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+
     fn into_error(self, cause: anyhow::Error) -> anyhow::Error {
         cause.context(self)
     }
@@ -55,6 +62,79 @@ pub fn take_back_all(swaps: &[Swap]) -> Result<()> {
     }
 }
 
+/// Where a swap is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The target is what it was, whoever has changed it since.
+    Old,
+    /// Between two renames.
+    Between,
+    /// The new content is in place, whoever has changed it since.
+    New,
+}
+
+/// By what is where: numbers tell the old from the new, or, where a file system gives no lasting ones, the names that there are.
+pub fn standing(swap: &Swap) -> Result<Standing> {
+    if let Some(within) = &swap.within {
+        return within::standing(swap, within);
+    }
+    standing_of(&beneath::anchor(swap)?.swap)
+}
+
+/// [`standing`] of one whose names can be used.
+fn standing_of(swap: &Swap) -> Result<Standing> {
+    let (content, target, kept) = (
+        inode(&swap.content())?,
+        inode(&swap.target)?,
+        inode(&swap.kept)?,
+    );
+    let (is_new_staged, is_old_kept, is_old_staged, is_old_there, is_new_there) = if swap.by_names {
+        let is_new_staged = content.is_some();
+        let is_old_kept = swap.old_inode.is_some() && kept.is_some();
+        let is_there = target.is_some();
+        (
+            is_new_staged,
+            is_old_kept,
+            false,
+            is_there && is_new_staged && !is_old_kept,
+            is_there && !is_new_staged,
+        )
+    } else {
+        let is_old = |found: Option<u64>| swap.old_inode.is_some() && found == swap.old_inode;
+        let is_new = |found: Option<u64>| swap.new_inode.is_some() && found == swap.new_inode;
+        (
+            is_new(content),
+            is_old(kept),
+            is_old(content),
+            is_old(target),
+            is_new(target),
+        )
+    };
+    if is_new_there {
+        return Ok(Standing::New);
+    }
+    if is_new_staged {
+        return Ok(if is_old_kept {
+            Standing::Between
+        } else {
+            Standing::Old
+        });
+    }
+    if is_old_there || (target.is_none() && swap.old_inode.is_none()) {
+        return Ok(Standing::Old);
+    }
+    match (is_old_kept || is_old_staged, target) {
+        (true, None) => Ok(Standing::Between),
+        // An editor, say, has replaced it since.
+        (true, Some(_)) => Ok(Standing::New),
+        _ if swap.old_inode.is_none() => Ok(Standing::New),
+        _ => anyhow::bail!(
+            "`{}` holds neither the old nor the new content",
+            swap.target.display()
+        ),
+    }
+}
+
 async fn exchange(swap: &Swap) -> Result<()> {
     match &swap.within {
         Some(within) => within::exchange(swap, within).await,
@@ -65,20 +145,52 @@ async fn exchange(swap: &Swap) -> Result<()> {
 /// `swap_names` exchanges two names atomically, or says that this file system can't.
 fn exchange_by(swap: &Swap, swap_names: fn(&Path, &Path) -> Result<Swapped>) -> Result<()> {
     let (content, target) = (swap.content(), &swap.target);
-    if inode(target)? == swap.new_inode {
+    if standing_of(swap)? != Standing::New {
+        let is_there = inode(&content)?;
+        if is_there.is_none() || (!swap.by_names && is_there != swap.new_inode) {
+            anyhow::bail!("what was extracted is no longer at `{}`", content.display());
+        }
+        put_in_place(swap, swap_names)?;
+    }
+    set_modified(target, swap.new_modified)?;
+    sync(swap)
+}
+
+fn put_in_place(swap: &Swap, swap_names: fn(&Path, &Path) -> Result<Swapped>) -> Result<()> {
+    let (content, target) = (swap.content(), &swap.target);
+    let found = inode(target)?;
+    let is_old = swap.old_inode.is_some()
+        && if swap.by_names {
+            found.is_some() && inode(&swap.kept)?.is_none()
+        } else {
+            found == swap.old_inode
+        };
+    if !is_old {
+        // Nothing, or what Docker makes when a container is started that has it mounted.
+        remove_if_empty(target)?;
+        return rename_to_nothing(&content, target);
+    }
+    // Where names tell what was done, the old never has the name of the new.
+    if !swap.by_names && swap_names(&content, target)? == Swapped::Done {
         return Ok(());
     }
-    if inode(&content)? != swap.new_inode {
-        anyhow::bail!("what was extracted is no longer at `{}`", content.display());
+    // For a moment there is nothing at all: the journal knows, and nobody is running.
+    rename_to_nothing(target, &swap.kept)?;
+    rename_to_nothing(&content, target)
+}
+
+/// What took a place that should be empty: an empty directory goes, everything else is somebody's.
+fn remove_if_empty(path: &Path) -> Result<()> {
+    match std::fs::remove_dir(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "`{}` was replaced meanwhile, by another program",
+                path.display()
+            )
+        }),
     }
-    if inode(target)?.is_some() && swap_names(&content, target)? == Swapped::NotPossible {
-        // For a moment there is nothing at all: the journal knows, and nobody is running.
-        rename_to_nothing(target, &swap.kept)?;
-    }
-    if inode(target)?.is_none() {
-        rename_to_nothing(&content, target)?;
-    }
-    sync(swap)
 }
 
 /// Puts the old content back, from wherever it is by now. Nothing to do when it never left.
@@ -89,25 +201,91 @@ fn take_back(swap: &Swap) -> Result<()> {
     let anchored = beneath::anchor(swap)?;
     let swap = &anchored.swap;
     let (content, target) = (swap.content(), &swap.target);
-    let holds_new = swap.new_inode.is_some() && inode(target)? == swap.new_inode;
-    if holds_new {
-        let old_is_in_staging = inode(&content)?.is_some() && inode(&content)? == swap.old_inode;
-        if old_is_in_staging && exchange_names(&content, target)? == Swapped::Done {
-            return sync(swap);
+    match standing_of(swap)? {
+        Standing::Old => return Ok(()),
+        Standing::New => {
+            if !swap.by_names && inode(target)? != swap.new_inode {
+                anyhow::bail!(
+                    "`{}` holds neither the old nor the new content",
+                    target.display()
+                );
+            }
+            put_aside(swap)?;
         }
-        rename_to_nothing(target, &content)?;
+        Standing::Between => {}
     }
-    let is_kept = swap.old_inode.is_some() && inode(&swap.kept)? == swap.old_inode;
-    if inode(target)?.is_none() && is_kept {
+    if swap.old_inode.is_some() && inode(&swap.kept)?.is_some() {
+        remove_if_empty(target)?;
         rename_to_nothing(&swap.kept, target)?;
     }
-    if inode(target)? != swap.old_inode {
+    set_modified(target, swap.old_modified)?;
+    if !swap.by_names && inode(target)? != swap.old_inode {
         anyhow::bail!(
             "`{}` holds neither the old nor the new content",
             target.display()
         );
     }
-    sync(swap)
+    sync(swap)?;
+    debug!(
+        "`{}` is what it was, and the new is at `{}`",
+        target.display(),
+        content.display()
+    );
+    Ok(())
+}
+
+/// Moves what is at the target to where the new content came from; the old content comes in its place if it is there.
+fn put_aside(swap: &Swap) -> Result<()> {
+    let (content, target) = (swap.content(), &swap.target);
+    let staged = inode(&content)?;
+    let is_old_staged = !swap.by_names && staged.is_some() && staged == swap.old_inode;
+    if is_old_staged && exchange_names(&content, target)? == Swapped::Done {
+        return Ok(());
+    }
+    rename_to_nothing(target, &content)
+}
+
+/// Puts the old content back although services may have been at work on what took its place. What they had there goes to
+/// [`Swap::since`]; returns whether there is something.
+pub fn take_back_used(swap: &Swap, decided_at: DateTime<Utc>) -> Result<bool> {
+    if let Some(within) = &swap.within {
+        return within::take_back_used(swap, within);
+    }
+    let anchored = beneath::anchor(swap)?;
+    let swap = &anchored.swap;
+    let (target, since) = (&swap.target, swap.since());
+    // Killed before: then what is at the target by now is not theirs.
+    if inode(&since)?.is_none() {
+        match standing_of(swap)? {
+            Standing::Old => return Ok(false),
+            Standing::New if !changed::target(swap, decided_at)? => {
+                take_back(swap)?;
+                return Ok(false);
+            }
+            _ => {}
+        }
+        // An empty directory is what Docker makes for a container whose data is not there.
+        if inode(target)?.is_some() && std::fs::remove_dir(target).is_err() {
+            rename_to_nothing(target, &since)?;
+        }
+    }
+    for place in [swap.content(), swap.kept.clone()] {
+        let found = inode(&place)?;
+        let is_old = swap.old_inode.is_some()
+            && if swap.by_names {
+                found.is_some() && place == swap.kept
+            } else {
+                found == swap.old_inode
+            };
+        if is_old {
+            remove_if_empty(target)?;
+            rename_to_nothing(&place, target)?;
+            break;
+        }
+    }
+    set_modified(target, swap.old_modified.filter(|_| target.exists()))?;
+    sync(swap)?;
+    Ok(inode(&since)?.is_some())
 }
 
 /// Gives what was there before the name that it is kept under, and removes the staging folder. An empty folder isn't kept.
@@ -120,7 +298,7 @@ pub fn keep(swap: &Swap) -> Result<Option<PathBuf>> {
     let swap = &anchored.swap;
     let content = swap.content();
     if let Some(found) = inode(&content)? {
-        if Some(found) == swap.new_inode {
+        if swap.by_names || Some(found) == swap.new_inode {
             anyhow::bail!("`{}` has not been put in its place", content.display());
         }
         match std::fs::remove_dir(&content) {
@@ -138,6 +316,13 @@ pub fn keep(swap: &Swap) -> Result<Option<PathBuf>> {
                     .with_context(|| format!("`{}` can't be moved", content.display()));
             }
         }
+    } else if swap.old_empty.is_some() {
+        // It got its name when it was moved out of the way.
+        let _ = std::fs::remove_dir(&swap.kept);
+    }
+    let kept = inode(&swap.kept)?.map(|_| named.kept.clone());
+    if kept.is_some() {
+        set_modified(&swap.kept, swap.old_modified)?;
     }
     match std::fs::remove_dir(&named.staging) {
         Ok(()) => {}
@@ -148,7 +333,7 @@ pub fn keep(swap: &Swap) -> Result<Option<PathBuf>> {
         }
     }
     sync_folder(swap.parent())?;
-    Ok(inode(&swap.kept)?.map(|_| named.kept.clone()))
+    Ok(kept)
 }
 
 fn sync(swap: &Swap) -> Result<()> {

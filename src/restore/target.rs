@@ -9,8 +9,10 @@ use rustix::fs::{Access, StatVfsMountFlags};
 use super::holes::Holes;
 use super::journal::Swap;
 use super::names::{Power, refused};
+use super::pool::Pool;
 use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result};
+use crate::fault;
 use crate::model::{BackupId, SourceKey};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,9 +23,8 @@ pub struct Target {
     pub exists: bool,
     /// What has to be made for it to have a parent, the outermost first.
     pub missing_folders: Vec<PathBuf>,
-    /// The file system it is on: its device and what it has free.
-    pub device: u64,
-    pub free_bytes: u64,
+    /// What the file system that it is on has left.
+    pub pool: Pool,
     /// Set when it can't be renamed: then what is in it is moved.
     pub fixed: Option<Fixed>,
     /// What in it stays where it is; only with `fixed`.
@@ -137,7 +138,7 @@ pub fn look(
         .and_then(|folder| folder.parent())
         .or_else(|| real.parent())
         .with_context(|| format!("`{}` has no parent", real.display()))?;
-    let room = Room::of(anchor)?;
+    let room = Room::of(anchor, mounts)?;
     let metadata = match std::fs::symlink_metadata(&real) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -149,8 +150,7 @@ pub fn look(
                 path: real,
                 exists: false,
                 missing_folders,
-                device: room.device,
-                free_bytes: room.free_bytes,
+                pool: room.pool,
                 fixed: None,
                 holes: Holes::default(),
                 powers: Vec::new(),
@@ -190,8 +190,7 @@ pub fn look(
             path: real,
             exists: true,
             missing_folders,
-            device: room.device,
-            free_bytes: room.free_bytes,
+            pool: room.pool,
             fixed: None,
             holes: Holes::default(),
             powers: Vec::new(),
@@ -201,17 +200,16 @@ pub fn look(
     if !kind.is_dir() {
         return Err(cannot_swap(&real, &why).into());
     }
-    let room = Room::of(&real)?;
+    let room = Room::of(&real, mounts)?;
     if room.is_read_only {
         return Err(cannot_swap(&real, &format!("{why}, and it is read-only")).into());
     }
     Ok(Target {
         exists: true,
         missing_folders,
-        device: room.device,
-        free_bytes: room.free_bytes,
+        pool: room.pool,
         fixed: Some(Fixed {
-            inode: metadata.ino(),
+            inode: fault::number(&real, metadata.ino()),
             why,
         }),
         holes: Holes::default(),
@@ -223,17 +221,18 @@ pub fn look(
 /// What the file system of a folder has.
 struct Room {
     device: u64,
-    free_bytes: u64,
+    pool: Pool,
     is_read_only: bool,
 }
 
 impl Room {
-    fn of(folder: &Path) -> Result<Self> {
+    fn of(folder: &Path, mounts: &MountTable) -> Result<Self> {
+        let pool = Pool::of(folder, mounts)?;
         let look = || -> std::io::Result<Self> {
             let disk = rustix::fs::statvfs(folder)?;
             Ok(Self {
                 device: std::fs::metadata(folder)?.dev(),
-                free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
+                pool,
                 is_read_only: disk.f_flag.contains(StatVfsMountFlags::RDONLY)
                     || rustix::fs::access(folder, Access::WRITE_OK).is_err(),
             })
@@ -312,7 +311,7 @@ mod tests {
         let target = look_at(&root.join("link/data")).unwrap();
         assert_eq!(target.path, root.join("real/data"));
         assert!(target.exists && target.missing_folders.is_empty());
-        assert!(target.free_bytes > 0);
+        assert!(target.pool.free_bytes > 0);
 
         let target = look_at(&root.join("link/a/b/c")).unwrap();
         assert_eq!(target.path, root.join("real/a/b/c"));

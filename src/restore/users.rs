@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
+
 use super::aside::aside;
+use super::journal::Journal;
 use super::look::looked_up;
 use super::plan::SourcePlan;
 use crate::config::{Config, SharedVolumes};
 use crate::discovery::{Discovery, NoWayBack, joiners, no_way_back, order};
 use crate::error::{Exit, Failure, Result};
-use crate::model::unit::{MountKind, Role};
-use crate::model::{Container, ContainerState, SourceKey, Unit, UnitName};
+use crate::model::unit::{Mount, MountKind, Role};
+use crate::model::{Container, ContainerState, Source, SourceKey, Unit, UnitName};
 use crate::quiesce::Entry;
 
 /// Something that will be swapped, as containers know it.
@@ -30,6 +33,33 @@ impl Swapped {
             path: source.target.clone(),
         });
         swapped.collect()
+    }
+
+    /// What of `journal` a container could have in use.
+    pub fn of_journal(journal: &Journal) -> Vec<Self> {
+        let swapped = journal.swaps.iter().filter_map(|swap| {
+            Some(Self {
+                key: swap.key.clone()?,
+                path: swap.target.clone(),
+            })
+        });
+        swapped.collect()
+    }
+
+    /// As the proof of cold wants it.
+    pub fn as_source(&self) -> Source {
+        Source {
+            key: self.key.clone(),
+            path: self.path.clone(),
+            is_file: false,
+            destinations: Vec::new(),
+            exclude_patterns: Vec::new(),
+            is_anonymous: false,
+            writers: Vec::new(),
+            covers: Vec::new(),
+            also_reads: Vec::new(),
+            is_included: false,
+        }
     }
 }
 
@@ -64,20 +94,7 @@ pub async fn ask(
     unit: Option<&UnitName>,
     swapped: &[Swapped],
 ) -> Result<Users> {
-    let mounted: Vec<PathBuf> = host
-        .containers
-        .iter()
-        .flat_map(|container| &container.mounts)
-        .map(|mount| mount.source.clone())
-        .collect();
-    let real = looked_up(aside(move || {
-        let real = mounted.into_iter().map(|path| {
-            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-            (path, real)
-        });
-        Ok(real.collect::<BTreeMap<_, _>>())
-    }))
-    .await?;
+    let real = real_paths(host).await?;
     let settings = config.unit(unit.map_or("", UnitName::as_str));
     let policy = Policy {
         shared: config.backup.shared_volumes,
@@ -85,6 +102,57 @@ pub async fn ask(
     };
     let unit = unit.and_then(|unit| host.units.iter().find(|known| known.name == *unit));
     find(host, unit, swapped, &real, policy)
+}
+
+/// Names of those that have one of `swapped`, or something in it, mounted and were started after `moment`, whether or not they run now.
+pub async fn started_since(
+    host: &Discovery,
+    swapped: &[Swapped],
+    moment: DateTime<Utc>,
+) -> Result<Vec<String>> {
+    let real = real_paths(host).await?;
+    let started = host.containers.iter().filter(|container| {
+        let at = container.started_at.parse::<DateTime<Utc>>();
+        at.is_ok_and(|at| at > moment)
+            && used_by(host, container, swapped, &real)
+                .iter()
+                .any(|(how, _)| *how == Use::Holds)
+    });
+    Ok(started.map(|container| container.name.clone()).collect())
+}
+
+/// Whether who has `mounts` has one of `swapped`, or something in it. Blocks.
+pub fn hold(mounts: &[Mount], swapped: &[Swapped]) -> bool {
+    mounts.iter().any(|mount| {
+        let path = mount.source.canonicalize();
+        let path = path.as_ref().unwrap_or(&mount.source);
+        swapped
+            .iter()
+            .any(|swapped| mounts_volume(mount, &swapped.key) || is_in(path, &swapped.path))
+    })
+}
+
+fn mounts_volume(mount: &Mount, key: &SourceKey) -> bool {
+    mount.kind == MountKind::Volume
+        && matches!(key, SourceKey::Volume { name } if *name == mount.name)
+}
+
+/// The links of what containers have mounted, resolved.
+async fn real_paths(host: &Discovery) -> Result<BTreeMap<PathBuf, PathBuf>> {
+    let mounted: Vec<PathBuf> = host
+        .containers
+        .iter()
+        .flat_map(|container| &container.mounts)
+        .map(|mount| mount.source.clone())
+        .collect();
+    looked_up(aside(move || {
+        let real = mounted.into_iter().map(|path| {
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            (path, real)
+        });
+        Ok(real.collect::<BTreeMap<_, _>>())
+    }))
+    .await
 }
 
 /// `real` resolves the links of what containers have mounted; what isn't in it is as it is.
@@ -316,8 +384,7 @@ fn used_by<'a>(
                 .mounts
                 .iter()
                 .filter_map(|mount| {
-                    let is_volume = mount.kind == MountKind::Volume
-                        && matches!(&swapped.key, SourceKey::Volume { name } if *name == mount.name);
+                    let is_volume = mounts_volume(mount, &swapped.key);
                     let path = real.get(&mount.source).unwrap_or(&mount.source);
                     if is_volume || is_in(path, &swapped.path) {
                         Some(Use::Holds)
@@ -329,9 +396,8 @@ fn used_by<'a>(
                 })
                 .max();
             // Discovery also knows what volumes with options are a name for.
-            let indirect = || {
-                is_known_writer(host, &container.id, &swapped.path).then_some(Use::Holds)
-            };
+            let indirect =
+                || is_known_writer(host, &container.id, &swapped.path).then_some(Use::Holds);
             Some((direct.or_else(indirect)?, &swapped.key))
         })
         .collect()

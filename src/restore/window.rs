@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use futures_util::FutureExt as _;
 
 use super::journal::{JournalFile, Phase};
+use super::late::Late;
 use super::reporter::Reporter;
 use super::step::{Step, Timeline};
 use super::swap;
@@ -80,12 +81,11 @@ impl<'a> Window<'a> {
         let Users {
             entries, tolerated, ..
         } = users;
-        let sources: Vec<Source> = swapped.iter().map(as_source).collect();
         let running = quiesce::still_running(self.engine, entries);
         let (entries, ended) = self.cx.shutdown.cut("the restore", running).await?;
         self.warnings.extend(ended);
         if entries.is_empty() {
-            let kept = self.swap(file, Ok(()), None, &sources, &tolerated).await?;
+            let kept = self.swap(file, Ok(()), None, swapped, &tolerated).await?;
             self.start_what_was_down().await?;
             return Ok(kept);
         }
@@ -101,7 +101,7 @@ impl<'a> Window<'a> {
         self.enter(Step::Stop).await;
         let (quiesced, stopped) = quiesce::stop_all(self.engine, record, &self.cx.shutdown).await;
         // A bug of ours must not leave containers down: a panic is held until they are up.
-        let swapping = self.swap(file, stopped, Some(&quiesced), &sources, &tolerated);
+        let swapping = self.swap(file, stopped, Some(&quiesced), swapped, &tolerated);
         let result = AssertUnwindSafe(swapping).catch_unwind().await;
         if result.is_err() && file.journal.phase == Phase::Swapping {
             // A bug between two swaps: the unit must not start half old and half new.
@@ -118,7 +118,7 @@ impl<'a> Window<'a> {
             self.enter(Step::Start).await;
             let started = quiesced.start(self.engine).await;
             self.downtime_seconds = started.downtime_seconds;
-            self.still_stopped = started.still_stopped;
+            self.still_stopped.extend(started.still_stopped);
             self.warnings.extend(started.warnings);
         }
         self.timeline.end();
@@ -159,7 +159,7 @@ impl<'a> Window<'a> {
         file: &mut JournalFile,
         stopped: Result<()>,
         quiesced: Option<&Quiesced>,
-        sources: &[Source],
+        swapped: &[Swapped],
         tolerated: &[String],
     ) -> Result<Vec<Option<PathBuf>>> {
         if stopped.is_err() {
@@ -168,20 +168,24 @@ impl<'a> Window<'a> {
         stopped?;
         self.enter(Step::ProveCold).await;
         let entries = quiesced.map_or_else(Vec::new, Quiesced::seen);
-        let prove = cold::prove(self.engine, &entries, sources, tolerated);
+        let sources: Vec<Source> = swapped.iter().map(Swapped::as_source).collect();
+        let prove = cold::prove(self.engine, &entries, &sources, tolerated);
         let ends = self.cx.shutdown.cut("the restore", prove).await?;
         self.warnings.extend(ends.warnings);
         self.refuse_when_asked_to_end()?;
         self.enter(Step::Decide).await;
         file.decide()?;
         self.enter(Step::Swap).await;
-        let swaps = &file.journal.swaps;
-        if let Err(error) = swap::exchange_all(swaps).await {
-            if !error.is::<swap::NotTakenBack>() {
-                file.retreat()?;
+        if let Err(error) = swap::exchange_all(&file.journal.swaps).await {
+            if !error.is::<swap::NotTakenBack>()
+                && let Err(stale) = file.retreat()
+            {
+                self.warnings.push(format!("{stale:#}"));
             }
             return Err(error);
         }
+        file.swapped();
+        self.restart_late(swapped, tolerated).await;
         self.enter(Step::Keep).await;
         let mut kept = Vec::new();
         for swap in &file.journal.swaps {
@@ -200,30 +204,35 @@ impl<'a> Window<'a> {
         }
         self.enter(Step::Note).await;
         if let Err(error) = file.note() {
+            // The journal stays: the next run, or `recover`, notes it.
             self.warnings.push(format!(
-                "what was there before is kept, but `--list-safety` does not know of it: {error:#}"
+                "what was there before is kept, but it cannot be written down yet. When there is space again, `kopi-docka recover` does it; until then `--list-safety` does not know of it: {error:#}"
             ));
+            return Ok(kept);
         }
         self.enter(Step::Forget).await;
-        if let Err(error) = file.clear() {
+        if let Err(error) = file.finish() {
             self.warnings.push(format!("{error:#}"));
         }
         Ok(kept)
     }
-}
 
-/// As the proof of cold wants it.
-fn as_source(swapped: &Swapped) -> Source {
-    Source {
-        key: swapped.key.clone(),
-        path: swapped.path.clone(),
-        is_file: false,
-        destinations: Vec::new(),
-        exclude_patterns: Vec::new(),
-        is_anonymous: false,
-        writers: Vec::new(),
-        covers: Vec::new(),
-        also_reads: Vec::new(),
-        is_included: false,
+    /// What came up while the data was exchanged has not seen all of it.
+    async fn restart_late(&mut self, swapped: &[Swapped], tolerated: &[String]) {
+        if swapped.is_empty() {
+            return;
+        }
+        let late = Late {
+            cx: self.cx,
+            config: self.config,
+            engine: self.engine,
+            id: self.id,
+            unit: &self.unit,
+            swapped,
+            tolerated,
+        };
+        let started = late.restart().await;
+        self.warnings.extend(started.warnings);
+        self.still_stopped.extend(started.still_stopped);
     }
 }

@@ -4,16 +4,18 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, Modified, set_modified};
 use super::holes::{self, Holes, Way};
 use super::journal::{Swap, inode};
-use super::swap::rename_to_nothing;
-use super::{marks, staging};
+use super::swap::{Standing, rename_to_nothing};
+use super::{changed, marks, staging};
 use crate::error::Result;
 use crate::fault;
 use crate::state::sync_folder;
@@ -50,11 +52,14 @@ pub struct Moves {
     pub ways: Vec<Way>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// A path for what is beside something that stays.
     pub name: OsString,
     pub inode: u64,
+    /// The time of a directory, which a move changes on some file systems.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<Modified>,
 }
 
 impl Within {
@@ -97,6 +102,60 @@ impl Moves {
     }
 }
 
+/// Where a swap is on its way.
+pub fn standing(swap: &Swap, within: &Within) -> Result<Standing> {
+    let moves = decided(swap, within)?;
+    let content = swap.content();
+    let old_aside = count(&moves.old, |entry| is_there(swap, entry, &swap.kept))?;
+    let new_left = count(&moves.new, |entry| is_there(swap, entry, &content))?;
+    Ok(if old_aside < moves.old.len() {
+        match old_aside {
+            0 => Standing::Old,
+            _ => Standing::Between,
+        }
+    } else if new_left == 0 && all_are_there(&swap.target, moves).is_ok() {
+        Standing::New
+    } else if moves.old.is_empty() && new_left == moves.new.len() {
+        Standing::Old
+    } else {
+        Standing::Between
+    })
+}
+
+fn count(entries: &[Entry], is: impl Fn(&Entry) -> Result<bool>) -> Result<usize> {
+    entries
+        .iter()
+        .try_fold(0, |number, entry| Ok(number + usize::from(is(entry)?)))
+}
+
+/// Whether somebody has written here since `decided_at`. A move changes the inode of an entry: of those only the content tells.
+pub fn is_changed(swap: &Swap, within: &Within, decided_at: DateTime<Utc>) -> Result<bool> {
+    let moves = decided(swap, within)?;
+    let target = &swap.target;
+    for entry in entries(target, Own::LeaveOut, &within.holes)? {
+        if moves.stays.iter().any(|stays| stays.name == entry.name) {
+            continue;
+        }
+        let is_it = |known: &&Entry| {
+            known.name == entry.name && (swap.by_names || known.inode == entry.inode)
+        };
+        let known: Vec<&Entry> = moves.old.iter().chain(&moves.new).filter(is_it).collect();
+        let is_as_it_was = known
+            .iter()
+            .any(|known| known.modified.is_none() || known.modified == entry.modified);
+        if !is_as_it_was || changed::since(&target.join(&entry.name), decided_at)? {
+            return Ok(true);
+        }
+    }
+    // One of the old ones is gone.
+    for entry in &moves.old {
+        if !is_there(swap, entry, &swap.kept)? && !is_there(swap, entry, target)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Moves the old entries aside and the new ones in; those that were moved before are left.
 pub async fn exchange(swap: &Swap, within: &Within) -> Result<()> {
     let moves = decided(swap, within)?;
@@ -107,21 +166,25 @@ pub async fn exchange(swap: &Swap, within: &Within) -> Result<()> {
     if !moves.old.is_empty() {
         holes::make(&moves.ways, &swap.kept)?;
     }
-    let aside = moves.old.iter().map(|entry| (entry, target, &swap.kept));
     let mut number = 0;
-    for (entry, from, to) in aside {
+    for entry in &moves.old {
         number += 1;
         fault::reached(&format!("restore_move_{number}")).await;
-        move_entry(entry, from, to)?;
+        move_entry(swap, entry, target, &swap.kept)?;
     }
     if inode(&content)?.is_none() {
         return all_are_there(target, moves);
     }
-    refuse_strangers(target, moves, &within.holes)?;
+    refuse_strangers(swap, moves, &within.holes)?;
     for entry in &moves.new {
         number += 1;
         fault::reached(&format!("restore_move_{number}")).await;
-        move_entry(entry, &content, target)?;
+        // By names alone what is in the target is the new one as soon as it is not where it came from.
+        let is_moved =
+            swap.by_names && !is_there(swap, entry, &content)? && is_there(swap, entry, target)?;
+        if !is_moved {
+            move_entry(swap, entry, &content, target)?;
+        }
     }
     fault::reached("restore_move_root").await;
     if !moves.old.is_empty() {
@@ -140,15 +203,23 @@ pub fn take_back(swap: &Swap, within: &Within) -> Result<()> {
     let moves = decided(swap, within)?;
     let (content, target) = (swap.content(), &swap.target);
     for entry in &moves.new {
-        if is_at(entry, target)? {
-            move_entry(entry, target, &content)?;
+        let is_in_place =
+            is_there(swap, entry, target)? && !(swap.by_names && is_there(swap, entry, &content)?);
+        if is_in_place {
+            move_entry(swap, entry, target, &content)?;
         }
     }
+    put_old_back(swap, moves)
+}
+
+fn put_old_back(swap: &Swap, moves: &Moves) -> Result<()> {
     for entry in &moves.old {
-        move_entry(entry, &swap.kept, target)?;
+        if is_there(swap, entry, &swap.kept)? || !swap.by_names {
+            move_entry(swap, entry, &swap.kept, &swap.target)?;
+        }
     }
     holes::remove(&moves.ways, &swap.kept)?;
-    holes::give(&moves.ways, target, |way| Some(&way.old))?;
+    holes::give(&moves.ways, &swap.target, |way| Some(&way.old))?;
     match std::fs::remove_dir(&swap.kept) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             return Err(error)
@@ -156,8 +227,47 @@ pub fn take_back(swap: &Swap, within: &Within) -> Result<()> {
         }
         _ => {}
     }
-    moves.old_root.set(target)?;
+    moves.old_root.set(&swap.target)?;
     sync(swap)
+}
+
+/// Puts the old entries back although services may have been at work here: what has taken their place goes to [`Swap::since`]. Returns
+/// whether there is something.
+pub fn take_back_used(swap: &Swap, within: &Within) -> Result<bool> {
+    let moves = decided(swap, within)?;
+    let since = swap.since();
+    let aside = count(&moves.old, |entry| is_there(swap, entry, &swap.kept))?;
+    let is_all_aside = aside == moves.old.len();
+    for entry in entries(&swap.target, Own::LeaveOut, &within.holes)? {
+        let is_old = moves.old.iter().find(|old| old.name == entry.name);
+        let stays = moves.stays.iter().any(|stays| stays.name == entry.name);
+        let is_in_the_way = match is_old {
+            Some(old) => is_there(swap, old, &swap.kept)?,
+            // Beside old entries it is what was written to them.
+            None => is_all_aside && !stays,
+        };
+        if !is_in_the_way {
+            continue;
+        }
+        if inode(&since)?.is_none() {
+            staging::make_private(&since)?;
+            holes::make(&moves.ways, &since)?;
+        }
+        rename_to_nothing(&swap.target.join(&entry.name), &since.join(&entry.name))?;
+        set_modified(&since.join(&entry.name), entry.modified)?;
+    }
+    for old in &moves.old {
+        if is_there(swap, old, &swap.kept)? {
+            move_entry(swap, old, &swap.kept, &swap.target)?;
+        }
+    }
+    holes::remove_empty(&moves.ways, &since);
+    holes::remove_empty(&moves.ways, &swap.kept);
+    holes::give(&moves.ways, &swap.target, |way| Some(&way.old))?;
+    let _ = std::fs::remove_dir(&swap.kept);
+    moves.old_root.set(&swap.target)?;
+    sync(swap)?;
+    Ok(inode(&since)?.is_some())
 }
 
 /// Removes what the new entries came in. Returns where the old ones are, if there were any.
@@ -193,23 +303,32 @@ fn decided<'a>(swap: &Swap, within: &'a Within) -> Result<&'a Moves> {
         .with_context(|| format!("the journal does not say what to move in {}", swap.what))
 }
 
-fn move_entry(entry: &Entry, from: &Path, to: &Path) -> Result<()> {
-    if is_at(entry, to)? {
-        return Ok(());
+fn move_entry(swap: &Swap, entry: &Entry, from: &Path, to: &Path) -> Result<()> {
+    let (old, new) = (from.join(&entry.name), to.join(&entry.name));
+    let is_done = is_there(swap, entry, to)? && (!swap.by_names || to == swap.kept);
+    if !is_done {
+        if !is_there(swap, entry, from)? {
+            anyhow::bail!(
+                "`{}` is neither in `{}` nor in `{}`, or it is not the same any more",
+                entry.name.display(),
+                from.display(),
+                to.display()
+            );
+        }
+        rename_to_nothing(&old, &new)?;
     }
-    if !is_at(entry, from)? {
-        anyhow::bail!(
-            "`{}` is neither in `{}` nor in `{}`, or it is not the same any more",
-            entry.name.display(),
-            from.display(),
-            to.display()
-        );
-    }
-    rename_to_nothing(&from.join(&entry.name), &to.join(&entry.name))
+    set_modified(&new, entry.modified)
 }
 
-fn is_at(entry: &Entry, folder: &Path) -> Result<bool> {
-    Ok(inode(&folder.join(&entry.name))? == Some(entry.inode))
+/// Whether `entry` is in `folder`: by its number, or, where numbers go by names, whether there is something of its name. In the target
+/// itself that may be another one.
+fn is_there(swap: &Swap, entry: &Entry, folder: &Path) -> Result<bool> {
+    let found = inode(&folder.join(&entry.name))?;
+    Ok(if swap.by_names {
+        found.is_some()
+    } else {
+        found == Some(entry.inode)
+    })
 }
 
 /// The folder that the new entries came in goes when the last one has left it. Since then services may have been started
@@ -228,18 +347,25 @@ fn all_are_there(target: &Path, moves: &Moves) -> Result<()> {
 }
 
 /// Nothing is merged: what came into the target since the journal was written is in neither list.
-fn refuse_strangers(target: &Path, moves: &Moves, holes: &Holes) -> Result<()> {
-    let stranger = entries(target, Own::LeaveOut, holes)?
-        .into_iter()
-        .find(|entry| moves.new.binary_search(entry).is_err() && !moves.stays.contains(entry));
-    match stranger {
-        None => Ok(()),
-        Some(entry) => anyhow::bail!(
-            "`{}` appeared in `{}` meanwhile: who writes there?",
-            entry.name.display(),
-            target.display()
-        ),
+fn refuse_strangers(swap: &Swap, moves: &Moves, holes: &Holes) -> Result<()> {
+    let (target, content) = (&swap.target, swap.content());
+    for entry in entries(target, Own::LeaveOut, holes)? {
+        let is_new = moves
+            .new
+            .iter()
+            .any(|new| new.name == entry.name && (swap.by_names || new.inode == entry.inode));
+        let is_in_place =
+            is_new && !(swap.by_names && inode(&content.join(&entry.name))?.is_some());
+        let stays = moves.stays.iter().any(|stays| stays.name == entry.name);
+        if !is_in_place && !stays {
+            anyhow::bail!(
+                "`{}` appeared in `{}` meanwhile: which program writes there?",
+                entry.name.display(),
+                target.display()
+            );
+        }
     }
+    Ok(())
 }
 
 /// What happens to folders of ours.
@@ -257,9 +383,17 @@ fn entries(folder: &Path, own: Own, holes: &Holes) -> Result<Vec<Entry>> {
         |name: &OsStr, metadata: &Metadata| own == Own::LeaveOut && marks::is_own(name, metadata);
     let found = holes::list(folder, holes, is_ours)
         .with_context(|| format!("`{}` can't be listed", folder.display()))?;
-    let entries = found.into_iter().map(|(name, inode)| Entry { name, inode });
-    let mut entries: Vec<Entry> = entries.collect();
-    entries.sort();
+    let mut entries: Vec<Entry> = found
+        .into_iter()
+        .map(|(name, metadata)| Entry {
+            inode: fault::number(&folder.join(&name), metadata.ino()),
+            modified: metadata
+                .is_dir()
+                .then(|| (metadata.mtime(), metadata.mtime_nsec())),
+            name,
+        })
+        .collect();
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(entries)
 }
 

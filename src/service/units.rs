@@ -15,7 +15,7 @@ use crate::context::{Context, Paths};
 use crate::error::Result;
 
 /// Every unit by its name.
-const TEMPLATES: [(&str, &str); 5] = [
+const TEMPLATES: [(&str, &str); 6] = [
     (
         "kopi-docka.service",
         include_str!("../../systemd/kopi-docka.service"),
@@ -31,6 +31,10 @@ const TEMPLATES: [(&str, &str); 5] = [
     (
         "kopi-docka-recover.service",
         include_str!("../../systemd/kopi-docka-recover.service"),
+    ),
+    (
+        "kopi-docka-recover-boot.service",
+        include_str!("../../systemd/kopi-docka-recover-boot.service"),
     ),
     (
         "kopi-docka-recover.timer",

@@ -33,6 +33,7 @@ mod hosts;
 mod hung;
 mod inplace;
 mod integrity;
+mod interrupted;
 mod kit;
 mod legacy;
 mod losses;

@@ -6,16 +6,18 @@ use std::time::{Duration, Instant};
 use crate::common::{IMAGE, Machine, Service, Tls, World, until};
 use serde_json::{Value, json};
 
-const UNITS: [&str; 5] = [
+const UNITS: [&str; 6] = [
     "kopi-docka.service",
     "kopi-docka-backup.service",
     "kopi-docka-recover.service",
+    "kopi-docka-recover-boot.service",
     "kopi-docka-recover.timer",
     "kopi-docka.timer",
 ];
 const BACKUP: &str = "kopi-docka-backup.service";
 const DAEMON: &str = "kopi-docka.service";
 const RECOVER: &str = "kopi-docka-recover.service";
+const BOOT: &str = "kopi-docka-recover-boot.service";
 const TIMER: &str = "kopi-docka.timer";
 const RECOVER_TIMER: &str = "kopi-docka-recover.timer";
 
@@ -376,7 +378,7 @@ fn the_units_are_sound_and_hardened_and_leave_the_operators_settings_alone() {
         let verify = machine.exec(&["systemd-analyze", "verify", "--man=no", unit]);
         verify.ok();
     }
-    for (unit, limit) in [(BACKUP, 2.4), (DAEMON, 2.4), (RECOVER, 1.5)] {
+    for (unit, limit) in [(BACKUP, 2.4), (DAEMON, 2.4), (RECOVER, 1.5), (BOOT, 1.7)] {
         let analysis = machine.exec(&["systemd-analyze", "security", "--no-pager", unit]);
         let analysis = analysis.text();
         let line = analysis.lines().last().unwrap();
@@ -389,8 +391,8 @@ fn the_units_are_sound_and_hardened_and_leave_the_operators_settings_alone() {
     enable.stderr_any().ok();
     let next = machine.property(TIMER, "NextElapseUSecRealtime");
     assert!(next.contains(" 02:0") || next.contains(" 02:1"), "{next}");
-    let enabled = machine.systemctl(&["is-enabled", TIMER, RECOVER]);
-    enabled.stdout_is("enabled\nenabled\n").ok();
+    let enabled = machine.systemctl(&["is-enabled", TIMER, RECOVER, BOOT]);
+    enabled.stdout_is("enabled\nenabled\nenabled\n").ok();
 
     // Again: nothing changes, and what the operator added stays.
     let mine = "[Timer]\nOnCalendar=\nOnCalendar=Sun 04:00:00\n";
@@ -811,4 +813,74 @@ fn no_unit_makes_a_system_call_that_its_filter_refuses() {
             assert!(!is_refused, "{unit}: {line}");
         }
     }
+}
+
+#[test]
+fn after_a_power_cut_in_the_middle_of_a_restore_no_container_starts_on_half_of_it() {
+    let host = Host::new(|_| {});
+    let machine = &host.machine;
+    machine.systemctl(&["enable", TIMER]).stderr_any().ok();
+    // Docker starts it by itself at boot, and it says what it sees then.
+    let says = "echo saw $(cat /a/x /b/x); trap 'exit 0' TERM; while :; do sleep 0.1; done";
+    let run = machine
+        .engine
+        .docker(&["run", "--detach", "--name", "pair"]);
+    run.args(["--restart", "always", "--network", "none"])
+        .args(["--volume", "pair_a:/a", "--volume", "pair_b:/b", IMAGE])
+        .args(["sh", "-c", says])
+        .text();
+    let write = |script: &str| {
+        let run = machine
+            .engine
+            .docker(&["exec", "pair", "sh", "-ec", script]);
+        run.ok();
+    };
+    let said = || {
+        let run = machine.engine.docker(&["logs", "pair"]).stderr_any();
+        let text = run.text();
+        text.lines().last().unwrap_or_default().to_owned()
+    };
+    let kill_restore = || {
+        let fault = "KOPI_DOCKA_FAULT=kill@restore_swap_2";
+        let restore = ["env", fault, "kopi-docka", "--quiet", "restore", "--yes"];
+        let run = machine.exec(&restore).args(["--unit", "pair"]);
+        let run = run.args(["--backup-id", "latest"]).stdout_any();
+        assert_eq!(run.stderr_any().run().code, Some(137));
+    };
+    write("echo saved >/a/x; echo saved >/b/x");
+    let backup = ["kopi-docka", "--quiet", "backup", "--unit", "pair"];
+    machine.exec(&backup).stdout_any().stderr_any().ok();
+    write("echo changed >/a/x; echo changed >/b/x");
+
+    kill_restore();
+    machine.cut_power();
+    machine.until_running("pair");
+    machine.until_journal(&["--boot", "--unit", BOOT], "Finished: ");
+    assert_eq!(machine.property(BOOT, "Result"), "success");
+    machine.until_property(RECOVER, "Result", "success");
+    until("it to have started", PATIENCE, || {
+        (said() == "saw saved saved").then_some(())
+    });
+
+    // Before the power went somebody had started it on what was half done.
+    write("echo changed >/a/x; echo changed >/b/x");
+    kill_restore();
+    machine.engine.docker(&["start", "pair"]).text();
+    write("echo since >/a/since; echo since >/b/since");
+    machine.cut_power();
+    machine.until_running("pair");
+    machine.until_journal(&["--boot", "--unit", BOOT], "is taken back");
+    until("it to have started again", PATIENCE, || {
+        (said() == "saw changed changed").then_some(())
+    });
+    machine.until_property(RECOVER, "Result", "success");
+    machine
+        .sh("cat /var/lib/docker/volumes/pair_*/*/since; ls /var/lib/docker/volumes/pair_*/")
+        .stdout("since\nsince\n")
+        .stdout(".kopi-docka-since-")
+        .ok();
+    machine
+        .sh("! ls /var/lib/kopi-docka/restoring/*.json /var/lib/kopi-docka/stopped/*.json")
+        .stderr_any()
+        .ok();
 }

@@ -14,11 +14,13 @@ use crate::backup;
 use crate::context::Context;
 use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result, exit_of};
+use crate::fault;
 use crate::lock::Lock;
 use crate::model::{BackupId, UnitName};
 use crate::restore::aside::aside;
 use crate::restore::attributes::keep_time;
-use crate::restore::marks;
+use crate::restore::marks::{self, Mark};
+use crate::restore::swap::rename_to_nothing;
 use crate::state as files;
 use crate::ui::{prompt, text};
 
@@ -44,7 +46,10 @@ pub async fn run(
         .iter()
         .flat_map(Restored::copies)
         .map(|(_, path, _)| path)
-        .filter(|path| path.symlink_metadata().is_ok())
+        .filter(|path| {
+            let rest = marks::renamed(path, Mark::Drop);
+            path.symlink_metadata().is_ok() || rest.symlink_metadata().is_ok()
+        })
         .collect();
     if mode == Mode::DryRun {
         show(cx, "Would remove", "would_remove", &paths);
@@ -116,16 +121,35 @@ async fn remove_all(cx: &Context, restored: &Restored, removed: &mut Vec<PathBuf
     Ok(())
 }
 
-/// Says whether there was anything. Blocks.
+/// Says whether there was anything. What is half removed has another name, so that it is never put back as if it were whole. Blocks.
 fn remove(replaced: &Replaced, path: &Path, inode: u64, id: BackupId) -> Result<bool> {
-    match state(path, inode)? {
+    let rest = marks::renamed(path, Mark::Drop);
+    match state(replaced, path, inode)? {
         State::Gone => return Ok(false),
+        State::Incomplete => {
+            refuse_mounts(&rest)?;
+            in_place(replaced, path, || remove_whole(&rest))?;
+            return Ok(true);
+        }
         State::Kept if marks::is_copy_of(path, &replaced.target, id) => {}
         _ => anyhow::bail!(
             "`{}` is not what the restore left there: look at it, and remove it by hand",
             path.display()
         ),
     }
+    refuse_mounts(path)?;
+    in_place(replaced, path, || {
+        if rest.symlink_metadata().is_ok() {
+            remove_whole(&rest)?;
+        }
+        rename_to_nothing(path, &rest)?;
+        files::sync_folder(path.parent().unwrap_or(path))?;
+        remove_whole(&rest)
+    })?;
+    Ok(true)
+}
+
+fn refuse_mounts(path: &Path) -> Result<()> {
     let mounts = MountTable::read();
     let is_mounted = mounts.of(path).is_some_and(|entry| entry.point == path);
     if is_mounted || mounts.below(path).next().is_some() {
@@ -134,25 +158,30 @@ fn remove(replaced: &Replaced, path: &Path, inode: u64, id: BackupId) -> Result<
             path.display()
         );
     }
-    let work = || {
-        let removed = if path.symlink_metadata()?.is_dir() {
-            std::fs::remove_dir_all(path)
-        } else {
-            std::fs::remove_file(path)
-        };
-        match removed {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("`{}` can't be removed", path.display()))
-            }
-            _ => Ok(()),
-        }
-    };
-    let folder = path.parent().unwrap_or(path);
+    Ok(())
+}
+
+/// What comes and goes inside a target leaves no trace in the target's own time.
+fn in_place(replaced: &Replaced, path: &Path, work: impl FnOnce() -> Result<()>) -> Result<()> {
     if path.starts_with(&replaced.target) {
         keep_time(&replaced.target, work)?;
     } else {
         work()?;
     }
-    files::sync_folder(folder)?;
-    Ok(true)
+    files::sync_folder(path.parent().unwrap_or(path))
+}
+
+fn remove_whole(path: &Path) -> Result<()> {
+    let removed = if path.symlink_metadata()?.is_dir() {
+        fault::reached_now("discard_remove");
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    };
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("`{}` can't be removed", path.display()))
+        }
+        _ => Ok(()),
+    }
 }

@@ -36,6 +36,8 @@ struct Listed {
     kept_since: DateTime<Utc>,
     bytes: Option<u64>,
     state: State,
+    /// `restore --undo` takes all of a restore back, or nothing.
+    can_be_undone: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +49,8 @@ pub enum State {
     Gone,
     /// Something else has its name.
     Changed,
+    /// Its removal was interrupted: it is not whole, and cannot be put back.
+    Incomplete,
     /// Found by its name: no record tells of it.
     Unrecorded,
 }
@@ -58,13 +62,19 @@ impl State {
             Self::Empty => "was empty",
             Self::Gone => "gone",
             Self::Changed => "changed by hand",
+            Self::Incomplete => "half removed: discard it again",
             Self::Unrecorded => "no record: remove it by hand",
         }
     }
 }
 
-pub fn state(path: &Path, number: u64) -> Result<State> {
+pub fn state(replaced: &Replaced, path: &Path, number: u64) -> Result<State> {
+    let rest = || -> Result<bool> {
+        let found = inode(&marks::renamed(path, Mark::Drop))?;
+        Ok(found == Some(number) || (replaced.by_names && found.is_some()))
+    };
     Ok(match inode(path)? {
+        None if rest()? => State::Incomplete,
         None => State::Gone,
         Some(found) if found == number => State::Kept,
         Some(_) => State::Changed,
@@ -108,7 +118,13 @@ fn recorded(all: &[Restored]) -> Result<Vec<Listed>> {
             .iter()
             .map(|replaced| of(restored, replaced))
             .collect::<Result<Vec<_>>>()?;
-        let copies: Vec<Listed> = copies.into_iter().flatten().collect();
+        let mut copies: Vec<Listed> = copies.into_iter().flatten().collect();
+        let is_whole = copies
+            .iter()
+            .all(|copy| matches!(copy.state, State::Kept | State::Empty));
+        for copy in &mut copies {
+            copy.can_be_undone = is_whole;
+        }
         if copies.iter().any(|copy| copy.state != State::Gone) {
             listed.extend(copies);
         }
@@ -120,7 +136,7 @@ fn of(restored: &Restored, replaced: &Replaced) -> Result<Option<Listed>> {
     let (path, state) = match &replaced.before {
         Before::Nothing => return Ok(None),
         Before::Empty { .. } => (None, State::Empty),
-        Before::Kept { path, inode } => (Some(path.clone()), state(path, *inode)?),
+        Before::Kept { path, inode } => (Some(path.clone()), state(replaced, path, *inode)?),
     };
     Ok(Some(Listed {
         restore_id: restored.id,
@@ -131,6 +147,7 @@ fn of(restored: &Restored, replaced: &Replaced) -> Result<Option<Listed>> {
         kept_since: restored.restored_at,
         bytes: None,
         state,
+        can_be_undone: false,
     }))
 }
 
@@ -175,6 +192,7 @@ async fn unrecorded(cx: &Context, known: BTreeSet<PathBuf>) -> Result<Vec<Listed
                         kept_since: id.time(),
                         bytes: None,
                         state: State::Unrecorded,
+                        can_be_undone: false,
                     });
                 }
             }
@@ -194,7 +212,8 @@ fn copies_of(target: &Path) -> Vec<(PathBuf, BackupId)> {
             let name = entry.file_name();
             let (_, mark, id) = marks::parse(&name)?;
             let path = entry.path();
-            let is_of_it = mark == Mark::Before && marks::is_copy_of(&path, target, id);
+            let is_kept = matches!(mark, Mark::Before | Mark::Since);
+            let is_of_it = is_kept && marks::is_copy_of(&path, target, id);
             is_of_it.then_some((path, id))
         })
         .collect()
@@ -221,7 +240,12 @@ fn show(cx: &Context, listed: &[Listed]) {
                 .map_or_else(|| "-".to_owned(), |path| path.display().to_string()),
             format!("{} ago", text::age(copy.kept_since, now)),
             copy.bytes.map_or_else(|| "-".to_owned(), text::bytes),
-            copy.state.words().to_owned(),
+            match copy.state {
+                State::Kept if !copy.can_be_undone => {
+                    "cannot be put back: another part is gone or changed".to_owned()
+                }
+                state => state.words().to_owned(),
+            },
         ]
     });
     cx.ui.answer(table::table(

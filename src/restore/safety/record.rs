@@ -52,6 +52,9 @@ pub struct Replaced {
     #[serde(default)]
     pub beneath: Option<PathBuf>,
     pub before: Before,
+    /// The file system gives a renamed file another number.
+    #[serde(default)]
+    pub by_names: bool,
 }
 
 /// What was there before.
@@ -72,22 +75,61 @@ pub enum Before {
 impl Restored {
     /// What `journal` says and the disk knows, after every swap.
     fn of(journal: &Journal) -> Result<Self> {
+        let replaced = journal.swaps.iter();
+        let replaced = replaced.map(|swap| Replaced::of(swap, &journal.new_volumes));
         Ok(Self {
+            new_volumes: journal.new_volumes.clone(),
+            new_folders: journal.new_folders.clone(),
+            undoes: journal.undoes,
+            ..Self::with(journal, replaced.collect::<Result<_>>()?)
+        })
+    }
+
+    /// Of a restore that was taken back while services were at work on what was half done: what they had is kept.
+    fn taken_back(journal: &Journal) -> Result<Self> {
+        let mut replaced = Vec::new();
+        for swap in &journal.swaps {
+            let since = swap.since();
+            if let (Some(number), Some(now)) = (inode(&since)?, inode(&swap.target)?) {
+                let moves = swap
+                    .within
+                    .as_ref()
+                    .and_then(|within| within.moves.as_ref());
+                replaced.push(Replaced {
+                    what: swap.what.clone(),
+                    key: swap.key.clone(),
+                    target: swap.target.clone(),
+                    inode: now,
+                    root: moves.map(|moves| moves.old_root.clone()),
+                    holes: swap
+                        .within
+                        .as_ref()
+                        .map_or_else(Holes::default, |within| within.holes.clone()),
+                    beneath: swap.beneath.clone(),
+                    before: Before::Kept {
+                        path: since,
+                        inode: number,
+                    },
+                    by_names: swap.by_names,
+                });
+            }
+        }
+        Ok(Self::with(journal, replaced))
+    }
+
+    fn with(journal: &Journal, replaced: Vec<Replaced>) -> Self {
+        Self {
             format: FORMAT,
             id: journal.id,
             unit: journal.unit.clone(),
             point: journal.point.clone(),
-            undoes: journal.undoes,
+            undoes: None,
             restored_at: Utc::now(),
             socket: journal.socket.clone(),
-            replaced: journal
-                .swaps
-                .iter()
-                .map(|swap| Replaced::of(swap, &journal.new_volumes))
-                .collect::<Result<_>>()?,
-            new_volumes: journal.new_volumes.clone(),
-            new_folders: journal.new_folders.clone(),
-        })
+            replaced,
+            new_volumes: Vec::new(),
+            new_folders: Vec::new(),
+        }
     }
 
     pub fn copies(&self) -> impl Iterator<Item = (&Replaced, &Path, u64)> {
@@ -115,6 +157,12 @@ impl Replaced {
             Some(_) => inode(&swap.kept)?.map(|inode| (swap.kept.clone(), inode)),
             None => old_place(swap)?,
         };
+        // Where numbers go by names it has the number of its new name.
+        let new_inode = if swap.by_names {
+            inode(&swap.target)?
+        } else {
+            swap.new_inode
+        };
         let is_new =
             matches!(&swap.key, Some(SourceKey::Volume { name }) if new_volumes.contains(name));
         let before = match (empty, kept) {
@@ -130,7 +178,7 @@ impl Replaced {
             target: swap.target.clone(),
             inode: moves
                 .map(|(root, _)| root)
-                .or(swap.new_inode)
+                .or(new_inode)
                 .with_context(|| format!("it is not known what took the place of {}", swap.what))?,
             root: moves.map(|(_, moves)| moves.old_root.clone()),
             holes: swap
@@ -139,6 +187,7 @@ impl Replaced {
                 .map_or_else(Holes::default, |within| within.holes.clone()),
             beneath: swap.beneath.clone(),
             before,
+            by_names: swap.by_names,
         })
     }
 }
@@ -149,8 +198,12 @@ fn old_place(swap: &Swap) -> Result<Option<(PathBuf, u64)>> {
         return Ok(None);
     };
     for path in [swap.kept.clone(), swap.content()] {
-        if inode(&path)? == Some(old) {
+        let found = inode(&path)?;
+        if found == Some(old) {
             return Ok(Some((path, old)));
+        }
+        if let (true, Some(found)) = (swap.by_names, found) {
+            return Ok(Some((path, found)));
         }
     }
     Ok(None)
@@ -167,10 +220,22 @@ pub fn path(journals: &Path, id: BackupId) -> PathBuf {
 
 /// Writes the record of the restore in `journal`.
 pub fn write(journals: &Path, journal: &Journal) -> Result<()> {
-    let restored = Restored::of(journal)?;
+    save(journals, &Restored::of(journal)?)
+}
+
+/// Writes down what is kept of the time in which the restore in `journal` was half done; nothing when that is nothing.
+pub fn write_taken_back(journals: &Path, journal: &Journal) -> Result<()> {
+    let restored = Restored::taken_back(journal)?;
+    if restored.replaced.is_empty() {
+        return Ok(());
+    }
+    save(journals, &restored)
+}
+
+fn save(journals: &Path, restored: &Restored) -> Result<()> {
     state::write(
-        &path(journals, journal.id),
-        &serde_json::to_vec_pretty(&restored)?,
+        &path(journals, restored.id),
+        &serde_json::to_vec_pretty(restored)?,
     )
     .context("the record of the restore can't be written")
 }

@@ -163,6 +163,7 @@ impl Undo<'_> {
                 empty.set(&target.swap.content())?;
             }
         }
+        file.look_at_numbers().await?;
         window.refuse_when_asked_to_end()?;
         let users = self.users(plan).await?;
         window.pass(file, &plan.swapped(), users).await

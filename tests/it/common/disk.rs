@@ -21,6 +21,18 @@ pub fn unmount(path: &Path) {
     run.arg(path).ok();
 }
 
+/// The smallest that `mkfs.xfs` makes.
+pub fn mount_xfs(world: &World, name: &str) -> PathBuf {
+    let image = world.path(format!("{name}.image"));
+    fs::File::create(&image)
+        .unwrap()
+        .set_len(310 << 20)
+        .unwrap();
+    let run = Run::new("mkfs.xfs").env("PATH", SYSTEM_PATH).arg("-q");
+    run.arg(&image).ok();
+    mount(world, name, &["-o", "loop", image.to_str().unwrap()])
+}
+
 pub fn mount_ext4(world: &World, name: &str, mebibytes: u64) -> PathBuf {
     let image = world.path(format!("{name}.image"));
     fs::File::create(&image)

@@ -116,8 +116,12 @@ fn plan_one(
         Before::Nothing => return Ok(None),
         Before::Empty { attributes } => (None, Some(attributes.clone())),
         Before::Kept { path, inode } => {
-            match state(path, *inode)? {
+            match state(replaced, path, *inode)? {
                 State::Kept => {}
+                State::Incomplete => anyhow::bail!(
+                    "what was kept in `{}` is half removed: `--discard-safety` was interrupted",
+                    path.display()
+                ),
                 State::Gone => anyhow::bail!("what was kept in `{}` is gone", path.display()),
                 _ => anyhow::bail!("what was kept in `{}` was replaced by hand", path.display()),
             }

@@ -92,7 +92,12 @@ impl Login {
         let mut spec = Spec::new(&tool::find(&program, remedy)?)
             .arg("get")
             .input(Input::Pipe(pipe.reader));
-        for name in ["HOME", "USER", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"] {
+        for name in [
+            "HOME",
+            "USER",
+            "XDG_RUNTIME_DIR",
+            "DBUS_SESSION_BUS_ADDRESS",
+        ] {
             if let Some(value) = std::env::var_os(name) {
                 spec = spec.env(name, value);
             }

@@ -226,7 +226,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_registry_refuses_is_quoted() {
-        let refusal = r#"{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}"#;
+        let refusal =
+            r#"{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}"#;
         let (result, _) = pulled(vec![format!("{refusal}\r\n")], true).await;
         let text = render(&result.unwrap_err());
         assert!(

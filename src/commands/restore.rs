@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::logging;
 use crate::model::UnitName;
-use crate::restore::rebuild::BringUp;
+use crate::restore::rebuild::{BringUp, OtherImages};
 use crate::restore::request::{self, Destination, Request, What, Which};
 use crate::restore::{self, Plan, Session, reporter, safety, wizard};
 use crate::ui::{prompt, text};
@@ -51,6 +51,10 @@ pub struct Args {
     /// Start the unit when its data is back: `docker compose up -d`, or its container
     #[arg(long, conflicts_with = "volumes")]
     up: bool,
+
+    /// Where a saved image is no longer available, take another one of the same name: it may be of another version than the data
+    #[arg(long, conflicts_with = "volumes")]
+    other_images: bool,
     #[command(flatten)]
     safety: safety::Args,
 
@@ -92,7 +96,16 @@ impl Args {
             to,
             host: self.host.clone(),
             bring_up: self.bring_up(),
+            other_images: self.other_images(),
         }))
+    }
+
+    fn other_images(&self) -> OtherImages {
+        match (self.other_images, self.yes) {
+            (true, _) => OtherImages::Yes,
+            (false, false) if prompt::is_possible() => OtherImages::Ask,
+            (false, _) => OtherImages::No,
+        }
     }
 
     fn bring_up(&self) -> BringUp {
@@ -130,7 +143,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         Some(request) => request,
         None => {
             let (unit, host) = (args.unit.clone(), args.host.as_deref());
-            wizard::ask(&session, unit, host, args.bring_up()).await?
+            wizard::ask(&session, unit, host, (args.bring_up(), args.other_images())).await?
         }
     };
     if let (What::Recipe, Destination::Folder(folder)) = (&request.what, &request.to) {

@@ -51,6 +51,7 @@ pub async fn apply(session: &Session<'_>, planned: Planned) -> Result<RestoreRep
     if applying.plan.is_empty() {
         return Ok(applying.into_report(Vec::new()));
     }
+    applying.agree().await?;
     let mut file = applying.open_journal().await?;
     let result = applying.bring_in(&mut file).await;
     match result {
@@ -77,6 +78,7 @@ impl Applying<'_> {
                 backup_id: plan.backup_id.clone(),
                 identity: plan.identity.clone(),
             }),
+            before: plan.rebuild.before.clone(),
             ..Journal::new(
                 plan.restore_id,
                 plan.unit.clone(),
@@ -95,10 +97,12 @@ impl Applying<'_> {
         let swaps = self.plan.swaps();
         aside(move || swaps.iter().try_for_each(staging::sync)).await?;
         self.window.refuse_when_asked_to_end()?;
-        let users = self
-            .session
-            .users_now(&self.plan, &self.recipe.record)
-            .await?;
+        let record = &self.recipe.record;
+        let (users, differences) = self.session.users_now(&self.plan, record).await?;
+        if differences != self.plan.rebuild.differences {
+            self.plan.rebuild.differences = differences;
+            self.plan.next_steps = self.plan.rebuild.next_steps(record);
+        }
         let swapped = Swapped::all(&self.plan.sources);
         self.window.pass(file, &swapped, users).await
     }

@@ -218,7 +218,7 @@ mod tests {
     use crate::kopia::testing::me;
     use crate::model::{MachineId, UnitName};
     use crate::restore::points::testing::point;
-    use crate::restore::rebuild::BringUp;
+    use crate::restore::rebuild::{BringUp, OtherImages};
     use crate::restore::request::{Destination, What};
 
     const OWN: &str = "kopi-docka@here";
@@ -243,6 +243,7 @@ mod tests {
             host: host.map(str::to_owned),
             to: Destination::InPlace,
             bring_up: BringUp::No,
+            other_images: OtherImages::No,
         };
         choose(&points(), &request, &me(OWN)).map(|point| point.backup_id.to_string())
     }
@@ -272,6 +273,7 @@ mod tests {
             host: None,
             to: Destination::InPlace,
             bring_up: BringUp::No,
+            other_images: OtherImages::No,
         };
         choose(points, &request, &me(OWN))
     }
@@ -332,6 +334,7 @@ mod tests {
                 host: None,
                 to: Destination::InPlace,
                 bring_up: BringUp::No,
+                other_images: OtherImages::No,
             };
             choose(&points, &request, &me(OWN)).map(|point| point.backup_id.to_string())
         };

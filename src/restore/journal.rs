@@ -12,7 +12,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::attributes::Attributes;
+use super::held::Held;
 use super::marks::{self, Mark};
+use super::rebuild::Program;
 use super::safety::record;
 use super::within::{Moves, Within};
 use crate::error::Result;
@@ -45,6 +47,18 @@ pub struct Journal {
     /// The restore that is taken back.
     #[serde(default)]
     pub undoes: Option<BackupId>,
+    /// Containers that nothing starts once the swaps are done. Empty in journals of older versions, as is all below.
+    #[serde(default)]
+    pub holds: Vec<Held>,
+    /// Containers that are started once the swaps are done.
+    #[serde(default)]
+    pub wakes: Vec<Held>,
+    /// How long such a start may take to get healthy.
+    #[serde(default)]
+    pub start_timeout_seconds: u64,
+    /// What brings up the containers that are here before it, should they be replaced.
+    #[serde(default)]
+    pub before: Option<Program>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +84,10 @@ impl Journal {
             new_folders: Vec::new(),
             point: None,
             undoes: None,
+            holds: Vec::new(),
+            wakes: Vec::new(),
+            start_timeout_seconds: 0,
+            before: None,
         }
     }
 }
@@ -204,7 +222,7 @@ impl JournalFile {
         record::path(self.folder(), self.journal.id).exists()
     }
 
-    fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 

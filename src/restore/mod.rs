@@ -4,7 +4,7 @@
 //! Reading order: [`request`] (what is wanted, where to) or [`wizard`] (asks for it) → [`points`], [`choose`] (which point) →
 //! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`] with [`overlay`], [`locate`] by name, [`look`] at the disks with [`names`], [`target`],
 //! [`new_home`], [`pieces`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`] with [`marks`],
-//! [`extract`] with [`feed`] and [`pump`], [`window`] with [`swap`] and, for what can't be renamed, [`within`] and
+//! [`extract`] with [`feed`] and [`pump`], [`window`] with [`held`], [`swap`] and, for what can't be renamed, [`within`] and
 //! [`attributes`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left, [`safety`] for what every one
 //! keeps, [`scripts`] and [`recipe_folder`] for those who would rather do it by hand.
 
@@ -16,6 +16,7 @@ pub mod choose;
 mod extract;
 pub mod feed;
 mod files;
+mod held;
 mod journal;
 mod legacy;
 mod locate;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::aside::aside;
 use super::journal::{Journal, JournalFile, Phase};
-use super::{rebuild, staging, swap};
+use super::{held, rebuild, staging, swap};
 use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result};
 use crate::ui::Ui;
@@ -49,6 +49,8 @@ pub async fn replay(folder: &Path, ui: &Ui) -> Result<Replayed> {
             ui.say(format!("Finishing {what}"));
             match swap::exchange_all(&journal.swaps).await {
                 Ok(()) => {
+                    let settled = held::settle(journal, folder, None).await?;
+                    replayed.warnings.extend(settled);
                     replayed.warnings.extend(keep_all(&file));
                     replayed.finished += 1;
                     continue;

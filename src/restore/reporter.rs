@@ -181,6 +181,12 @@ pub fn report_text(report: &RestoreReport) -> String {
         lines.extend(copies.iter().map(|copy| format!("  `{copy}`")));
         lines.extend(safety::advice(report.restore_id));
     }
+    if !report.held.is_empty() {
+        lines.push(format!(
+            "Left down, since they are not those of the point: {}",
+            report.held.join(", ")
+        ));
+    }
     if report.is_up {
         lines.push(format!("`{}` is started", report.unit));
     }

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-use super::rebuild::BringUp;
+use super::rebuild::{BringUp, OtherImages};
 use crate::error::{Exit, Failure, Result};
 use crate::model::ids::InvalidId;
 use crate::model::source::SourceKey;
@@ -19,6 +19,8 @@ pub struct Request {
     pub to: Destination,
     /// Whether the unit is started when its data is back.
     pub bring_up: BringUp,
+    /// Where the saved images are not available.
+    pub other_images: OtherImages,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::advice::doubts;
 use super::choose::{choose, unasked};
+use super::held::held;
 use super::locate::Located;
 use super::look::Looked;
 use super::overlay;
 use super::places::Places;
 use super::plan::{Plan, SourcePlan, check_space, covered, space};
 use super::points::{Point, complete_roots, points};
-use super::rebuild::Saved;
+use super::rebuild::{Difference, Saved};
 use super::recipe::{self, Recipe};
 use super::request::{Destination, Request, What};
 use super::target::Target;
@@ -262,11 +263,25 @@ impl<'a> Session<'a> {
         Ok(places)
     }
 
-    /// Who is to be stopped, by what runs now: the plan may be hours old.
-    pub async fn users_now(&self, plan: &Plan, record: &PointRecord) -> Result<Users> {
+    /// Who is to be stopped, and who of them is not started again and why, by what runs now: the plan may be hours old.
+    pub async fn users_now(
+        &self,
+        plan: &Plan,
+        record: &PointRecord,
+    ) -> Result<(Users, Vec<Difference>)> {
         let host = discovery::discover(&self.engine, &self.rules).await?;
         let is_move = plan.folder.is_some();
-        self.users(&host, record, &plan.sources, is_move).await
+        let mut users = self.users(&host, record, &plan.sources, is_move).await?;
+        let mut differences = Vec::new();
+        if plan.is_whole_unit && !is_move {
+            let members = &plan.rebuild.members;
+            differences = self.differences(&host, record, members).await?;
+            if !differences.is_empty() {
+                let records = self.cx.paths.stop_records();
+                users.held = held(&self.engine, &users, &records, &record.unit).await?;
+            }
+        }
+        Ok((users, differences))
     }
 
     async fn users(

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use futures_util::FutureExt as _;
 
+use super::held;
 use super::journal::{JournalFile, Phase};
 use super::reporter::Reporter;
 use super::step::{Step, Timeline};
@@ -19,15 +20,17 @@ use crate::quiesce::{self, Quiesced, RecordFile, cold, replay};
 
 /// What is known grows from step to step.
 pub struct Window<'a> {
-    cx: &'a Context,
-    config: &'a Config,
-    engine: &'a Engine,
+    pub(super) cx: &'a Context,
+    pub(super) config: &'a Config,
+    pub(super) engine: &'a Engine,
     pub(super) unit: UnitName,
-    id: BackupId,
+    pub(super) id: BackupId,
     pub reporter: Reporter,
     pub timeline: Timeline,
     pub downtime_seconds: f64,
     pub still_stopped: Vec<(String, String)>,
+    /// Names of those that are left down on purpose.
+    pub held: Vec<String>,
     pub warnings: Vec<String>,
     pub errors: Vec<String>,
 }
@@ -51,6 +54,7 @@ impl<'a> Window<'a> {
             timeline: Timeline::default(),
             downtime_seconds: 0.0,
             still_stopped: Vec::new(),
+            held: Vec::new(),
             warnings: Vec::new(),
             errors: Vec::new(),
         }
@@ -78,11 +82,22 @@ impl<'a> Window<'a> {
         users: Users,
     ) -> Result<Vec<Option<PathBuf>>> {
         let Users {
-            entries, tolerated, ..
+            entries,
+            tolerated,
+            held,
+            ..
         } = users;
         let sources: Vec<Source> = swapped.iter().map(as_source).collect();
+        let asked: Vec<String> = entries.iter().map(|entry| entry.id.clone()).collect();
         let (entries, ended) = quiesce::still_running(self.engine, entries).await?;
         self.warnings.extend(ended);
+        let is_running = |id: &String| entries.iter().any(|entry| entry.id == *id);
+        let mut holds = held;
+        // What has ended meanwhile is not ours to start, now or later.
+        holds.retain(|held| !asked.contains(&held.entry.id) || is_running(&held.entry.id));
+        self.held = holds.iter().map(|held| held.entry.name.clone()).collect();
+        // It goes to the disk with the decision.
+        file.journal.holds = holds;
         if entries.is_empty() {
             let kept = self.swap(file, Ok(()), None, &sources, &tolerated).await?;
             self.start_what_was_down().await?;
@@ -98,14 +113,26 @@ impl<'a> Window<'a> {
             entries.clone(),
         )?;
         self.enter(Step::Stop).await;
-        let (quiesced, stopped) = quiesce::stop_all(self.engine, record, &self.cx.shutdown).await;
+        let (mut quiesced, stopped) =
+            quiesce::stop_all(self.engine, record, &self.cx.shutdown).await;
         // A bug of ours must not leave containers down: a panic is held until they are up.
         let swapping = self.swap(file, stopped, Some(&quiesced), &sources, &tolerated);
         let result = AssertUnwindSafe(swapping).catch_unwind().await;
-        if result.is_err() && file.journal.phase == Phase::Swapping {
+        let is_swapped = match &result {
+            Ok(result) => result.is_ok(),
             // A bug between two swaps: the unit must not start half old and half new.
-            let _ = swap::exchange_all(&file.journal.swaps).await;
-        }
+            Err(_) if file.journal.phase == Phase::Swapping => {
+                swap::exchange_all(&file.journal.swaps).await.is_ok()
+            }
+            Err(_) => false,
+        };
+        let held: Vec<String> = if is_swapped {
+            let held = file.journal.holds.iter();
+            held.map(|held| held.entry.id.clone()).collect()
+        } else {
+            Vec::new()
+        };
+        quiesced.hold(&held);
         if let Ok(Err(error)) = &result
             && error.is::<swap::NotTakenBack>()
         {
@@ -128,6 +155,10 @@ impl<'a> Window<'a> {
         self.start_what_was_down().await?;
         self.enter(Step::Settle).await;
         let patience = self.config.backup.start_timeout;
+        let entries: Vec<_> = entries
+            .into_iter()
+            .filter(|entry| !held.contains(&entry.id))
+            .collect();
         let unhealthy = quiesce::start::settle(self.engine, &entries, patience).await;
         self.errors.extend(unhealthy);
         Ok(kept)
@@ -174,6 +205,11 @@ impl<'a> Window<'a> {
                 file.retreat()?;
             }
             return Err(error);
+        }
+        let settled = held::settle(&file.journal, file.folder(), Some(self.engine)).await;
+        match settled {
+            Ok(problems) => self.warnings.extend(problems),
+            Err(error) => self.errors.push(format!("{error:#}")),
         }
         self.enter(Step::Keep).await;
         let mut kept = Vec::new();

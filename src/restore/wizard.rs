@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::Utc;
 
 use super::points::{Point, PointState};
-use super::rebuild::BringUp;
+use super::rebuild::{BringUp, OtherImages};
 use super::request::{Destination, Request, What, Which, handle, project_name};
 use super::session::Session;
 use crate::error::{Exit, Failure, Result};
@@ -20,7 +20,7 @@ pub async fn ask(
     session: &Session<'_>,
     unit: Option<UnitName>,
     host: Option<&str>,
-    bring_up: BringUp,
+    (bring_up, other_images): (BringUp, OtherImages),
 ) -> Result<Request> {
     let points = session.points();
     let unit = match unit {
@@ -49,6 +49,7 @@ pub async fn ask(
         host: (!session.is_own(point)).then(|| host_of(point).to_owned()),
         to,
         bring_up,
+        other_images,
     })
 }
 
@@ -137,7 +138,10 @@ async fn ask_what(session: &Session<'_>, point: &Point, record: &PointRecord) ->
     }
     let mut choices = Vec::new();
     if point.state == PointState::Whole {
-        choices.push((Choice::Unit, "the whole unit: data, files, networks"));
+        choices.push((
+            Choice::Unit,
+            "the whole unit: data, files, networks (an upgrade went wrong: go back to before it)",
+        ));
     }
     if !record.sources.is_empty() {
         choices.push((Choice::Sources, "some volumes or bind mounts"));

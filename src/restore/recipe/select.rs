@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::error::{exit_of, render};
     use crate::model::{PointId, UnitName};
-    use crate::restore::rebuild::BringUp;
+    use crate::restore::rebuild::{BringUp, OtherImages};
     use crate::restore::request::{Destination, Which};
 
     fn request(only: &[&str]) -> Request {
@@ -153,6 +153,7 @@ mod tests {
             host: None,
             to: Destination::InPlace,
             bring_up: BringUp::No,
+            other_images: OtherImages::No,
         }
     }
 

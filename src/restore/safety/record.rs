@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::model::{BackupId, SourceKey, UnitName};
 use crate::restore::attributes::Attributes;
+use crate::restore::held::Held;
 use crate::restore::journal::{Journal, PointName, Swap, inode};
+use crate::restore::rebuild::Program;
 use crate::state;
 
 const FORMAT: u32 = 1;
@@ -30,6 +32,12 @@ pub struct Restored {
     /// What was not there before, and stays when the restore is taken back.
     pub new_volumes: Vec<String>,
     pub new_folders: Vec<PathBuf>,
+    /// Containers that it left down: they belong to what was there before. Empty in records of older versions, as is all below.
+    #[serde(default)]
+    pub held: Vec<Held>,
+    /// What brings up the containers that were there before, should they have been replaced since.
+    #[serde(default)]
+    pub before: Option<Program>,
 }
 
 /// One swap, as it ended.
@@ -80,6 +88,8 @@ impl Restored {
                 .collect::<Result<_>>()?,
             new_volumes: journal.new_volumes.clone(),
             new_folders: journal.new_folders.clone(),
+            held: journal.holds.clone(),
+            before: journal.before.clone(),
         })
     }
 

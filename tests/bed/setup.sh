@@ -32,7 +32,7 @@ tools=(
 )
 [ "$purpose" = demo ] || tools+=(
   debootstrap:debootstrap tmux:tmux openssl:openssl sshd:openssh-server ssh-keygen:openssh-client setpriv:util-linux
-  node:nodejs npm:npm python3:python3 perl:perl
+  docker-registry:docker-registry node:nodejs npm:npm python3:python3 perl:perl
 )
 
 missing_packages() {

@@ -776,16 +776,21 @@ services:
     );
 
     // The files were changed, and the containers were not: it is not known which of them was meant.
-    let changed = text.replace("${DATA_ROOT}/db", "${DATA_ROOT}/other");
+    let other = world.path("big/other");
+    let changed = text.replace("${DATA_ROOT}/db", other.to_str().unwrap());
     fs::write(folder.join("compose.yaml"), changed).unwrap();
     back_up(&world, &name);
     forget();
     let done = restore_up(&world, &name).code(3);
-    let was = format!("`/db` was `{}`, the compose files say", data.display());
+    let was = format!(
+        "`/db` was `{}`, the compose files say `{}`",
+        data.display(),
+        other.display()
+    );
     assert!(done.stderr().contains(&was), "{done}");
     assert!(done.stdout().contains("Next:"), "{done}");
     assert_eq!(names(&world, &name), Vec::<String>::new());
-    assert!(!std::path::Path::new("/other").exists());
+    assert!(!other.exists());
     assert_eq!(fs::read_to_string(data.join("row")).unwrap(), "saved");
 }
 

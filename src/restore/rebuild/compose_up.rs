@@ -372,8 +372,8 @@ mod tests {
         }));
         assert_eq!(
             up.unwrap().command(),
-            "env PWD=/opt/x docker compose --project-name web --project-directory /opt/x -f /opt/x/compose.yaml \
-             --env-file /opt/x/.env --profile gpu up -d --no-deps --scale worker=2 db ml worker"
+            "env 'PWD=/opt/x' docker compose --project-name web --project-directory /opt/x -f /opt/x/compose.yaml \
+             --env-file /opt/x/.env --profile gpu up -d --no-deps --scale 'worker=2' db ml worker"
         );
     }
 

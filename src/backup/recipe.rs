@@ -40,6 +40,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use redact::REDACTED;
+pub use yaml::parse as parse_yaml;
 
 use crate::docker::Engine;
 use crate::error::Result;

@@ -15,7 +15,7 @@ use crate::model::UnitName;
 use crate::restore::all::Wanted;
 use crate::restore::contents::Search;
 use crate::restore::doors::{self, Doors};
-use crate::restore::rebuild::BringUp;
+use crate::restore::rebuild::{BringUp, OtherImages};
 use crate::restore::request::{self, Destination, Request, What, Which};
 use crate::restore::{self, Plan, Session, reporter, safety, time, wizard};
 use crate::ui::{prompt, text};
@@ -69,6 +69,10 @@ pub struct Args {
     /// Start the unit when its data is back: `docker compose up -d`, or its container
     #[arg(long, conflicts_with = "volumes")]
     up: bool,
+
+    /// Where a saved image is no longer available, take another one of the same name: it may be of another version than the data
+    #[arg(long, conflicts_with = "volumes")]
+    other_images: bool,
     #[command(flatten)]
     doors: doors::Args,
 
@@ -127,6 +131,7 @@ impl Args {
             host: self.host.clone(),
             doors: self.doors()?,
             bring_up: self.bring_up(),
+            other_images: self.other_images(),
         }))
     }
 
@@ -137,6 +142,7 @@ impl Args {
             except: self.except.clone(),
             doors: self.doors()?,
             bring_up: self.up,
+            other_images: self.other_images(),
             is_dry: self.dry_run,
             is_agreed: self.yes,
         })
@@ -144,6 +150,14 @@ impl Args {
 
     fn doors(&self) -> Result<Doors> {
         self.doors.doors(!self.yes && prompt::is_possible())
+    }
+
+    fn other_images(&self) -> OtherImages {
+        match (self.other_images, self.yes) {
+            (true, _) => OtherImages::Yes,
+            (false, false) if prompt::is_possible() => OtherImages::Ask,
+            (false, _) => OtherImages::No,
+        }
     }
 
     fn bring_up(&self) -> BringUp {
@@ -190,7 +204,8 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         Some(request) => request,
         None => {
             let (unit, host) = (args.unit.clone(), args.host.as_deref());
-            wizard::ask(&session, unit, host, args.bring_up(), args.doors()?).await?
+            let start = (args.bring_up(), args.other_images());
+            wizard::ask(&session, unit, host, start, args.doors()?).await?
         }
     };
     if let (What::Recipe, Destination::Folder(folder)) = (&request.what, &request.to) {

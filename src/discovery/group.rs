@@ -75,9 +75,14 @@ fn unit(scene: &Scene, writes: &Writes, members: Members) -> Unit {
         gaps,
         not_coverable: members.orchestrator,
         blocker: found.blocker,
-        enabled: policy.enabled,
+        enabled: policy.enabled && !made_way(&everyone),
         warnings,
     }
+}
+
+/// A restore put the container of a point in its place, and keeps it for the time that it is taken back.
+fn made_way(everyone: &[Container]) -> bool {
+    matches!(everyone, [container] if container.name.contains(".kopi-docka-before-"))
 }
 
 /// What a container has mounted is not at the path any more: whatever is there now is not its data.

@@ -13,6 +13,9 @@ pub const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
 pub const CONFIG_FILES: &str = "com.docker.compose.project.config_files";
 pub const ENVIRONMENT_FILE: &str = "com.docker.compose.project.environment_file";
 
+pub const CONFIG_HASH: &str = "com.docker.compose.config-hash";
+pub const COMPOSE_VERSION: &str = "com.docker.compose.version";
+
 pub const VOLUME: &str = "com.docker.compose.volume";
 
 /// What compose writes anew with each version of itself. With a hash that is not its own it takes a volume for one that is to be made

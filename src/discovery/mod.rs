@@ -41,7 +41,7 @@ mod select;
 mod sources;
 pub mod system_paths;
 #[cfg(test)]
-mod testing;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod writers;

@@ -46,6 +46,12 @@ impl Engine {
             })
     }
 
+    /// The process that serves the socket, where that can be told: one in another process namespace has none here.
+    pub async fn pid(&self) -> Option<i32> {
+        let stream = UnixStream::connect(&self.socket).await.ok()?;
+        stream.peer_cred().ok()?.pid().filter(|pid| *pid > 0)
+    }
+
     /// Such as `27.3.1`.
     pub fn version(&self) -> &str {
         &self.version

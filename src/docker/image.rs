@@ -45,6 +45,24 @@ impl Engine {
         Ok(records)
     }
 
+    /// What the image `name` runs as by itself; `None` when there is no such image.
+    pub async fn image_user(&self, name: &str) -> Result<Option<String>> {
+        match self
+            .get_json(&format!("/images/{}/json", encoded(name)))
+            .await
+        {
+            Ok(Some(raw)) => {
+                let user = raw.at("Config").at("User").as_str();
+                Ok(Some(user.unwrap_or_default().to_owned()))
+            }
+            Ok(None)
+            | Err(EngineError::Refused {
+                status: 300..500, ..
+            }) => Ok(None),
+            Err(error) => Err(error.doing(format!("image `{name}` can't be inspected"))),
+        }
+    }
+
     /// The image that `name` (a tag, a digest or an id) leads to here; `None` also for what Docker doesn't take for a name.
     pub async fn image(&self, name: &str) -> Result<Option<ImageRecord>> {
         let raw = match self

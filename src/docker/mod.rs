@@ -2,10 +2,11 @@
 //!
 //! Reading order: [`engine`] (the connection) → [`inventory`] (everything on the host, fast) → [`inspect`] (one
 //! thing at a time) → [`lifecycle`] (stop, start) → [`events`] (what was started meanwhile) → [`volume`],
-//! [`network`], [`create`] (what makes things again) → [`image`], [`pull`] with [`login`]; beside them [`neighbours`] (whom a container needs), [`raw`] (what the typed client can't do), [`json`] and [`errors`] (what a caller can tell apart).
+//! [`network`], [`create`] (what makes things again), [`change`] → [`image`], [`pull`] with [`login`]; beside them [`neighbours`] (whom a container needs), [`raw`] (what the typed client can't do), [`json`] and [`errors`] (what a caller can tell apart).
 //!
 //! No policy here: what is stopped, read or left out is decided elsewhere.
 
+mod change;
 pub mod create;
 pub mod engine;
 pub mod errors;

@@ -3,10 +3,12 @@
 use super::finding::Finding;
 use crate::config::Config;
 use crate::context::Context;
+use crate::docker::Engine;
 use crate::error::{Exit, Result};
 use crate::lock;
 use crate::password;
 use crate::quiesce::RecordFile;
+use crate::restore::safety::{LeftDown, left_down};
 use crate::state;
 
 pub const AREA: &str = "interrupted";
@@ -20,11 +22,39 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
     if let Some(holder) = lock::holder(&cx.paths.runtime) {
         return vec![Finding::ok(AREA, format!("a run is at work: {holder}"))];
     }
-    match left {
+    let mut findings = match left {
         Ok(left) if left.is_empty() => vec![Finding::ok(AREA, "no run was interrupted")],
         Ok(left) => left,
         Err(error) => vec![Finding::of_error(AREA, &error)],
-    }
+    };
+    findings.extend(held(cx, config).await);
+    findings
+}
+
+/// What restores left down on purpose. Where Docker does not answer, another check says so.
+async fn held(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
+    let default = Config::default();
+    let socket = &config.unwrap_or(&default).docker.socket;
+    let Ok(engine) = Engine::connect(socket).await else {
+        return Vec::new();
+    };
+    let left = match left_down(&cx.paths.restore_journals(), &engine).await {
+        Ok(left) => left,
+        Err(error) => return vec![Finding::of_error(AREA, &error)],
+    };
+    let finding = |left: LeftDown| {
+        let message = format!(
+            "restore {} left these of `{}` down, since they are not those of its point: {}",
+            left.restore,
+            left.unit,
+            left.containers.join(", ")
+        );
+        Finding::warning(AREA, message).remedy(format!(
+            "bring up the restored program (`docker compose up -d` with the restored files), or take the restore back: `kopi-docka restore --undo {}`",
+            left.restore
+        ))
+    };
+    left.into_iter().map(finding).collect()
 }
 
 fn left(cx: &Context, config: Option<&Config>) -> Result<Vec<Finding>> {

@@ -134,6 +134,22 @@ impl RecordFile {
         self.save_soon()
     }
 
+    /// Takes out those with these ids for good: nothing is to start them. The record goes with the last of them.
+    pub fn drop_for_good(&mut self, ids: &[&str]) -> Result<()> {
+        let before = self.record.entries.len();
+        self.record
+            .entries
+            .retain(|entry| !ids.contains(&entry.id.as_str()));
+        if self.record.entries.is_empty() {
+            return state::remove(&self.path);
+        }
+        if self.record.entries.len() == before {
+            return Ok(());
+        }
+        state::write(&self.path, &self.content()?)
+            .context("the record of what is stopped cannot be written")
+    }
+
     fn save(&self) -> Result<()> {
         state::write(&self.path, &self.content()?).context(
             "the record of what is about to be stopped cannot be written, so nothing is stopped",

@@ -179,6 +179,12 @@ impl Quiesced {
         self.file.forget(ids)
     }
 
+    /// Those with these ids are not started. The record on the disk is another's to change.
+    pub fn hold(&mut self, ids: &[String]) {
+        let entries = &mut self.file.record.entries;
+        entries.retain(|entry| !ids.contains(&entry.id));
+    }
+
     /// What is to be started.
     pub fn entries(&self) -> &[Entry] {
         &self.file.record.entries

@@ -63,6 +63,7 @@ pub async fn apply(
     if applying.plan.is_empty() {
         return Ok(applying.into_report(Vec::new()));
     }
+    applying.agree().await?;
     let mut file = applying.open_journal().await?;
     let result = applying.bring_in(&mut file).await;
     match result {
@@ -89,6 +90,7 @@ impl Applying<'_> {
                 backup_id: plan.backup_id.clone(),
                 identity: plan.identity.clone(),
             }),
+            before: plan.rebuild.before.clone(),
             ..Journal::new(
                 plan.restore_id,
                 plan.unit.clone(),
@@ -108,9 +110,14 @@ impl Applying<'_> {
         let swaps = self.plan.swaps();
         aside(move || swaps.iter().try_for_each(staging::sync)).await?;
         self.window.refuse_when_asked_to_end()?;
-        let users = self.session.users_now(&self.plan, &self.recipe.record);
+        let record = &self.recipe.record;
+        let users = self.session.users_now(&self.plan, record);
         let shutdown = &self.session.cx.shutdown;
-        let users = shutdown.cut("the restore", users).await?;
+        let (users, differences) = shutdown.cut("the restore", users).await?;
+        if differences != self.plan.rebuild.differences {
+            self.plan.rebuild.differences = differences;
+            self.plan.next_steps = self.plan.rebuild.next_steps(record);
+        }
         let swapped = Swapped::all(&self.plan.sources);
         self.window.pass(file, &swapped, users).await
     }

@@ -234,7 +234,7 @@ mod tests {
     use crate::model::{MachineId, UnitName};
     use crate::restore::doors::Doors;
     use crate::restore::points::testing::point;
-    use crate::restore::rebuild::BringUp;
+    use crate::restore::rebuild::{BringUp, OtherImages};
     use crate::restore::request::{Destination, What};
 
     const OWN: &str = "kopi-docka@here";
@@ -260,6 +260,7 @@ mod tests {
             to: Destination::InPlace,
             doors: Doors::default(),
             bring_up: BringUp::No,
+            other_images: OtherImages::No,
         };
         choose(&points(), &request, &me(OWN)).map(|point| point.backup_id.to_string())
     }
@@ -292,6 +293,7 @@ mod tests {
                 to: Destination::InPlace,
                 doors: Doors::default(),
                 bring_up: BringUp::No,
+                other_images: OtherImages::No,
             };
             choose(&points(), &request, &me(OWN)).map(|point| point.backup_id.to_string())
         };
@@ -323,6 +325,7 @@ mod tests {
             to: Destination::InPlace,
             doors: Doors::default(),
             bring_up: BringUp::No,
+            other_images: OtherImages::No,
         };
         choose(points, &request, &me(OWN))
     }
@@ -384,6 +387,7 @@ mod tests {
                 to: Destination::InPlace,
                 doors: Doors::default(),
                 bring_up: BringUp::No,
+                other_images: OtherImages::No,
             };
             choose(&points, &request, &me(OWN)).map(|point| point.backup_id.to_string())
         };

@@ -41,6 +41,8 @@ struct Asked<'a> {
     stopped: Option<Quiesced>,
     /// Ids of those that may go on.
     tolerated: Vec<String>,
+    /// Ids of those that do not start once everything is in place.
+    holds: Vec<String>,
 }
 
 impl<'a> Crew<'a> {
@@ -65,6 +67,7 @@ impl<'a> Crew<'a> {
             users: users::ask(&host, &config, Some(&journal.unit), &swapped).await,
             stopped: None,
             tolerated: Vec::new(),
+            holds: journal.held_ids(),
             id: journal.id,
             unit: journal.unit.clone(),
             cx,
@@ -87,6 +90,11 @@ impl<'a> Crew<'a> {
             Some(asked) => asked.stop(warnings).await,
             None => Ok(()),
         }
+    }
+
+    /// By which Docker is asked.
+    pub fn engine(&self) -> Option<&Engine> {
+        self.0.as_ref().map(|asked| &asked.engine)
     }
 
     /// Starts what was stopped, whatever `result` is, unless it is half old and half new. Containers that came up meanwhile are restarted.
@@ -132,6 +140,10 @@ impl Asked<'_> {
 
     async fn start(self, result: Result<Ended>, warnings: &mut Vec<String>) -> Result<Ended> {
         fault::reached("replay_start").await;
+        let holds = match &result {
+            Ok(Ended::InPlace) => self.holds.as_slice(),
+            _ => &[],
+        };
         if result.is_ok() {
             let late = Late {
                 cx: self.cx,
@@ -141,13 +153,15 @@ impl Asked<'_> {
                 unit: &self.unit,
                 swapped: &self.swapped,
                 tolerated: &self.tolerated,
+                holds,
             };
             warnings.extend(late.restart().await.warnings);
         }
         let is_half_way = matches!(&result, Err(error) if error.is::<swap::NotTakenBack>());
-        if let Some(quiesced) = self.stopped
+        if let Some(mut quiesced) = self.stopped
             && !is_half_way
         {
+            quiesced.hold(holds);
             let started = quiesced.start(&self.engine).await;
             warnings.extend(started.warnings);
             // Their record stays: what replays it next tells of them.

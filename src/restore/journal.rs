@@ -15,9 +15,11 @@ use tracing::debug;
 use super::aside::aside;
 use super::attributes::{Attributes, Modified, modified};
 use super::beneath;
+use super::held::Held;
 use super::holes::Holes;
 use super::marks::{self, Mark};
 use super::numbers;
+use super::rebuild::Program;
 use super::safety::record;
 use super::within::{Moves, Within};
 use crate::error::Result;
@@ -57,6 +59,18 @@ pub struct Journal {
     /// When everything was in its place: what is left needs no service to be down.
     #[serde(default)]
     pub swapped_at: Option<DateTime<Utc>>,
+    /// Containers that nothing starts once the swaps are done. Empty in journals of older versions, as is all below.
+    #[serde(default)]
+    pub holds: Vec<Held>,
+    /// Containers that are started once the swaps are done.
+    #[serde(default)]
+    pub wakes: Vec<Held>,
+    /// How long such a start may take to get healthy.
+    #[serde(default)]
+    pub start_timeout_seconds: u64,
+    /// What brings up the containers that are here before it, should they be replaced.
+    #[serde(default)]
+    pub before: Option<Program>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +98,23 @@ impl Journal {
             undoes: None,
             decided_at: None,
             swapped_at: None,
+            holds: Vec::new(),
+            wakes: Vec::new(),
+            start_timeout_seconds: 0,
+            before: None,
         }
+    }
+
+    /// Whether Docker has to be told not to start a container, or to start it again.
+    pub fn has_policies(&self) -> bool {
+        let all = self.holds.iter().chain(&self.wakes);
+        all.into_iter().any(|held| held.restarts_always)
+    }
+
+    /// Ids of what nothing starts once the swaps are done.
+    pub fn held_ids(&self) -> Vec<String> {
+        let held = self.holds.iter();
+        held.map(|held| held.entry.id.clone()).collect()
     }
 
     /// Since when whatever is written is newer than what the restore knew. Older versions wrote down only when it began.

@@ -23,6 +23,8 @@ pub struct Late<'a> {
     pub swapped: &'a [Swapped],
     /// Ids of those that may go on.
     pub tolerated: &'a [String],
+    /// Ids of those that are not started on what is there now.
+    pub holds: &'a [String],
 }
 
 impl Late<'_> {
@@ -63,7 +65,8 @@ impl Late<'_> {
             self.config.backup.start_timeout.as_secs(),
             users.entries,
         )?;
-        let (quiesced, stopped) = stop_all(self.engine, record, &self.cx.shutdown).await;
+        let (mut quiesced, stopped) = stop_all(self.engine, record, &self.cx.shutdown).await;
+        quiesced.hold(self.holds);
         started = quiesced.start(self.engine).await;
         started.warnings.push(match stopped {
             Ok(()) => format!(

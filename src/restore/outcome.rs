@@ -146,6 +146,12 @@ impl Applying<'_> {
                 .into_iter()
                 .map(|(name, _)| name)
                 .collect(),
+            // Once the unit is up, others are in their place.
+            held: if self.is_up {
+                Vec::new()
+            } else {
+                self.window.held
+            },
             container_script: self.plan.rebuild.script(),
             is_up: self.is_up,
             next_steps: self.plan.next_steps,

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::legacy::{self, Translation};
 use super::points::{Point, Tool};
-use super::rebuild::Saved;
+use super::rebuild::{Saved, SavedImage};
 use super::request::Request;
 use crate::backup::WORK_PREFIX;
 use crate::discovery::labels;
@@ -173,6 +173,13 @@ impl Recipe {
             Content::Ours(root) => Saved::read(kopia, root).await,
             Content::Translated(old) => Ok(Saved::of_documents(&old.documents)),
         }
+    }
+
+    /// The images that its containers ran, by container; none where that is damaged.
+    pub async fn images(&self, kopia: &Kopia) -> Result<BTreeMap<String, SavedImage>> {
+        let bytes = self.read(kopia, "docker/images.json").await?;
+        let images = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Ok(images.unwrap_or_default())
     }
 
     /// The sources that `request` means. `complete` are the root objects that the repository has whole.

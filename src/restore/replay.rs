@@ -9,7 +9,7 @@ use super::crew::Services;
 use super::journal::{Journal, JournalFile, Phase};
 use super::safety::record;
 use super::unfinished::{self, Ended};
-use super::{rebuild, staging, swap};
+use super::{held, rebuild, staging, swap};
 use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result, exit_of, hints_of};
 use crate::model::SourceKey;
@@ -67,6 +67,10 @@ impl Replayed {
                 self.finished += 1;
                 return Ok(());
             }
+            if matches!(services, Services::NotYet) && file.journal.has_policies() {
+                // Docker would start at once what must stay down.
+                return Ok(());
+            }
             ui.say(format!("Finishing {what}"));
             let mut warnings = Vec::new();
             let ended = unfinished::settle(&mut file, &services, &mut warnings).await;
@@ -76,6 +80,8 @@ impl Replayed {
             self.warnings.extend(told);
             match ended {
                 Ok(Ended::InPlace) => {
+                    let settled = held::settle(&file.journal, file.folder(), None).await?;
+                    self.warnings.extend(settled);
                     self.warnings.extend(keep_all(&file));
                     self.finished += 1;
                     return Ok(());

@@ -31,6 +31,8 @@ pub struct RestoreReport {
     /// What went wrong after the targets had their new content.
     pub errors: Vec<String>,
     pub still_stopped: Vec<String>,
+    /// Containers that are left down on purpose: they are not those of the point.
+    pub held: Vec<String>,
     /// How the container of a standalone unit was made, for reading.
     pub container_script: Option<PathBuf>,
     /// The unit was started as was asked for.

@@ -214,6 +214,12 @@ pub fn report_text(report: &RestoreReport) -> String {
         lines.extend(copies.iter().map(|copy| format!("  `{copy}`")));
         lines.extend(safety::advice(report.restore_id));
     }
+    if !report.held.is_empty() {
+        lines.push(format!(
+            "Left down, since they are not those of the point: {}",
+            report.held.join(", ")
+        ));
+    }
     if report.is_up {
         let name = report.project.as_ref().unwrap_or(&report.unit);
         lines.push(format!("`{name}` is started"));

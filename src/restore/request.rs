@@ -6,7 +6,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 
 use super::doors::Doors;
-use super::rebuild::BringUp;
+use super::rebuild::{BringUp, OtherImages};
 use crate::error::{Exit, Failure, Result};
 use crate::model::ids::InvalidId;
 use crate::model::source::SourceKey;
@@ -24,6 +24,8 @@ pub struct Request {
     pub doors: Doors,
     /// Whether the unit is started when its data is back.
     pub bring_up: BringUp,
+    /// Where the saved images are not available.
+    pub other_images: OtherImages,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

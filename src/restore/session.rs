@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::advice::doubts;
 use super::all::Beside;
 use super::choose::{choose, unasked};
+use super::held::held;
 use super::look::Looked;
 use super::names::Trust;
 use super::nesting::{self, LeftOut};
@@ -13,7 +14,7 @@ use super::overlay;
 use super::places::Places;
 use super::plan::{Plan, SourcePlan, space};
 use super::points::{Point, complete_roots, points};
-use super::rebuild::Saved;
+use super::rebuild::{Difference, Saved};
 use super::recipe::{self, Recipe};
 use super::request::{Destination, Request, What};
 use super::unnamed;
@@ -329,11 +330,25 @@ impl<'a> Session<'a> {
             .collect())
     }
 
-    /// Who is to be stopped, by what runs now: the plan may be hours old.
-    pub async fn users_now(&self, plan: &Plan, record: &PointRecord) -> Result<Users> {
+    /// Who is to be stopped, and who of them is not started again and why, by what runs now: the plan may be hours old.
+    pub async fn users_now(
+        &self,
+        plan: &Plan,
+        record: &PointRecord,
+    ) -> Result<(Users, Vec<Difference>)> {
         let host = discovery::discover(&self.engine, &self.rules).await?;
         let is_move = plan.folder.is_some();
-        self.users(&host, record, &plan.sources, is_move).await
+        let mut users = self.users(&host, record, &plan.sources, is_move).await?;
+        let mut differences = Vec::new();
+        if plan.is_whole_unit && !is_move {
+            let members = &plan.rebuild.members;
+            differences = self.differences(&host, record, members).await?;
+            if !differences.is_empty() {
+                let records = self.cx.paths.stop_records();
+                users.held = held(&self.engine, &users, &records, &record.unit).await?;
+            }
+        }
+        Ok((users, differences))
     }
 
     async fn users(

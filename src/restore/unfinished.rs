@@ -4,6 +4,7 @@
 use super::aside::aside;
 use super::changed;
 use super::crew::{Crew, Services};
+use super::held;
 use super::journal::{Journal, JournalFile, Swap};
 use super::safety::record;
 use super::staging;
@@ -50,6 +51,11 @@ pub async fn settle(
         (Ok(()), None) => finish(file, warnings).await,
         (Ok(()), Some(used)) => take_back(file, used, warnings).await,
     };
+    if matches!(result, Ok(Ended::InPlace)) {
+        // Before anything starts. It is asked for again by who forgets the journal.
+        let settled = held::settle(&file.journal, file.folder(), crew.engine()).await;
+        warnings.extend(settled.unwrap_or_else(|error| vec![format!("{error:#}")]));
+    }
     crew.start(result, warnings).await
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::aside::aside;
+use super::held::Held;
 use super::journal::Journal;
 use super::look::looked_up;
 use super::plan::SourcePlan;
@@ -70,6 +71,10 @@ pub struct Users {
     /// Ids of those that could write to a target and go on all the same.
     pub tolerated: Vec<String>,
     pub warnings: Vec<String>,
+    /// Ids of those that are of the unit, or live in the network (or another namespace) of one that is.
+    pub of_unit: BTreeSet<String>,
+    /// Those of them that are not started again.
+    pub held: Vec<Held>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,6 +174,7 @@ pub fn find(
         let used = used_by(host, container, swapped, real);
         users.add_member(unit, container, &used, policy)?;
     }
+    users.of_unit = users.entries.iter().map(|entry| entry.id.clone()).collect();
     for container in &host.containers {
         if members.iter().any(|member| member.id == container.id) {
             continue;
@@ -178,6 +184,9 @@ pub fn find(
     }
     users.add_joiners(host, members, policy)?;
     users.refuse_what_could_not_come_back(host, swapped, real)?;
+    let joined = joiners(&host.containers, &users.of_unit);
+    let joined = joined.iter().map(|container| container.id.clone());
+    users.of_unit.extend(joined.collect::<Vec<_>>());
     let levels = unit.map_or(&[][..], |unit| &unit.levels);
     users.put_in_order(host, members, levels);
     Ok(users)

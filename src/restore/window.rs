@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use futures_util::FutureExt as _;
 
+use super::held;
 use super::journal::{JournalFile, Phase};
 use super::late::Late;
 use super::reporter::Reporter;
@@ -20,15 +21,17 @@ use crate::quiesce::{self, Quiesced, RecordFile, cold, replay};
 
 /// What is known grows from step to step.
 pub struct Window<'a> {
-    cx: &'a Context,
-    config: &'a Config,
-    engine: &'a Engine,
+    pub(super) cx: &'a Context,
+    pub(super) config: &'a Config,
+    pub(super) engine: &'a Engine,
     pub(super) unit: UnitName,
-    id: BackupId,
+    pub(super) id: BackupId,
     pub reporter: Reporter,
     pub timeline: Timeline,
     pub downtime_seconds: f64,
     pub still_stopped: Vec<(String, String)>,
+    /// Names of those that are left down on purpose.
+    pub held: Vec<String>,
     pub warnings: Vec<String>,
     pub errors: Vec<String>,
 }
@@ -52,6 +55,7 @@ impl<'a> Window<'a> {
             timeline: Timeline::default(),
             downtime_seconds: 0.0,
             still_stopped: Vec::new(),
+            held: Vec::new(),
             warnings: Vec::new(),
             errors: Vec::new(),
         }
@@ -79,11 +83,22 @@ impl<'a> Window<'a> {
         users: Users,
     ) -> Result<Vec<Option<PathBuf>>> {
         let Users {
-            entries, tolerated, ..
+            entries,
+            tolerated,
+            held,
+            ..
         } = users;
+        let asked: Vec<String> = entries.iter().map(|entry| entry.id.clone()).collect();
         let running = quiesce::still_running(self.engine, entries);
         let (entries, ended) = self.cx.shutdown.cut("the restore", running).await?;
         self.warnings.extend(ended);
+        let is_running = |id: &String| entries.iter().any(|entry| entry.id == *id);
+        let mut holds = held;
+        // What has ended meanwhile is not ours to start, now or later.
+        holds.retain(|held| !asked.contains(&held.entry.id) || is_running(&held.entry.id));
+        self.held = holds.iter().map(|held| held.entry.name.clone()).collect();
+        // It goes to the disk with the decision.
+        file.journal.holds = holds;
         if entries.is_empty() {
             let kept = self.swap(file, Ok(()), None, swapped, &tolerated).await?;
             self.start_what_was_down().await?;
@@ -99,14 +114,25 @@ impl<'a> Window<'a> {
             entries.clone(),
         )?;
         self.enter(Step::Stop).await;
-        let (quiesced, stopped) = quiesce::stop_all(self.engine, record, &self.cx.shutdown).await;
+        let (mut quiesced, stopped) =
+            quiesce::stop_all(self.engine, record, &self.cx.shutdown).await;
         // A bug of ours must not leave containers down: a panic is held until they are up.
         let swapping = self.swap(file, stopped, Some(&quiesced), swapped, &tolerated);
         let result = AssertUnwindSafe(swapping).catch_unwind().await;
-        if result.is_err() && file.journal.phase == Phase::Swapping {
+        let is_swapped = match &result {
+            Ok(result) => result.is_ok(),
             // A bug between two swaps: the unit must not start half old and half new.
-            let _ = swap::exchange_all(&file.journal.swaps).await;
-        }
+            Err(_) if file.journal.phase == Phase::Swapping => {
+                swap::exchange_all(&file.journal.swaps).await.is_ok()
+            }
+            Err(_) => false,
+        };
+        let held: Vec<String> = if is_swapped {
+            file.journal.held_ids()
+        } else {
+            Vec::new()
+        };
+        quiesced.hold(&held);
         if let Ok(Err(error)) = &result
             && error.is::<swap::NotTakenBack>()
         {
@@ -129,6 +155,10 @@ impl<'a> Window<'a> {
         self.start_what_was_down().await?;
         self.enter(Step::Settle).await;
         let patience = self.config.backup.start_timeout;
+        let entries: Vec<_> = entries
+            .into_iter()
+            .filter(|entry| !held.contains(&entry.id))
+            .collect();
         tokio::select! {
             biased;
             () = self.cx.shutdown.asked() => {}
@@ -185,7 +215,13 @@ impl<'a> Window<'a> {
             return Err(error);
         }
         file.swapped();
-        self.restart_late(swapped, tolerated).await;
+        let settled = held::settle(&file.journal, file.folder(), Some(self.engine)).await;
+        match settled {
+            Ok(problems) => self.warnings.extend(problems),
+            Err(error) => self.errors.push(format!("{error:#}")),
+        }
+        let holds = file.journal.held_ids();
+        self.restart_late(swapped, tolerated, &holds).await;
         self.enter(Step::Keep).await;
         let mut kept = Vec::new();
         for swap in &file.journal.swaps {
@@ -218,7 +254,7 @@ impl<'a> Window<'a> {
     }
 
     /// What came up while the data was exchanged has not seen all of it.
-    async fn restart_late(&mut self, swapped: &[Swapped], tolerated: &[String]) {
+    async fn restart_late(&mut self, swapped: &[Swapped], tolerated: &[String], holds: &[String]) {
         if swapped.is_empty() {
             return;
         }
@@ -230,6 +266,7 @@ impl<'a> Window<'a> {
             unit: &self.unit,
             swapped,
             tolerated,
+            holds,
         };
         let started = late.restart().await;
         self.warnings.extend(started.warnings);

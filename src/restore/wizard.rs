@@ -7,7 +7,7 @@ use chrono::Utc;
 
 use super::doors::Doors;
 use super::points::{Point, PointState};
-use super::rebuild::BringUp;
+use super::rebuild::{BringUp, OtherImages};
 use super::request::{Destination, Request, What, Which, handle, project_name};
 use super::session::Session;
 use crate::error::{Exit, Failure, Result};
@@ -21,7 +21,7 @@ pub async fn ask(
     session: &Session<'_>,
     unit: Option<UnitName>,
     host: Option<&str>,
-    bring_up: BringUp,
+    (bring_up, other_images): (BringUp, OtherImages),
     doors: Doors,
 ) -> Result<Request> {
     let points = session.points();
@@ -52,6 +52,7 @@ pub async fn ask(
         to,
         doors,
         bring_up,
+        other_images,
     })
 }
 
@@ -140,7 +141,10 @@ async fn ask_what(session: &Session<'_>, point: &Point, record: &PointRecord) ->
     }
     let mut choices = Vec::new();
     if point.state == PointState::Whole {
-        choices.push((Choice::Unit, "the whole unit: data, files, networks"));
+        choices.push((
+            Choice::Unit,
+            "the whole unit: data, files, networks (an upgrade went wrong: go back to before it)",
+        ));
     }
     if !record.sources.is_empty() {
         choices.push((Choice::Sources, "some volumes or bind mounts"));

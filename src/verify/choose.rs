@@ -8,7 +8,7 @@ use crate::model::UnitName;
 use crate::restore::choose::{self, newer_but_not_whole};
 use crate::restore::doors::Doors;
 use crate::restore::points::{Point, PointState};
-use crate::restore::rebuild::BringUp;
+use crate::restore::rebuild::{BringUp, OtherImages};
 use crate::restore::request::{self, Destination, What, Which};
 use crate::whose::Whose;
 
@@ -58,6 +58,7 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, me: &Me) -> Result<Cho
                 to: Destination::InPlace,
                 doors: Doors::default(),
                 bring_up: BringUp::No,
+                other_images: OtherImages::No,
             };
             let point = choose::choose(points, &one, me)?;
             let remark = choose::unasked(points, point, &one, me);

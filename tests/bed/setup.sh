@@ -34,7 +34,7 @@ tools=(
 )
 [ "$purpose" = demo ] || tools+=(
   debootstrap:debootstrap tmux:tmux openssl:openssl sshd:openssh-server ssh-keygen:openssh-client setpriv:util-linux
-  mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs strace:strace node:nodejs npm:npm python3:python3 perl:perl
+  mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs strace:strace docker-registry:docker-registry node:nodejs npm:npm python3:python3 perl:perl
 )
 
 missing_packages() {

@@ -191,7 +191,7 @@ fn what_the_readme_says_to_type_works_as_it_stands() {
                     continue;
                 }
                 // Of tests/it/rebuild.rs: the machine has no Compose.
-                if command == "… --yes --up" {
+                if command.starts_with("… --yes --up") {
                     continue;
                 }
                 let command = filled_in(&command, number);

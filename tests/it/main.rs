@@ -44,6 +44,7 @@ mod password;
 mod patterns;
 mod pieces;
 mod pipeline;
+mod program;
 mod projects;
 mod rebuild;
 mod refusals;

@@ -850,8 +850,12 @@ fn a_compose_that_hangs_is_ended_and_one_that_fails_is_quoted() {
     world.backup(&stack);
     stack.wipe();
     world.config(|config| config["docker"]["compose_timeout"] = json!(1));
-    // It has to say its version first.
-    let knows_compose = |then: &str| format!("[ \"$2\" = version ] && exit; {then}");
+    // It has to say its version and to read the files first.
+    let knows_compose = |then: &str| {
+        format!(
+            "[ \"$2\" = version ] && exit; case \" $* \" in *' config '*) exec \"$REAL\" \"$@\" ;; esac; {then}"
+        )
+    };
     let hangs = knows_compose("echo pulling >&2; sleep 1000 & wait");
     let path = world.stand_in("docker", &hangs);
     let done = restore(&world, stack.unit(), &["--up"])

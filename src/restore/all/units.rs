@@ -6,7 +6,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
 use crate::restore::doors::Doors;
 use crate::restore::points::{Point, PointState};
-use crate::restore::rebuild::BringUp;
+use crate::restore::rebuild::{BringUp, OtherImages};
 use crate::restore::request::{Destination, Request, What, Which};
 use crate::restore::session::Session;
 
@@ -20,6 +20,8 @@ pub struct Wanted {
     /// What refusals are opened, for each.
     pub doors: Doors,
     pub bring_up: bool,
+    /// Where the saved images are not available.
+    pub other_images: OtherImages,
     pub is_dry: bool,
     pub is_agreed: bool,
 }
@@ -58,6 +60,7 @@ impl Wanted {
             to: Destination::InPlace,
             host: self.host.clone(),
             doors: self.doors.clone(),
+            other_images: self.other_images,
             bring_up: if self.bring_up {
                 BringUp::Yes
             } else {

@@ -1,18 +1,16 @@
-//! `docker` as the operator would call it: the words of `compose up`, and running them where the operator sees them.
+//! `docker` as the operator would call it, run where the operator sees what it says.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
+use super::ComposeUp;
 use crate::error::{Exit, Failure, Result};
-use crate::model::point::PointRecord;
-use crate::restore::places::Places;
 use crate::shutdown::Shutdown;
 use crate::tool::{self, Child, Finished, Output, Spec};
 use crate::ui::text::printable;
@@ -24,13 +22,12 @@ const ASK_PATIENCE: Duration = Duration::from_secs(60);
 const KEPT_LINES: usize = 20;
 const MAX_LINE_BYTES: usize = 2000;
 
-/// What of our environment `docker` gets: where its plugins, logins and proxies are, and what compose takes for flags.
+/// What of our environment `docker` gets: where its plugins, logins and proxies are, and how the registries are reached.
 const PASSED_ON: &[&str] = &[
     "HOME",
     "USER",
     "XDG_RUNTIME_DIR",
     "DOCKER_CONFIG",
-    "COMPOSE_PROFILES",
     "SSH_AUTH_SOCK",
     "HTTP_PROXY",
     "HTTPS_PROXY",
@@ -39,81 +36,6 @@ const PASSED_ON: &[&str] = &[
     "https_proxy",
     "no_proxy",
 ];
-
-/// The words of `docker compose … up -d`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ComposeUp {
-    pub project: String,
-    pub directory: Option<PathBuf>,
-    /// In override order.
-    pub files: Vec<PathBuf>,
-    pub env_files: Vec<PathBuf>,
-}
-
-impl ComposeUp {
-    /// Where everything was; `None` for a unit that is no compose project.
-    pub fn of(record: &PointRecord) -> Option<Self> {
-        let project = record.project.as_ref()?;
-        Some(Self {
-            project: record.unit.to_string(),
-            directory: project.working_dir.clone(),
-            files: project.compose_files.clone(),
-            env_files: project.env_files.clone(),
-        })
-    }
-
-    /// As it is in the unit's new home.
-    pub fn relocated(self, places: &Places) -> Result<Self> {
-        let all = |paths: Vec<PathBuf>| -> Result<Vec<PathBuf>> {
-            paths.iter().map(|path| places.file(path)).collect()
-        };
-        Ok(Self {
-            project: places
-                .project()
-                .map_or(self.project, |project| project.to_string()),
-            directory: self
-                .directory
-                .map(|directory| places.file(&directory))
-                .transpose()?,
-            files: all(self.files)?,
-            env_files: all(self.env_files)?,
-        })
-    }
-
-    /// What follows `docker`.
-    pub fn args(&self) -> Vec<String> {
-        let mut words = self.project_args();
-        words.extend(["up".to_owned(), "-d".to_owned()]);
-        words
-    }
-
-    /// What every command for the project begins with, after `docker`.
-    fn project_args(&self) -> Vec<String> {
-        let mut words = vec![
-            "compose".to_owned(),
-            "--project-name".to_owned(),
-            self.project.clone(),
-        ];
-        let mut option = |name: &str, path: &Path| {
-            words.extend([name.to_owned(), path.display().to_string()]);
-        };
-        if let Some(directory) = &self.directory {
-            option("--project-directory", directory);
-        }
-        for file in &self.files {
-            option("-f", file);
-        }
-        for file in &self.env_files {
-            option("--env-file", file);
-        }
-        words
-    }
-
-    /// To be copied into a shell.
-    pub fn command(&self) -> String {
-        shell_words::join(std::iter::once("docker".to_owned()).chain(self.args()))
-    }
-}
 
 fn find() -> Result<PathBuf> {
     tool::find(
@@ -152,17 +74,29 @@ pub async fn check() -> Result<()> {
 }
 
 /// The project as compose understands it, all variables filled in: secrets are in it.
-pub async fn config(up: &ComposeUp, limit: Duration) -> Result<Value> {
-    let spec = with_environment(Spec::new(&find()?))
+pub async fn config(up: &ComposeUp) -> Result<Value> {
+    let spec = with_variables(with_environment(Spec::new(&find()?)), up.environment())
         .args(up.project_args())
         .args(["config", "--format", "json"]);
-    let finished = tool::run(spec, limit.min(ASK_PATIENCE)).await?;
+    let finished = tool::run(spec, ASK_PATIENCE).await?;
     if !finished.ended.status.success() {
         anyhow::bail!("{}: {}", finished.ended.describe(), finished.ended.stderr);
     }
     // Not the parser's words: they quote what they cannot read.
     serde_json::from_slice(&finished.stdout)
         .map_err(|_| anyhow::anyhow!("`docker compose config` answered no JSON"))
+}
+
+fn with_variables<'a>(mut spec: Spec, variables: impl Iterator<Item = (&'a str, &'a str)>) -> Spec {
+    for (name, value) in variables {
+        if name == "HOME" && std::env::var_os("DOCKER_CONFIG").is_none() {
+            // The compose files mean the home of the user who started them; plugins and logins are ours.
+            let own = std::env::var_os("HOME").unwrap_or_else(|| "/root".into());
+            spec = spec.env("DOCKER_CONFIG", Path::new(&own).join(".docker"));
+        }
+        spec = spec.env(name, value);
+    }
+    spec
 }
 
 fn with_environment(mut spec: Spec) -> Spec {
@@ -174,16 +108,17 @@ fn with_environment(mut spec: Spec) -> Spec {
     spec
 }
 
-/// Runs `docker` and passes on every line that it says. It is ended with its group when it takes longer than `limit` or a
-/// signal comes.
-pub async fn docker(
+/// Runs `docker` with `variables` in its environment, and passes on every line that it says. It is ended with its group when it takes
+/// longer than `limit` or a signal comes.
+pub async fn docker<'a>(
     socket: &Path,
     args: &[String],
+    variables: impl Iterator<Item = (&'a str, &'a str)>,
     limit: Duration,
     shutdown: &Shutdown,
     say: impl Fn(&str),
 ) -> Result<()> {
-    let spec = with_environment(Spec::new(&find()?))
+    let spec = with_variables(with_environment(Spec::new(&find()?)), variables)
         .arg(format!("--host=unix://{}", socket.display()))
         .args(args);
     let pipe = tool::pipe()?;

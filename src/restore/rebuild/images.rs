@@ -1,6 +1,6 @@
 //! Whether the images that the unit ran are here: the same, others under the same names, or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -20,6 +20,17 @@ pub struct ImagePlan {
     /// The same for us: what `docker` is to be told, one after the other.
     #[serde(skip)]
     pub fetch: Vec<Vec<String>>,
+    /// Compose builds it here when it is missing.
+    pub is_built: bool,
+    /// As [`Self::image`], to be handed to Docker.
+    #[serde(skip)]
+    pub name: String,
+    /// The id of what has the name here.
+    #[serde(skip)]
+    pub here: Option<String>,
+    /// It was agreed that another one of that name will do.
+    #[serde(skip)]
+    pub is_given_up: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -31,8 +42,12 @@ pub enum ImageState {
     Missing,
 }
 
-/// One for each image.
-pub async fn plan(engine: &Engine, saved: &Saved) -> Result<Vec<ImagePlan>> {
+/// One for each image. `built` are the containers whose images compose builds.
+pub async fn plan(
+    engine: &Engine,
+    saved: &Saved,
+    built: &BTreeSet<String>,
+) -> Result<Vec<ImagePlan>> {
     let mut by_image: BTreeMap<(&str, &str), (&SavedImage, Vec<String>)> = BTreeMap::new();
     for (container, image) in &saved.images {
         by_image
@@ -53,13 +68,9 @@ pub async fn plan(engine: &Engine, saved: &Saved) -> Result<Vec<ImagePlan>> {
             _ => engine.image(&image.id).await?,
         };
         let platform = image.asked_platform(&saved.engine);
-        plans.push(judge(
-            image,
-            platform,
-            here.as_ref(),
-            elsewhere.as_ref(),
-            containers,
-        ));
+        let is_built = containers.iter().any(|container| built.contains(container));
+        let images = (here.as_ref(), elsewhere.as_ref());
+        plans.push(judge(image, platform, images, containers, is_built));
     }
     Ok(plans)
 }
@@ -87,7 +98,7 @@ pub fn of_another_platform(saved: &Saved, engine: &str) -> Vec<String> {
     told
 }
 
-fn is_same(saved: &SavedImage, here: &ImageRecord) -> bool {
+pub fn is_same(saved: &SavedImage, here: &ImageRecord) -> bool {
     // Another kind of image store has other ids for the same image.
     here.id == saved.id
         || here
@@ -100,9 +111,9 @@ fn is_same(saved: &SavedImage, here: &ImageRecord) -> bool {
 fn judge(
     saved: &SavedImage,
     platform: Option<&str>,
-    here: Option<&ImageRecord>,
-    elsewhere: Option<&ImageRecord>,
+    (here, elsewhere): (Option<&ImageRecord>, Option<&ImageRecord>),
     containers: Vec<String>,
+    is_built: bool,
 ) -> ImagePlan {
     let state = match here {
         Some(here) if is_same(saved, here) => ImageState::Same,
@@ -131,8 +142,15 @@ fn judge(
     }
     let remedy = match state {
         ImageState::Same => None,
+        _ if fetch.is_empty() && is_built => {
+            Some("compose builds it here when there is none".to_owned())
+        }
+        _ if fetch.is_empty() && state == ImageState::Missing => Some(printable(&format!(
+            "no registry is known to have it: build it here, or `docker pull {}`, which may be another one",
+            saved.image
+        ))),
         _ if fetch.is_empty() => {
-            Some("it was built there and no registry is known to have it: build it here".to_owned())
+            Some("no registry is known to have the saved one: build it here".to_owned())
         }
         _ => {
             let commands = fetch
@@ -147,10 +165,41 @@ fn judge(
         state,
         remedy,
         fetch,
+        is_built,
+        name: saved.image.clone(),
+        here: here.map(|here| here.id.clone()),
+        is_given_up: false,
     }
 }
 
 impl ImagePlan {
+    /// The saved one is not here under its name; one that compose builds is only wanted when it is available.
+    pub fn is_wanted(&self) -> bool {
+        self.state != ImageState::Same && (!self.is_built || !self.fetch.is_empty())
+    }
+
+    /// What has its name was built later, so that compose would take that for it.
+    pub fn is_to_be_built(&self) -> bool {
+        self.state == ImageState::Different && self.is_built && self.fetch.is_empty()
+    }
+
+    /// The name in a registry under which exactly the saved one is found.
+    pub fn digest(&self) -> Option<&str> {
+        self.fetch.iter().find_map(|args| match args.as_slice() {
+            [word, name] if word == "pull" => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// What an operator types to have the saved one under its name.
+    pub fn commands(&self) -> Vec<String> {
+        let command = |args: &Vec<String>| {
+            let words = std::iter::once("docker").chain(args.iter().map(String::as_str));
+            shell_words::join(words)
+        };
+        self.fetch.iter().map(command).collect()
+    }
+
     /// What has to be said loudly: the unit may run on another image than its data was written by.
     pub fn warning(&self) -> Option<String> {
         let what = match self.state {
@@ -194,7 +243,7 @@ mod tests {
         };
         let judge =
             |saved: &SavedImage, here: Option<&ImageRecord>, elsewhere: Option<&ImageRecord>| {
-                let plan = judge(saved, None, here, elsewhere, Vec::new());
+                let plan = judge(saved, None, (here, elsewhere), Vec::new(), false);
                 (
                     plan.state,
                     plan.warning().is_some(),
@@ -239,9 +288,9 @@ mod tests {
             judge(
                 &saved,
                 saved.asked_platform(&engine),
-                None,
-                None,
+                (None, None),
                 Vec::new(),
+                false,
             )
             .fetch
             .remove(0)

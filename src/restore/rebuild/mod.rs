@@ -6,13 +6,21 @@
 //! Reading order: [`saved`] (what the point has) → [`plan`] ([`networks`] with [`subnet`], [`images`], [`conflicts`] with [`ports`],
 //! [`container`]; [`relocated`] when it goes elsewhere) → [`show`] → [`up`] (carries it out, with [`pull`], [`compose`] and [`run_line`]).
 
+mod agree;
+mod cards;
 mod compose;
+mod compose_up;
 mod conflicts;
 mod container;
+pub mod differences;
 mod images;
+mod members;
 mod networks;
+mod obstacles;
 mod plan;
 mod ports;
+mod program;
+mod promise;
 mod pull;
 mod relocated;
 mod run_line;
@@ -27,11 +35,14 @@ use serde::Serialize;
 
 pub use compose::version as compose_version;
 pub use container::anonymous_volumes;
-pub use saved::Saved;
+pub use differences::Difference;
+pub use members::Member;
+pub use program::Program;
+pub use saved::{Saved, SavedImage};
 pub use show::plan_lines;
 pub use up::remove_networks;
 
-use compose::ComposeUp;
+use compose_up::ComposeUp;
 use conflicts::Conflict;
 use images::ImagePlan;
 use networks::{NetworkAction, NetworkPlan};
@@ -45,6 +56,15 @@ pub enum BringUp {
     #[default]
     No,
     /// When it has no containers here.
+    Ask,
+    Yes,
+}
+
+/// Whether another image of the same name will do where the saved one is not available.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtherImages {
+    #[default]
+    No,
     Ask,
     Yes,
 }
@@ -70,12 +90,21 @@ pub struct Rebuild {
     /// Pieces go to a folder of their own: there is nothing to start.
     #[serde(skip)]
     pub is_elsewhere: bool,
+    /// Containers here that are not those of the point: they are not started on its data.
+    pub differences: Vec<Difference>,
+    /// Why the unit cannot be started here: its data is restored all the same.
+    pub obstacles: Vec<String>,
+    #[serde(skip)]
+    pub other_images: OtherImages,
     /// What was saved of the unit's containers: they should be there when it is up.
     #[serde(skip)]
     pub members: Vec<Member>,
     /// Names of containers of others that it lives in, has volumes of or is linked to, and that are not here.
     #[serde(skip)]
     pub needs: Vec<String>,
+    /// What runs now, if it makes way.
+    #[serde(skip)]
+    pub before: Option<Program>,
     #[serde(skip)]
     pub warnings: Vec<String>,
 }
@@ -84,7 +113,7 @@ pub struct Rebuild {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Start {
-    Compose(ComposeUp),
+    Compose(Box<ComposeUp>),
     Container { name: String },
 }
 
@@ -95,24 +124,17 @@ pub struct ContainerPlan {
     pub script: PathBuf,
     /// Why it is not made; `None`: it is made.
     pub refusal: Option<String>,
+    /// The id of the container here that makes way for it, when it is to be started.
+    pub replaces: Option<String>,
     #[serde(skip)]
     request: container::Request,
     #[serde(skip)]
     script_text: String,
 }
 
-/// A container as it was when it was saved.
-#[derive(Clone, Debug)]
-pub struct Member {
-    pub name: String,
-    /// Compose service and number.
-    pub service: Option<(String, Option<u32>)>,
-    pub was_running: bool,
-}
-
 /// What starts a stack where it was; `None` for a unit that is no compose project.
 pub fn start_command(record: &PointRecord) -> Option<String> {
-    ComposeUp::of(record).map(|up| up.command())
+    ComposeUp::of(record).map(|up| up.commands().join("\n"))
 }
 
 fn volume_names<S: serde::Serializer>(
@@ -142,27 +164,80 @@ impl Rebuild {
         Some(self.container.as_ref()?.script.clone())
     }
 
-    /// How the unit comes to life where it has no containers.
+    /// The containers that are here stay down: they would run another program on the data of the point.
+    pub fn holds(&self) -> bool {
+        !self.differences.is_empty()
+    }
+
+    /// How the unit comes to life where it has no containers, or others.
     pub fn next_steps(&self, record: &PointRecord) -> Vec<String> {
-        if self.is_here || self.is_elsewhere {
+        if self.is_elsewhere || (self.is_here && !self.holds()) {
             return Vec::new();
         }
-        let step = match (&self.start, &self.container) {
-            (Some(Start::Compose(up)), _) => up.command(),
-            (Some(Start::Container { name }), _) => {
-                shell_words::join(["docker", "start", name.as_str()])
-            }
-            (None, Some(container)) => {
-                format!(
-                    "make it by hand, with what `{}` says",
-                    container.script.display()
-                )
-            }
-            (None, None) => match start_command(record) {
-                Some(command) => command,
-                None => format!("make container `{}` again", record.unit),
-            },
+        let mut steps: Vec<String> = match &self.start {
+            Some(Start::Compose(_)) => self.wanted_images().flat_map(ImagePlan::commands).collect(),
+            _ => Vec::new(),
         };
-        vec![step]
+        match (&self.start, &self.container) {
+            (Some(Start::Compose(up)), _) => steps.extend(up.commands()),
+            (Some(Start::Container { .. }), Some(container)) if container.replaces.is_some() => {
+                steps.push(format!(
+                    "{}   (makes the saved container, and keeps the one that is here under another name)",
+                    shell_words::join([
+                        "kopi-docka",
+                        "restore",
+                        "--unit",
+                        record.unit.as_str(),
+                        "--backup-id",
+                        &record.backup_id.to_string(),
+                        "--up",
+                    ])
+                ));
+            }
+            (Some(Start::Container { name }), _) => {
+                steps.push(shell_words::join(["docker", "start", name.as_str()]));
+            }
+            (None, Some(container)) if container.refusal.is_none() => {}
+            (None, Some(container)) => steps.push(format!(
+                "make it by hand, with what `{}` says",
+                container.script.display()
+            )),
+            (None, None) => steps.extend(self.by_hand(record)),
+        }
+        steps
+    }
+
+    fn by_hand(&self, record: &PointRecord) -> Option<String> {
+        let Some(project) = &record.project else {
+            return Some(format!("make container `{}` again", record.unit));
+        };
+        if !project.services.is_empty() && project.services.iter().all(|one| one.running == 0) {
+            // Nothing ran: nothing is missing.
+            return None;
+        }
+        Some(format!(
+            "write its compose files: the point has none. `{}` shows how its containers were made, in `docker/containers/`",
+            shell_words::join([
+                "kopi-docka",
+                "restore",
+                "--unit",
+                record.unit.as_str(),
+                "--backup-id",
+                &record.backup_id.to_string(),
+                "--recipe",
+                "--target",
+                "DIR",
+            ])
+        ))
+    }
+
+    /// Those that have to be fetched for what is started.
+    fn wanted_images(&self) -> impl Iterator<Item = &ImagePlan> {
+        let ran = |name: &String| {
+            let member = self.members.iter().find(|member| member.name == *name);
+            member.is_none_or(|member| member.was_running)
+        };
+        let wanted = self.images.iter().filter(|image| image.is_wanted());
+        wanted.filter(move |image| image.containers.iter().any(ran))
     }
 }

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::conflicts::{self, Conflict, Others, is_of_unit};
-use super::images::{ImagePlan, ImageState};
+use super::differences::{Difference, differences};
+use super::images::ImagePlan;
 use super::ports::{Published, listeners};
 use super::saved::{Saved, container_name, fields, text, texts};
-use super::{BringUp, ComposeUp, ContainerPlan, Member, Rebuild, Start, compose, container};
-use super::{images, networks, run_line};
-use crate::backup::REDACTED;
-use crate::discovery::{Discovery, labels};
+use super::{BringUp, ComposeUp, ContainerPlan, OtherImages, Program, Rebuild, Start};
+use super::{agree, compose, container, images, members, networks, promise, run_line};
+use crate::backup::{self, REDACTED};
+use crate::discovery::Discovery;
 use crate::docker::json::Json as _;
 use crate::docker::neighbours;
 use crate::error::{Exit, Failure, Result};
@@ -24,7 +25,7 @@ use crate::restore::names::is_powerful;
 use crate::restore::places::Places;
 use crate::restore::plan::NewVolume;
 use crate::restore::recipe::Recipe;
-use crate::restore::request::Request;
+use crate::restore::request::{Request, What};
 use crate::restore::session::Session;
 use crate::ui::text::printable;
 
@@ -46,18 +47,23 @@ impl Session<'_> {
             .iter()
             .any(|unit| unit.name == *name && !unit.containers.is_empty());
         if !request.is_whole_unit() {
-            return Ok(Rebuild {
+            let mut plan = Rebuild {
                 is_here,
                 is_elsewhere: places.folder().is_some(),
                 ..Rebuild::default()
-            });
+            };
+            if is_here && !plan.is_elsewhere && matches!(request.what, What::Sources(_)) {
+                self.warn_of_other_images(host, recipe, &mut plan).await?;
+            }
+            return Ok(plan);
         }
         let (listed, networks_here) =
             tokio::try_join!(self.engine.raw_containers(), self.engine.raw_networks())?;
         let mut plan = Rebuild {
             is_here,
-            members: members(saved),
+            members: members::members(saved, places),
             bring_up: request.bring_up,
+            other_images: request.other_images,
             warnings: saved.problems.clone(),
             ..Rebuild::default()
         };
@@ -67,7 +73,16 @@ impl Session<'_> {
             &mut plan.warnings,
             &mut plan.conflicts,
         );
-        plan.images = images::plan(&self.engine, saved).await?;
+        self.find_missing_cards(&mut plan).await;
+        let built = built(recipe, &plan.members);
+        plan.images = images::plan(&self.engine, saved, &built).await?;
+        if is_here && places.folder().is_none() {
+            plan.differences = self.differences(host, record, &plan.members).await?;
+        }
+        if plan.holds() {
+            let program = Program::here(host, name, &plan.images);
+            plan.before = Some(program);
+        }
         plan.warnings
             .extend(plan.images.iter().filter_map(ImagePlan::warning));
         plan.warnings
@@ -85,7 +100,15 @@ impl Session<'_> {
                     plan.warnings.extend(powers_of_stack(name, saved));
                 }
                 let up = ComposeUp::of(record).map(|up| up.relocated(places));
-                plan.start = up.transpose()?.map(Start::Compose);
+                let secrets = saved.secrets.get("project:variables");
+                let up = up.transpose()?.map(|up| {
+                    let is_built = plan.images.iter().any(ImagePlan::is_to_be_built);
+                    up.with_members(&plan.members)
+                        .with_secrets(secrets)
+                        .with_build(is_built)
+                });
+                plan.start = up.map(Box::new).map(Start::Compose);
+                self.find_obstacles(recipe, &mut plan).await?;
             }
             UnitKind::Standalone => self.plan_container(record, saved, &others, id, &mut plan),
         }
@@ -94,6 +117,41 @@ impl Session<'_> {
             compose::check().await?;
         }
         Ok(plan)
+    }
+
+    /// How the containers of the unit that are here differ from those of the point.
+    pub(in crate::restore) async fn differences(
+        &self,
+        host: &Discovery,
+        record: &PointRecord,
+        members: &[super::Member],
+    ) -> Result<Vec<Difference>> {
+        let sources = record.sources.iter().map(|source| source.key.clone());
+        let sources: Vec<SourceKey> = sources.collect();
+        if sources.is_empty() {
+            // Any program may run on no data.
+            return Ok(Vec::new());
+        }
+        differences(&self.engine, host, &record.unit, members, &sources).await
+    }
+
+    /// A part is restored under whatever is here: that it is of another version is said.
+    async fn warn_of_other_images(
+        &self,
+        host: &Discovery,
+        recipe: &Recipe,
+        plan: &mut Rebuild,
+    ) -> Result<()> {
+        let images = recipe.images(&self.repository.kopia).await?;
+        let members = members::of_images(images);
+        let found = differences(&self.engine, host, &recipe.record.unit, &members, &[]).await?;
+        plan.warnings.extend(found.iter().map(|differs| {
+            format!(
+                "{}; it is started on it all the same, since only a part of the unit is restored",
+                differs.sentence()
+            )
+        }));
+        Ok(())
     }
 
     /// Volumes that containers have mounted and that no data was saved of: those of other drivers, excluded ones.
@@ -167,7 +225,7 @@ impl Session<'_> {
         let start = Start::Container {
             name: name.to_owned(),
         };
-        if plan.is_here {
+        if plan.is_here && !plan.holds() {
             plan.start = Some(start);
             return;
         }
@@ -204,8 +262,12 @@ impl Session<'_> {
                 }
             };
         let script = self.script_path(name, id);
+        let did_run = plan.members.iter().all(|member| member.was_running);
         match &refusal {
-            None => plan.start = Some(start),
+            None if did_run => plan.start = Some(start),
+            None => plan.warnings.push(format!(
+                "container `{name}` did not run when it was saved, so it is not started"
+            )),
             Some(why) => plan.conflicts.push(Conflict::certain(
                 format!("container `{name}` can't be made again: {why}"),
                 format!(
@@ -219,6 +281,10 @@ impl Session<'_> {
             script_text: run_line::script(inspect, &hidden),
             script,
             refusal,
+            replaces: plan
+                .before
+                .as_ref()
+                .and_then(|before| Some(before.container.as_ref()?.id.clone())),
             request,
         });
     }
@@ -231,9 +297,18 @@ impl Session<'_> {
 
     /// Whether it can be started, and whether that may be asked.
     fn settle_start(&self, record: &PointRecord, plan: &mut Rebuild) -> Result<()> {
-        if plan.bring_up == BringUp::Ask && (plan.is_here || plan.start.is_none()) {
+        let is_up = plan.is_here && !plan.holds();
+        let cannot = plan.start.is_none() || !plan.obstacles.is_empty();
+        if plan.bring_up == BringUp::Ask && (is_up || cannot) {
             plan.bring_up = BringUp::No;
         }
+        plan.warnings.extend(plan.obstacles.iter().cloned());
+        plan.warnings.extend(plan.differences.iter().map(|differs| {
+            format!(
+                "{}: it is not started on the data of the point",
+                differs.sentence()
+            )
+        }));
         if plan.bring_up != BringUp::Yes {
             plan.warnings
                 .extend(plan.conflicts.iter().map(ToString::to_string));
@@ -272,12 +347,12 @@ fn refusal(inspect: &Value, plan: &Rebuild, others: &Others) -> Option<String> {
     let lost = plan
         .images
         .iter()
-        .find(|image| image.state == ImageState::Missing && image.fetch.is_empty());
-    if let Some(image) = lost {
-        return Some(format!(
-            "image `{}` is not here, and no registry is known to have it",
-            image.image
-        ));
+        .find(|image| image.is_wanted() && image.fetch.is_empty());
+    if let (Some(image), OtherImages::No) = (lost, plan.other_images) {
+        return Some(agree::lost(image));
+    }
+    if let Some(obstacle) = plan.obstacles.first() {
+        return Some(obstacle.clone());
     }
     if others.has_name(container_name(inspect)) {
         return Some("another container has its name".to_owned());
@@ -288,6 +363,28 @@ fn refusal(inspect: &Value, plan: &Rebuild, others: &Others) -> Option<String> {
         "it needs container `{}`, which is not here",
         printable(gone)
     ))
+}
+
+/// The containers whose images compose builds, by the saved compose files.
+fn built(recipe: &Recipe, members: &[super::Member]) -> BTreeSet<String> {
+    let project = recipe.record.project.iter();
+    let groups = project.clone().flat_map(|project| &project.groups);
+    let files = project
+        .flat_map(|project| &project.compose_files)
+        .chain(groups.flat_map(|group| &group.compose_files));
+    let services: BTreeSet<String> = files
+        .filter_map(|path| std::fs::read(recipe.file(path).ok()?).ok())
+        .filter_map(|text| backup::parse_yaml(&String::from_utf8_lossy(&text)).ok())
+        .flat_map(|document| promise::built_services(&document))
+        .collect();
+    members
+        .iter()
+        .filter(|member| {
+            let service = member.service.as_ref();
+            service.is_some_and(|(service, _)| services.contains(service))
+        })
+        .map(|member| member.name.clone())
+        .collect()
 }
 
 /// Who and what is here besides the unit.
@@ -330,20 +427,6 @@ fn needs(saved: &Saved, others: &Others) -> Vec<String> {
         .filter(|name| !own.contains(name.as_str()) && !others.knows(name))
         .collect();
     needs.into_iter().collect()
-}
-
-fn members(saved: &Saved) -> Vec<Member> {
-    let member = |inspect: &Value| {
-        let label = |name: &str| text(inspect.at("Config").at("Labels").at(name));
-        let service = label(labels::SERVICE);
-        Member {
-            name: container_name(inspect).to_owned(),
-            service: (!service.is_empty())
-                .then(|| (service.to_owned(), label(labels::NUMBER).parse().ok())),
-            was_running: inspect.at("State").at("Running") == true,
-        }
-    };
-    saved.containers.iter().map(member).collect()
 }
 
 /// Said of a stack that another host made.

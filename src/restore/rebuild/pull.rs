@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::images::{ImagePlan, ImageState};
+use super::ComposeUp;
+use super::images::ImagePlan;
 use super::saved::{fields, text as string};
-use super::{ComposeUp, compose};
 use crate::docker::json::Json as _;
 use crate::docker::{Arrived, Engine, Login};
 use crate::error::Result;
@@ -55,7 +55,11 @@ impl Applying<'_> {
     pub(super) async fn fetch(&self, image: &ImagePlan) -> Result<()> {
         for args in &image.fetch {
             match args.as_slice() {
-                [word, name] if word == "pull" => self.pull(name, None).await?,
+                [word, name] if word == "pull" => {
+                    if self.session.engine.image(name).await?.is_none() {
+                        self.pull(name, None).await?;
+                    }
+                }
                 [word, _, platform, name] if word == "pull" => {
                     self.pull(name, Some(platform)).await?;
                 }
@@ -65,18 +69,9 @@ impl Applying<'_> {
         Ok(())
     }
 
-    /// Everything that `up` would have to fetch: the saved images, and what else the compose files name.
-    pub(super) async fn fetch_for(&self, up: &ComposeUp) -> Result<()> {
-        let saved = self.plan.rebuild.images.iter();
-        for image in saved.filter(|image| image.state == ImageState::Missing) {
-            self.fetch(image).await?;
-        }
-        // What it does not understand, `up` complains about.
-        let Ok(config) = compose::config(up, self.session.config.docker.compose_timeout).await
-        else {
-            return Ok(());
-        };
-        for (image, platform) in pulled_by(&config) {
+    /// What `up` would still have to fetch: what else the compose files name. `config` is as `docker compose config` prints it.
+    pub(super) async fn fetch_for(&self, up: &ComposeUp, config: &Value) -> Result<()> {
+        for (image, platform) in pulled_by(up, config) {
             if self.session.engine.image(image).await?.is_none() {
                 self.pull(image, platform).await?;
             }
@@ -84,7 +79,7 @@ impl Applying<'_> {
         Ok(())
     }
 
-    async fn pull(&self, image: &str, platform: Option<&str>) -> Result<()> {
+    pub(super) async fn pull(&self, image: &str, platform: Option<&str>) -> Result<()> {
         let session = self.session;
         pull(
             &session.engine,
@@ -98,10 +93,11 @@ impl Applying<'_> {
     }
 }
 
-/// The images of a project that come from a registry, each with the platform that it is wanted for. `config` is as
-/// `docker compose config` prints it.
-fn pulled_by(config: &Value) -> Vec<(&str, Option<&str>)> {
-    let services = fields(config.at("services")).map(|(_, service)| service);
+/// The images of what `up` starts that come from a registry, each with the platform that it is wanted for.
+fn pulled_by<'a>(up: &ComposeUp, config: &'a Value) -> Vec<(&'a str, Option<&'a str>)> {
+    let services = fields(config.at("services"))
+        .filter(|(name, _)| up.services.is_empty() || up.services.contains(name))
+        .map(|(_, service)| service);
     let pulled = services.filter(|service| {
         let policy = string(service.at("pull_policy"));
         service.at("build").is_null()
@@ -141,7 +137,7 @@ mod tests {
             "nothing": {"build": {"context": "."}},
         }});
         assert_eq!(
-            pulled_by(&config),
+            pulled_by(&ComposeUp::default(), &config),
             [("pg:16", None), ("pg:16", Some("linux/arm64"))]
         );
     }

@@ -48,10 +48,13 @@ pub fn plan_lines(plan: &Rebuild) -> Vec<String> {
         ));
     }
     if let Some(container) = &plan.container {
-        let what = if container.refusal.is_none() {
-            "is made again"
-        } else {
-            "is not made again"
+        let what = match (&container.refusal, &container.replaces) {
+            (Some(_), _) => "is not made again",
+            (None, None) => "is made again",
+            (None, Some(_)) if plan.bring_up == BringUp::No => {
+                "stays down: it is not that of the point"
+            }
+            (None, Some(_)) => "makes way for that of the point, and is kept under another name",
         };
         said.push(format!(
             "Container `{}` {what}.",
@@ -60,7 +63,8 @@ pub fn plan_lines(plan: &Rebuild) -> Vec<String> {
     }
     if let (BringUp::Yes, Some(start)) = (plan.bring_up, &plan.start) {
         said.push(match start {
-            Start::Compose(up) => format!("Then: {}", up.command()),
+            _ if !plan.obstacles.is_empty() => "It is not started: see below.".to_owned(),
+            Start::Compose(up) => format!("Then: {}", up.commands().join("\n      ")),
             Start::Container { .. } => "Then it is started.".to_owned(),
         });
     }

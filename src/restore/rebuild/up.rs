@@ -1,22 +1,27 @@
 //! Makes what is missing, and starts the unit when that is wanted. The data is back by then: what fails here is told, and undoes
 //! nothing.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::compose;
 use super::container::clean_endpoint;
-use super::images::ImageState;
+use super::program::aside_name;
+use super::promise::{self, Promise};
 use super::saved::{endpoints, text};
-use super::{BringUp, Member, Start};
+use super::{BringUp, ComposeUp, Difference, ImagePlan, Start};
 use crate::discovery;
 use crate::docker::Engine;
 use crate::docker::json::Json as _;
-use crate::error::{Exit, Result, exit_of};
+use crate::error::{Exit, Failure, Result, exit_of};
 use crate::model::Container;
 use crate::quiesce::{self, Entry};
 use crate::restore::apply::Applying;
+use crate::restore::aside::aside;
 use crate::restore::journal::JournalFile;
 use crate::restore::step::Step;
+use crate::restore::window::Window;
 use crate::shutdown;
 use crate::state;
 use crate::ui::{prompt, text::printable};
@@ -84,13 +89,38 @@ impl Applying<'_> {
 
     /// Makes the container of a standalone unit, and starts the unit if that is wanted.
     pub(in crate::restore) async fn bring_up(&mut self) {
-        if self.session.cx.shutdown.is_asked() {
+        if !self.session.cx.shutdown.is_asked() {
+            self.make_and_start().await;
+        }
+        let differences = &self.plan.rebuild.differences;
+        if self.is_up || differences.is_empty() {
             return;
         }
+        let whom: Vec<String> = differences.iter().map(Difference::sentence).collect();
+        self.window.errors.push(format!(
+            "unit `{}` is restored and not started: {}",
+            self.plan.unit,
+            whom.join("; ")
+        ));
+    }
+
+    async fn make_and_start(&mut self) {
         if let Err(error) = self.make_container().await {
-            self.window.errors.push(format!("{error:#}"));
+            let error = format!("{error:#}");
             self.plan.rebuild.start = None;
+            if let Some(container) = &mut self.plan.rebuild.container {
+                container.refusal = Some(error.clone());
+            }
+            self.window.errors.push(error);
             self.plan.next_steps = self.plan.rebuild.next_steps(&self.recipe.record);
+        }
+        if self.plan.rebuild.bring_up == BringUp::Yes && !self.plan.rebuild.obstacles.is_empty() {
+            self.window.errors.push(format!(
+                "unit `{}` is restored, but was not started: {}",
+                self.plan.unit,
+                self.plan.rebuild.obstacles.join("; ")
+            ));
+            return;
         }
         let Some(start) = self.plan.rebuild.start.clone() else {
             return;
@@ -99,12 +129,13 @@ impl Applying<'_> {
             return;
         }
         self.window.enter(Step::Up).await;
-        let result = match &start {
-            Start::Compose(up) => match self.fetch_for(up).await {
-                Ok(()) => self.docker(&up.args()).await,
+        let result = match start {
+            Start::Compose(up) => match self.runs_already().await {
+                Ok(true) => Ok(()),
+                Ok(false) => self.compose_up(*up).await,
                 Err(error) => Err(error),
             },
-            Start::Container { name } => self.session.engine.start(name).await.map(|_| ()),
+            Start::Container { name } => self.session.engine.start(&name).await.map(|_| ()),
         };
         match result {
             Ok(()) => {
@@ -119,11 +150,105 @@ impl Applying<'_> {
                 self.window.errors.push(format!(
                     "unit `{unit}` is restored, but was not started: {error:#}"
                 ));
-                if let Start::Compose(up) = &start {
-                    self.plan.next_steps = vec![up.command()];
+                self.plan.next_steps = self.plan.rebuild.next_steps(&self.recipe.record);
+                if let Some(Start::Compose(up)) = &self.plan.rebuild.start
+                    && self.plan.next_steps.is_empty()
+                {
+                    self.plan.next_steps = up.commands();
                 }
             }
         }
+    }
+
+    /// What ran when it was saved runs, in the containers that were here before.
+    async fn runs_already(&self) -> Result<bool> {
+        let rebuild = &self.plan.rebuild;
+        if !rebuild.is_here || rebuild.holds() {
+            return Ok(false);
+        }
+        let containers = self.containers().await?;
+        let ran = rebuild
+            .members
+            .iter()
+            .filter(|member| member.was_running && !member.is_one_off);
+        Ok(ran.into_iter().all(|member| {
+            let mut here = containers.iter();
+            here.any(|container| member.is(container) && container.state.is_up())
+        }))
+    }
+
+    /// With the saved images, and only when compose would make what was saved.
+    async fn compose_up(&mut self, up: ComposeUp) -> Result<()> {
+        let mut checked = Vec::new();
+        for one in up.each() {
+            let mut one = ComposeUp {
+                also: Vec::new(),
+                ..one.clone()
+            };
+            let config = compose::config(&one)
+                .await
+                .map_err(|error| error.context("compose does not understand the restored files"))?;
+            self.check(&one, &config).await?;
+            promise::settle(&mut one, &config);
+            checked.push((one, config));
+        }
+        let wanted: Vec<ImagePlan> = self.plan.rebuild.wanted_images().cloned().collect();
+        for image in wanted.iter().filter(|image| !image.is_given_up) {
+            let fetched = if image.fetch.is_empty() {
+                Err(None)
+            } else {
+                self.fetch(image).await.map_err(Some)
+            };
+            if let Err(error) = fetched {
+                self.accept_another(image, error).await?;
+            }
+        }
+        for (one, config) in &checked {
+            self.fetch_for(one, config).await?;
+        }
+        for (one, _) in checked {
+            self.window.docker(&one.args(), one.environment()).await?;
+        }
+        Ok(())
+    }
+
+    /// An error when compose would make something else than what was saved.
+    async fn check(&self, up: &ComposeUp, config: &Value) -> Result<()> {
+        let members = self.plan.rebuild.members.clone();
+        let mut image_users = BTreeMap::new();
+        for member in &members {
+            let image = &member.image;
+            // By its id: another one may have the name.
+            let known = [&image.id, &image.image];
+            let Some(known) = known.into_iter().find(|known| !known.is_empty()) else {
+                continue;
+            };
+            if let Some(user) = self.session.engine.image_user(known).await? {
+                image_users.insert(image.image.clone(), user);
+            }
+        }
+        let (up, config) = (up.clone(), config.clone());
+        let is_here = self.plan.rebuild.is_here;
+        let broken = aside(move || {
+            let promise = Promise {
+                config: &config,
+                is_here,
+                image_users: &image_users,
+            };
+            Ok(promise.broken(&up, &members))
+        })
+        .await?;
+        if broken.is_empty() {
+            return Ok(());
+        }
+        let failure = Failure::new(
+            Exit::UnitsFailed,
+            format!(
+                "the compose files would not make what was saved: {}",
+                broken.join("; ")
+            ),
+        );
+        Err(failure.into())
     }
 
     async fn is_wanted(&mut self, start: &Start) -> bool {
@@ -132,7 +257,9 @@ impl Applying<'_> {
             BringUp::Yes => true,
             BringUp::Ask => {
                 let what = match start {
-                    Start::Compose(up) => format!("start it (`{}`)", up.command()),
+                    Start::Compose(up) => {
+                        format!("start it (`{}`)", up.commands().join("`, then `"))
+                    }
                     Start::Container { .. } => "start its container".to_owned(),
                 };
                 let question = format!("The data of `{}` is back. Now {what}?", self.plan.name());
@@ -151,6 +278,9 @@ impl Applying<'_> {
             return Ok(());
         };
         state::write(&container.script, container.script_text.as_bytes())?;
+        if container.replaces.is_some() && self.plan.rebuild.bring_up != BringUp::Yes {
+            return Ok(());
+        }
         if let Some(why) = &container.refusal {
             anyhow::bail!(
                 "container `{}` was not made again: {why}; `{}` says how it was made",
@@ -158,12 +288,14 @@ impl Applying<'_> {
                 container.script.display()
             );
         }
-        let images = &self.plan.rebuild.images;
-        let missing = images
-            .iter()
-            .filter(|image| image.state == ImageState::Missing);
-        for image in missing {
-            self.fetch(image).await?;
+        for image in self.plan.rebuild.wanted_images() {
+            if !image.is_given_up {
+                self.fetch(image).await?;
+            }
+        }
+        if let Some(id) = &container.replaces {
+            let name = aside_name(&container.name, self.plan.restore_id);
+            self.session.engine.rename_container(id, &name).await?;
         }
         let engine = &self.session.engine;
         let made = engine
@@ -191,15 +323,7 @@ impl Applying<'_> {
     }
 
     pub(super) async fn docker(&self, args: &[String]) -> Result<()> {
-        let session = self.session;
-        compose::docker(
-            session.engine.socket(),
-            args,
-            session.config.docker.compose_timeout,
-            &session.cx.shutdown,
-            |line| self.window.reporter.say(line),
-        )
-        .await
+        self.window.docker(args, std::iter::empty()).await
     }
 
     /// Those of the unit that are here now.
@@ -210,7 +334,7 @@ impl Applying<'_> {
         Ok(unit.map(|unit| unit.containers).unwrap_or_default())
     }
 
-    /// Waits for those that ran when they were saved, and tells which are missing: a service may be in a profile.
+    /// Waits for those that ran when they were saved, and tells which are missing.
     async fn see_it_settle(&mut self) -> Result<()> {
         let containers = self.containers().await?;
         let mut entries = Vec::new();
@@ -221,15 +345,18 @@ impl Applying<'_> {
             .iter()
             .filter(|member| member.was_running)
         {
-            match containers.iter().find(|container| is_it(container, member)) {
+            let name = printable(&member.name);
+            match containers.iter().find(|container| member.is(container)) {
                 Some(container) => entries.push(Entry {
                     // It was made just now: no health of it is from before.
                     has_healthcheck: container.has_healthcheck,
                     ..Entry::new(container, 0, 0)
                 }),
-                None => self.window.warnings.push(format!(
-                    "container `{}` was saved, but is not here now: is its service in a profile, or gone from the compose file?",
-                    printable(&member.name)
+                None if member.is_one_off => self.window.warnings.push(format!(
+                    "container `{name}` ran when it was saved and is not made again: it is one of `docker compose run`"
+                )),
+                None => self.window.errors.push(format!(
+                    "container `{name}` ran when it was saved, and is not here now"
                 )),
             }
         }
@@ -240,12 +367,22 @@ impl Applying<'_> {
     }
 }
 
-fn is_it(container: &Container, member: &Member) -> bool {
-    match &member.service {
-        Some((service, number)) => {
-            container.service.as_ref() == Some(service) && container.number == *number
-        }
-        None => container.name == member.name,
+impl Window<'_> {
+    /// Runs `docker`, with `variables` in its environment.
+    pub(in crate::restore) async fn docker<'v>(
+        &self,
+        args: &[String],
+        variables: impl Iterator<Item = (&'v str, &'v str)>,
+    ) -> Result<()> {
+        compose::docker(
+            self.engine.socket(),
+            args,
+            variables,
+            self.config.docker.compose_timeout,
+            &self.cx.shutdown,
+            |line| self.reporter.say(line),
+        )
+        .await
     }
 }
 

@@ -152,7 +152,7 @@ mod tests {
     use crate::error::{exit_of, render};
     use crate::model::{PointId, UnitName};
     use crate::restore::doors::Doors;
-    use crate::restore::rebuild::BringUp;
+    use crate::restore::rebuild::{BringUp, OtherImages};
     use crate::restore::request::{Destination, Which};
 
     fn request(only: &[&str]) -> Request {
@@ -169,6 +169,7 @@ mod tests {
             to: Destination::InPlace,
             doors: Doors::default(),
             bring_up: BringUp::No,
+            other_images: OtherImages::No,
         }
     }
 

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::model::{BackupId, SourceKey, UnitName};
 use crate::restore::attributes::Attributes;
+use crate::restore::held::Held;
 use crate::restore::holes::Holes;
 use crate::restore::journal::{Journal, PointName, Swap, inode};
+use crate::restore::rebuild::Program;
 use crate::state;
 
 const FORMAT: u32 = 1;
@@ -31,6 +33,12 @@ pub struct Restored {
     /// What was not there before, and stays when the restore is taken back.
     pub new_volumes: Vec<String>,
     pub new_folders: Vec<PathBuf>,
+    /// Containers that it left down: they belong to what was there before. Empty in records of older versions, as is all below.
+    #[serde(default)]
+    pub held: Vec<Held>,
+    /// What brings up the containers that were there before, should they have been replaced since.
+    #[serde(default)]
+    pub before: Option<Program>,
 }
 
 /// One swap, as it ended.
@@ -81,6 +89,8 @@ impl Restored {
             new_volumes: journal.new_volumes.clone(),
             new_folders: journal.new_folders.clone(),
             undoes: journal.undoes,
+            held: journal.holds.clone(),
+            before: journal.before.clone(),
             ..Self::with(journal, replaced.collect::<Result<_>>()?)
         })
     }
@@ -129,6 +139,8 @@ impl Restored {
             replaced,
             new_volumes: Vec::new(),
             new_folders: Vec::new(),
+            held: Vec::new(),
+            before: None,
         }
     }
 

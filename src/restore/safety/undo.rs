@@ -21,8 +21,10 @@ use crate::error::{Exit, Failure, Result};
 use crate::lock::Lock;
 use crate::model::UnitName;
 use crate::restore::aside::aside;
+use crate::restore::held::{Held, held};
 use crate::restore::journal::{Journal, JournalFile};
 use crate::restore::look::looked_up;
+use crate::restore::rebuild::Program;
 use crate::restore::staging;
 use crate::restore::step::Step;
 use crate::restore::users::{self, Users};
@@ -97,7 +99,21 @@ pub(super) async fn run(
 impl Undo<'_> {
     async fn plan(&self, restored: Restored, all: Vec<Restored>) -> Result<Plan> {
         let journals = self.cx.paths.restore_journals();
+        let held = restored.held.clone();
         let mut plan = looked_up(aside(move || plan::look(&restored, &all, &journals))).await?;
+        for held in held {
+            let name = held.entry.name.clone();
+            if self.engine.inspect(&held.entry.id).await?.is_some() {
+                plan.starts.push(name);
+                plan.wakes.push(held);
+            } else {
+                plan.remakes.push(name);
+            }
+        }
+        if plan.before.is_some() {
+            let host = discovery::discover(&self.engine, &self.rules).await?;
+            plan.now = Some(Program::here(&host, &plan.unit, &[]));
+        }
         let users = self.users(&plan).await?;
         plan.stops = users.entries.into_iter().map(|entry| entry.name).collect();
         plan.warnings.extend(users.warnings);
@@ -111,7 +127,21 @@ impl Undo<'_> {
             return Ok(Users::default());
         }
         let host = discovery::discover(&self.engine, &self.rules).await?;
-        users::ask(&host, &self.config, Some(&plan.unit), &swapped).await
+        let mut users = users::ask(&host, &self.config, Some(&plan.unit), &swapped).await?;
+        if plan.before.is_some() {
+            // What has come since belongs to the data that goes.
+            let records = self.cx.paths.stop_records();
+            let all = held(&self.engine, &users, &records, &plan.unit).await?;
+            let is_from_before = |held: &Held| {
+                let mut wakes = plan.wakes.iter();
+                wakes.any(|wake| wake.entry.id == held.entry.id)
+            };
+            users.held = all
+                .into_iter()
+                .filter(|held| !is_from_before(held))
+                .collect();
+        }
+        Ok(users)
     }
 
     async fn apply(&self, plan: Plan) -> Result<Report> {
@@ -130,6 +160,9 @@ impl Undo<'_> {
                 .map(|target| target.swap.clone())
                 .collect(),
             undoes: Some(plan.undoes),
+            wakes: plan.wakes.clone(),
+            start_timeout_seconds: self.config.backup.start_timeout.as_secs(),
+            before: plan.now.clone(),
             ..Journal::new(
                 plan.restore_id,
                 plan.unit.clone(),
@@ -138,7 +171,10 @@ impl Undo<'_> {
         };
         let mut file = JournalFile::create(&self.cx.paths.restore_journals(), journal)?;
         match self.put_back(&plan, &mut window, &mut file).await {
-            Ok(kept) => Ok(Report::of(plan, window, kept, self.cx)),
+            Ok(kept) => {
+                self.bring_back(&plan, &mut window).await;
+                Ok(Report::of(plan, window, kept, self.cx))
+            }
             Err(error) => {
                 let what = format!(
                     "restore {} of unit `{}` was not taken back",
@@ -146,6 +182,21 @@ impl Undo<'_> {
                 );
                 Err(window.give_up(&file, error, what).await)
             }
+        }
+    }
+
+    /// The program that belongs to the data which is back.
+    async fn bring_back(&self, plan: &Plan, window: &mut Window<'_>) {
+        let Some(before) = &plan.before else {
+            return;
+        };
+        if let Err(error) = window.bring_back(before, &plan.remakes).await {
+            let next = plan.up().map(|commands| commands.join("`, then `"));
+            let next = next.map_or_else(String::new, |next| format!("; next: `{next}`"));
+            window.errors.push(format!(
+                "what ran on the data of `{}` before was not started: {error:#}{next}",
+                plan.unit
+            ));
         }
     }
 

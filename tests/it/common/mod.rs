@@ -8,7 +8,7 @@
 //! - [`Machine`]: a Debian of a test's own, with systemd and an engine in it.
 //! - [`World::stand_in`], [`World::hold`]: a program that does something else than the real one, a run that waits at a step.
 //! - [`Hung`]: a file system that stops answering. [`Unread`]: a program whose output nobody reads.
-//! - [`Sshd`], [`S3`], [`Azure`], [`Gcs`]: a real storage server of a test's own, to be frozen and killed.
+//! - [`Registry`]: a registry of images. [`Sshd`], [`S3`], [`Azure`], [`Gcs`]: a real storage server of a test's own, to be frozen and killed.
 //! - [`writer`]: a service whose data shows whether it was copied cold.
 //! - [`schema`]: holds what `--json` prints to its description.
 //! - [`torture`]: a tree with everything that a copy can lose; [`oracle`]: finds what it lost.
@@ -40,6 +40,7 @@ mod held;
 mod hung;
 mod poll;
 mod refusals;
+mod registry;
 mod run;
 mod server;
 mod service;
@@ -68,6 +69,7 @@ pub use held::Held;
 pub use hung::{Hung, Reader};
 pub use oracle::Manifest;
 pub use poll::until;
+pub use registry::Registry;
 pub use run::{Done, Run, Running};
 pub use rustix::process::Signal;
 pub use s3::S3;

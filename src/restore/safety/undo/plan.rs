@@ -12,7 +12,9 @@ use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result};
 use crate::model::{BackupId, UnitName};
 use crate::restore::attributes::Attributes;
+use crate::restore::held::Held;
 use crate::restore::journal::{JournalFile, Swap, inode};
+use crate::restore::rebuild::Program;
 use crate::restore::safety::list::{State, state};
 use crate::restore::safety::record::{Before, Replaced, Restored};
 use crate::restore::target::{self, Forbidden};
@@ -27,7 +29,19 @@ pub struct Plan {
     pub unit: UnitName,
     pub targets: Vec<TargetPlan>,
     pub stops: Vec<String>,
+    /// Containers that the restore left down: they are started on their own data again.
+    pub starts: Vec<String>,
+    /// Those of them that were removed since, and are made again.
+    pub remakes: Vec<String>,
     pub warnings: Vec<String>,
+    #[serde(skip)]
+    pub wakes: Vec<Held>,
+    /// What ran before the restore.
+    #[serde(skip)]
+    pub before: Option<Program>,
+    /// What runs now, for taking this back.
+    #[serde(skip)]
+    pub now: Option<Program>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -99,7 +113,12 @@ pub fn look(restored: &Restored, all: &[Restored], journals: &Path) -> Result<Pl
         unit: restored.unit.clone(),
         targets,
         stops: Vec::new(),
+        starts: Vec::new(),
+        remakes: Vec::new(),
         warnings,
+        wakes: Vec::new(),
+        before: restored.before.clone(),
+        now: None,
     })
 }
 
@@ -186,6 +205,11 @@ impl Plan {
         sources.collect()
     }
 
+    /// The commands that make again what was removed.
+    pub fn up(&self) -> Option<Vec<String>> {
+        Some(self.before.as_ref()?.up.as_ref()?.commands())
+    }
+
     pub fn question(&self) -> String {
         let what = format!("Take back restore {} of `{}`", self.undoes, self.unit);
         if self.stops.is_empty() {
@@ -232,6 +256,16 @@ impl Plan {
         } else {
             format!("Stopped for a moment: {}", self.stops.join(", "))
         };
+        let mut stops = stops;
+        if !self.starts.is_empty() {
+            let names = self.starts.join(", ");
+            stops.push_str(&format!("\nStarted on their own data again: {names}"));
+        }
+        if let (false, Some(up)) = (self.remakes.is_empty(), self.up()) {
+            let names = self.remakes.join(", ");
+            let commands = up.join("\n  ");
+            stops.push_str(&format!("\nMade again: {names}\n  {commands}"));
+        }
         format!(
             "Taking back restore {} of `{}`\n\n{}\n\n{stops}",
             self.undoes,

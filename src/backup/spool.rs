@@ -295,9 +295,9 @@ impl Shared {
             let read = held.read(source, room);
             if matches!(read, Ok(0) | Err(_)) {
                 self.budget.give_back(room);
-                return Ok(read
+                return read
                     .map(|_| Some(0))
-                    .context("tar's pipe could not be read")?);
+                    .context("tar's pipe could not be read");
             }
         }
         let offset = lock(&self.state).written;

@@ -97,8 +97,13 @@ fn mounted(mount: &Value, places: &Places) -> Option<Mounted> {
         "bind" => What::Bind(clean(text(mount.at("Source")).as_ref())),
         "volume" => {
             let name = text(mount.at("Name"));
+            let is_anonymous = place::is_anonymous(name, &Default::default());
+            if is_anonymous && places.project().is_some() {
+                // A copy does without, which was said.
+                return None;
+            }
             What::Volume {
-                is_anonymous: place::is_anonymous(name, &Default::default()),
+                is_anonymous,
                 name: places.name_of_volume(name),
             }
         }

@@ -49,7 +49,7 @@ impl Host {
                     s.volume("data", "/data").external(&shared, "/shared")
                 })
                 .network()
-                .up()
+                .up_with_compose()
         };
         let (web, api) = (stack("web"), stack("api"));
         let vpn = container(&world, "zvpn", &["--network", "bridge"]);

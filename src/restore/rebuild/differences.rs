@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::images::is_same;
 use super::members::Member;
-use crate::discovery::Discovery;
+use crate::discovery::{Discovery, labels};
 use crate::docker::{Engine, ImageRecord};
 use crate::error::Result;
 use crate::model::unit::MountKind;
@@ -102,11 +102,12 @@ fn changed(
         return Some((Reason::Image, detail));
     }
     let label = |name: &str| container.labels.get(name).map_or("", String::as_str);
-    let hash = label(crate::discovery::labels::CONFIG_HASH);
-    // Each version of compose has its own way to make one.
+    let hash = label(labels::CONFIG_HASH);
+    // Each version of compose has its own way to make one, and a file that a restore adds to the others changes it.
     let is_comparable = !hash.is_empty()
         && !member.config_hash.is_empty()
-        && label(crate::discovery::labels::COMPOSE_VERSION) == member.compose_version;
+        && label(labels::COMPOSE_VERSION) == member.compose_version
+        && label(labels::CONFIG_FILES) == member.config_files;
     (is_comparable && hash != member.config_hash).then(|| {
         (
             Reason::Definition,
@@ -138,7 +139,6 @@ impl Difference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::labels;
     use crate::discovery::testing::labelled;
     use crate::restore::rebuild::saved::SavedImage;
 

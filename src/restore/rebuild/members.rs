@@ -28,6 +28,8 @@ pub struct Member {
     /// What compose made of its service; empty where there is none.
     pub config_hash: String,
     pub compose_version: String,
+    /// Of which files.
+    pub config_files: String,
     pub mounts: Vec<Mounted>,
 }
 
@@ -88,6 +90,7 @@ fn member(saved: &Saved, inspect: &Value, places: &Places) -> Member {
         user: text(config.at("User")).to_owned(),
         config_hash: label(labels::CONFIG_HASH).to_owned(),
         compose_version: label(labels::COMPOSE_VERSION).to_owned(),
+        config_files: label(labels::CONFIG_FILES).to_owned(),
         mounts: mounts.filter_map(|mount| mounted(mount, places)).collect(),
     }
 }

@@ -117,6 +117,7 @@ fn filled_in(command: &str, number: usize) -> String {
                 "H" => "machine".to_owned(),
                 "NAME" => "copy".to_owned(),
                 "DIR" => format!("/srv/restored-{number}"),
+                "PATH" => "/srv/nextcloud".to_owned(),
                 "[--path" => "--path".to_owned(),
                 "P]" => "sub".to_owned(),
                 other => other.to_owned(),

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Paths;
-use crate::error::Result;
+use crate::error::{Exit, Failure, Result};
 use crate::model::PointId;
 use crate::state;
 
@@ -41,7 +41,15 @@ impl Made {
         let file = paths.runs_made();
         let mut made = Self::of(&file);
         made.add(run);
-        state::write(&file, &serde_json::to_vec(&made)?)
+        state::write(&file, &serde_json::to_vec(&made)?).map_err(|error| {
+            Failure::new(
+                Exit::UnitsFailed,
+                "the record of this run cannot be written, so nothing is stopped",
+            )
+            .hint("the state directory needs free space, and must not be read-only")
+            .caused_by(error)
+            .into()
+        })
     }
 
     fn add(&mut self, run: &PointId) {

@@ -26,20 +26,25 @@ impl Proof {
         Ok(Self { asked, is_first })
     }
 
-    /// Does `work`, which only asks, beside it. The first error ends both.
+    /// Does `work` beside it, until one of them fails.
     pub async fn beside<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
         let mut work = pin!(work);
-        if self.is_first {
-            self.end().await?;
-        }
         tokio::select! {
             biased;
+            done = &mut work => Ok(done),
             proven = self.end() => {
                 proven?;
                 Ok(work.await)
             }
-            done = &mut work => Ok(done),
         }
+    }
+
+    /// To be waited for before anything is begun in the repository.
+    pub async fn begin_of_use(&mut self) -> Result<()> {
+        if self.is_first {
+            return self.end().await;
+        }
+        Ok(())
     }
 
     /// It holds. At once when it was said before.

@@ -247,6 +247,8 @@ async fn save_what_is_up(
     // All of them only ask, and none needs the others.
     let asked = proof.beside(async { tokio::try_join!(Tar::find(), look) });
     let (tar, (engine, mut look)) = cx.shutdown.cut("the run", asked).await??;
+    let usable = proof.begin_of_use();
+    cx.shutdown.cut("the run", usable).await?;
     info!("Docker {}, API {}", engine.version(), engine.api());
     let host = &look.discovery;
     let present: Vec<UnitName> = host.units.iter().map(|unit| unit.name.clone()).collect();

@@ -362,7 +362,7 @@ fn nothing_is_stopped_when_the_stop_can_t_be_recorded() {
         .ok();
     world.init();
     let stack = world.web();
-    let said = "the record of what is about to be stopped cannot be written, so nothing is stopped";
+    let said = "the record of this run cannot be written, so nothing is stopped";
 
     let ballast = world.path("state/ballast");
     command("dd", &["if=/dev/zero", "bs=1k"])

@@ -94,7 +94,14 @@ impl<'a> Pipeline<'a> {
         };
         // Around each by itself: what is done beside it is of other units.
         let before = before.instrument(span(name));
-        let ready = self.proven(before).await?;
+        let ready = match self.proven(before).await? {
+            // A signal came first: nothing is done in a repository of which nothing is known.
+            Ok(_) if self.proof.is_some() => {
+                let what = "a signal ended the run";
+                Err(not_tried(name, Outcome::Failed, vec![what.to_owned()]))
+            }
+            ready => ready,
+        };
         let ready = match ready {
             Ok(ready) => ready,
             Err(report) => {
@@ -124,14 +131,18 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    /// Does `work`; no use is made of it before the proof has ended.
+    /// Does `work`; no use is made of it before the proof has ended. After a signal the proof may be left.
     async fn proven<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
         let Some(mut proof) = self.proof.take() else {
             return Ok(self.beside(work).await);
         };
-        let run = self.run;
+        let shutdown = self.run.shutdown;
         let done = proof.beside(self.beside(work)).await?;
-        run.shutdown.cut("the run", proof.end()).await?;
+        tokio::select! {
+            biased;
+            () = shutdown.asked() => self.proof = Some(proof),
+            proven = proof.end() => proven?,
+        }
         Ok(done)
     }
 
@@ -180,7 +191,9 @@ impl<'a> Pipeline<'a> {
     }
 
     async fn end(mut self) -> Result<Vec<UnitReport>> {
-        if let Some(mut proof) = self.proof.take() {
+        if let Some(mut proof) = self.proof.take()
+            && !self.run.shutdown.is_asked()
+        {
             self.run.shutdown.cut("the run", proof.end()).await?;
         }
         while let Some((index, report)) = self.after.next().await {

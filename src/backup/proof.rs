@@ -2,28 +2,34 @@
 
 use std::pin::pin;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::error::Result;
 use crate::repository::Repository;
+use crate::shutdown::Shutdown;
 
 /// What is asked on the way; given up when dropped.
 pub struct Proof {
     asked: JoinSet<Result<()>>,
+    shutdown: Shutdown,
     /// It writes to the repository, so nobody begins before it has ended.
     is_first: bool,
 }
 
 impl Proof {
     /// Asks `repository`, and settles this host in it.
-    pub fn begin(repository: Repository) -> Result<Self> {
+    pub fn begin(repository: Repository, shutdown: &Shutdown) -> Result<Self> {
         let is_first = !repository.is_settled()?;
         let mut asked = JoinSet::new();
         asked.spawn(async move {
             let status = repository.open().await?;
             repository.settle(&status).await
         });
-        Ok(Self { asked, is_first })
+        Ok(Self {
+            asked,
+            shutdown: shutdown.clone(),
+            is_first,
+        })
     }
 
     /// Does `work` beside it, until one of them fails.
@@ -32,8 +38,11 @@ impl Proof {
         tokio::select! {
             biased;
             done = &mut work => Ok(done),
-            proven = self.end() => {
-                proven?;
+            proven = self.asked.join_next() => {
+                // A signal ends the asking as well; the work hears it by itself.
+                if !self.shutdown.is_asked() {
+                    flat(proven)?;
+                }
                 Ok(work.await)
             }
         }
@@ -49,9 +58,13 @@ impl Proof {
 
     /// It holds. At once when it was said before.
     pub async fn end(&mut self) -> Result<()> {
-        match self.asked.join_next().await {
-            Some(proven) => proven?,
-            None => Ok(()),
-        }
+        flat(self.asked.join_next().await)
+    }
+}
+
+fn flat(proven: Option<Result<Result<()>, JoinError>>) -> Result<()> {
+    match proven {
+        Some(proven) => proven?,
+        None => Ok(()),
     }
 }

@@ -237,7 +237,7 @@ async fn save_what_is_up(
 
     let repository = Repository::of(cx, config)?;
     let kopia = repository.kopia.clone();
-    let mut proof = Proof::begin(repository)?;
+    let mut proof = Proof::begin(repository, &cx.shutdown)?;
     let rules = Rules::of(config, &cx.paths);
     let look = async {
         let engine = Engine::connect(&config.docker.socket).await?;

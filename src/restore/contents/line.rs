@@ -35,8 +35,12 @@ impl Entry {
         let _owner = field(&mut rest)?;
         let size = field(&mut rest)?;
         let (date, time) = (field(&mut rest)?, field(&mut rest)?);
-        // One blank, and then the name, which may begin with more.
-        let name = rest.get(1..)?;
+        // One blank, and then the name, which may begin with more. A time that is shorter than the longest before it is filled up with
+        // blanks: ours begin with a dot, and have none in front of it.
+        let name = match rest.trim_ascii_start() {
+            ours if ours.starts_with(b"./") => ours,
+            _ => rest.get(1..)?,
+        };
         let (kind, arrow) = match rights.first()? {
             b'-' => (Kind::File, ""),
             b'd' => (Kind::Directory, ""),
@@ -156,6 +160,8 @@ mod tests {
         assert_eq!((device.kind, device.bytes), (Kind::Other, 0));
         let odd = entry("-rw-r--r-- 1000/1000 1 1969-12-31 23:59:58 ./ \\n\\\\\\303\\244");
         assert_eq!(odd.path, " \n\\ä");
+        let shorter = entry("-rw-r--r-- 0/0 1 2026-01-02 03:04:05.12   ./a");
+        assert_eq!(shorter.path, "a", "filled up with blanks");
         for nothing in ["drwxr-xr-x 0/0 0 2026-01-02 03:04:05 ./", "", "tar: x"] {
             assert_eq!(Entry::parse(nothing.as_bytes()), None, "{nothing}");
         }

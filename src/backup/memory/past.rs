@@ -12,7 +12,6 @@ use super::uuid::Uuids;
 use super::{agree, file_system, left_out};
 use crate::backup::plan::UnitPlan;
 use crate::backup::saved::Saved;
-use crate::backup::tar::Record;
 use crate::config::Percent;
 use crate::discovery::mount_table::MountTable;
 use crate::discovery::{self, Size};
@@ -34,6 +33,9 @@ const PATIENCE_IN_WINDOW: Duration = Duration::from_secs(2);
 
 /// Losing less than this at a stop is what services do: pid files, sockets, scratch files.
 const FLOOR_BYTES: u64 = 16 << 10;
+
+/// What a tar stream without members is long.
+const EMPTY_STREAM: u64 = 10_240;
 
 /// Whether the operator agrees to the losses of this run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -193,8 +195,7 @@ impl Past {
         let before = self.places.get(&source.key)?.device;
         let is_same = device(source, PATIENCE_IN_WINDOW).await == Some(before);
         let is_lost = if is_same {
-            // One record: as good as no members.
-            stream <= Record::of(Some(size.bytes)).bytes() && size.bytes >= FLOOR_BYTES
+            stream <= EMPTY_STREAM && size.bytes >= FLOOR_BYTES
         } else {
             self.has_less(source, size, stream).await
         };

@@ -115,11 +115,8 @@ fn source_record(saved: &Saved, past: &Past) -> Option<SourceRecord> {
 fn covers(source: &Source) -> Vec<SourceKey> {
     let excludes = Excludes::new(&source.exclude_patterns);
     let is_read = |path: &Path| {
-        let below = path.strip_prefix(&source.path).unwrap_or(Path::new(""));
-        let mut parts: Vec<&Path> = below.ancestors().collect();
-        // The source itself is never left out.
-        parts.retain(|part| !part.as_os_str().is_empty());
-        !parts.iter().any(|part| excludes.matches(part))
+        let below = path.strip_prefix(&source.path);
+        !below.is_ok_and(|below| excludes.leave_out(below))
     };
     let binds = source.covers.iter();
     let binds = binds.filter(|bind| is_read(&bind.path));

@@ -216,8 +216,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         .shutdown
         .cut("the restore", session.plan(&request))
         .await?;
-    let short = match restore::check_space(&planned.plan.space) {
-        Err(_) if request.doors.ignore_space => None,
+    let short = match request.doors.check_space(&planned.plan) {
         Err(short) if args.yes || args.dry_run || cx.ui.json || !prompt::is_possible() => {
             return Err(short);
         }

@@ -20,10 +20,7 @@ pub const VOLUME: &str = "com.docker.compose.volume";
 
 /// What compose writes anew with each version of itself. With a hash that is not its own it takes a volume for one that is to be made
 /// again, empty; without one it takes it as it is.
-pub const PASSING: [&str; 2] = [
-    "com.docker.compose.version",
-    "com.docker.compose.config-hash",
-];
+pub const PASSING: [&str; 2] = [COMPOSE_VERSION, CONFIG_HASH];
 
 pub const ANONYMOUS_VOLUME: &str = "com.docker.volume.anonymous";
 

@@ -50,10 +50,5 @@ pub fn is_excluded(policy: &Policy, source: &Source, path: &Path) -> bool {
     let Ok(below) = path.strip_prefix(&source.path) else {
         return false;
     };
-    let excludes = Excludes::new(&source.exclude_patterns);
-    // A pattern that matches a directory leaves out what is in it.
-    let mut above = below
-        .ancestors()
-        .filter(|above| !above.as_os_str().is_empty());
-    above.any(|above| excludes.matches(above))
+    Excludes::new(&source.exclude_patterns).leave_out(below)
 }

@@ -42,6 +42,13 @@ impl Excludes {
         name.extend_from_slice(below.as_os_str().as_bytes());
         self.0.iter().any(|glob| glob.matches(&name))
     }
+
+    /// Whether `below`, or a directory that it is in, is left out. The source itself never is.
+    pub fn leave_out(&self, below: &Path) -> bool {
+        let parts = below.ancestors();
+        let mut parts = parts.filter(|part| !part.as_os_str().is_empty());
+        parts.any(|part| self.matches(part))
+    }
 }
 
 /// What is wrong with `pattern`, if anything.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::plan::{Plan, check_space};
 use crate::discovery::place::clean;
 use crate::error::{Exit, Failure, Result};
 
@@ -30,6 +31,16 @@ pub struct Doors {
     pub ignore_space: bool,
     /// Somebody looks at the plan and answers before anything is touched.
     pub can_ask: bool,
+}
+
+impl Doors {
+    /// Refuses `plan` when it does not fit, unless that is allowed.
+    pub fn check_space(&self, plan: &Plan) -> Result<()> {
+        if self.ignore_space {
+            return Ok(());
+        }
+        check_space(&plan.space)
+    }
 }
 
 impl Args {

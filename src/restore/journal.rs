@@ -107,8 +107,8 @@ impl Journal {
 
     /// Whether Docker has to be told not to start a container, or to start it again.
     pub fn has_policies(&self) -> bool {
-        let all = self.holds.iter().chain(&self.wakes);
-        all.into_iter().any(|held| held.restarts_always)
+        let mut all = self.holds.iter().chain(&self.wakes);
+        all.any(|held| held.restarts_always)
     }
 
     /// Ids of what nothing starts once the swaps are done.
@@ -215,6 +215,12 @@ impl Swap {
     /// Where that goes which services had at the target while the swaps were half done.
     pub fn since(&self) -> PathBuf {
         marks::renamed(&self.kept, Mark::Since)
+    }
+
+    /// What in the target stays where it is.
+    pub fn holes(&self) -> Holes {
+        let within = self.within.as_ref();
+        within.map_or_else(Holes::default, |within| within.holes.clone())
     }
 
     /// The folder that the staging folder and the safety copy are in.

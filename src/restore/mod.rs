@@ -72,6 +72,6 @@ pub mod wizard;
 
 pub use apply::apply;
 pub use aside::aside;
-pub use plan::{Plan, check_space};
+pub use plan::Plan;
 pub use rebuild::compose_version;
 pub use session::Session;

@@ -157,13 +157,10 @@ async fn undo_in_docker(journal: &Journal) -> Result<()> {
 
 /// Docker removes a volume with all that is beside its data.
 fn keeps_something(journal: &Journal, volume: &str) -> bool {
-    let of_it = journal
-        .swaps
-        .iter()
-        .filter(|swap| matches!(&swap.key, Some(SourceKey::Volume { name }) if name == volume));
-    of_it
-        .into_iter()
-        .any(|swap| swap.since().symlink_metadata().is_ok())
+    journal.swaps.iter().any(|swap| {
+        matches!(&swap.key, Some(SourceKey::Volume { name }) if name == volume)
+            && swap.since().symlink_metadata().is_ok()
+    })
 }
 
 /// A volume that we made and that nobody has used since.

@@ -10,7 +10,7 @@ use super::units::Wanted;
 use crate::context::Context;
 use crate::error::{Exit, Result, exit_of, render};
 use crate::logging;
-use crate::restore::plan::{Plan, check_space};
+use crate::restore::plan::Plan;
 use crate::restore::session::Session;
 use crate::restore::{apply, reporter};
 use crate::ui::{prompt, text};
@@ -78,9 +78,7 @@ async fn restore(session: &Session<'_>, one: &Surveyed) -> UnitOutcome {
             .shutdown
             .cut("the restore", session.plan(&one.request))
             .await?;
-        if !one.request.doors.ignore_space {
-            check_space(&planned.plan.space)?;
-        }
+        one.request.doors.check_space(&planned.plan)?;
         info!(target: logging::FILE, "restores `{}` from {}", planned.plan.unit, planned.plan.backup_id);
         cx.ui
             .event(&json!({"event": "restore_planned", "plan": planned.plan}));

@@ -8,7 +8,7 @@ use super::beside::Beside;
 use super::order::{Ties, order};
 use crate::error::Result;
 use crate::model::UnitName;
-use crate::restore::plan::{Plan, check_space};
+use crate::restore::plan::Plan;
 use crate::restore::request::Request;
 use crate::restore::session::Session;
 
@@ -86,9 +86,7 @@ async fn plan(session: &Session<'_>, request: &Request) -> Result<Result<Plan>> 
     match planned {
         Err(error) if shutdown.is_asked() => Err(error),
         planned => Ok(planned.and_then(|planned| {
-            if !request.doors.ignore_space {
-                check_space(&planned.plan.space)?;
-            }
+            request.doors.check_space(&planned.plan)?;
             Ok(planned.plan)
         })),
     }

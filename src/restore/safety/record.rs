@@ -111,10 +111,7 @@ impl Restored {
                     target: swap.target.clone(),
                     inode: now,
                     root: moves.map(|moves| moves.old_root.clone()),
-                    holes: swap
-                        .within
-                        .as_ref()
-                        .map_or_else(Holes::default, |within| within.holes.clone()),
+                    holes: swap.holes(),
                     beneath: swap.beneath.clone(),
                     before: Before::Kept {
                         path: since,
@@ -193,10 +190,7 @@ impl Replaced {
                 .or(new_inode)
                 .with_context(|| format!("it is not known what took the place of {}", swap.what))?,
             root: moves.map(|(_, moves)| moves.old_root.clone()),
-            holes: swap
-                .within
-                .as_ref()
-                .map_or_else(Holes::default, |within| within.holes.clone()),
+            holes: swap.holes(),
             beneath: swap.beneath.clone(),
             before,
             by_names: swap.by_names,

@@ -640,9 +640,11 @@ fn a_standalone_container_comes_back_with_all_that_it_had() {
         .stderr_any()
         .ok();
     let by_hand = comparable(&world, &name);
-    // It names the anonymous volume, and stays in the background.
+    // It names the anonymous volume, and stays in the background; Docker's client has no order of variables.
     let config = |value: &Value| {
         let mut config = value["Config"].clone();
+        let variables = config["Env"].as_array_mut().unwrap();
+        variables.sort_by_key(Value::to_string);
         for key in ["Volumes", "AttachStdout", "AttachStderr"] {
             config[key].take();
         }

@@ -207,13 +207,17 @@ impl Machine {
     /// Waits until the journal has a message that contains `text`.
     #[track_caller]
     pub fn until_journal(&self, matches: &[&str], text: &str) {
-        let what = format!("{text:?} in the journal");
-        let has = || {
-            self.messages(matches)
-                .iter()
-                .any(|line| line.contains(text))
-        };
-        poll::until(&what, PATIENCE, || has().then_some(()));
+        let mut lines = Vec::new();
+        let has = poll::within(PATIENCE, || {
+            lines = self.messages(matches);
+            lines.iter().any(|line| line.contains(text)).then_some(())
+        });
+        if has.is_none() {
+            panic!(
+                "no {text:?} in the journal of {matches:?}:\n{}",
+                lines.join("\n")
+            );
+        }
     }
 
     /// As a power button: systemd ends everything and comes up again. What was below /run is gone.

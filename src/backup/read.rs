@@ -33,7 +33,7 @@ pub async fn read(
 ) -> Result<Read> {
     let stdout = pipe()?;
     let mut child = Child::spawn(
-        tar.create(source, reading.is_sparse)
+        tar.create(source, reading.is_sparse, reading.record)
             .output(Output::Pipe(stdout.writer)),
     )?;
     let meter = child.meter();

@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use super::in_memory;
 use super::own;
 use super::plan::{UnitPlan, plan};
+use super::tar::Record;
 use super::turns::Turns;
 use crate::config::Config;
 use crate::discovery::disk::{self, Disks};
@@ -31,6 +32,7 @@ pub struct Surveyed {
 pub struct Reading {
     /// Tar looks for holes.
     pub is_sparse: bool,
+    pub record: Record,
     /// The rotating disks that it is on.
     pub disks: Disks,
 }
@@ -150,6 +152,7 @@ async fn look(
         is_sparse: size
             .as_ref()
             .is_none_or(|size| size.holes.are_worth_keeping()),
+        record: Record::of(size.as_ref().map(|size| size.bytes)),
         disks,
     };
     Ok(Walked { size, reading })

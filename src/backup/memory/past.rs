@@ -12,6 +12,7 @@ use super::uuid::Uuids;
 use super::{agree, file_system, left_out};
 use crate::backup::plan::UnitPlan;
 use crate::backup::saved::Saved;
+use crate::backup::tar::Record;
 use crate::config::Percent;
 use crate::discovery::mount_table::MountTable;
 use crate::discovery::{self, Size};
@@ -33,9 +34,6 @@ const PATIENCE_IN_WINDOW: Duration = Duration::from_secs(2);
 
 /// Losing less than this at a stop is what services do: pid files, sockets, scratch files.
 const FLOOR_BYTES: u64 = 16 << 10;
-
-/// What a tar stream without members is long.
-const EMPTY_STREAM: u64 = 10_240;
 
 /// Whether the operator agrees to the losses of this run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -195,9 +193,12 @@ impl Past {
         let before = self.places.get(&source.key)?.device;
         let is_same = device(source, PATIENCE_IN_WINDOW).await == Some(before);
         let is_lost = if is_same {
-            stream <= EMPTY_STREAM && size.bytes >= FLOOR_BYTES
+            // One record: there may be no members.
+            stream <= Record::of(Some(size.bytes)).bytes()
+                && size.bytes >= FLOOR_BYTES
+                && is_all_but_empty(source).await
         } else {
-            self.has_less(source, size, stream).await
+            Self::has_less(source, size, stream).await
         };
         let files = usize::try_from(size.files).unwrap_or(usize::MAX);
         is_lost.then(|| {
@@ -209,11 +210,10 @@ impl Past {
         })
     }
 
-    async fn has_less(&self, source: &Source, size: &Size, stream: u64) -> bool {
-        let again = discovery::measure(&source.path, &source.exclude_patterns);
-        match tokio::time::timeout(PATIENCE_IN_WINDOW, again).await {
-            Ok(Ok(now)) => now.files == 0 || now.bytes < size.bytes / 2,
-            _ => stream < size.bytes / 2,
+    async fn has_less(source: &Source, size: &Size, stream: u64) -> bool {
+        match measured_again(source).await {
+            Some(now) => now.files == 0 || now.bytes < size.bytes / 2,
+            None => stream < size.bytes / 2,
         }
     }
 
@@ -330,4 +330,16 @@ impl Past {
             doubt.sentence, doubt.point
         )
     }
+}
+
+/// What is in `source` now; `None` when that cannot be told in the window.
+async fn measured_again(source: &Source) -> Option<Size> {
+    let again = discovery::measure(&source.path, &source.exclude_patterns);
+    let measured = tokio::time::timeout(PATIENCE_IN_WINDOW, again).await;
+    measured.ok()?.ok()
+}
+
+async fn is_all_but_empty(source: &Source) -> bool {
+    let now = measured_again(source).await;
+    now.is_none_or(|now| now.bytes <= Record::Small.bytes())
 }

@@ -42,7 +42,10 @@ async fn a_single_file_is_found_whatever_its_name() {
         let path = folder.path().join(name);
         std::fs::write(&path, "x").unwrap();
         let source = source(path, true);
-        let spec = Tar::find().await.unwrap().create(&source, true);
+        let spec = Tar::find()
+            .await
+            .unwrap()
+            .create(&source, true, Record::Small);
         let finished = tool::run(spec, Duration::from_secs(60)).await.unwrap();
         assert_eq!(
             judge(&finished.ended).unwrap().complaints,
@@ -64,6 +67,19 @@ fn source(path: PathBuf, is_file: bool) -> Source {
         covers: Vec::new(),
         also_reads: Vec::new(),
         is_included: false,
+    }
+}
+
+#[tokio::test]
+async fn a_stream_without_members_is_one_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = source(folder.path().to_owned(), false);
+    let tar = Tar::find().await.unwrap();
+    for bytes in [Some(0), Some((32 << 20) - 1), Some(32 << 20), None] {
+        let record = Record::of(bytes);
+        let spec = tar.create(&source, false, record);
+        let finished = tool::run(spec, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(finished.stdout.len() as u64, record.bytes(), "{bytes:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use super::super::{Tar, judge};
+use super::super::{Record, Tar, judge};
 use crate::discovery::measure;
 use crate::model::{Source, SourceKey, exclude};
 use crate::tool::{self, Output, pipe};
@@ -36,7 +36,10 @@ async fn members(source: &Source) -> BTreeSet<String> {
         std::io::Read::read_to_end(&mut std::fs::File::from(archive.reader), &mut members).unwrap();
         members
     });
-    let spec = Tar::find().await.unwrap().create(source, false);
+    let spec = Tar::find()
+        .await
+        .unwrap()
+        .create(source, false, Record::Small);
     let mut child = tool::Child::spawn(spec.output(Output::Pipe(archive.writer))).unwrap();
     let ended = child.wait().await.unwrap();
     judge(&ended).unwrap();

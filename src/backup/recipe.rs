@@ -10,6 +10,7 @@
 //! docker/images.json              which image each container runs, by id, tags, digests and platform
 //! docker/names.json               names of other containers that these name by their ids
 //! docker/engine.json              what the host is called, and what it runs by itself
+//! documents.json                  all of `docker/` in one file, by path: to read one costs a start of kopia
 //! secrets.json                    what was replaced, by container; only when asked for
 //! ```
 //!

@@ -212,10 +212,14 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         drop(session);
         return restore::recipe_folder::run(cx, &request, folder, args.dry_run).await;
     }
-    let planned = cx
-        .shutdown
-        .cut("the restore", session.plan(&request))
-        .await?;
+    let planning = async {
+        if args.yes && !args.dry_run {
+            session.plan_to_apply(&request).await
+        } else {
+            session.plan(&request).await
+        }
+    };
+    let planned = cx.shutdown.cut("the restore", planning).await?;
     let short = match request.doors.check_space(&planned.plan) {
         Err(short) if args.yes || args.dry_run || cx.ui.json || !prompt::is_possible() => {
             return Err(short);

@@ -21,6 +21,9 @@ pub const FORMAT: u32 = 1;
 /// The name of the record inside the recipe's snapshot.
 pub const RECORD_FILE: &str = "recipe.json";
 
+/// The file of a recipe in which everything below its `docker/` is together, by path; see [`dump_name`].
+pub const DOCUMENTS: &str = "documents";
+
 /// The longest name of a file that every file system takes, less an ending.
 const LONGEST_NAME: usize = 240;
 

@@ -8,10 +8,12 @@ use anyhow::Context as _;
 use futures_util::future::join_all;
 use tokio::sync::{Semaphore, watch};
 
+use super::ahead::Ahead;
 use super::aside::aside;
 use super::doors::Doors;
 use super::extract::Extractor;
 use super::feed::{Cancelled, Feed};
+use super::flush::Flush;
 use super::journal::{Journal, JournalFile, PointName};
 use super::losses::Losses;
 use super::plan::{NewVolume, Plan, SourcePlan};
@@ -33,6 +35,7 @@ pub(super) struct Applying<'a> {
     pub(super) recipe: Recipe,
     pub(super) window: Window<'a>,
     pub(super) is_up: bool,
+    ahead: Arc<Ahead>,
     accepts_losses: bool,
     /// By what they are of.
     pub(super) losses: Vec<(String, Losses)>,
@@ -44,7 +47,11 @@ pub async fn apply(
     planned: Planned,
     doors: &Doors,
 ) -> Result<RestoreReport> {
-    let Planned { plan, recipe } = planned;
+    let Planned {
+        plan,
+        ahead,
+        recipe,
+    } = planned;
     let mut applying = Applying {
         window: Window::new(
             session.cx,
@@ -57,6 +64,7 @@ pub async fn apply(
         plan,
         recipe,
         is_up: false,
+        ahead: Arc::new(ahead),
         accepts_losses: doors.accept_lost_attributes,
         losses: Vec::new(),
     };
@@ -105,10 +113,10 @@ impl Applying<'_> {
         self.create().await?;
         file.look_at_numbers().await?;
         self.make_networks(file).await?;
-        self.extract().await?;
+        let flush = Flush::of(&self.plan.swaps())?;
+        self.extract(&flush).await?;
         self.window.enter(Step::Sync).await;
-        let swaps = self.plan.swaps();
-        aside(move || swaps.iter().try_for_each(staging::sync)).await?;
+        flush.now().await?;
         self.window.refuse_when_asked_to_end()?;
         let record = &self.recipe.record;
         let users = self.session.users_now(&self.plan, record);
@@ -165,7 +173,7 @@ impl Applying<'_> {
     }
 
     /// As many sources at once as there are workers; the first failure ends the others.
-    async fn extract(&mut self) -> Result<()> {
+    async fn extract(&mut self, flush: &Flush) -> Result<()> {
         self.window.enter(Step::Extract).await;
         let session = self.session;
         let (cancel, is_cancelled) = watch::channel(false);
@@ -178,6 +186,7 @@ impl Applying<'_> {
                 stall: session.config.backup.stall_timeout,
                 shutdown: session.cx.shutdown.clone(),
                 is_cancelled,
+                ahead: Arc::clone(&self.ahead),
                 what: "restore",
             },
             tar: session.tar.clone(),
@@ -206,15 +215,19 @@ impl Applying<'_> {
             }
         });
         let mut extractions = pin!(join_all(extractions));
-        let (results, shortage) = tokio::select! {
+        let (results, failed_disk) = tokio::select! {
             results = &mut extractions => (results, None),
             shortage = space::runs_out(&self.plan.space) => {
                 cancel.send_replace(true);
                 (extractions.await, Some(shortage))
             }
+            failed = flush.meanwhile() => {
+                cancel.send_replace(true);
+                (extractions.await, Some(failed))
+            }
         };
-        if let Some(shortage) = shortage {
-            return Err(shortage);
+        if let Some(error) = failed_disk {
+            return Err(error);
         }
         let mut failures: Vec<anyhow::Error> = Vec::new();
         for result in results {

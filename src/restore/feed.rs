@@ -4,19 +4,21 @@
 //! the stream alone proves nothing: a kopia that dies ends it too.
 
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use super::ahead::{Ahead, Opened};
 use super::legacy;
 use super::pump::pump;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Activity, Kopia};
 use crate::model::point::{Part, PartKind};
 use crate::shutdown::Shutdown;
-use crate::tool::{Child, Ended, Input, Output, Spec, pipe};
+use crate::tool::{Child, Ended, Input, Spec, pipe};
 
 /// What every feed gets.
 #[derive(Clone)]
@@ -27,6 +29,8 @@ pub struct Feed {
     pub shutdown: Shutdown,
     /// Turns true when another one has failed, and with it the whole.
     pub is_cancelled: watch::Receiver<bool>,
+    /// Streams that were begun before.
+    pub ahead: Arc<Ahead>,
     /// What a signal ends, in an error.
     pub what: &'static str,
 }
@@ -69,14 +73,14 @@ impl Feed {
             PartKind::OnlyFile => Some(legacy::only_file(&self.kopia, part).await?),
             _ => None,
         };
-        let (stream, archive) = (pipe()?, pipe()?);
+        let archive = pipe()?;
         let mut tar = Child::spawn(tar.input(Input::Pipe(archive.reader)))?;
-        let output = Output::Pipe(stream.writer);
-        let mut kopia = match &only {
-            Some(object) => self.kopia.show_object(object, output)?,
-            None => self.kopia.show(&part.root, &part.file, output)?,
+        let Opened { mut kopia, stream } = match (&only, self.ahead.take(part)) {
+            (Some(object), _) => Opened::of_object(&self.kopia, object)?,
+            (None, Some(opened)) => opened,
+            (None, None) => Opened::of_file(&self.kopia, &part.root, &part.file)?,
         };
-        let pumped = pump(stream.reader, archive.writer, moved.clone())?;
+        let pumped = pump(stream, archive.writer, moved.clone())?;
         let work = async {
             let pumped = pumped.await.context("the pump ended in a panic")?;
             let (kopia, tar) = tokio::join!(kopia.wait(), tar.wait());

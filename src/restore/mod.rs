@@ -4,12 +4,13 @@
 //! Reading order: [`request`] (what is wanted, where to, with [`doors`]) or [`wizard`] (asks for it) → [`points`], [`choose`] (which point) →
 //! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`] with [`overlay`] and [`unnamed`], [`locate`] by name, [`look`] at the disks with [`names`] and [`power`],
 //! [`target`], [`pool`], [`new_home`], [`pieces`], [`nesting`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`]
-//! with [`marks`] and [`numbers`], [`extract`] with [`feed`] and [`pump`], watched by [`space`], [`window`] with [`held`], [`swap`] and, for what can't be renamed, [`within`] with
+//! with [`marks`] and [`numbers`], [`extract`] with [`feed`], [`ahead`] and [`pump`], watched by [`space`], [`flush`], [`window`] with [`held`], [`swap`] and, for what can't be renamed, [`within`] with
 //! [`holes`] and [`attributes`], [`late`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left ([`unfinished`], [`crew`], [`changed`],
 //! [`before_docker`]), [`safety`] for what every one keeps, [`all`] for every unit of a host, [`contents`] for a look into a point, [`scripts`] and [`recipe_folder`] for those
 //! who would rather do it by hand.
 
 mod advice;
+mod ahead;
 pub mod all;
 mod apply;
 pub mod aside;
@@ -24,6 +25,7 @@ pub mod doors;
 mod extract;
 pub mod feed;
 mod files;
+mod flush;
 mod held;
 mod holes;
 mod journal;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::legacy::{self, Translation};
 use super::points::{Point, Tool};
-use super::rebuild::{Saved, SavedImage};
+use super::rebuild::{Documents, Saved, SavedImage};
 use super::request::Request;
 use crate::backup::WORK_PREFIX;
 use crate::discovery::labels;
@@ -21,7 +21,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Entry, Kopia, Manifest};
 use crate::model::ObjectId;
 use crate::model::point::{
-    FORMAT, FileRecord, FileRole, PointRecord, RECORD_FILE, SourceRecord, dump_name,
+    DOCUMENTS, FORMAT, FileRecord, FileRole, PointRecord, RECORD_FILE, SourceRecord, dump_name,
 };
 
 pub use select::select;
@@ -41,8 +41,12 @@ pub struct Recipe {
 
 #[derive(Debug)]
 enum Content {
-    /// The root of the recipe's snapshot.
-    Ours(ObjectId),
+    Ours {
+        /// Of the recipe's snapshot.
+        root: ObjectId,
+        /// `None` for those that have each in a file of its own.
+        documents: Option<Documents>,
+    },
     /// Of the Python tool.
     Translated(Box<Translation>),
 }
@@ -79,8 +83,10 @@ pub async fn fetch(
 ) -> Result<Recipe> {
     let (record, content) = match point.made_by {
         Tool::KopiDocka => {
-            let (root, record) = read(kopia, point).await?;
-            (record, Content::Ours(root))
+            let (read, documents) = tokio::join!(read(kopia, point), documents(kopia, point));
+            let (root, record) = read?;
+            let documents = documents?;
+            (record, Content::Ours { root, documents })
         }
         Tool::Python => {
             let translation = legacy::translate(kopia, point, manifests).await?;
@@ -99,6 +105,15 @@ pub async fn fetch(
         folder,
         files: BTreeMap::new(),
     })
+}
+
+/// Everything that the recipe of `point` has of Docker, where it has it in one file that can be read.
+async fn documents(kopia: &Kopia, point: &Point) -> Result<Option<Documents>> {
+    let Some(root) = &point.recipe else {
+        return Ok(None);
+    };
+    let bytes = kopia.read_file(root, &dump_name(DOCUMENTS)).await?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
 /// The record of `point`, which is one of those that `manifests` make, whichever tool made it.
@@ -157,20 +172,22 @@ fn unreadable(what: String) -> Failure {
 impl Recipe {
     /// The bytes of `path` in the recipe, such as `docker/images.json`; `None` when it has none.
     pub async fn read(&self, kopia: &Kopia, path: &str) -> Result<Option<Vec<u8>>> {
-        match &self.content {
-            Content::Ours(root) => kopia.read_file(root, path).await,
-            Content::Translated(old) => Ok(old
-                .documents
-                .get(path)
-                .map(serde_json::to_vec)
-                .transpose()?),
-        }
+        let documents = match &self.content {
+            Content::Ours { root, documents } => match documents {
+                Some(documents) if path.starts_with("docker/") => documents,
+                _ => return kopia.read_file(root, path).await,
+            },
+            Content::Translated(old) => &old.documents,
+        };
+        Ok(documents.get(path).map(serde_json::to_vec).transpose()?)
     }
 
     /// What it has of the engine's side of the unit.
     pub async fn saved(&self, kopia: &Kopia) -> Result<Saved> {
         match &self.content {
-            Content::Ours(root) => Saved::read(kopia, root).await,
+            Content::Ours { root, documents } => {
+                Saved::read(kopia, root, documents.as_ref()).await
+            }
             Content::Translated(old) => Ok(Saved::of_documents(&old.documents)),
         }
     }
@@ -185,7 +202,7 @@ impl Recipe {
     /// The sources that `request` means. `complete` are the root objects that the repository has whole.
     pub fn select(&self, request: &Request, complete: &HashSet<&str>) -> Result<Vec<SourceRecord>> {
         let lacks = match &self.content {
-            Content::Ours(_) => &[][..],
+            Content::Ours { .. } => &[][..],
             Content::Translated(old) => &old.lacks,
         };
         select(&self.record, lacks, request, complete)
@@ -194,7 +211,7 @@ impl Recipe {
     /// What has to be said of `sources` that is no fault of the point's: how the tool that made it works.
     pub fn notes(&self, sources: &[SourceRecord]) -> Vec<String> {
         match &self.content {
-            Content::Ours(_) => Vec::new(),
+            Content::Ours { .. } => Vec::new(),
             Content::Translated(old) => old.notes(sources),
         }
     }
@@ -234,7 +251,7 @@ impl Recipe {
         copy: &Path,
     ) -> Result<Result<(), String>> {
         let root = match &self.content {
-            Content::Ours(root) => root,
+            Content::Ours { root, .. } => root,
             Content::Translated(old) => {
                 let Some(entry) = old.files.get(path) else {
                     return Ok(Err("the point does not have it".to_owned()));

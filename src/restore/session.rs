@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::advice::doubts;
+use super::ahead::Ahead;
 use super::all::Beside;
 use super::choose::{choose, unasked};
 use super::held::held;
@@ -27,6 +28,7 @@ use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::Manifest;
 use crate::lock::Lock;
+use crate::memory::Memory;
 use crate::model::point::{PointRecord, SourceRecord};
 use crate::model::unit::ComposeProject;
 use crate::model::{SourceKey, Unit};
@@ -51,6 +53,8 @@ pub struct Session<'a> {
 /// What to do, and what it is done with.
 pub struct Planned {
     pub plan: Plan,
+    /// Streams of it that are on their way.
+    pub ahead: Ahead,
     /// Holds the saved files until they are copied.
     pub recipe: Recipe,
 }
@@ -69,8 +73,14 @@ impl<'a> Session<'a> {
         let look = async {
             let tar = Tar::find().await?;
             let engine = Engine::connect(&config.docker.socket).await?;
-            let (_status, docker_root) = tokio::try_join!(repository.open(), engine.root_folder())?;
-            let manifests = repository.kopia.list().await?;
+            // At once, since each kopia costs the start of a process; what the status says comes first.
+            let (status, docker_root, manifests) = tokio::join!(
+                repository.open(),
+                engine.root_folder(),
+                repository.kopia.list()
+            );
+            status?;
+            let (docker_root, manifests) = (docker_root?, manifests?);
             Ok((tar, engine, docker_root, manifests))
         };
         let (tar, engine, docker_root, manifests) = cx.shutdown.cut("the restore", look).await?;
@@ -110,9 +120,24 @@ impl<'a> Session<'a> {
     }
 
     pub async fn plan(&self, request: &Request) -> Result<Planned> {
+        self.plan_with(request, 0).await
+    }
+
+    /// [`Session::plan`] for who carries it out at once: its streams are begun meanwhile.
+    pub async fn plan_to_apply(&self, request: &Request) -> Result<Planned> {
+        let streams = match request.is_whole_unit() {
+            true => Memory::of_this_host().workers(&self.config),
+            false => 0,
+        };
+        self.plan_with(request, streams).await
+    }
+
+    /// Begins up to `streams` of the point's streams.
+    async fn plan_with(&self, request: &Request, streams: usize) -> Result<Planned> {
         let points = self.points();
         let kopia = &self.repository.kopia;
         let point = choose(&points, request, kopia.me())?;
+        let ahead = Ahead::open(kopia, &self.manifests, point, streams);
         let (mut recipe, host) = tokio::try_join!(
             recipe::fetch(kopia, point, &self.manifests, &self.cx.paths.runtime),
             discovery::discover(&self.engine, &self.rules)
@@ -213,6 +238,7 @@ impl<'a> Session<'a> {
             .map(|(located, target)| located.plan(target, id))
             .collect();
         nesting::settle(&mut sources);
+        ahead.keep(sources.iter().flat_map(|source| &source.parts));
         let users = self
             .users(&host, &recipe.record, &sources, places.folder().is_some())
             .await?;
@@ -244,7 +270,11 @@ impl<'a> Session<'a> {
             warnings,
             next_steps,
         };
-        Ok(Planned { plan, recipe })
+        Ok(Planned {
+            plan,
+            ahead,
+            recipe,
+        })
     }
 
     /// Where everything goes, by what was asked for. Leaves out what a copy can't have.

@@ -70,19 +70,6 @@ pub fn remove(swap: &Swap) -> Result<()> {
     })
 }
 
-/// Writes what was extracted to the disk, the whole file system at once: a power cut after the swap must not find it
-/// empty. Blocks.
-pub fn sync(swap: &Swap) -> Result<()> {
-    let folder = std::fs::File::open(&swap.staging)
-        .with_context(|| format!("`{}` can't be opened", swap.staging.display()))?;
-    rustix::fs::syncfs(&folder).with_context(|| {
-        format!(
-            "the file system of `{}` can't be synced",
-            swap.staging.display()
-        )
-    })
-}
-
 /// Removes those of `folders` that are empty, the innermost first.
 pub fn remove_empty(folders: &[std::path::PathBuf]) {
     for folder in folders.iter().rev() {
@@ -136,7 +123,6 @@ mod tests {
                 assert_eq!(found, Err(Errno::NODATA), "{name} of {}", path.display());
             }
         }
-        sync(&swap).unwrap();
         assert!(make(&swap).is_err(), "never into one that is there");
         remove(&swap).unwrap();
         remove(&swap).unwrap();

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use chrono::Utc;
 use futures_util::future::join_all;
@@ -78,6 +79,7 @@ pub async fn run(cx: &Context, request: &Request) -> Result<Verified> {
         stall: config.backup.stall_timeout,
         shutdown: cx.shutdown.clone(),
         is_cancelled,
+        ahead: Arc::default(),
         what: "verify",
     };
     let verify = Verify {

@@ -317,7 +317,7 @@ impl Host {
         let script = r#"rm -rf /root/recipe; kopi-docka --quiet restore --unit shop --backup-id latest --recipe --target /root/recipe --yes >/dev/null
             cd /root/recipe/recipes/shop; find . -printf '%p %y %m %U:%G
 ' | sort
-            find . -type f ! -name recipe.json ! -path './docker/containers/*' -print0 | sort -z | xargs -0 sha256sum"#;
+            find . -type f ! -name recipe.json ! -name documents.json ! -path './docker/containers/*' -print0 | sort -z | xargs -0 sha256sum"#;
         let files = self.machine.sh(script).stderr_any().text();
         let record = self.machine.sh("cat /root/recipe/recipes/shop/recipe.json");
         let mut record: Value = serde_json::from_str(&record.text()).unwrap();

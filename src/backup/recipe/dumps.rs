@@ -15,7 +15,7 @@ use super::redact::{self, Removed};
 use crate::docker::json::Json as _;
 use crate::docker::{Engine, ImageRecord, neighbours};
 use crate::error::Result;
-use crate::model::point::dump_name;
+use crate::model::point::{DOCUMENTS, dump_name};
 use crate::model::source::SourceKey;
 use crate::model::unit::MountKind;
 use crate::model::{Source, Unit};
@@ -88,7 +88,10 @@ pub async fn write(
     captured: &mut Captured,
 ) -> Result<()> {
     let warnings = &mut captured.warnings;
-    let docker = folder.join("docker");
+    let mut documents = Documents {
+        folder,
+        all: BTreeMap::new(),
+    };
     let mut secrets: BTreeMap<String, Removed> = BTreeMap::new();
     let mut keep = |name: String, removed: Removed| {
         if !removed.is_empty() {
@@ -104,35 +107,51 @@ pub async fn write(
     for container in &unit.containers {
         if let Some(mut inspect) = inspected.remove(&container.id) {
             keep(container.name.clone(), redact::container(&mut inspect));
-            write_json(&docker.join("containers"), &container.name, &inspect)?;
+            documents.add("docker/containers", &container.name, &inspect)?;
         }
     }
     for name in volumes(unit) {
         match engine.raw_volume(&name).await? {
             Some(mut inspect) => {
                 keep(format!("volume:{name}"), redact::volume(&mut inspect));
-                write_json(&docker.join("volumes"), &name, &inspect)?;
+                documents.add("docker/volumes", &name, &inspect)?;
             }
             None => warnings.push(format!("volume `{name}` was removed meanwhile")),
         }
     }
     for name in &unit.networks {
         match engine.raw_network(name).await? {
-            Some(inspect) => write_json(&docker.join("networks"), name, &inspect)?,
+            Some(inspect) => documents.add("docker/networks", name, &inspect)?,
             None => warnings.push(format!("network `{name}` was removed meanwhile")),
         }
     }
-    write_json(&docker, "images", &images(engine, unit).await?)?;
-    write_json(&docker, "names", &names)?;
+    documents.add("docker", "images", &images(engine, unit).await?)?;
+    documents.add("docker", "names", &names)?;
     let about = AboutEngine {
         name: engine.host_name().await?,
         platform: engine.platform(),
     };
-    write_json(&docker, "engine", &about)?;
+    documents.add("docker", "engine", &about)?;
+    write_json(folder, DOCUMENTS, &documents.all)?;
     if include_secrets && !secrets.is_empty() {
         write_json(folder, "secrets", &secrets)?;
     }
     Ok(())
+}
+
+/// What is written of the engine, by the paths in the recipe.
+struct Documents<'a> {
+    folder: &'a Path,
+    all: BTreeMap<String, Value>,
+}
+
+impl Documents<'_> {
+    fn add(&mut self, folder: &str, name: &str, value: &impl Serialize) -> Result<()> {
+        write_json(&self.folder.join(folder), name, value)?;
+        let path = format!("{folder}/{}", dump_name(name));
+        self.all.insert(path, serde_json::to_value(value)?);
+        Ok(())
+    }
 }
 
 /// Every volume of the unit, also those that no data is saved of: they have to be made again.

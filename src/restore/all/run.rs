@@ -76,7 +76,7 @@ async fn restore(session: &Session<'_>, one: &Surveyed) -> UnitOutcome {
     let done = async {
         let planned = cx
             .shutdown
-            .cut("the restore", session.plan(&one.request))
+            .cut("the restore", session.plan_to_apply(&one.request))
             .await?;
         one.request.doors.check_space(&planned.plan)?;
         info!(target: logging::FILE, "restores `{}` from {}", planned.plan.unit, planned.plan.backup_id);

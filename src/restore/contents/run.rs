@@ -48,6 +48,7 @@ pub async fn run(cx: &Context, request: &Request, search: Search) -> Result<u8> 
             stall: config.backup.stall_timeout,
             shutdown: cx.shutdown.clone(),
             is_cancelled,
+            ahead: Arc::default(),
             what: "list",
         },
         tar,

@@ -15,6 +15,8 @@ use crate::model::ObjectId;
 
 /// How many kopia processes fetch files.
 const AT_ONCE: usize = 4;
+/// Where a recipe has the values that were taken out of its documents.
+const SECRETS: &str = "secrets.json";
 
 /// Can be filled from any kind of point. Not `Debug`: it holds secrets.
 #[derive(Default)]
@@ -63,73 +65,61 @@ impl SavedImage {
     }
 }
 
+/// What Docker said, by the path in a recipe: `docker/images.json`.
+pub type Documents = BTreeMap<String, Value>;
+
 impl Saved {
-    /// Reads it from a recipe. What is damaged is a problem and no error: data is restored without it.
-    pub async fn read(kopia: &Kopia, root: &ObjectId) -> Result<Self> {
-        let mut saved = Self::default();
-        let (containers, networks, images, names, engine, secrets) = tokio::try_join!(
-            folder(kopia, root, "docker/containers"),
-            folder(kopia, root, "docker/networks"),
-            kopia.read_file(root, "docker/images.json"),
-            kopia.read_file(root, "docker/names.json"),
-            kopia.read_file(root, "docker/engine.json"),
-            kopia.read_file(root, "secrets.json"),
-        )?;
-        saved.containers = saved.parse_all(containers);
-        saved.networks = saved.parse_all(networks);
-        saved.images = saved
-            .parse("docker/images.json", images)
-            .unwrap_or_default();
-        saved.engine = saved
-            .parse("docker/engine.json", engine)
-            .unwrap_or_default();
-        let names: Option<BTreeMap<String, String>> = saved.parse("docker/names.json", names);
-        if let Some(names) = names {
-            // Ids are other ones on another host, and after every re-creation.
-            for container in &mut saved.containers {
-                rename_neighbours(container, |id| names.get(id).cloned());
+    /// Reads it from a recipe, of which `documents` are known where it has them in one file. What is damaged is a problem and no error:
+    /// data is restored without it.
+    pub async fn read(
+        kopia: &Kopia,
+        root: &ObjectId,
+        documents: Option<&Documents>,
+    ) -> Result<Self> {
+        let mut problems = Vec::new();
+        let secrets = kopia.read_file(root, SECRETS);
+        let (read, secrets) = match documents {
+            Some(_) => (Documents::new(), secrets.await?),
+            None => {
+                let (files, secrets) = tokio::try_join!(files(kopia, root), secrets)?;
+                (parse_all(files, &mut problems), secrets)
+            }
+        };
+        let mut saved = Self::of_documents(documents.unwrap_or(&read));
+        saved.problems.splice(0..0, problems);
+        if let Some(secrets) = secrets {
+            // Not the parser's words: they quote what they can't read.
+            match serde_json::from_slice(&secrets) {
+                Ok(secrets) => saved.secrets = secrets,
+                Err(_) => saved.problems.push(damaged(SECRETS)),
             }
         }
-        saved.secrets = saved.parse("secrets.json", secrets).unwrap_or_default();
         Ok(saved)
     }
 
     /// From documents that are read already, by their path in a recipe.
-    pub fn of_documents(documents: &BTreeMap<String, Value>) -> Self {
+    pub fn of_documents(documents: &Documents) -> Self {
         let below = |folder: &str| -> Vec<Value> {
             let inside = documents
                 .iter()
                 .filter(|(path, _)| path.starts_with(folder));
             inside.map(|(_, document)| document.clone()).collect()
         };
-        let images = documents.get("docker/images.json").cloned();
-        Self {
+        let mut problems = Vec::new();
+        let mut saved = Self {
             containers: below("docker/containers/"),
             networks: below("docker/networks/"),
-            images: images
-                .and_then(|images| serde_json::from_value(images).ok())
-                .unwrap_or_default(),
+            images: typed(documents, "docker/images.json", &mut problems),
+            engine: typed(documents, "docker/engine.json", &mut problems),
             ..Self::default()
+        };
+        let names: BTreeMap<String, String> = typed(documents, "docker/names.json", &mut problems);
+        // Ids are other ones on another host, and after every re-creation.
+        for container in &mut saved.containers {
+            rename_neighbours(container, |id| names.get(id).cloned());
         }
-    }
-
-    fn parse<T: DeserializeOwned>(&mut self, path: &str, bytes: Option<Vec<u8>>) -> Option<T> {
-        match serde_json::from_slice(&bytes?) {
-            Ok(value) => Some(value),
-            // Not the parser's words: they quote what they can't read.
-            Err(_) => {
-                self.problems
-                    .push(format!("`{path}` in the recipe is damaged"));
-                None
-            }
-        }
-    }
-
-    fn parse_all(&mut self, files: Vec<(String, Option<Vec<u8>>)>) -> Vec<Value> {
-        files
-            .into_iter()
-            .filter_map(|(path, bytes)| self.parse(&path, bytes))
-            .collect()
+        saved.problems = problems;
+        saved
     }
 
     /// The platform that was asked for when the container was made: its image was built for another one than the host's.
@@ -146,6 +136,22 @@ impl Saved {
 
 type File = (String, Option<Vec<u8>>);
 
+/// The documents of a recipe that has them in files of their own.
+async fn files(kopia: &Kopia, root: &ObjectId) -> Result<Vec<File>> {
+    let single = ["images", "names", "engine"].map(|name| format!("docker/{name}.json"));
+    let [images, names, engine] = &single;
+    let (mut all, networks, images, names, engine) = tokio::try_join!(
+        folder(kopia, root, "docker/containers"),
+        folder(kopia, root, "docker/networks"),
+        kopia.read_file(root, images),
+        kopia.read_file(root, names),
+        kopia.read_file(root, engine),
+    )?;
+    all.extend(networks);
+    all.extend(single.into_iter().zip([images, names, engine]));
+    Ok(all)
+}
+
 async fn folder(kopia: &Kopia, root: &ObjectId, path: &str) -> Result<Vec<File>> {
     let entries = kopia.read_folder(root, path).await?.unwrap_or_default();
     stream::iter(entries.into_iter().filter(|entry| entry.is_file()))
@@ -157,6 +163,39 @@ async fn folder(kopia: &Kopia, root: &ObjectId, path: &str) -> Result<Vec<File>>
         .buffered(AT_ONCE)
         .try_collect()
         .await
+}
+
+fn parse_all(files: Vec<File>, problems: &mut Vec<String>) -> Documents {
+    let mut documents = Documents::new();
+    for (path, bytes) in files {
+        match bytes.map(|bytes| serde_json::from_slice(&bytes)) {
+            Some(Ok(document)) => {
+                documents.insert(path, document);
+            }
+            Some(Err(_)) => problems.push(damaged(&path)),
+            None => {}
+        }
+    }
+    documents
+}
+
+/// The document at `path`; the default where there is none, or it is none of these.
+fn typed<T: DeserializeOwned + Default>(
+    documents: &Documents,
+    path: &str,
+    problems: &mut Vec<String>,
+) -> T {
+    let Some(document) = documents.get(path) else {
+        return T::default();
+    };
+    T::deserialize(document).unwrap_or_else(|_| {
+        problems.push(damaged(path));
+        T::default()
+    })
+}
+
+fn damaged(path: &str) -> String {
+    format!("`{path}` in the recipe is damaged")
 }
 
 /// Without the leading slash.

@@ -54,9 +54,12 @@ impl Ahead {
             .collect();
         streams.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         streams.truncate(limit);
-        let opened = streams
-            .into_iter()
-            .filter_map(|(_, root)| Some((root.clone(), Opened::of_file(kopia, &root, STREAM_FILE).ok()?)));
+        let opened = streams.into_iter().filter_map(|(_, root)| {
+            Some((
+                root.clone(),
+                Opened::of_file(kopia, &root, STREAM_FILE).ok()?,
+            ))
+        });
         Self(Mutex::new(opened.collect()))
     }
 

@@ -2,7 +2,7 @@
 
 mod select;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -185,9 +185,7 @@ impl Recipe {
     /// What it has of the engine's side of the unit.
     pub async fn saved(&self, kopia: &Kopia) -> Result<Saved> {
         match &self.content {
-            Content::Ours { root, documents } => {
-                Saved::read(kopia, root, documents.as_ref()).await
-            }
+            Content::Ours { root, documents } => Saved::read(kopia, root, documents.as_ref()).await,
             Content::Translated(old) => Ok(Saved::of_documents(&old.documents)),
         }
     }
@@ -231,10 +229,12 @@ impl Recipe {
     pub async fn bring_files(&mut self, kopia: &Kopia) -> Result<()> {
         let paths = self.record.files.iter().map(|file| file.path.clone());
         let this = &*self;
+        let folders = this.folders(kopia).await?;
+        let folders = &folders;
         let files: Vec<_> = stream::iter(paths.enumerate())
             .map(|(number, path)| async move {
                 let copy = this.folder.path().join(number.to_string());
-                let brought = this.bring_file(kopia, &path, &copy).await?;
+                let brought = this.bring_file(kopia, folders, &path, &copy).await?;
                 Ok::<_, anyhow::Error>((path, brought.map(|()| copy)))
             })
             .buffered(AT_ONCE)
@@ -244,9 +244,29 @@ impl Recipe {
         Ok(())
     }
 
+    /// What is in the directories that its files are in, by their paths in the recipe. Most files share one.
+    async fn folders(&self, kopia: &Kopia) -> Result<BTreeMap<String, Vec<Entry>>> {
+        let Content::Ours { root, .. } = &self.content else {
+            return Ok(BTreeMap::new());
+        };
+        let files = self.record.files.iter();
+        let folders: BTreeSet<String> = files
+            .filter_map(|file| file.path.parent().map(folder_in_recipe))
+            .collect();
+        stream::iter(folders)
+            .map(|folder| async move {
+                let entries = kopia.read_folder(root, &folder).await?;
+                Ok((folder, entries.unwrap_or_default()))
+            })
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
     async fn bring_file(
         &self,
         kopia: &Kopia,
+        folders: &BTreeMap<String, Vec<Entry>>,
         path: &Path,
         copy: &Path,
     ) -> Result<Result<(), String>> {
@@ -263,13 +283,9 @@ impl Recipe {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Ok(Err("it is no file".to_owned()));
         };
-        let folder = format!("files{}", folder.display());
-        let folder = folder.trim_end_matches('/');
-        let entries = kopia.read_folder(root, folder).await?;
-        let entry = entries
-            .unwrap_or_default()
-            .into_iter()
-            .find(|entry| entry.name.as_str() == name);
+        let folder = folder_in_recipe(folder);
+        let mut entries = folders.get(&folder).into_iter().flatten();
+        let entry = entries.find(|entry| entry.name.as_str() == name);
         let Some(entry) = entry else {
             return Ok(Err("the point names it, but does not have it".to_owned()));
         };
@@ -280,7 +296,7 @@ impl Recipe {
         let Some(bytes) = kopia.read_file(root, &place).await? else {
             return Ok(Err("the point names it, but does not have it".to_owned()));
         };
-        keep_copy(path, copy, &bytes, &entry)
+        keep_copy(path, copy, &bytes, entry)
     }
 
     /// Adds a file that was not saved but made, as the last compose file of the project.
@@ -313,6 +329,12 @@ impl Recipe {
             None => Err(anyhow::anyhow!("the point does not have it")),
         }
     }
+}
+
+/// Where a recipe has the files of a directory.
+fn folder_in_recipe(folder: &Path) -> String {
+    let whole = format!("files{}", folder.display());
+    whole.trim_end_matches('/').to_owned()
 }
 
 fn keep_copy(path: &Path, copy: &Path, bytes: &[u8], entry: &Entry) -> Result<Result<(), String>> {

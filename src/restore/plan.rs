@@ -284,7 +284,10 @@ mod tests {
         let both = together(first.iter().chain(&second));
         assert_eq!(both.len(), 1);
         let text = render(&check_space(&both).unwrap_err());
-        assert!(text.contains("needs 170 B") && text.contains("70 B are missing"), "{text}");
+        assert!(
+            text.contains("needs 170 B") && text.contains("70 B are missing"),
+            "{text}"
+        );
         let full = pool("c", 50);
         check_space(&space([(&full, 0, Path::new("/c"))])).unwrap();
         assert!(check_space(&space([(&full, 1, Path::new("/c"))])).is_err());

@@ -141,6 +141,7 @@ impl<'a> Session<'a> {
         } else {
             Saved::default()
         };
+        unnamed::learn(&saved);
         let wires = unnamed::wires(&host, &saved, &sources);
         warnings.extend(unnamed::lost(&host, recipe.record.kind, &sources, &wires));
         if places.is_move() {

@@ -8,6 +8,7 @@ use crate::docker::json::Json as _;
 use crate::model::point::SourceRecord;
 use crate::model::unit::MountKind;
 use crate::model::{SourceKey, UnitKind};
+use crate::ui;
 
 /// A volume that the overlay names for its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,16 @@ pub fn wires(host: &Discovery, saved: &Saved, sources: &[SourceRecord]) -> Vec<W
             is_restored && !is_mounted(host, &wire.volume)
         })
         .collect()
+}
+
+/// How they are told to a person.
+pub fn learn(saved: &Saved) {
+    for container in &saved.containers {
+        let name = container.at("Name").as_str().unwrap_or_default();
+        for volume in anonymous_volumes(container) {
+            ui::unnamed::learn(&volume.name, name.trim_start_matches('/'), &volume.at);
+        }
+    }
 }
 
 /// What has to be said of those that no container will find.

@@ -64,7 +64,8 @@ pub async fn ask_password(
                     "the password could not be tried, which does not mean that it is wrong: {}",
                     backends::told(&error)
                 ));
-                let note = "the password of the repository was not tried: `kopi-docka init` will tell";
+                let note =
+                    "the password of the repository was not tried: `kopi-docka init` will tell";
                 answers.notes.push(note.to_owned());
                 return Ok(password);
             }

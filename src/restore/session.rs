@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
         }
         let asked = sources.clone();
         let places = self
-            .places(request, &recipe, &mut sources, &mut warnings)
+            .places(request, &recipe, &sources, &mut warnings)
             .await?;
         let mut saved = if request.is_whole_unit() {
             recipe.saved(kopia).await?
@@ -142,8 +142,12 @@ impl<'a> Session<'a> {
             Saved::default()
         };
         unnamed::learn(&saved);
-        let wires = unnamed::wires(&host, &saved, &sources);
-        warnings.extend(unnamed::lost(&host, recipe.record.kind, &sources, &wires));
+        let wires = unnamed::wires(&host, &saved, &sources, &places);
+        warnings.extend(if places.project().is_some() {
+            unnamed::of_copy(&mut sources, &wires)
+        } else {
+            unnamed::lost(&host, recipe.record.kind, &sources, &wires)
+        });
         if places.is_move() {
             refuse_to_move_what_is_here(&host, request)?;
         }
@@ -163,7 +167,7 @@ impl<'a> Session<'a> {
         let no_copy: Vec<LeftOut> = no_copy
             .map(|source| LeftOut {
                 key: source.key,
-                reason: "it has no name that a copy could have".to_owned(),
+                reason: "it has no name, and no place that a copy could have it at".to_owned(),
                 restored_with: None,
             })
             .collect();
@@ -248,12 +252,12 @@ impl<'a> Session<'a> {
         Ok(Planned { plan, recipe })
     }
 
-    /// Where everything goes, by what was asked for. Leaves out what a copy can't have.
+    /// Where everything goes, by what was asked for.
     async fn places(
         &self,
         request: &Request,
         recipe: &Recipe,
-        sources: &mut Vec<SourceRecord>,
+        sources: &[SourceRecord],
         warnings: &mut Vec<String>,
     ) -> Result<Places> {
         let project = recipe.record.project.as_ref();
@@ -262,21 +266,24 @@ impl<'a> Session<'a> {
         if places.project().is_none() {
             return Ok(places);
         }
-        let mut kept = Vec::new();
-        for source in std::mem::take(sources) {
-            if let SourceKey::Volume { name } = &source.key {
-                if place::is_anonymous(name, &BTreeMap::new()) {
-                    warnings.push(format!(
-                        "volume `{name}` has no name that a copy could have: take it as a plain folder with `--volume {name} --target DIR`"
-                    ));
-                    continue;
-                }
-                let saved = recipe.volume(&self.repository.kopia, name).await?;
-                places.rename(&request.unit, name, saved.as_ref())?;
+        for source in sources {
+            let SourceKey::Volume { name } = &source.key else {
+                continue;
+            };
+            if place::is_anonymous(name, &BTreeMap::new()) {
+                places.name_unnamed(name);
+                continue;
             }
-            kept.push(source);
+            let saved = recipe.volume(&self.repository.kopia, name).await?;
+            places.rename(&request.unit, name, saved.as_ref())?;
+            let renamed = places.renamed(name);
+            if let Some(device) = renamed.and_then(|renamed| renamed.device.as_ref()) {
+                warnings.push(format!(
+                    "the options of volume `{name}` name the place of its data, which stays the original's: the copy has it in `{}`",
+                    device.display()
+                ));
+            }
         }
-        *sources = kept;
         Ok(places)
     }
 

@@ -27,7 +27,7 @@ use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::Manifest;
 use crate::lock::Lock;
-use crate::model::point::{PointRecord, SourceRecord};
+use crate::model::point::{IdWorld, PointRecord, SourceRecord};
 use crate::model::unit::ComposeProject;
 use crate::model::{SourceKey, Unit};
 use crate::repository::Repository;
@@ -131,6 +131,9 @@ impl<'a> Session<'a> {
         }
         if let (What::Files { paths, .. }, [source]) = (&request.what, sources.as_slice()) {
             nesting::refuse_paths_of_others(&recipe.record, source, paths)?;
+        }
+        if let Some(there) = &recipe.record.ids {
+            warnings.extend(other_ids(there, &self.engine.id_world().await?));
         }
         let asked = sources.clone();
         let places = self
@@ -417,4 +420,13 @@ fn refuse_to_move_what_is_here(host: &Discovery, request: &Request) -> Result<()
 
 fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
+}
+
+/// Said when owners come back as numbers that containers here see as others.
+fn other_ids(there: &IdWorld, here: &IdWorld) -> Option<String> {
+    (there != here).then(|| {
+        format!(
+            "the engine of the point {there}, the one here {here}: owners come back as the numbers that they had on the host, which containers here see as other users. Give the data to the right ones (`chown`) before you start it"
+        )
+    })
 }

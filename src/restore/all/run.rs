@@ -105,7 +105,7 @@ async fn restore(session: &Session<'_>, one: &Surveyed) -> UnitOutcome {
             for warning in &report.warnings {
                 cx.ui.warn(format!("`{unit}`: {warning}"));
             }
-            if let Some(said) = reporter::left_behind(&report) {
+            if let Some(said) = reporter::left_behind(report.safety_copies()) {
                 cx.ui.warn(said);
             }
             cx.ui

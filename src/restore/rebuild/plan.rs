@@ -474,8 +474,15 @@ fn powers(inspect: &Value) -> Vec<String> {
     if host.at("Privileged") == true {
         powers.push("it is privileged".to_owned());
     }
-    if text(host.at("PidMode")) == "host" {
-        powers.push("it sees the processes of the host".to_owned());
+    for (mode, power) in [
+        ("PidMode", "it sees the processes of the host"),
+        ("NetworkMode", "it is in the network of the host"),
+        ("IpcMode", "it shares memory with processes of the host"),
+        ("UTSMode", "it can rename the host"),
+    ] {
+        if text(host.at(mode)) == "host" {
+            powers.push(power.to_owned());
+        }
     }
     powers.extend(texts(host.at("CapAdd")).map(|name| format!("capability {}", printable(name))));
     let mounts = inspect.at("Mounts").as_array().into_iter().flatten();

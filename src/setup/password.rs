@@ -45,7 +45,7 @@ pub async fn ask_password(
         let password = ask_once(cx, config, true).await?;
         let secret = match password.to_set() {
             Some(secret) => secret.clone(),
-            None => config.password()?.clone(),
+            None => config.password()?,
         };
         cx.ui.say("Trying it …");
         match backends::opens(cx, config, answers, &secret).await {

@@ -501,7 +501,7 @@ fn an_old_point_takes_the_place_of_what_is_there_whole() {
     for id in ids {
         old.save(id);
     }
-    let listed = old.restore(ids[0], &["--list"]).args(["--json"]).ok();
+    let listed = old.restore(ids[0], &["--list", "--json"]).stdout_any().ok();
     let listed = listed.json_lines();
     let paths: Vec<&str> = listed
         .iter()

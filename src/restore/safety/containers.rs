@@ -17,6 +17,8 @@ pub struct Containers {
     aside: Option<(String, String)>,
     /// Held containers that Docker would have started at boot before the restore, and does not now.
     changed: Vec<Changed>,
+    /// Docker could not be asked: what is left for the operator. A full disk may be why, and discarding is what frees it.
+    unasked: Option<String>,
 }
 
 struct Changed {
@@ -31,6 +33,7 @@ pub async fn of(restored: &Restored) -> Result<Containers> {
         engine: None,
         aside: None,
         changed: Vec::new(),
+        unasked: None,
     };
     let before = restored.before.as_ref();
     let aside = before.and_then(|before| before.container.as_ref());
@@ -38,7 +41,20 @@ pub async fn of(restored: &Restored) -> Result<Containers> {
     if aside.is_none() && changed().next().is_none() {
         return Ok(containers);
     }
-    let engine = Engine::connect(&restored.socket).await?;
+    let engine = match Engine::connect(&restored.socket).await {
+        Ok(engine) => engine,
+        Err(error) => {
+            let name = aside.map(|aside| aside_name(&aside.name, restored.id));
+            let remove = name.map_or_else(String::new, |name| {
+                format!("; `docker rm {name}` removes the container that made way, if there is one")
+            });
+            containers.unasked = Some(format!(
+                "the containers that restore {} left down were not looked at: {error:#}{remove}",
+                restored.id
+            ));
+            return Ok(containers);
+        }
+    };
     if let Some(aside) = aside {
         let name = aside_name(&aside.name, restored.id);
         let found = engine.raw_container(&aside.id).await?;
@@ -84,7 +100,7 @@ impl Containers {
     /// harmless. Returns what the operator has to decide.
     pub async fn let_go(&self) -> Result<Vec<String>> {
         let Some(engine) = &self.engine else {
-            return Ok(Vec::new());
+            return Ok(self.unasked.clone().into_iter().collect());
         };
         if let Some((id, name)) = &self.aside {
             let found = engine.raw_container(id).await?;

@@ -2,15 +2,16 @@
 //! works here works later.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use super::params::Params;
 use super::{Answers, Credential};
-use crate::config::{Config, Secret};
+use crate::config::{Config, KopiaParams, Secret};
 use crate::context::Context;
 use crate::credentials;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::{Kopia, Me, Probed, Settings};
+use crate::kopia::{Kopia, Me, Opens, Probed, Settings};
 use crate::machine::Machine;
 use crate::made::Made;
 use crate::ui::prompt;
@@ -79,9 +80,36 @@ async fn probe(
     params: &Params,
     given: &[Credential],
 ) -> Result<Probed> {
+    let cache = tempfile::tempdir()?;
+    let kopia = stranger(cx, config, params.parsed()?, given, cache.path())?;
+    answer(cx, kopia.probe()).await
+}
+
+/// Whether the storage of `answers` has a repository that `password` opens.
+pub async fn opens(
+    cx: &Context,
+    config: &Config,
+    answers: &Answers,
+    password: &Secret,
+) -> Result<Opens> {
+    let parsed = KopiaParams::parse(&answers.kopia_params)
+        .map_err(|why| Failure::new(Exit::Usage, format!("`kopia.kopia_params` {why}")))?;
+    let cache = tempfile::tempdir()?;
+    let kopia = stranger(cx, config, parsed, &answers.credentials, cache.path())?;
+    let kopia = kopia.with_password(password);
+    answer(cx, kopia.opens()).await
+}
+
+/// A connection of nobody's, with `cache` for all that it keeps.
+fn stranger(
+    cx: &Context,
+    config: &Config,
+    parsed: KopiaParams,
+    given: &[Credential],
+    cache: &Path,
+) -> Result<Kopia> {
     let mut environment = credentials::environment(&cx.paths.credentials)?;
     environment.retain(|(name, _)| !given.iter().any(|given| given.name == name));
-    let parsed = params.parsed()?;
     let (flags, _) = parsed.split_secrets()?;
     let settings = Settings {
         storage_args: std::iter::once(parsed.backend.to_string())
@@ -105,16 +133,19 @@ async fn probe(
             profile: "kopi-docka-probe".to_owned(),
         },
     };
-    let cache = tempfile::tempdir()?;
-    let kopia = Kopia::new(
+    Kopia::new(
         "kopi-docka-probe",
-        cache.path().join("cache"),
+        cache.join("cache"),
         cx.paths.home.clone(),
         Secret::new(NO_PASSWORD),
         settings,
-    )?;
+    )
+}
+
+/// What `asked` comes to while somebody waits at the terminal.
+async fn answer<T>(cx: &Context, asked: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
-        probed = tokio::time::timeout(DEADLINE, kopia.probe()) => probed.unwrap_or_else(|_| {
+        answered = tokio::time::timeout(DEADLINE, asked) => answered.unwrap_or_else(|_| {
             let why = format!("the storage gave no answer within {} s", DEADLINE.as_secs());
             Err(Failure::new(Exit::Storage, why)
                 .hint("check the address, and whether a firewall is in the way")

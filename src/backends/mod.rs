@@ -17,13 +17,15 @@ mod s3;
 mod sftp;
 mod tailscale;
 
+pub use knock::opens;
+
 use crate::config::{Config, Secret};
 use crate::context::Context;
 use crate::error::{self, Exit, Failure, Result};
 use crate::ui::prompt;
 
 /// What the operator wants.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Answers {
     /// As `kopia.kopia_params` holds it: quoted, without secrets.
     pub kopia_params: String,
@@ -94,7 +96,7 @@ pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
 }
 
 /// What went wrong, with its remedy, for whoever will be asked again.
-fn told(why: &anyhow::Error) -> String {
+pub fn told(why: &anyhow::Error) -> String {
     let text = error::render(why);
     text.trim_start_matches("error: ").trim_end().to_owned()
 }

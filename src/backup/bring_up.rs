@@ -35,7 +35,8 @@ pub async fn bring_up(cx: &Context) -> Result<Vec<Down>> {
         cx.ui.warn(warning);
     }
     let replayed = replay::replay(&cx.paths.stop_records(), None, &cx.ui, &cx.shutdown).await?;
-    for warning in &replayed.started.warnings {
+    let owed = restore::safety::bring_up_owed(cx).await?;
+    for warning in replayed.started.warnings.iter().chain(&owed) {
         cx.ui.warn(warning);
     }
     Ok(replayed.down)

@@ -37,6 +37,7 @@ use crate::lock::{Lock, make_private_folder};
 use crate::made::Made;
 use crate::memory::Memory;
 use crate::metrics;
+use crate::model::point::IdWorld;
 use crate::model::report::{Outcome, RunReport, UnitReport};
 use crate::model::{BackupId, UnitKind, UnitName};
 use crate::password;
@@ -58,6 +59,8 @@ pub struct Run<'a> {
     pub engine: Engine,
     pub tar: Tar,
     pub store: Store,
+    /// How the engine maps ids; `None` when it does not say.
+    pub ids: Option<IdWorld>,
     pub workers: usize,
     pub backup_id: BackupId,
     started_at: DateTime<Utc>,
@@ -334,7 +337,10 @@ async fn start<'a>(
             automatic_limit(is_local, above, memory.available)
         }
     };
+    // A point without it is as good: it only helps to warn.
+    let ids = cx.shutdown.cut("the backup", engine.id_world()).await;
     Ok(Run {
+        ids: ids.ok(),
         config,
         rules,
         paths: &cx.paths,

@@ -31,7 +31,9 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     let services = Services::Asked(cx);
     let settled = restore::replay::replay(&cx.paths.restore_journals(), services, &cx.ui).await?;
     let replayed = replay::replay(&cx.paths.stop_records(), None, &cx.ui, &cx.shutdown).await?;
-    for warning in settled.warnings.iter().chain(&replayed.started.warnings) {
+    let owed = restore::safety::bring_up_owed(cx).await?;
+    let warnings = settled.warnings.iter().chain(&replayed.started.warnings);
+    for warning in warnings.chain(&owed) {
         cx.ui.warn(warning);
     }
     let still_stopped = &replayed.started.still_stopped;

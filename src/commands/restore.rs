@@ -256,7 +256,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     if !cx.ui.json && !cx.ui.quiet {
         cx.ui.answer(reporter::report_text(&report));
     }
-    if let Some(said) = reporter::left_behind(&report) {
+    if let Some(said) = reporter::left_behind(report.safety_copies()) {
         cx.ui.warn(said);
     }
     for error in &report.errors {

@@ -63,6 +63,7 @@ use crate::docker::Engine;
 use crate::error::Result;
 use crate::model::Unit;
 use crate::model::unit::Container;
+use crate::ui::unnamed;
 
 #[derive(Clone, Debug)]
 pub struct Discovery {
@@ -99,5 +100,11 @@ pub struct OrphanVolume {
 
 /// Looks at the engine and the host, and decides.
 pub async fn discover(engine: &Engine, rules: &Rules) -> Result<Discovery> {
-    Ok(look::Seen::look(engine, rules).await?.discovery(rules))
+    let host = look::Seen::look(engine, rules).await?.discovery(rules);
+    for container in &host.containers {
+        for mount in &container.mounts {
+            unnamed::learn(&mount.name, &container.name, &mount.destination);
+        }
+    }
+    Ok(host)
 }

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod errors;
 pub mod events;
 mod follow;
+mod ids;
 pub mod image;
 pub mod inspect;
 pub mod inventory;

@@ -3,6 +3,7 @@
 //! Fields are only ever added. A reader refuses a `format` that it doesn't know.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -79,6 +80,28 @@ pub struct PointRecord {
     /// What the unit no longer mounts, while an older point holds it.
     #[serde(default)]
     pub former: Vec<Former>,
+    /// How the engine mapped ids. `None` in points of older versions, and where it did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<IdWorld>,
+}
+
+/// Which ids of the host stand for those that containers see. Data belongs to the former.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdWorld {
+    pub is_rootless: bool,
+    /// The first user and group id of the range of `userns-remap`, as `100000.100000`.
+    #[serde(default)]
+    pub remapped_to: Option<String>,
+}
+
+impl fmt::Display for IdWorld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.remapped_to, self.is_rootless) {
+            (Some(range), _) => write!(f, "maps ids to the range from `{range}` (`userns-remap`)"),
+            (None, true) => f.write_str("is rootless"),
+            (None, false) => f.write_str("maps no ids"),
+        }
+    }
 }
 
 /// The operator agreed that `what`, by its name in a [`Gap`], is not saved.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::plan::{Plan, check_space};
+use super::plan::{Plan, check_space, together};
 use crate::discovery::place::clean;
 use crate::error::{Exit, Failure, Result};
 
@@ -34,6 +34,14 @@ pub struct Doors {
 }
 
 impl Doors {
+    /// Refuses `plans` when they do not fit together, unless that is allowed.
+    pub fn check_space_of_all<'a>(&self, plans: impl Iterator<Item = &'a Plan>) -> Result<()> {
+        if self.ignore_space {
+            return Ok(());
+        }
+        check_space(&together(plans.flat_map(|plan| &plan.space)))
+    }
+
     /// Refuses `plan` when it does not fit, unless that is allowed.
     pub fn check_space(&self, plan: &Plan) -> Result<()> {
         if self.ignore_space {

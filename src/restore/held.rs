@@ -16,9 +16,9 @@ use crate::model::UnitName;
 use crate::quiesce::{Entry, RecordFile};
 
 /// Docker starts it at boot, also when it was stopped by hand.
-const ALWAYS: &str = "always";
+pub const ALWAYS: &str = "always";
 /// Docker starts it at boot, unless it was stopped.
-const UNLESS_STOPPED: &str = "unless-stopped";
+pub const UNLESS_STOPPED: &str = "unless-stopped";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Held {

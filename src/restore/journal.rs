@@ -19,7 +19,7 @@ use super::held::Held;
 use super::holes::Holes;
 use super::marks::{self, Mark};
 use super::numbers;
-use super::rebuild::Program;
+use super::rebuild::{Owed, Program};
 use super::safety::record;
 use super::within::{Moves, Within};
 use crate::error::Result;
@@ -71,6 +71,9 @@ pub struct Journal {
     /// What brings up the containers that are here before it, should they be replaced.
     #[serde(default)]
     pub before: Option<Program>,
+    /// What is brought up once the swaps are done, when a restore is taken back.
+    #[serde(default)]
+    pub owed: Option<Owed>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +105,7 @@ impl Journal {
             wakes: Vec::new(),
             start_timeout_seconds: 0,
             before: None,
+            owed: None,
         }
     }
 

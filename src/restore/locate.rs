@@ -109,7 +109,8 @@ impl Session<'_> {
             Some(_) if name != saved_name => return Err(places.is_taken(&name).into()),
             Some(volume) => (path_of(&name, &volume)?, None),
             None => {
-                let saved = saved.await?.map(|saved| places.relabelled(saved));
+                let saved = saved.await?;
+                let saved = saved.map(|saved| places.relabelled(saved_name, saved));
                 self.missing_volume(&name, saved, warnings)?
             }
         };
@@ -119,6 +120,9 @@ impl Session<'_> {
             piece: Piece::default(),
             named_by: if is_in_docker || new_volume.is_none() {
                 NamedBy::Docker
+            } else if name != saved_name {
+                // In the folder of the copy.
+                NamedBy::Operator
             } else {
                 NamedBy::Recipe
             },

@@ -136,7 +136,13 @@ fn overlay(
     }
     let mut volumes: Map<String, Value> = places
         .explicit_volumes()
-        .map(|renamed| (renamed.key.clone(), json!({"name": renamed.name})))
+        .map(|renamed| {
+            let mut volume = json!({"name": renamed.name});
+            if let Some(device) = &renamed.device {
+                volume.set("driver_opts", json!({ "device": device }));
+            }
+            (renamed.key.clone(), volume)
+        })
         .collect();
     // It is there before the stack is started, and `docker compose down --volumes` leaves it alone.
     volumes.extend(wires.iter().map(|wire| {
@@ -241,6 +247,7 @@ mod tests {
         let volume = "0123456789abcdef".repeat(4);
         let wire = Wire {
             service: "app".to_owned(),
+            id: volume.clone(),
             volume: volume.clone(),
             at: "/index".to_owned(),
             is_read_only: true,

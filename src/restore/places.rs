@@ -9,11 +9,16 @@ use std::path::{Component, Path, PathBuf};
 use super::recipe::SavedVolume;
 use super::request::Destination;
 use crate::discovery::labels;
+use crate::discovery::place::{self, Place};
+use crate::docker::Volume;
 use crate::error::{Exit, Failure, Result};
 use crate::model::{SourceKey, UnitName};
 
 /// Where bind mounts go whose paths are not below the project's working directory.
 const OUTSIDE: &str = "outside";
+
+/// The option of a volume that says where its data is.
+const DEVICE: &str = "device";
 
 /// Maps names and paths of a point to those that they are restored under.
 #[derive(Clone, Debug)]
@@ -32,6 +37,8 @@ pub struct Renamed {
     pub key: String,
     /// Compose does not make the old name from the project's: the compose files have it.
     pub is_explicit: bool,
+    /// Where its data is by its options: the original's is elsewhere, and is no copy's.
+    pub device: Option<PathBuf>,
 }
 
 impl Places {
@@ -86,18 +93,65 @@ impl Places {
             .note("nothing was touched")
             .into());
         };
+        let device = saved.map(|saved| self.device(name, saved)).transpose()?;
         let renamed = Renamed {
             name: format!("{project}_{key}"),
             key: key.clone(),
             is_explicit: name != format!("{unit}_{key}"),
+            device: device.flatten(),
         };
         self.renamed.insert(name.to_owned(), renamed);
         Ok(())
     }
 
+    /// Gives the volume `id`, which has no name, one for the new project: the overlay mounts it.
+    pub fn name_unnamed(&mut self, id: &str) {
+        let Some(project) = self.project() else {
+            return;
+        };
+        let key = unnamed_key(id);
+        let renamed = Renamed {
+            name: format!("{project}_{key}"),
+            key,
+            is_explicit: false,
+            device: None,
+        };
+        self.renamed.insert(id.to_owned(), renamed);
+    }
+
+    /// What `name` is called here, when that is another name.
+    pub fn renamed(&self, name: &str) -> Option<&Renamed> {
+        self.renamed.get(name)
+    }
+
+    /// Where a copy of the volume has its data when the options of the original name a place.
+    fn device(&self, name: &str, saved: &SavedVolume) -> Result<Option<PathBuf>> {
+        let options = saved.options.clone().unwrap_or_default();
+        let has_device = options.get(DEVICE).is_some_and(|device| !device.is_empty());
+        let volume = Volume {
+            driver: saved.driver.clone(),
+            options: options.into_iter().collect(),
+            ..Volume::default()
+        };
+        match place::of_volume(&volume) {
+            Place::Path(path) if has_device => self.path(&path).map(Some),
+            Place::Elsewhere(why) => Err(Failure::new(
+                Exit::UnitsFailed,
+                format!("a copy of volume `{name}` would use what the original uses: {why}"),
+            )
+            .hint(format!(
+                "take its data as a plain folder: `--volume {name} --target DIR`"
+            ))
+            .note("nothing was touched")
+            .into()),
+            _ => Ok(None),
+        }
+    }
+
     /// What the compose files don't make from the project's name by themselves.
     pub fn explicit_volumes(&self) -> impl Iterator<Item = &Renamed> {
-        self.renamed.values().filter(|renamed| renamed.is_explicit)
+        let all = self.renamed.values();
+        all.filter(|renamed| renamed.is_explicit || renamed.device.is_some())
     }
 
     pub fn name_of_volume(&self, name: &str) -> String {
@@ -107,9 +161,17 @@ impl Places {
     }
 
     /// As it is to be made: compose takes a volume for its own by these labels.
-    pub fn relabelled(&self, mut saved: SavedVolume) -> SavedVolume {
+    pub fn relabelled(&self, name: &str, mut saved: SavedVolume) -> SavedVolume {
         if let (Some(project), Some(labels)) = (self.project(), &mut saved.labels) {
             labels.insert(labels::PROJECT.to_owned(), project.to_string());
+            // It has a name now: `docker volume prune` must leave it alone.
+            labels.remove(labels::ANONYMOUS_VOLUME);
+        }
+        let device = self
+            .renamed(name)
+            .and_then(|renamed| renamed.device.as_ref());
+        if let (Some(device), Some(options)) = (device, &mut saved.options) {
+            options.insert(DEVICE.to_owned(), device.display().to_string());
         }
         saved
     }
@@ -164,6 +226,12 @@ impl Places {
         .hint("choose another name for the new project: `--project`")
         .note("nothing was touched")
     }
+}
+
+/// What an overlay calls the volume `id`, which has no name.
+pub fn unnamed_key(id: &str) -> String {
+    let short: String = id.chars().take(12).collect();
+    format!("kopi-docka-{short}")
 }
 
 /// `path` without its slash in front; refused when it could lead elsewhere than below.
@@ -244,6 +312,36 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_never_has_its_data_where_the_original_has_it() {
+        let unit = UnitName::parse("web").unwrap();
+        let with = |options: &[(&str, &str)]| {
+            let options = options.iter().map(|(k, v)| ((*k).into(), (*v).into()));
+            SavedVolume {
+                options: Some(options.collect()),
+                ..saved(&[(labels::PROJECT, "web"), (labels::VOLUME, "db")])
+            }
+        };
+        let bind = with(&[("type", "none"), ("o", "bind"), ("device", "/srv/db")]);
+        let mut places = moved(Some("/opt/web"));
+        places.rename(&unit, "web_db", Some(&bind)).unwrap();
+        let device = Path::new("/new/outside/srv/db");
+        let renamed = places.renamed("web_db").unwrap();
+        assert_eq!(renamed.device.as_deref(), Some(device));
+        let made = places.relabelled("web_db", bind).options.unwrap();
+        assert_eq!(made["device"], "/new/outside/srv/db");
+        assert_eq!(made["o"], "bind");
+        let overlaid: Vec<&str> = places.explicit_volumes().map(|it| &*it.key).collect();
+        assert_eq!(overlaid, ["db"]);
+        let nfs = with(&[("type", "nfs"), ("o", "addr=nas"), ("device", ":/export")]);
+        let refused = places.rename(&unit, "web_db", Some(&nfs)).unwrap_err();
+        let text = crate::error::render(&refused);
+        assert!(
+            text.contains(":/export") && text.contains("--volume web_db --target"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn a_copy_gets_volumes_of_its_own_or_is_refused() {
         let unit = UnitName::parse("web").unwrap();
         let own = [(labels::PROJECT, "web"), (labels::VOLUME, "db")];
@@ -252,8 +350,14 @@ mod tests {
         places.rename(&unit, "fixed", Some(&saved(&own))).unwrap();
         assert_eq!(places.name_of_volume("web_db"), "copy_db");
         assert_eq!(places.explicit_volumes().count(), 1);
-        let made = places.relabelled(saved(&own)).labels.unwrap();
+        let made = places.relabelled("web_db", saved(&own)).labels.unwrap();
         assert_eq!(made[labels::PROJECT], "copy");
+
+        let id = "0123456789abcdef".repeat(4);
+        places.name_unnamed(&id);
+        assert_eq!(places.name_of_volume(&id), "copy_kopi-docka-0123456789ab");
+        let made = places.relabelled(&id, saved(&[(labels::ANONYMOUS_VOLUME, "")]));
+        assert!(!made.labels.unwrap().contains_key(labels::ANONYMOUS_VOLUME));
         for foreign in [&own[1..], &own[..1]] {
             let saved = saved(foreign);
             assert!(places.rename(&unit, "x", Some(&saved)).is_err());

@@ -98,6 +98,9 @@ pub struct NewVolume {
 /// Room on one file system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Space {
+    /// By which file systems with the same space are known.
+    #[serde(skip)]
+    pub pool: String,
     /// A folder on it.
     pub path: PathBuf,
     pub needed_bytes: u64,
@@ -183,6 +186,7 @@ pub fn space<'a>(
     let mut by_pool: BTreeMap<&str, Space> = BTreeMap::new();
     for (pool, bytes, path) in needs {
         let space = by_pool.entry(&pool.name).or_insert_with(|| Space {
+            pool: pool.name.clone(),
             path: path.to_owned(),
             needed_bytes: 0,
             free_bytes: pool.free_bytes,
@@ -195,29 +199,50 @@ pub fn space<'a>(
     by_pool.into_values().collect()
 }
 
+/// What several plans need together, on each file system: what each of them keeps stays beside what the next ones bring.
+pub fn together<'a>(plans: impl IntoIterator<Item = &'a Space>) -> Vec<Space> {
+    let mut by_pool: BTreeMap<&str, Space> = BTreeMap::new();
+    for space in plans {
+        by_pool
+            .entry(&space.pool)
+            .and_modify(|sum| {
+                sum.needed_bytes = sum.needed_bytes.saturating_add(space.needed_bytes);
+                sum.free_bytes = sum.free_bytes.min(space.free_bytes);
+            })
+            .or_insert_with(|| space.clone());
+    }
+    by_pool.into_values().collect()
+}
+
 impl Space {
     /// A little fits wherever there is space at all: it is not what takes it from others.
     fn is_short(&self) -> bool {
         let is_little = self.needed_bytes <= self.free_bytes / 100;
         !is_little && self.needed_bytes.saturating_add(self.reserve_bytes) > self.free_bytes
     }
+
+    fn lack(&self) -> String {
+        let wanted = self.needed_bytes.saturating_add(self.reserve_bytes);
+        format!(
+            "the file system of `{}` has {} free, the restore needs {}, and {} are to stay free for others ({} are missing)",
+            self.path.display(),
+            text::bytes(self.free_bytes),
+            text::bytes(self.needed_bytes),
+            text::bytes(self.reserve_bytes),
+            text::bytes(wanted.saturating_sub(self.free_bytes))
+        )
+    }
 }
 
 /// Refuses what leaves others too little, by the length of the streams: a file system that compresses may hold more.
 pub fn check_space(spaces: &[Space]) -> Result<()> {
-    let Some(space) = spaces.iter().find(|space| space.is_short()) else {
+    let short = spaces.iter().filter(|space| space.is_short());
+    let short: Vec<String> = short.map(Space::lack).collect();
+    if short.is_empty() {
         return Ok(());
-    };
-    Err(Failure::new(
-        Exit::UnitsFailed,
-        format!(
-            "the file system of `{}` has {} free, the restore needs {}, and {} are to stay free for others: what is there now is kept beside it",
-            space.path.display(),
-            text::bytes(space.free_bytes),
-            text::bytes(space.needed_bytes),
-            text::bytes(space.reserve_bytes)
-        ),
-    )
+    }
+    let what = format!("{}: what is there now is kept beside it", short.join("; "));
+    Err(Failure::new(Exit::UnitsFailed, what)
     .hint("free space there (safety copies of earlier restores are called `….kopi-docka-before-…`), or restore fewer volumes at once with `--volume`")
     .hint("if it fits all the same, because the file system compresses or you want what is left, add `--ignore-space`")
     .note("nothing was touched")
@@ -251,6 +276,18 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         check_space(&spaces[1..]).unwrap();
+        // Each of two plans fits, and both do not: the file system that lacks space is named, and how much.
+        let fits = |needed| space([(&other, needed, Path::new("/b"))]);
+        let (first, second) = (fits(90), fits(80));
+        check_space(&first).unwrap();
+        check_space(&second).unwrap();
+        let both = together(first.iter().chain(&second));
+        assert_eq!(both.len(), 1);
+        let text = render(&check_space(&both).unwrap_err());
+        assert!(
+            text.contains("needs 170 B") && text.contains("70 B are missing"),
+            "{text}"
+        );
         let full = pool("c", 50);
         check_space(&space([(&full, 0, Path::new("/c"))])).unwrap();
         assert!(check_space(&space([(&full, 1, Path::new("/c"))])).is_err());

@@ -19,10 +19,11 @@ use crate::backup::WORK_PREFIX;
 use crate::discovery::labels;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Entry, Kopia, Manifest};
-use crate::model::ObjectId;
 use crate::model::point::{
     DOCUMENTS, FORMAT, FileRecord, FileRole, PointRecord, RECORD_FILE, SourceRecord, dump_name,
 };
+use crate::model::{ObjectId, SourceKey};
+use crate::ui::unnamed;
 
 pub use select::select;
 
@@ -94,6 +95,7 @@ pub async fn fetch(
             (record, Content::Translated(Box::new(translation)))
         }
     };
+    learn(&record);
     crate::lock::make_private_folder(runtime)?;
     let folder = tempfile::Builder::new()
         .prefix(WORK_PREFIX)
@@ -114,6 +116,18 @@ async fn documents(kopia: &Kopia, point: &Point) -> Result<Option<Documents>> {
     };
     let bytes = kopia.read_file(root, &dump_name(DOCUMENTS)).await?;
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// How its volumes without a name are told.
+fn learn(record: &PointRecord) {
+    let services = record.project.iter().flat_map(|project| &project.services);
+    for container in services.flat_map(|service| &service.containers) {
+        for mount in &container.mounts {
+            if let Some(SourceKey::Volume { name }) = &mount.source {
+                unnamed::learn(name, &container.name, &mount.destination);
+            }
+        }
+    }
 }
 
 /// The record of `point`, which is one of those that `manifests` make, whichever tool made it.

@@ -1,6 +1,6 @@
 //! What a restore did.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -76,15 +76,15 @@ pub struct RestoredFile {
 }
 
 impl RestoreReport {
-    pub fn safety_copies(&self) -> impl Iterator<Item = &PathBuf> {
+    pub fn safety_copies(&self) -> impl Iterator<Item = &Path> {
         let sources = self
             .sources
             .iter()
-            .filter_map(|source| source.safety_copy.as_ref());
+            .filter_map(|source| source.safety_copy.as_deref());
         sources.chain(
             self.files
                 .iter()
-                .filter_map(|file| file.safety_copy.as_ref()),
+                .filter_map(|file| file.safety_copy.as_deref()),
         )
     }
 }

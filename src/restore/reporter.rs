@@ -1,5 +1,7 @@
 //! Turns a plan, its progress and its report into what people or programs read.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::files::FileAction;
@@ -239,9 +241,9 @@ pub fn report_text(report: &RestoreReport) -> String {
 }
 
 /// Said when whoever called us stands in a directory that was replaced: what is typed there happens in the safety copy.
-pub fn left_behind(report: &RestoreReport) -> Option<String> {
+pub fn left_behind<'a>(copies: impl IntoIterator<Item = &'a Path>) -> Option<String> {
     let here = std::env::current_dir().ok()?;
-    let mut copies = report.safety_copies();
+    let mut copies = copies.into_iter();
     copies.any(|copy| here.starts_with(copy)).then(|| {
         "This shell is in the directory that was replaced: `cd \"$PWD\"` takes it to the one that was restored.".to_owned()
     })

@@ -11,6 +11,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::model::ids::InvalidId;
 use crate::model::source::SourceKey;
 use crate::model::{PointId, UnitName};
+use crate::ui::unnamed;
 
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -104,6 +105,14 @@ pub fn handle(key: &SourceKey) -> String {
         SourceKey::Volume { name } => name.clone(),
         SourceKey::Bind { path } => path.display().to_string(),
     }
+}
+
+/// Whether `name` is `key`, as `--volume` names it. A volume without a name is also meant by the first digits of its id.
+pub fn is_meant(key: &SourceKey, name: &str) -> bool {
+    let handle = handle(key);
+    let is_short = name.len() >= unnamed::SHORT && unnamed::is_unnamed(&handle);
+    let is_volume = matches!(key, SourceKey::Volume { .. });
+    handle == name || (is_volume && is_short && handle.starts_with(name))
 }
 
 impl What {
@@ -248,6 +257,17 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_volume_without_a_name_is_meant_by_the_first_digits_too() {
+        let volume = |name: &str| SourceKey::Volume { name: name.into() };
+        let id = "0123456789abcdef".repeat(4);
+        for name in [&id, "0123456789ab", "0123456789abc"] {
+            assert!(is_meant(&volume(&id), name), "{name}");
+        }
+        assert!(!is_meant(&volume(&id), "0123456789a"), "too short");
+        assert!(!is_meant(&volume("0123456789abcdef"), "0123456789ab"));
+    }
     use crate::error::exit_of;
 
     #[test]

@@ -29,7 +29,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::kopia::Manifest;
 use crate::lock::Lock;
 use crate::memory::Memory;
-use crate::model::point::{PointRecord, SourceRecord};
+use crate::model::point::{IdWorld, PointRecord, SourceRecord};
 use crate::model::unit::ComposeProject;
 use crate::model::{SourceKey, Unit};
 use crate::repository::Repository;
@@ -157,17 +157,25 @@ impl<'a> Session<'a> {
         if let (What::Files { paths, .. }, [source]) = (&request.what, sources.as_slice()) {
             nesting::refuse_paths_of_others(&recipe.record, source, paths)?;
         }
+        if let Some(there) = &recipe.record.ids {
+            warnings.extend(other_ids(there, &self.engine.id_world().await?));
+        }
         let asked = sources.clone();
         let places = self
-            .places(request, &recipe, &mut sources, &mut warnings)
+            .places(request, &recipe, &sources, &mut warnings)
             .await?;
         let mut saved = if request.is_whole_unit() {
             recipe.saved(kopia).await?
         } else {
             Saved::default()
         };
-        let wires = unnamed::wires(&host, &saved, &sources);
-        warnings.extend(unnamed::lost(&host, recipe.record.kind, &sources, &wires));
+        unnamed::learn(&saved);
+        let wires = unnamed::wires(&host, &saved, &sources, &places);
+        warnings.extend(if places.project().is_some() {
+            unnamed::of_copy(&mut sources, &wires)
+        } else {
+            unnamed::lost(&host, recipe.record.kind, &sources, &wires)
+        });
         if places.is_move() {
             refuse_to_move_what_is_here(&host, request)?;
         }
@@ -187,7 +195,7 @@ impl<'a> Session<'a> {
         let no_copy: Vec<LeftOut> = no_copy
             .map(|source| LeftOut {
                 key: source.key,
-                reason: "it has no name that a copy could have".to_owned(),
+                reason: "it has no name, and no place that a copy could have it at".to_owned(),
                 restored_with: None,
             })
             .collect();
@@ -277,12 +285,12 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Where everything goes, by what was asked for. Leaves out what a copy can't have.
+    /// Where everything goes, by what was asked for.
     async fn places(
         &self,
         request: &Request,
         recipe: &Recipe,
-        sources: &mut Vec<SourceRecord>,
+        sources: &[SourceRecord],
         warnings: &mut Vec<String>,
     ) -> Result<Places> {
         let project = recipe.record.project.as_ref();
@@ -291,21 +299,24 @@ impl<'a> Session<'a> {
         if places.project().is_none() {
             return Ok(places);
         }
-        let mut kept = Vec::new();
-        for source in std::mem::take(sources) {
-            if let SourceKey::Volume { name } = &source.key {
-                if place::is_anonymous(name, &BTreeMap::new()) {
-                    warnings.push(format!(
-                        "volume `{name}` has no name that a copy could have: take it as a plain folder with `--volume {name} --target DIR`"
-                    ));
-                    continue;
-                }
-                let saved = recipe.volume(&self.repository.kopia, name).await?;
-                places.rename(&request.unit, name, saved.as_ref())?;
+        for source in sources {
+            let SourceKey::Volume { name } = &source.key else {
+                continue;
+            };
+            if place::is_anonymous(name, &BTreeMap::new()) {
+                places.name_unnamed(name);
+                continue;
             }
-            kept.push(source);
+            let saved = recipe.volume(&self.repository.kopia, name).await?;
+            places.rename(&request.unit, name, saved.as_ref())?;
+            let renamed = places.renamed(name);
+            if let Some(device) = renamed.and_then(|renamed| renamed.device.as_ref()) {
+                warnings.push(format!(
+                    "the options of volume `{name}` name the place of its data, which stays the original's: the copy has it in `{}`",
+                    device.display()
+                ));
+            }
         }
-        *sources = kept;
         Ok(places)
     }
 
@@ -439,4 +450,13 @@ fn refuse_to_move_what_is_here(host: &Discovery, request: &Request) -> Result<()
 
 fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
+}
+
+/// Said when owners come back as numbers that containers here see as others.
+fn other_ids(there: &IdWorld, here: &IdWorld) -> Option<String> {
+    (there != here).then(|| {
+        format!(
+            "the engine of the point {there}, the one here {here}: owners come back as the numbers that they had on the host, which containers here see as other users. Give the data to the right ones (`chown`) before you start it"
+        )
+    })
 }

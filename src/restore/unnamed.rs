@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use super::places::{Places, unnamed_key};
 use super::rebuild::{Saved, anonymous_volumes};
 use crate::discovery::{Discovery, labels, place};
 use crate::docker::json::Json as _;
 use crate::model::point::SourceRecord;
 use crate::model::unit::MountKind;
 use crate::model::{SourceKey, UnitKind};
+use crate::ui;
 
 /// A volume that the overlay names for its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wire {
     pub service: String,
+    /// Of the volume in the point.
+    pub id: String,
+    /// What it is called here.
     pub volume: String,
     /// Where the service has it mounted.
     pub at: String,
@@ -22,13 +27,18 @@ pub struct Wire {
 impl Wire {
     /// What the overlay calls the volume.
     pub fn key(&self) -> String {
-        let short: String = self.volume.chars().take(12).collect();
-        format!("kopi-docka-{short}")
+        unnamed_key(&self.id)
     }
 }
 
-/// Those of `sources` that no container here has mounted, and that one service alone had. `saved` is empty for a part of a unit.
-pub fn wires(host: &Discovery, saved: &Saved, sources: &[SourceRecord]) -> Vec<Wire> {
+/// Those of `sources` that no container here has mounted, and that one service alone had; of a copy, which gets its own, all of the
+/// latter. `saved` is empty for a part of a unit.
+pub fn wires(
+    host: &Discovery,
+    saved: &Saved,
+    sources: &[SourceRecord],
+    places: &Places,
+) -> Vec<Wire> {
     let mut by_place: BTreeMap<(String, String), Vec<Wire>> = BTreeMap::new();
     for container in &saved.containers {
         let label = container.at("Config").at("Labels").at(labels::SERVICE);
@@ -38,7 +48,8 @@ pub fn wires(host: &Discovery, saved: &Saved, sources: &[SourceRecord]) -> Vec<W
         for volume in anonymous_volumes(container) {
             let wire = Wire {
                 service: service.to_owned(),
-                volume: volume.name,
+                volume: places.name_of_volume(&volume.name),
+                id: volume.name,
                 at: volume.at,
                 is_read_only: volume.is_read_only,
             };
@@ -53,11 +64,46 @@ pub fn wires(host: &Discovery, saved: &Saved, sources: &[SourceRecord]) -> Vec<W
         .flatten()
         .filter(|wire| {
             let is_restored = sources.iter().any(
-                |source| matches!(&source.key, SourceKey::Volume { name } if *name == wire.volume),
+                |source| matches!(&source.key, SourceKey::Volume { name } if *name == wire.id),
             );
-            is_restored && !is_mounted(host, &wire.volume)
+            is_restored && (places.project().is_some() || !is_mounted(host, &wire.id))
         })
         .collect()
+}
+
+/// How they are told to a person.
+pub fn learn(saved: &Saved) {
+    for container in &saved.containers {
+        let name = container.at("Name").as_str().unwrap_or_default();
+        for volume in anonymous_volumes(container) {
+            ui::unnamed::learn(&volume.name, name.trim_start_matches('/'), &volume.at);
+        }
+    }
+}
+
+/// Leaves those out of `sources` that a copy has no place for. Says what becomes of each.
+pub fn of_copy(sources: &mut Vec<SourceRecord>, wires: &[Wire]) -> Vec<String> {
+    let mut said = Vec::new();
+    sources.retain(|source| {
+        let SourceKey::Volume { name } = &source.key else {
+            return true;
+        };
+        if !place::is_anonymous(name, &BTreeMap::new()) {
+            return true;
+        }
+        let wire = wires.iter().find(|wire| wire.id == *name);
+        said.push(match wire {
+            Some(wire) => format!(
+                "volume `{name}` has no name of its own: the copy gets `{}`, which a compose file that is added mounts at `{}` of service `{}`",
+                wire.volume, wire.at, wire.service
+            ),
+            None => format!(
+                "volume `{name}` has no place of its own in a copy: take it as a plain folder with `--volume {name} --target DIR`"
+            ),
+        });
+        wire.is_some()
+    });
+    said
 }
 
 /// What has to be said of those that no container will find.
@@ -77,7 +123,7 @@ pub fn lost(
     });
     names
         .filter(|name| place::is_anonymous(name, &BTreeMap::new()) && !is_mounted(host, name))
-        .map(|name| match wires.iter().find(|wire| wire.volume == **name) {
+        .map(|name| match wires.iter().find(|wire| wire.id == **name) {
             Some(wire) => format!(
                 "volume `{name}` has no name of its own and no container here mounts it: a compose file that is added mounts it at `{}` of service `{}`",
                 wire.at, wire.service

@@ -23,8 +23,8 @@ pub async fn new_configuration(cx: &Context, force: bool) -> Result<Written> {
         return Err(no_terminal(&place.path));
     }
     let before = Before::of(cx, &place);
-    let answers = backends::ask(cx, &before.config).await?;
-    let password = ask_password(cx, &before.config, answers.has_repository).await?;
+    let mut answers = backends::ask(cx, &before.config).await?;
+    let password = ask_password(cx, &before.config, &mut answers).await?;
     let mut document = before.document;
     config::set_repository(&mut document, &answers.kopia_params, password.to_set());
     let credentials = answers.credentials.into_iter();

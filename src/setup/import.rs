@@ -7,7 +7,7 @@ use std::path::Path;
 use super::configuration::place;
 use super::password::{Password, ask_password};
 use super::write::{Written, write};
-use crate::backends;
+use crate::backends::{self, Answers};
 use crate::config::import::import as read;
 use crate::config::{self, Config};
 use crate::context::Context;
@@ -41,17 +41,21 @@ pub async fn import(cx: &Context, old: &Path, force: bool) -> Result<Written> {
         }
         cx.ui.say(format!("{} has {missing}.", old.display()));
         let config: Config = serde_json::from_value(imported.document.clone())?;
-        let mut has_repository = false;
+        let mut answers = Answers::default();
         if !imported.has_repository {
-            let answers = backends::ask(cx, &config).await?;
+            answers = backends::ask(cx, &config).await?;
             config::set_repository(&mut imported.document, &answers.kopia_params, None);
-            has_repository = answers.has_repository;
-            imported.notes.extend(answers.notes);
-            let credentials = answers.credentials.into_iter();
-            imported.credentials = credentials.map(|one| (one.name, one.value)).collect();
         }
-        if !imported.has_password {
-            let password = ask_password(cx, &config, has_repository).await?;
+        let password = if imported.has_password {
+            None
+        } else {
+            Some(ask_password(cx, &config, &mut answers).await?)
+        };
+        imported.notes.extend(answers.notes);
+        let credentials = answers.credentials.into_iter();
+        let credentials = credentials.map(|one| (one.name, one.value));
+        imported.credentials.extend(credentials);
+        if let Some(password) = password {
             if let Some(password) = password.to_set() {
                 config::set_password(&mut imported.document, password);
             }

@@ -2,13 +2,18 @@
 
 use rand::RngExt as _;
 
+use crate::backends::{self, Answers};
 use crate::config::{self, Config, Secret};
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Exit, Failure, Result};
+use crate::kopia::Opens;
 use crate::ui::prompt;
 
 /// 190 bits: more than anybody guesses, and all of it can be typed from paper.
 const LENGTH: usize = 32;
+
+/// How often the password of a repository that is there is asked for.
+const TRIES: usize = 5;
 
 pub enum Password {
     /// To be shown once.
@@ -27,8 +32,56 @@ impl Password {
     }
 }
 
+/// That of a repository that is there is tried at once; notes of what could not be tried go to `answers`.
+pub async fn ask_password(
+    cx: &Context,
+    config: &Config,
+    answers: &mut Answers,
+) -> Result<Password> {
+    if !answers.has_repository {
+        return ask_once(cx, config, false).await;
+    }
+    for _ in 0..TRIES {
+        let password = ask_once(cx, config, true).await?;
+        let secret = match password.to_set() {
+            Some(secret) => secret.clone(),
+            None => config.password()?,
+        };
+        cx.ui.say("Trying it …");
+        match backends::opens(cx, config, answers, &secret).await {
+            Ok(Opens::Yes) => {
+                cx.ui.say("The repository opens with it.");
+                return Ok(password);
+            }
+            Ok(Opens::No) => cx.ui.warn("the repository refused this password"),
+            Ok(Opens::Half) => {
+                answers.notes.push("a change of the repository's password was interrupted: `kopi-docka change-password` completes it".to_owned());
+                return Ok(password);
+            }
+            Err(error) if cx.shutdown.is_asked() => return Err(error),
+            Err(error) => {
+                cx.ui.warn(format!(
+                    "the password could not be tried, which does not mean that it is wrong: {}",
+                    backends::told(&error)
+                ));
+                let note =
+                    "the password of the repository was not tried: `kopi-docka init` will tell";
+                answers.notes.push(note.to_owned());
+                return Ok(password);
+            }
+        }
+    }
+    Err(Failure::new(
+        Exit::WrongPassword,
+        format!("the repository refused the password {TRIES} times"),
+    )
+    .hint("look for the copy of it that was kept when the repository was made, then run this again")
+    .note("nothing was written")
+    .into())
+}
+
 /// `has_repository`: there is one, which has its password.
-pub async fn ask_password(cx: &Context, config: &Config, has_repository: bool) -> Result<Password> {
+async fn ask_once(cx: &Context, config: &Config, has_repository: bool) -> Result<Password> {
     let shutdown = &cx.shutdown;
     let mut choices = Vec::new();
     if has_repository {

@@ -3,11 +3,12 @@
 //!
 //! Reading order: [`spec`] (what to run) → [`child`] (a running one) → [`stderr`] (what it says) → [`meter`] (what it moves) →
 //! [`run`] (to the end, with a deadline) → [`uninterrupted`] (to its own end) → [`foreground`] (on the operator's terminal) →
-//! [`pipe`] → [`find`].
+//! [`pipe`] → [`find`]; [`logfmt`] (what it says, without time and level).
 
 mod child;
 mod find;
 mod foreground;
+mod logfmt;
 mod meter;
 mod pipe;
 mod run;
@@ -18,6 +19,7 @@ mod uninterrupted;
 pub use child::{Child, Ended, Immortal};
 pub use find::find;
 pub use foreground::foreground;
+pub use logfmt::{message, messages};
 pub use meter::{Mark, Meter};
 pub use pipe::pipe;
 #[cfg(test)]

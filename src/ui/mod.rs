@@ -10,6 +10,7 @@ pub mod prompt;
 mod stream;
 pub mod table;
 pub mod text;
+pub mod unnamed;
 
 use std::io::IsTerminal as _;
 
@@ -66,13 +67,13 @@ impl Ui {
 
     /// A line of the answer, on stdout.
     pub fn answer(&self, text: impl AsRef<str>) {
-        print_line(Stream::Out, Keep::Always, text.as_ref());
+        print_line(Stream::Out, Keep::Always, &self.told(text.as_ref()));
     }
 
     /// The whole answer as one JSON document.
     pub fn answer_json(&self, document: &impl Serialize) {
         if let Ok(text) = serde_json::to_string_pretty(document) {
-            self.answer(text);
+            print_line(Stream::Out, Keep::Always, &text);
         }
     }
 
@@ -88,10 +89,11 @@ impl Ui {
     /// A line of the conversation; silent under `--quiet` and `--json`.
     pub fn say(&self, text: impl AsRef<str>) {
         if !self.quiet && !self.json {
+            let text = self.told(text.as_ref());
             if self.to_journal {
-                logging::note_said(text.as_ref());
+                logging::note_said(&text);
             }
-            self.write_error(text.as_ref());
+            self.write_error(&text);
         }
     }
 
@@ -104,22 +106,29 @@ impl Ui {
 
     /// The log file has it as well.
     pub fn warn(&self, text: impl AsRef<str>) {
-        logging::note_warning(text.as_ref());
-        self.write_error(&format!(
-            "{} {}",
-            self.paint("warning:", "33"),
-            text.as_ref()
-        ));
+        let text = self.told(text.as_ref());
+        logging::note_warning(&text);
+        self.write_error(&format!("{} {text}", self.paint("warning:", "33")));
     }
 
     /// An error as rendered by [`crate::error::render`]. The log file has it as well.
     pub fn error(&self, text: &str) {
+        let text = &self.told(text);
         logging::note_error(text);
         let text = match text.strip_prefix("error:") {
             Some(rest) => format!("{}{rest}", self.paint("error:", "1;31")),
             None => text.to_owned(),
         };
         self.write_error(text.trim_end());
+    }
+
+    /// For people.
+    fn told(&self, text: &str) -> String {
+        if self.json {
+            text.to_owned()
+        } else {
+            unnamed::told(text)
+        }
     }
 
     fn paint(&self, text: &str, code: &str) -> String {

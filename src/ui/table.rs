@@ -4,6 +4,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Table};
 
 use super::text::printable;
+use super::unnamed;
 
 /// A borderless table; the columns in `right_aligned` hold numbers. Cells are made printable.
 pub fn table<const N: usize>(
@@ -15,7 +16,8 @@ pub fn table<const N: usize>(
     table.load_style(NOTHING);
     table.set_header(header);
     for row in rows {
-        table.add_row(row.iter().map(|cell| Cell::new(printable(cell))));
+        let told = |cell: &String| unnamed::cell(cell).unwrap_or_else(|| unnamed::told(cell));
+        table.add_row(row.iter().map(|cell| Cell::new(printable(&told(cell)))));
     }
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));

@@ -230,12 +230,10 @@ fn a_copy(bed: &Bed, has_hashes: bool) {
         "{report:#}"
     );
     let container = format!("{copy}-db-1");
-    let data = || {
-        world
-            .docker(&["exec", &container, "cat", "/data/seed"])
-            .text()
-    };
-    assert_eq!(data(), "saved");
+    // The volume without a name is the copy's own, and filled from the point too.
+    let data = || seen(&world, &container);
+    assert_eq!(data(), "savedsaved");
+    assert_eq!(seen(&world, &stack.container("db")), "laterlater");
     let made = labels(&world, &format!("{copy}_data"));
     for passing in [
         "com.docker.compose.config-hash",
@@ -250,13 +248,16 @@ fn a_copy(bed: &Bed, has_hashes: bool) {
     }
     let again = world.docker(&up).directory(&folder).stderr_any().ok();
     assert_eq!(world.inspect(&container)["Id"], id, "{again}");
-    assert_eq!(data(), "saved");
+    assert_eq!(data(), "savedsaved");
     assert!(!again.stderr().contains("match"), "{again}");
     world
         .docker(&["compose", "--project-name", &copy, "down", "--volumes"])
         .directory(&folder)
         .stderr_any()
         .ok();
+    let unnamed: String = anonymous(&stack).chars().take(12).collect();
+    let own = format!("{copy}_kopi-docka-{unnamed}");
+    world.docker(&["volume", "rm", &own]).stdout_any().ok();
 }
 
 #[test]

@@ -501,6 +501,17 @@ fn an_old_point_takes_the_place_of_what_is_there_whole() {
     for id in ids {
         old.save(id);
     }
+    let listed = old.restore(ids[0], &["--list", "--json"]).stdout_any().ok();
+    let listed = listed.json_lines();
+    let paths: Vec<&str> = listed
+        .iter()
+        .filter_map(|line| line["entry"]["path"].as_str())
+        .collect();
+    let file = old.file.file_name().unwrap().to_str().unwrap();
+    for path in ["generation", "again", "a\nb 'ü\" */secret", file] {
+        assert!(paths.contains(&path), "{path}: {paths:?}");
+    }
+    assert_eq!(listed.last().unwrap()["exit_code"], 0);
     for id in ids {
         old.fill("changed");
         fs::remove_dir_all(&odd).unwrap();

@@ -228,6 +228,19 @@ fn with_up_the_saved_version_runs_on_its_data_and_undo_brings_the_newer_one_back
     assert_eq!(upgraded.image_of("db"), upgraded.images[1]);
     let compose = fs::read_to_string(upgraded.stack.dir().join("compose.yaml")).unwrap();
     assert!(compose.contains(&upgraded.images[1]));
+
+    // The same when the taking back is interrupted: the newer containers are gone, and are made again.
+    assert_eq!(upgraded.report(&["--up"])["exit_code"], 0);
+    let undo = upgraded.world.kd(&["restore", "--yes", "--undo", "latest"]);
+    let undo = undo.env("KOPI_DOCKA_FAULT", "kill@restore_keep");
+    assert_eq!(undo.stdout_any().stderr_any().run().signal, Some(9));
+    let recover = upgraded.world.kd(&["--quiet", "recover"]);
+    recover.stdout_any().ok();
+    upgraded.stack.assert_running(&["app", "db"]);
+    upgraded.until_ran("2");
+    assert_eq!(upgraded.image_of("db"), upgraded.images[1]);
+    let again = upgraded.world.kd(&["recover"]);
+    again.stdout("Nothing to recover").ok();
 }
 
 #[test]
@@ -383,7 +396,10 @@ fn a_standalone_container_makes_way_for_the_saved_one_and_comes_back() {
     }
     let run = |image: &str| {
         world.container("db", |s| {
-            s.image(image).volume("data", "/data").sh(NOTES_ITSELF)
+            s.image(image)
+                .volume("data", "/data")
+                .sh(NOTES_ITSELF)
+                .restart("always")
         })
     };
     let name = run(&images[0]);
@@ -413,6 +429,16 @@ fn a_standalone_container_makes_way_for_the_saved_one_and_comes_back() {
     let done = kd(&[]).code(3);
     assert!(done.stdout().contains("\"held\""), "{done}");
     assert_eq!(world.inspect(&name)["State"]["Running"], false);
+    let policy = || world.inspect(&name)["HostConfig"]["RestartPolicy"]["Name"].clone();
+    assert_eq!(policy(), "unless-stopped");
+    // Started by hand: with the way back nothing of the restore is left.
+    world.docker(&["start", &name]).text();
+    let discard = || {
+        let run = world.kd(&["restore", "--yes", "--discard-safety", "all"]);
+        run.stdout_any().ok()
+    };
+    discard();
+    assert_eq!(policy(), "always");
     kd(&["--up"]).ok();
     let now = world.inspect(&name);
     assert_eq!(now["Config"]["Image"], images[0]);
@@ -430,26 +456,25 @@ fn a_standalone_container_makes_way_for_the_saved_one_and_comes_back() {
         "{units:#}"
     );
 
-    world
-        .kd(&["restore", "--yes", "--undo", "latest"])
-        .stdout_any()
-        .stderr_any()
-        .ok();
+    // Interrupted when the data is back and noted, and the name is not.
+    let undo = world.kd(&["restore", "--yes", "--undo", "latest"]);
+    let undo = undo.env("KOPI_DOCKA_FAULT", "kill@restore_start");
+    assert_eq!(undo.stdout_any().stderr_any().run().signal, Some(9));
+    let recover = world.kd(&["--quiet", "recover"]);
+    recover.stdout_any().ok();
     assert_eq!(world.inspect(&name)["Id"], newer);
-    let ids = world
-        .docker(&[
-            "ps",
-            "--all",
-            "--quiet",
-            "--filter",
-            &format!("name={name}"),
-        ])
-        .text();
-    world
-        .docker(&["rm", "--force"])
-        .args(ids.lines())
-        .stdout_any()
-        .ok();
+    let names = || {
+        let filter = format!("name={name}");
+        let all = ["ps", "--all", "--format", "{{.Names}}", "--filter", &filter];
+        world.docker(&all).text()
+    };
+    let aside = format!("{name}.kopi-docka-before-");
+    assert!(names().contains(&aside), "{}", names());
+    let discarded = discard();
+    let said = format!("Removed container `{aside}");
+    assert!(discarded.stdout().contains(&said), "{discarded}");
+    assert_eq!(names(), name);
+    world.docker(&["rm", "--force", &name]).text();
     let run = world.docker(&["rmi", "--force"]).args(&images);
     run.stdout_any().stderr_any().run();
 }

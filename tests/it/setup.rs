@@ -201,13 +201,24 @@ fn a_repository_that_is_there_is_asked_for_its_password() {
     choose_folder(&world, &mut wizard, &world.path("repo"));
     wizard.see("There is a repository already");
     wizard.choose(KIND, 0);
+    let before = world.read_config();
+    for _ in 0..4 {
+        wizard.answer("Its password", "wrong");
+        wizard.see("the repository refused this password");
+        wizard.choose(KIND, 0);
+    }
     wizard.answer("Its password", "wrong");
-    wizard.code(0);
-    world.kd(&["init"]).stderr_any().code(12);
+    wizard.see("refused the password 5 times");
+    wizard.code(12);
+    assert_eq!(world.read_config(), before);
     let mut wizard = world.kd(&["new-config", "--force"]).terminal();
     choose_folder(&world, &mut wizard, &world.path("repo"));
     wizard.choose(KIND, 0);
+    wizard.answer("Its password", "wrong");
+    wizard.see("the repository refused this password");
+    wizard.choose(KIND, 0);
     wizard.answer("Its password", PASSWORD);
+    wizard.see("The repository opens with it.");
     wizard.code(0);
     world.kd(&["init"]).stdout("connected").ok();
     // Kept, wherever it is.

@@ -72,10 +72,17 @@ fn said(ended: &Ended) -> String {
 /// Without what is of no use to a reader, and without the signature of a shared link, which Kopia shows with its address. What it
 /// repeats at each of its tries is said once.
 fn readable(stderr: &str) -> String {
-    let readable = |line| mask_signature(&without_dump(line));
+    let readable = |line| mask_signature(&without_dump(without_level(line)));
     let mut lines: Vec<String> = stderr.lines().map(readable).collect();
     lines.dedup();
     lines.join("\n")
+}
+
+/// Kopia's log begins its lines with their level.
+fn without_level(line: &str) -> &str {
+    let levels = ["ERROR ", "WARN ", "INFO "];
+    let without = levels.iter().find_map(|level| line.strip_prefix(level));
+    without.unwrap_or(line)
 }
 
 /// Kopia prints the settings of its SSH client as Go sees them.
@@ -187,6 +194,7 @@ mod tests {
             ),
             "Get \"https://a.test/c?se=2027&sig=***&sp=rw\": refused\nsig=***"
         );
+        assert_eq!(readable("ERROR upload failed"), "upload failed");
         assert_eq!(
             readable("}: odd &ssh.ClientConfig{"),
             "}: odd &ssh.ClientConfig{"

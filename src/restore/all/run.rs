@@ -19,8 +19,21 @@ use crate::ui::{prompt, text};
 pub async fn run(cx: &Context, wanted: &Wanted) -> Result<u8> {
     let mut session = Session::open(cx, wanted.is_dry).await?;
     let requests = wanted.requests(&session)?;
-    let all = survey(&mut session, requests).await?;
+    let mut all = survey(&mut session, requests).await?;
     show(cx, &all, wanted.is_dry);
+    let plans = || all.iter().filter_map(|one| one.plan.as_ref().ok());
+    let is_asked = !wanted.is_dry && !wanted.is_agreed && !cx.ui.json && prompt::is_possible();
+    let short = wanted.doors.check_space_of_all(plans());
+    if !is_asked {
+        short?;
+    } else if let Err(short) = short {
+        let question = format!("{short:#}. Restore all of it all the same?");
+        prompt::confirm(&question, "--ignore-space", &cx.shutdown).await?;
+        // Each unit is looked at again when it is its turn.
+        for one in &mut all {
+            one.request.doors.ignore_space = true;
+        }
+    }
     let plans = || all.iter().filter_map(|one| one.plan.as_ref().ok());
     if wanted.is_dry {
         let refused: Vec<UnitOutcome> = all.iter().filter_map(refused).collect();
@@ -92,7 +105,7 @@ async fn restore(session: &Session<'_>, one: &Surveyed) -> UnitOutcome {
             for warning in &report.warnings {
                 cx.ui.warn(format!("`{unit}`: {warning}"));
             }
-            if let Some(said) = reporter::left_behind(&report) {
+            if let Some(said) = reporter::left_behind(report.safety_copies()) {
                 cx.ui.warn(said);
             }
             cx.ui

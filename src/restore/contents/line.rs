@@ -3,6 +3,9 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::Serialize;
 
+use crate::kopia;
+use crate::model::point::Attributes;
+
 /// What an archive has of one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
@@ -28,6 +31,37 @@ pub enum Kind {
 }
 
 impl Entry {
+    /// Of what Kopia keeps as a file or folder of its own. Where a link leads is no part of it.
+    pub fn of_kopia(path: &str, entry: &kopia::Entry) -> Self {
+        let kind = if entry.is_folder() {
+            Kind::Directory
+        } else if entry.is_file() {
+            Kind::File
+        } else if entry.is_link() {
+            Kind::Symlink
+        } else {
+            Kind::Other
+        };
+        Self {
+            path: path.to_owned(),
+            kind,
+            bytes: if entry.is_file() { entry.size } else { 0 },
+            modified: Some(entry.mtime),
+            link: None,
+        }
+    }
+
+    /// Of a source that is one file.
+    pub fn of_file(name: &str, bytes: u64, attributes: &Attributes) -> Self {
+        Self {
+            path: name.to_owned(),
+            kind: Kind::File,
+            bytes,
+            modified: Some(attributes.mtime),
+            link: None,
+        }
+    }
+
     /// `None` for the root of the source, and for what is no such line.
     pub fn parse(line: &[u8]) -> Option<Self> {
         let mut rest = line;

@@ -15,6 +15,7 @@ use crate::kopia::Activity;
 use crate::model::point::{Part, PartKind, SourceRecord};
 use crate::restore::aside;
 use crate::restore::feed::{Feed, said};
+use crate::restore::legacy::Tree;
 use crate::tool::{Output, Spec, pipe};
 
 pub struct Reader {
@@ -31,7 +32,7 @@ impl Reader {
         say: impl Fn(Entry) + Clone + Send + 'static,
     ) -> Result<()> {
         if let [part] = source.parts.as_slice() {
-            return self.part(part, say).await;
+            return self.part(source, part, say).await;
         }
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for part in &source.parts {
@@ -40,7 +41,7 @@ impl Reader {
                 entries.retain(|path, _| path != deleted && !path.starts_with(&below));
             }
             let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-            let read = self.part(part, move |entry| {
+            let read = self.part(source, part, move |entry| {
                 let _ = sender.send(entry);
             });
             let collect = async {
@@ -55,17 +56,23 @@ impl Reader {
         Ok(())
     }
 
-    async fn part(&self, part: &Part, say: impl Fn(Entry) + Send + 'static) -> Result<()> {
-        if matches!(part.kind, PartKind::Tree(_) | PartKind::File(_)) {
-            return Err(Failure::new(
-                Exit::UnitsFailed,
-                "it is kept as Kopia's own directory, not as an archive",
-            )
-            .hint(format!(
-                "`kopia list --long --recursive {}` lists it",
-                part.root
-            ))
-            .into());
+    async fn part(
+        &self,
+        source: &SourceRecord,
+        part: &Part,
+        say: impl Fn(Entry) + Send + 'static,
+    ) -> Result<()> {
+        match part.kind {
+            PartKind::Tree(_) => return self.tree(part, say).await,
+            PartKind::File(attributes) => {
+                let name = source.read_from.file_name().unwrap_or_default();
+                let file = Entry::of_file(&name.to_string_lossy(), part.bytes, &attributes);
+                if self.search.matches(&file.path) {
+                    say(file);
+                }
+                return Ok(());
+            }
+            _ => {}
         }
         let names = pipe()?;
         let search = self.search.clone();
@@ -81,6 +88,24 @@ impl Reader {
                 .caused_by(said(&tar))
                 .into(),
         )
+    }
+}
+
+impl Reader {
+    /// Of a directory as Kopia keeps one.
+    async fn tree(&self, part: &Part, say: impl Fn(Entry) + Send + 'static) -> Result<()> {
+        let alive = Activity::default();
+        let read = Tree::read(&self.feed.kopia, &part.root, &alive);
+        let tree = self.feed.shutdown.cut("the list", read).await?;
+        let search = self.search.clone();
+        let walk = aside::start(move || {
+            tree.each(&mut |path, entry| {
+                if search.matches(path) {
+                    say(Entry::of_kopia(path, entry));
+                }
+            })
+        })?;
+        walk.await.context("a thread ended in a panic")?
     }
 }
 

@@ -19,7 +19,7 @@ use crate::restore::choose::{choose, unasked};
 use crate::restore::feed::Feed;
 use crate::restore::points::points;
 use crate::restore::recipe;
-use crate::restore::request::{Request, handle};
+use crate::restore::request::{Request, handle, is_meant};
 use crate::ui::{Ui, text};
 
 /// Lists what is in the point that `request` means and in the sources that it names, as far as it is searched for.
@@ -108,7 +108,7 @@ fn named<'a>(record: &'a PointRecord, names: &[String]) -> Result<Vec<&'a Source
     let find = |name: &String| {
         let mut sources = record.sources.iter();
         sources
-            .find(|source| handle(&source.key) == *name)
+            .find(|source| is_meant(&source.key, name))
             .ok_or_else(|| {
                 let there: Vec<String> = record
                     .sources

@@ -19,3 +19,4 @@ mod tree;
 pub use bring::only_file;
 pub use judge::judge;
 pub use translate::{Translation, translate};
+pub use tree::Tree;

@@ -227,6 +227,7 @@ fn assemble(point: &Point, members: &Members, old: Old) -> Translation {
             agreed: Vec::new(),
             holds: Vec::new(),
             former: Vec::new(),
+            ids: None,
         },
     }
 }

@@ -112,6 +112,32 @@ impl Tree {
         Ok(measure)
     }
 
+    /// Calls `say` with every path in it and what is there: a folder before what it holds, all in the order of their names.
+    pub fn each(&self, say: &mut impl FnMut(&str, &Entry)) -> Result<()> {
+        self.each_below(&self.root, "", 0, say)
+    }
+
+    fn each_below(
+        &self,
+        id: &ObjectId,
+        above: &str,
+        depth: usize,
+        say: &mut impl FnMut(&str, &Entry),
+    ) -> Result<()> {
+        anyhow::ensure!(
+            depth < MAX_DEPTH,
+            "its folders are deeper than a path can be"
+        );
+        for entry in self.folder(id)? {
+            let path = format!("{above}{}", entry.name);
+            say(&path, entry);
+            if entry.is_folder() {
+                self.each_below(&entry.obj, &format!("{path}/"), depth + 1, say)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The entry at `path`, and the folders above it, the outermost first.
     pub fn find(&self, path: &std::path::Path) -> Result<Option<(Vec<&Entry>, &Entry)>> {
         let mut above = Vec::new();
@@ -219,6 +245,10 @@ pub mod tests {
             bytes: 10,
         };
         assert_eq!(tree.measure().unwrap(), expected);
+        let mut paths = Vec::new();
+        tree.each(&mut |path, _| paths.push(path.to_owned()))
+            .unwrap();
+        assert_eq!(paths, ["a", "a/f", "a/l", "b", "b/f", "b/l"]);
         let (above, found) = tree.find(Path::new("b/f")).unwrap().unwrap();
         assert_eq!((above.len(), found.size), (1, 5));
         for nothing in ["", "c", "a/f/x", "a/l/x", "f"] {

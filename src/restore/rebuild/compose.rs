@@ -69,7 +69,10 @@ pub async fn check() -> Result<()> {
     .hint("install the Compose plugin: https://docs.docker.com/compose/install/linux/")
     .hint("leave `--up` away to restore the data all the same")
     .note("nothing was touched")
-    .caused_by(anyhow::anyhow!("{}", finished.ended.stderr))
+    .caused_by(anyhow::anyhow!(
+        "{}",
+        tool::messages(&finished.ended.stderr)
+    ))
     .into())
 }
 
@@ -80,7 +83,8 @@ pub async fn config(up: &ComposeUp) -> Result<Value> {
         .args(["config", "--format", "json"]);
     let finished = tool::run(spec, ASK_PATIENCE).await?;
     if !finished.ended.status.success() {
-        anyhow::bail!("{}: {}", finished.ended.describe(), finished.ended.stderr);
+        let said = tool::messages(&finished.ended.stderr);
+        anyhow::bail!("{}: {said}", finished.ended.describe());
     }
     // Not the parser's words: they quote what they cannot read.
     serde_json::from_slice(&finished.stdout)
@@ -178,7 +182,7 @@ impl Tail {
     }
 
     fn push(&mut self, line: &mut Vec<u8>, say: impl Fn(&str)) {
-        let text = printable(String::from_utf8_lossy(line).trim_end());
+        let text = printable(&tool::message(String::from_utf8_lossy(line).trim_end()));
         line.clear();
         if text.is_empty() {
             return;

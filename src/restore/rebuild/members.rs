@@ -101,12 +101,13 @@ fn mounted(mount: &Value, places: &Places) -> Option<Mounted> {
         "volume" => {
             let name = text(mount.at("Name"));
             let is_anonymous = place::is_anonymous(name, &Default::default());
-            if is_anonymous && places.project().is_some() {
+            let is_renamed = places.renamed(name).is_some();
+            if is_anonymous && !is_renamed && places.project().is_some() {
                 // A copy does without, which was said.
                 return None;
             }
             What::Volume {
-                is_anonymous,
+                is_anonymous: is_anonymous && !is_renamed,
                 name: places.name_of_volume(name),
             }
         }

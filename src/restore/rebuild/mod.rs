@@ -37,7 +37,7 @@ pub use compose::version as compose_version;
 pub use container::anonymous_volumes;
 pub use differences::Difference;
 pub use members::Member;
-pub use program::Program;
+pub use program::{Owed, Program, aside_name};
 pub use saved::{Documents, Saved, SavedImage};
 pub use show::plan_lines;
 pub use up::remove_networks;

@@ -24,7 +24,7 @@ use crate::restore::look::looked_up;
 use crate::restore::names::is_powerful;
 use crate::restore::places::Places;
 use crate::restore::plan::NewVolume;
-use crate::restore::recipe::Recipe;
+use crate::restore::recipe::{Recipe, SavedVolume};
 use crate::restore::request::{Request, What};
 use crate::restore::session::Session;
 use crate::ui::text::printable;
@@ -88,7 +88,13 @@ impl Session<'_> {
         plan.warnings
             .extend(images::of_another_platform(saved, self.engine.platform()));
         plan.volumes = self
-            .volumes(recipe, saved, places, &mut plan.warnings)
+            .volumes(
+                recipe,
+                saved,
+                places,
+                &mut plan.warnings,
+                &mut plan.obstacles,
+            )
             .await?;
         let mut others = others(record.kind, name, saved, listed).await?;
         plan.needs = needs(saved, &others);
@@ -161,11 +167,8 @@ impl Session<'_> {
         saved: &Saved,
         places: &Places,
         warnings: &mut Vec<String>,
+        obstacles: &mut Vec<String>,
     ) -> Result<Vec<NewVolume>> {
-        if places.project().is_some() {
-            // Compose makes those of a copy by itself, under the copy's name.
-            return Ok(Vec::new());
-        }
         let has_data = |name: &str| {
             let keys = recipe.record.sources.iter().map(|source| &source.key);
             keys.into_iter()
@@ -181,12 +184,17 @@ impl Session<'_> {
             .into_iter()
             .filter(|name| !name.is_empty() && !has_data(name))
         {
-            if self.engine.volume(name).await?.is_some() {
+            if places.project().is_none() && self.engine.volume(name).await?.is_some() {
                 continue;
             }
             let Some(mut volume) = recipe.volume(&self.repository.kopia, name).await? else {
                 continue;
             };
+            if places.project().is_some() {
+                // Compose makes those of a copy by itself, under the copy's name.
+                obstacles.extend(is_shared(name, &volume));
+                continue;
+            }
             let secret = saved.secrets.get(&format!("volume:{name}"));
             for (key, value) in volume.options.iter_mut().flatten() {
                 if let Some(whole) = secret.and_then(|secret| secret.get(key)) {
@@ -429,6 +437,20 @@ fn needs(saved: &Saved, others: &Others) -> Vec<String> {
     needs.into_iter().collect()
 }
 
+/// Said of a volume without saved data that the compose files of a copy lead to where the original's is.
+fn is_shared(name: &str, saved: &SavedVolume) -> Option<String> {
+    let options = saved.options.as_ref()?;
+    let device = options.get("device").filter(|device| !device.is_empty())?;
+    let is_memory = options.get("type").is_some_and(|kind| kind == "tmpfs");
+    (!is_memory).then(|| {
+        format!(
+            "volume `{}` is a mount of `{}`, which the copy would share with the original: change its `driver_opts` in the compose files of the copy",
+            printable(name),
+            printable(device)
+        )
+    })
+}
+
 /// Said of a stack that another host made.
 fn powers_of_stack(unit: &UnitName, saved: &Saved) -> Option<String> {
     let mighty = saved.containers.iter().filter_map(|container| {
@@ -452,8 +474,15 @@ fn powers(inspect: &Value) -> Vec<String> {
     if host.at("Privileged") == true {
         powers.push("it is privileged".to_owned());
     }
-    if text(host.at("PidMode")) == "host" {
-        powers.push("it sees the processes of the host".to_owned());
+    for (mode, power) in [
+        ("PidMode", "it sees the processes of the host"),
+        ("NetworkMode", "it is in the network of the host"),
+        ("IpcMode", "it shares memory with processes of the host"),
+        ("UTSMode", "it can rename the host"),
+    ] {
+        if text(host.at(mode)) == "host" {
+            powers.push(power.to_owned());
+        }
     }
     powers.extend(texts(host.at("CapAdd")).map(|name| format!("capability {}", printable(name))));
     let mounts = inspect.at("Mounts").as_array().into_iter().flatten();

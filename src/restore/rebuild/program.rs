@@ -41,6 +41,25 @@ pub struct Aside {
     pub name: String,
 }
 
+/// What is still to be brought up once the data of a program is back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owed {
+    pub program: Program,
+    /// Names of its containers that were removed: they have to be made again.
+    #[serde(default)]
+    pub gone: Vec<String>,
+}
+
+impl Owed {
+    /// How the operator brings it up himself, to go on a sentence; empty when there is no such command.
+    pub fn next(&self) -> String {
+        let up = self.program.up.as_ref().map(|up| up.commands());
+        up.map_or_else(String::new, |up| {
+            format!("; next: `{}`", up.join("`, then `"))
+        })
+    }
+}
+
 impl Program {
     /// What runs of `unit` here.
     pub fn here(host: &Discovery, unit: &UnitName, images: &[ImagePlan]) -> Self {
@@ -74,8 +93,9 @@ pub fn aside_name(name: &str, id: BackupId) -> String {
 }
 
 impl Window<'_> {
-    /// Brings back what a restore replaced, after its data. `gone`: containers of it were removed, so that they have to be made again.
-    pub async fn bring_back(&mut self, program: &Program, gone: &[String]) -> Result<()> {
+    /// Brings back what a restore replaced, after its data. Doing it twice is harmless.
+    pub async fn bring_back(&mut self, owed: &Owed) -> Result<()> {
+        let Owed { program, gone } = owed;
         let engine = self.engine;
         let mut is_replaced = match &program.container {
             Some(aside) => self.make_way_back(aside).await?,

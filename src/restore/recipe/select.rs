@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::{PointRecord, SourceRecord};
-use crate::restore::request::{Destination, Request, What, handle};
+use crate::restore::request::{Destination, Request, What, handle, is_meant};
 
 /// `lacks` is what the point lacks beside data, one sentence each.
 pub fn select(
@@ -54,7 +54,7 @@ pub fn select(
             let source = record
                 .sources
                 .iter()
-                .find(|source| handle(&source.key) == *name)
+                .find(|source| is_meant(&source.key, name))
                 .ok_or_else(|| not_in_it(record, name))?;
             if is_there(source) {
                 return Ok(source.clone());

@@ -1,4 +1,4 @@
-//! Removes safety copies for good. Follows no link, enters no other file system, and touches nothing but what has the
+//! Removes safety copies for good, and the container that made way for a saved one. Follows no link, enters no other file system, and touches nothing but what has the
 //! name that we gave and the inode number that was written down.
 
 use std::io::ErrorKind;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::json;
 
+use super::containers::{self, Containers};
 use super::list::{State, state};
 use super::record::{self, Replaced, Restored};
 use super::{Choice, Mode, no_such_restore, records};
@@ -51,18 +52,22 @@ pub async fn run(
             path.symlink_metadata().is_ok() || rest.symlink_metadata().is_ok()
         })
         .collect();
+    let mut kept: Vec<Containers> = Vec::new();
+    for restored in &records {
+        let looked = containers::of(restored);
+        kept.push(cx.shutdown.cut("the look at what is kept", looked).await?);
+    }
+    let aside: Vec<&str> = kept.iter().filter_map(Containers::aside_name).collect();
     if mode == Mode::DryRun {
-        show(cx, "Would remove", "would_remove", &paths);
+        show(cx, "Would remove", "would_remove", &paths, &aside);
         return Ok(0);
     }
-    if mode == Mode::Ask && !paths.is_empty() {
-        let places = text::count(paths.len(), "place");
-        let question = format!("Remove what is kept in {places}, for good?");
-        prompt::confirm(&question, "--yes", &cx.shutdown).await?;
+    if mode == Mode::Ask && !(paths.is_empty() && aside.is_empty()) {
+        prompt::confirm(&question(&paths, &aside), "--yes", &cx.shutdown).await?;
     }
-    let mut removed: Vec<PathBuf> = Vec::new();
-    for restored in &records {
-        let result = remove_all(cx, restored, &mut removed).await;
+    let mut removed = Removed::default();
+    for (restored, kept) in records.iter().zip(&kept) {
+        let result = remove_all(cx, restored, kept, &mut removed).await;
         if let Err(error) =
             result.and_then(|()| files::remove(&record::path(journals, restored.id)))
         {
@@ -84,25 +89,60 @@ pub async fn run(
     Ok(0)
 }
 
-fn show_removed(cx: &Context, removed: &[PathBuf]) {
-    let paths: Vec<&Path> = removed.iter().map(PathBuf::as_path).collect();
-    show(cx, "Removed", "removed", &paths);
+/// What is gone so far.
+#[derive(Default)]
+struct Removed {
+    paths: Vec<PathBuf>,
+    containers: Vec<String>,
 }
 
-fn show(cx: &Context, words: &str, name: &str, paths: &[&Path]) {
+fn question(paths: &[&Path], aside: &[&str]) -> String {
+    let places = (!paths.is_empty()).then(|| {
+        let places = text::count(paths.len(), "place");
+        format!("what is kept in {places}")
+    });
+    let containers = aside.iter().map(|name| format!("container `{name}`"));
+    let what: Vec<String> = places.into_iter().chain(containers).collect();
+    format!("Remove {}, for good?", what.join(" and "))
+}
+
+fn show_removed(cx: &Context, removed: &Removed) {
+    let paths: Vec<&Path> = removed.paths.iter().map(PathBuf::as_path).collect();
+    let containers: Vec<&str> = removed.containers.iter().map(String::as_str).collect();
+    show(cx, "Removed", "removed", &paths, &containers);
+}
+
+fn show(cx: &Context, words: &str, name: &str, paths: &[&Path], containers: &[&str]) {
     if cx.ui.json {
-        cx.ui.answer_json(&json!({ name: paths }));
+        cx.ui
+            .answer_json(&json!({ name: paths, format!("{name}_containers"): containers }));
         return;
     }
-    if paths.is_empty() {
+    if paths.is_empty() && containers.is_empty() {
         cx.ui.answer("There is nothing to remove.");
     }
     for path in paths {
         cx.ui.answer(format!("{words} `{}`", path.display()));
     }
+    for container in containers {
+        cx.ui.answer(format!("{words} container `{container}`"));
+    }
 }
 
-async fn remove_all(cx: &Context, restored: &Restored, removed: &mut Vec<PathBuf>) -> Result<()> {
+async fn remove_all(
+    cx: &Context,
+    restored: &Restored,
+    kept: &Containers,
+    removed: &mut Removed,
+) -> Result<()> {
+    // First: while Docker refuses it, nothing is gone.
+    let letting_go = kept.let_go();
+    let warnings = cx.shutdown.cut_soon("the removing", letting_go).await?;
+    for warning in warnings {
+        cx.ui.warn(warning);
+    }
+    let container = kept.aside_name().map(str::to_owned);
+    removed.containers.extend(container);
     for (replaced, path, inode) in restored.copies() {
         let (replaced, owned, id) = (replaced.clone(), path.to_owned(), restored.id);
         let removing = aside(move || remove(&replaced, &owned, inode, id));
@@ -115,7 +155,7 @@ async fn remove_all(cx: &Context, restored: &Restored, removed: &mut Vec<PathBuf
             was_there = removing => was_there?,
         };
         if was_there {
-            removed.push(path.to_owned());
+            removed.paths.push(path.to_owned());
         }
     }
     Ok(())

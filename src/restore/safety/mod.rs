@@ -1,15 +1,18 @@
 //! What restores keep of the time before them: to be listed, discarded, or put back.
 //!
-//! Reading order: [`record`] (what a restore left) → [`list`] → [`discard`] → [`undo`]; [`left_down`]. Nothing is ever removed or moved
+//! Reading order: [`record`] (what a restore left) → [`list`] → [`discard`] ([`containers`]) → [`undo`]; [`left_down`], [`owed`]. Nothing is ever removed or moved
 //! that isn't proven, by its name and its inode number, to be what the record says.
 
+mod containers;
 mod discard;
 mod left_down;
 mod list;
+mod owed;
 pub mod record;
 mod undo;
 
 pub use left_down::{LeftDown, left_down};
+pub use owed::bring_up_owed;
 pub use undo::advice;
 
 use std::str::FromStr;

@@ -13,7 +13,7 @@ use crate::restore::attributes::Attributes;
 use crate::restore::held::Held;
 use crate::restore::holes::Holes;
 use crate::restore::journal::{Journal, PointName, Swap, inode};
-use crate::restore::rebuild::Program;
+use crate::restore::rebuild::{Owed, Program};
 use crate::state;
 
 const FORMAT: u32 = 1;
@@ -39,6 +39,9 @@ pub struct Restored {
     /// What brings up the containers that were there before, should they have been replaced since.
     #[serde(default)]
     pub before: Option<Program>,
+    /// What this one, which takes another back, has not brought up yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed: Option<Owed>,
 }
 
 /// One swap, as it ended.
@@ -91,6 +94,7 @@ impl Restored {
             undoes: journal.undoes,
             held: journal.holds.clone(),
             before: journal.before.clone(),
+            owed: journal.owed.clone(),
             ..Self::with(journal, replaced.collect::<Result<_>>()?)
         })
     }
@@ -138,6 +142,7 @@ impl Restored {
             new_folders: Vec::new(),
             held: Vec::new(),
             before: None,
+            owed: None,
         }
     }
 
@@ -236,6 +241,21 @@ pub fn write_taken_back(journals: &Path, journal: &Journal) -> Result<()> {
         return Ok(());
     }
     save(journals, &restored)
+}
+
+/// Writes down that what restore `id` had to bring up is done, or was told. Without a record there is nothing to do.
+pub fn forget_owed(journals: &Path, id: BackupId) -> Result<()> {
+    let (all, _) = read_all(journals)?;
+    match all.into_iter().find(|restored| restored.id == id) {
+        Some(restored) if restored.owed.is_some() => save(
+            journals,
+            &Restored {
+                owed: None,
+                ..restored
+            },
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn save(journals: &Path, restored: &Restored) -> Result<()> {

@@ -10,7 +10,7 @@ pub use self::report::advice;
 
 use self::plan::Plan;
 use self::report::Report;
-use super::record::Restored;
+use super::record::{self, Restored};
 use super::{Mode, Which, no_such_restore, records};
 use crate::backup;
 use crate::config::Config;
@@ -163,6 +163,7 @@ impl Undo<'_> {
             wakes: plan.wakes.clone(),
             start_timeout_seconds: self.config.backup.start_timeout.as_secs(),
             before: plan.now.clone(),
+            owed: plan.owed(),
             ..Journal::new(
                 plan.restore_id,
                 plan.unit.clone(),
@@ -187,17 +188,20 @@ impl Undo<'_> {
 
     /// The program that belongs to the data which is back.
     async fn bring_back(&self, plan: &Plan, window: &mut Window<'_>) {
-        let Some(before) = &plan.before else {
+        let Some(owed) = plan.owed() else {
             return;
         };
-        if let Err(error) = window.bring_back(before, &plan.remakes).await {
-            let next = plan.up().map(|commands| commands.join("`, then `"));
-            let next = next.map_or_else(String::new, |next| format!("; next: `{next}`"));
+        if let Err(error) = window.bring_back(&owed).await {
+            let next = owed.next();
             window.errors.push(format!(
                 "what ran on the data of `{}` before was not started: {error:#}{next}",
                 plan.unit
             ));
         }
+        let journals = self.cx.paths.restore_journals();
+        let forgotten = record::forget_owed(&journals, plan.restore_id);
+        let stale = forgotten.err().map(|error| format!("{error:#}"));
+        window.warnings.extend(stale);
     }
 
     async fn put_back(

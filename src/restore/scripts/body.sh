@@ -340,6 +340,11 @@ else
     target=$PLACE
 fi
 
+# What replaces the data around mounts.
+say_command() {
+    say "Run this, which leaves every mount where it is: kopi-docka restore --unit '$UNIT' --backup-id '$POINT' --volume '${VOLUME:-$PLACE}'"
+}
+
 look() {
     if [ -e "$target" ] || [ -L "$target" ]; then
         real "$target"
@@ -362,10 +367,14 @@ look() {
         # shellcheck disable=SC2059
         point=$(printf "$(printf '%s' "$point" | sed 's/%/%%/g')" && echo x)
         if [ "${point%x}" = "$target" ]; then
-            fail "another file system is mounted at $target, and a script cannot replace what is in it: use kopi-docka restore"
+            say "error: another file system is mounted at $target, and a script cannot replace what is in it."
+            say_command
+            fail "Without kopi-docka: 'umount $target', run this script again (it fills the directory under the mount), mount the file system elsewhere, 'cp -a $target/. ELSEWHERE/', and mount it at $target again."
         fi
         if is_within "${point%x}" "$target"; then
-            fail "another file system is mounted at ${point%x}: use kopi-docka restore, which leaves it there; or unmount it, and mount it again after this"
+            say "error: another file system is mounted at ${point%x}: it would be lost with the old data."
+            say_command
+            fail "Without kopi-docka: 'umount ${point%x}', run this script again, and mount it at ${point%x} again."
         fi
     done </proc/self/mountinfo
     free=$(df -Pk -- "$nearest" | awk 'NR == 2 { print $4 }')

@@ -14,7 +14,7 @@ use crate::model::{BackupId, UnitName};
 use crate::restore::attributes::Attributes;
 use crate::restore::held::Held;
 use crate::restore::journal::{JournalFile, Swap, inode};
-use crate::restore::rebuild::Program;
+use crate::restore::rebuild::{Owed, Program};
 use crate::restore::safety::list::{State, state};
 use crate::restore::safety::record::{Before, Replaced, Restored};
 use crate::restore::target::{self, Forbidden};
@@ -203,6 +203,14 @@ impl Plan {
             })
         });
         sources.collect()
+    }
+
+    /// What is brought up after the data.
+    pub fn owed(&self) -> Option<Owed> {
+        Some(Owed {
+            program: self.before.clone()?,
+            gone: self.remakes.clone(),
+        })
     }
 
     /// The commands that make again what was removed.

@@ -9,6 +9,7 @@ use super::plan::Plan;
 use crate::context::Context;
 use crate::model::report::StepTime;
 use crate::model::{BackupId, UnitName};
+use crate::restore::reporter::left_behind;
 use crate::restore::window::Window;
 use crate::ui::text;
 
@@ -70,6 +71,11 @@ impl Report {
             .event(&json!({ "event": "undo_finished", "report": self }));
         if !cx.ui.json && !cx.ui.quiet {
             cx.ui.answer(self.text());
+        }
+        let copies = self.targets.iter();
+        let copies = copies.filter_map(|target| target.safety_copy.as_deref());
+        if let Some(said) = left_behind(copies) {
+            cx.ui.warn(said);
         }
         for error in &self.errors {
             cx.ui.error(&format!("error: {error}"));

@@ -7,7 +7,8 @@ use std::path::Path;
 use super::aside::aside;
 use super::crew::Services;
 use super::journal::{Journal, JournalFile, Phase};
-use super::safety::record;
+use super::keep_down::keep_down;
+use super::safety::{next, record};
 use super::unfinished::{self, Ended};
 use super::{held, rebuild, staging, swap};
 use crate::docker::Engine;
@@ -62,6 +63,8 @@ impl Replayed {
         if file.journal.phase == Phase::Swapping {
             if file.is_noted() {
                 // Whatever was put in place is the services' own since then.
+                self.keep_down(&file, services, &what).await?;
+                self.tell_next(&file, &what);
                 self.warnings
                     .extend(file.finish().err().map(|error| format!("{error:#}")));
                 self.finished += 1;
@@ -82,6 +85,8 @@ impl Replayed {
                 Ok(Ended::InPlace) => {
                     let settled = held::settle(&file.journal, file.folder(), None).await?;
                     self.warnings.extend(settled);
+                    self.keep_down(&file, services, &what).await?;
+                    self.tell_next(&file, &what);
                     self.warnings.extend(keep_all(&file));
                     self.finished += 1;
                     return Ok(());
@@ -102,6 +107,25 @@ impl Replayed {
                 .warnings
                 .push(format!("{what} left things behind: {error:#}")),
         }
+        Ok(())
+    }
+
+    fn tell_next(&mut self, file: &JournalFile, what: &str) {
+        let next = next::after_undo(file.folder(), &file.journal);
+        let next = next.unwrap_or_else(|error| Some(format!("{error:#}")));
+        self.warnings
+            .extend(next.map(|next| format!("{what}: {next}")));
+    }
+
+    async fn keep_down(
+        &mut self,
+        file: &JournalFile,
+        services: Services<'_>,
+        what: &str,
+    ) -> Result<()> {
+        let told = keep_down(&file.journal, &services).await?;
+        let told = told.into_iter().map(|told| format!("{what}: {told}"));
+        self.warnings.extend(told);
         Ok(())
     }
 }

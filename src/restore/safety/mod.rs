@@ -1,11 +1,12 @@
 //! What restores keep of the time before them: to be listed, discarded, or put back.
 //!
-//! Reading order: [`record`] (what a restore left) → [`list`] → [`discard`] → [`undo`]; [`left_down`]. Nothing is ever removed or moved
+//! Reading order: [`record`] (what a restore left) → [`list`] → [`discard`] → [`undo`], [`next`]; [`left_down`]. Nothing is ever removed or moved
 //! that isn't proven, by its name and its inode number, to be what the record says.
 
 mod discard;
 mod left_down;
 mod list;
+pub mod next;
 pub mod record;
 mod undo;
 

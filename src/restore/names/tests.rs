@@ -160,13 +160,14 @@ fn a_hostile_repository_gets_into_no_class_of_powerful_places() {
     let mut seen = 0;
     for place in crate::restore::power::one_of_each() {
         let below = place.join("x");
-        // What is below a home, `/var` or `/usr/local/share` is a user's data, as long as no class has it.
+        // What is below a home, `/var`, `/usr/local` or its `share` is a user's data, as long as no class has it.
         let is_open = [
             "/var",
             "/var/lib",
             "/home",
             "/home/me",
             "/root",
+            "/usr/local",
             "/usr/local/share",
         ]
         .iter()

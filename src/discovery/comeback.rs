@@ -137,24 +137,46 @@ fn neighbours(
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoWayBack {
     pub why: String,
-    pub remedy: &'static str,
+    pub remedy: String,
 }
 
 /// `None` for a container that may be stopped. Paths for which `is_mended` is true are put right before it is started.
 pub fn no_way_back(container: &Container, is_mended: impl Fn(&Path) -> bool) -> Option<NoWayBack> {
     let obstacles = container.standing.obstacles.iter();
-    let left: Vec<&str> = obstacles
+    let left: Vec<&Obstacle> = obstacles
         .filter(|obstacle| !obstacle.at.as_deref().is_some_and(&is_mended))
+        .collect();
+    if left.is_empty() {
+        return None;
+    }
+    let why: Vec<&str> = left
+        .iter()
         .map(|obstacle| obstacle.sentence.as_str())
         .collect();
-    (!left.is_empty()).then(|| NoWayBack {
-        why: left.join("; "),
-        remedy: if container.project.is_some() {
-            "run `docker compose up -d` in the project's directory, which makes it anew"
-        } else {
-            "create it again"
-        },
+    Some(NoWayBack {
+        why: why.join("; "),
+        remedy: remedy(container, &left),
     })
+}
+
+/// A path that is gone does not come back with a new container: that would start on an empty directory, or not at all.
+fn remedy(container: &Container, obstacles: &[&Obstacle]) -> String {
+    let again = if container.project.is_some() {
+        "run `docker compose up -d` in the project's directory, which makes it anew"
+    } else {
+        "create it again"
+    };
+    let paths = obstacles.iter().filter_map(|obstacle| obstacle.at.as_ref());
+    let paths: Vec<String> = paths.map(|path| format!("`{}`", path.display())).collect();
+    if paths.is_empty() {
+        return again.to_owned();
+    }
+    let bring = format!("bring {} back (is its disk mounted?)", paths.join(" and "));
+    if paths.len() == obstacles.len() {
+        format!("{bring}, then restart the container")
+    } else {
+        format!("{bring}, then {again}")
+    }
 }
 
 enum Wrong {

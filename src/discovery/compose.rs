@@ -71,7 +71,7 @@ pub fn project(scene: &Scene, containers: &[Container]) -> Project {
             let what = format!("{kind} `{path}`");
             if !gaps.iter().any(|known: &Gap| known.what == what) {
                 // Of an older group the backup finds out: what the newest files have as well is no loss.
-                gaps.push(missing(what, index == 0));
+                gaps.push(missing(what, path, index == 0));
             }
         }
     }
@@ -102,12 +102,17 @@ pub fn project(scene: &Scene, containers: &[Container]) -> Project {
     }
 }
 
-fn missing(what: String, is_loss: bool) -> Gap {
+fn missing(what: String, path: &str, is_loss: bool) -> Gap {
+    // Compose notes it as a file of that name in the directory where it was run.
+    let detail = if Path::new(path).file_name() == Some("-".as_ref()) {
+        "compose read it from its standard input (`-f -`): keep it in a file, and run compose with that"
+    } else {
+        "it is not on this host, nor in what a container of a stack manager has mounted"
+    };
     Gap {
         what,
         reason: GapReason::Recipe,
-        detail: "it is not on this host, nor in what a container of a stack manager has mounted"
-            .to_owned(),
+        detail: detail.to_owned(),
         is_loss,
     }
 }

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::mount_table::MountTable;
@@ -211,13 +212,24 @@ fn look_at(path: &Path) -> Facts {
         },
         Err(error) => Facts {
             real: resolve_existing(path),
-            kind: if error.kind() == ErrorKind::PermissionDenied {
-                PathKind::Denied
-            } else {
-                PathKind::Missing
-            },
+            kind: kind_of_error(&error),
             device: 0,
         },
+    }
+}
+
+fn kind_of_error(error: &std::io::Error) -> PathKind {
+    // What is mounted there is dead: the process of a FUSE mount has ended, a server has lost what it served, a disk fails.
+    let dead = [Errno::NOTCONN, Errno::STALE, Errno::IO, Errno::HOSTDOWN];
+    let is_dead = error
+        .raw_os_error()
+        .is_some_and(|code| dead.iter().any(|dead| dead.raw_os_error() == code));
+    if is_dead {
+        PathKind::Silent
+    } else if error.kind() == ErrorKind::PermissionDenied {
+        PathKind::Denied
+    } else {
+        PathKind::Missing
     }
 }
 
@@ -250,6 +262,17 @@ fn resolve_existing(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dead_mount_is_not_taken_for_an_empty_place() {
+        let kind = |errno: Errno| kind_of_error(&errno.into());
+        for dead in [Errno::NOTCONN, Errno::STALE, Errno::IO] {
+            assert_eq!(kind(dead), PathKind::Silent, "{dead}");
+        }
+        assert_eq!(kind(Errno::NOENT), PathKind::Missing);
+        assert_eq!(kind(Errno::NOTDIR), PathKind::Missing);
+        assert_eq!(kind(Errno::ACCESS), PathKind::Denied);
+    }
 
     #[tokio::test]
     async fn links_are_resolved_and_kinds_told_apart() {

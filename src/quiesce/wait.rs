@@ -14,6 +14,10 @@ use crate::pulse;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long one that has ended after its start may take to be up again: what manages services (`docker compose up` in the foreground of
+/// a unit of systemd) takes our stop for its end, removes its containers and makes them anew.
+const COMING_BACK: Duration = Duration::from_secs(10);
+
 /// How long to pause in a wait that began at `since`: a tenth of what it has taken, so that it is never much longer than it must be,
 /// and many that wait ask little.
 pub(super) fn pause(since: Instant) -> Duration {
@@ -78,16 +82,11 @@ pub async fn settle(engine: &Engine, entries: &[Entry], patience: Duration) -> V
                 ));
             }
         };
-        let id = container.id.as_deref().unwrap_or(&entry.id);
-        // What took its place is started by whoever made it.
-        let is_other = id != entry.id;
-        let runs = fulfils(&container, Condition::ServiceStarted)
-            || (is_other && wait_for(engine, id, Condition::ServiceStarted, patience).await);
-        if !runs {
+        let Some(id) = comes_back(engine, entry, container, patience).await else {
             return Some(format!("container `{}` ended after its start", entry.name));
-        }
+        };
         let is_healthy = !entry.has_healthcheck
-            || wait_for(engine, id, Condition::ServiceHealthy, patience).await;
+            || wait_for(engine, &id, Condition::ServiceHealthy, patience).await;
         (!is_healthy).then(|| {
             format!(
                 "container `{}` is up but not healthy after {} s",
@@ -97,4 +96,36 @@ pub async fn settle(engine: &Engine, entries: &[Entry], patience: Duration) -> V
         })
     });
     join_all(waits).await.into_iter().flatten().collect()
+}
+
+/// The id of what runs for `entry`: `container`, or what takes its place. `None` when it has ended and stays so.
+async fn comes_back(
+    engine: &Engine,
+    entry: &Entry,
+    container: ContainerInspectResponse,
+    patience: Duration,
+) -> Option<String> {
+    let since = Instant::now();
+    let mut found = Some(container);
+    loop {
+        let id = found.as_ref().and_then(|found| found.id.clone());
+        let id = id.unwrap_or_else(|| entry.id.clone());
+        let runs = |found: &ContainerInspectResponse| fulfils(found, Condition::ServiceStarted);
+        if found.as_ref().is_some_and(runs) {
+            return Some(id);
+        }
+        // What took its place is started by whoever made it.
+        let is_other = found.is_some() && id != entry.id;
+        let patience = if is_other {
+            patience
+        } else {
+            patience.min(COMING_BACK)
+        };
+        if since.elapsed() >= patience {
+            return None;
+        }
+        pulse::beat();
+        sleep(pause(since)).await;
+        found = find(engine, entry).await.ok().flatten();
+    }
 }

@@ -16,6 +16,7 @@ use super::feed::{Cancelled, Feed};
 use super::flush::Flush;
 use super::journal::{Journal, JournalFile, PointName};
 use super::losses::Losses;
+use super::outcome;
 use super::plan::{NewVolume, Plan, SourcePlan};
 use super::recipe::Recipe;
 use super::report::RestoreReport;
@@ -105,7 +106,9 @@ impl Applying<'_> {
                 self.session.engine.socket().to_owned(),
             )
         };
+        let what = format!("unit `{}` was not restored", plan.unit);
         JournalFile::create(&self.session.cx.paths.restore_journals(), journal)
+            .map_err(|error| outcome::not_begun(what, error).into())
     }
 
     /// Returns where what was there before is, one for each swap.

@@ -170,7 +170,8 @@ impl Asked<'_> {
     }
 }
 
-fn no_answer(journal: &Journal, error: anyhow::Error) -> Failure {
+/// Docker is needed to finish `journal`, and cannot be asked.
+pub fn no_answer(journal: &Journal, error: anyhow::Error) -> Failure {
     Failure::new(
         Exit::Docker,
         format!(

@@ -67,6 +67,8 @@ pub struct Files {
     pub plans: Vec<FilePlan>,
     /// By whose leave files go outside of their project.
     pub powers: Vec<Power>,
+    /// Not here, and not put back for lack of leave.
+    pub kept_out: Vec<PathBuf>,
     pub warnings: Vec<String>,
 }
 
@@ -101,11 +103,20 @@ impl Planner<'_> {
                 }
                 // The data does not wait for a file that the operator can mend by hand.
                 Err(error) => {
-                    let mut warning = format!("`{}` is left as it is: {error:#}", path.display());
+                    let is_here = path.symlink_metadata().is_ok();
+                    let what = if is_here {
+                        "left as it is"
+                    } else {
+                        "not put back"
+                    };
+                    let mut warning = format!("`{}` is {what}: {error:#}", path.display());
                     // About the leave that it needs; the others are about data.
                     let hints = hints_of(&error);
                     if let Some(hint) = hints.iter().find(|hint| hint.contains("--allow-path")) {
                         warning = format!("{warning}; {hint}");
+                        if !is_here {
+                            files.kept_out.push(path.clone());
+                        }
                     }
                     files.warnings.push(warning);
                 }

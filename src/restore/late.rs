@@ -39,10 +39,17 @@ impl Late<'_> {
     }
 
     async fn try_to_restart(&self) -> Result<Started> {
-        let names = self.found().await?;
-        if names.is_empty() {
+        let found = self.found().await?;
+        if found.is_empty() {
             return Ok(Started::default());
         }
+        let (held, others): (Vec<_>, Vec<_>) =
+            found.iter().partition(|(id, _)| self.holds.contains(id));
+        let listed = |all: &[&(String, String)]| {
+            let names = all.iter().map(|(_, name)| name.as_str());
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let all = listed(&found.iter().collect::<Vec<_>>());
         let rules = Rules::of(self.config, &self.cx.paths);
         let host = discovery::discover(self.engine, &rules).await?;
         let mut started = Started::default();
@@ -50,13 +57,12 @@ impl Late<'_> {
             Ok(users) => users,
             Err(error) => {
                 started.warnings.push(format!(
-                    "{} started while the data was exchanged, and may go on with what was there before: restart it. {error:#}",
-                    names.join(", ")
+                    "{all} started while the data was exchanged, and may go on with what was there before: restart it. {error:#}"
                 ));
                 return Ok(started);
             }
         };
-        warn!("started while the data was exchanged: {}", names.join(", "));
+        warn!("started while the data was exchanged: {all}");
         let record = RecordFile::create(
             &self.cx.paths.stop_records(),
             &format!("{}-late", self.id),
@@ -68,28 +74,36 @@ impl Late<'_> {
         let (mut quiesced, stopped) = stop_all(self.engine, record, &self.cx.shutdown).await;
         quiesced.hold(self.holds);
         started = quiesced.start(self.engine).await;
-        started.warnings.push(match stopped {
-            Ok(()) => format!(
+        if let Err(error) = stopped {
+            started.warnings.push(format!(
+                "{all} started while the data was exchanged, and may go on with what was there before: restart it. {error:#}"
+            ));
+            return Ok(started);
+        }
+        if !others.is_empty() {
+            started.warnings.push(format!(
                 "{} started while the data was exchanged, and was started again to see what was restored",
-                names.join(", ")
-            ),
-            Err(error) => format!(
-                "{} started while the data was exchanged, and may go on with what was there before: restart it. {error:#}",
-                names.join(", ")
-            ),
-        });
+                listed(&others)
+            ));
+        }
+        if !held.is_empty() {
+            started.warnings.push(format!(
+                "{} started while the data was exchanged, which is not its own: it is stopped again",
+                listed(&held)
+            ));
+        }
         Ok(started)
     }
 
-    /// ``container `db` `` for each that runs and has one of the targets mounted.
-    async fn found(&self) -> Result<Vec<String>> {
+    /// Id and ``container `db` `` of each that runs and has one of the targets mounted.
+    async fn found(&self) -> Result<Vec<(String, String)>> {
         let running = self.engine.running().await?;
         let (swapped, tolerated) = (self.swapped.to_vec(), self.tolerated.to_vec());
         aside(move || {
             let others = running.iter().filter(|one| !tolerated.contains(&one.id));
             let holders = others.filter(|one| users::hold(&one.mounts, &swapped));
             Ok(holders
-                .map(|one| format!("container `{}`", one.name))
+                .map(|one| (one.id.clone(), format!("container `{}`", one.name)))
                 .collect())
         })
         .await

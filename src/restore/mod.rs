@@ -5,7 +5,7 @@
 //! [`session`] (from a request to a [`plan`]: [`recipe`], [`places`] with [`overlay`] and [`unnamed`], [`locate`] by name, [`look`] at the disks with [`names`] and [`power`],
 //! [`target`], [`pool`], [`new_home`], [`pieces`], [`nesting`], [`files`]; [`users`], [`rebuild`], [`advice`]) → [`apply`] (the order of it all: [`step`], [`journal`], [`staging`]
 //! with [`marks`] and [`numbers`], [`extract`] with [`feed`], [`ahead`] and [`pump`], watched by [`space`], [`flush`], [`window`] with [`held`], [`swap`] and, for what can't be renamed, [`within`] with
-//! [`holes`] and [`attributes`], [`late`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left ([`unfinished`], [`crew`], [`changed`],
+//! [`holes`] and [`attributes`], [`late`], [`outcome`]) → [`report`], [`reporter`]; [`replay`] is for what a killed one left ([`unfinished`], [`crew`], [`keep_down`], [`changed`],
 //! [`before_docker`]), [`safety`] for what every one keeps, [`all`] for every unit of a host, [`contents`] for a look into a point, [`scripts`] and [`recipe_folder`] for those
 //! who would rather do it by hand.
 
@@ -29,6 +29,7 @@ mod flush;
 mod held;
 mod holes;
 mod journal;
+mod keep_down;
 mod late;
 mod legacy;
 mod locate;

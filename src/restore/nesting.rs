@@ -266,11 +266,19 @@ fn has_something(path: &Path, outer: &Path) -> bool {
 
 fn on_another_disk(inner: &SourceRecord, outer: &SourceRecord) -> Option<String> {
     let (own, other) = (inner.file_system.as_ref()?, outer.file_system.as_ref()?);
-    (own.id != other.id).then(|| {
-        format!(
+    if own.id != other.id {
+        return Some(format!(
             "{} was on a file system of its own ({}, `{}`), which is not mounted there: its data goes to that of {}. To have it apart again, \
              mount that first",
             inner.key, own.kind, own.id, outer.key
+        ));
+    }
+    // Of the same file system, and not in its stream.
+    (own.kind == "btrfs").then(|| {
+        format!(
+            "{} was a subvolume of its own ({}), which is not there: its data goes to a plain directory in {}. To have it apart again, \
+             create that first",
+            inner.key, own.kind, outer.key
         )
     })
 }

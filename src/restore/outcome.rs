@@ -12,6 +12,13 @@ use crate::error::{Exit, Failure};
 use crate::shutdown::Shutdown;
 use crate::ui::text;
 
+/// Nothing could be written down, so nothing was made. `what` is the sentence about what did not happen.
+pub fn not_begun(what: String, error: anyhow::Error) -> Failure {
+    Failure::new(Exit::UnitsFailed, what)
+        .note("nothing was touched")
+        .caused_by(error)
+}
+
 impl Window<'_> {
     /// Removes what was made, and says how things are. `what` is the sentence about what did not happen.
     pub async fn give_up(

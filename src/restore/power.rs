@@ -142,6 +142,45 @@ fn is_data_below_usr(path: &Path) -> bool {
     ownership(path, false) == Ownership::Operator
 }
 
+/// Every class, each with a place in it: the trees and what is below them, the search paths, hidden places of every kind of home, homes.
+#[cfg(test)]
+pub(super) fn one_of_each() -> Vec<std::path::PathBuf> {
+    let systems = [
+        "/bin",
+        "/lib",
+        "/lib64",
+        "/run",
+        "/sbin",
+        "/usr",
+        "/usr/bin",
+        "/usr/lib",
+        "/usr/sbin",
+        "/usr/share",
+        "/usr/src",
+        "/var",
+        "/var/lib",
+        "/root",
+        "/home",
+        "/home/me",
+        "/usr/local",
+        "/usr/local/share",
+    ];
+    let mut places: Vec<String> = systems.map(str::to_owned).into();
+    places.extend(TREES.iter().map(|tree| (*tree).to_owned()));
+    places.extend(LOCAL.iter().map(|name| format!("/usr/local/{name}")));
+    places.extend(["lib", "lib64"].map(|name| format!("/usr/local/{name}")));
+    places.extend(
+        LOCAL_SHARE
+            .iter()
+            .map(|name| format!("/usr/local/share/{name}")),
+    );
+    for home in ["/root", "/home/me", "/srv/homes/me"] {
+        places.extend(HIDDEN.iter().map(|name| format!("{home}/{name}")));
+    }
+    places.extend(["/root", "/home/me"].map(|home| format!("{home}/.not-known")));
+    places.into_iter().map(Into::into).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::aside::aside;
 use super::crew::Services;
 use super::journal::{Journal, JournalFile, Phase};
+use super::keep_down::keep_down;
 use super::safety::record;
 use super::unfinished::{self, Ended};
 use super::{held, rebuild, staging, swap};
@@ -62,6 +63,7 @@ impl Replayed {
         if file.journal.phase == Phase::Swapping {
             if file.is_noted() {
                 // Whatever was put in place is the services' own since then.
+                self.keep_down(&file, services, &what).await?;
                 self.warnings
                     .extend(file.finish().err().map(|error| format!("{error:#}")));
                 self.finished += 1;
@@ -82,6 +84,7 @@ impl Replayed {
                 Ok(Ended::InPlace) => {
                     let settled = held::settle(&file.journal, file.folder(), None).await?;
                     self.warnings.extend(settled);
+                    self.keep_down(&file, services, &what).await?;
                     self.warnings.extend(keep_all(&file));
                     self.finished += 1;
                     return Ok(());
@@ -102,6 +105,18 @@ impl Replayed {
                 .warnings
                 .push(format!("{what} left things behind: {error:#}")),
         }
+        Ok(())
+    }
+
+    async fn keep_down(
+        &mut self,
+        file: &JournalFile,
+        services: Services<'_>,
+        what: &str,
+    ) -> Result<()> {
+        let told = keep_down(&file.journal, &services).await?;
+        let told = told.into_iter().map(|told| format!("{what}: {told}"));
+        self.warnings.extend(told);
         Ok(())
     }
 }

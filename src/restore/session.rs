@@ -255,6 +255,7 @@ impl<'a> Session<'a> {
             .rebuild(&host, &recipe, &saved, request, &places, id)
             .await?;
         rebuild.volumes.extend(volumes);
+        rebuild.needs_leave(&files.kept_out);
         warnings.extend(rebuild.warnings.iter().cloned());
         let next_steps = rebuild.next_steps(&recipe.record);
         let plan = Plan {

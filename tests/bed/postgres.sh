@@ -1,24 +1,34 @@
 #!/usr/bin/env bash
-# postgres.sh SOCKET    Makes the image of a real PostgreSQL with amcheck, without a registry: Debian's packages, installed into a
-#                       folder once and kept in the cache. Its command makes a database in $PGDATA if there is none, and serves it.
+# postgres.sh SOCKET [MAJOR]    Makes the image kopi-docka-test-postgres:MAJOR of a real PostgreSQL (15 if none is named, or 17) with
+#                               amcheck, without a registry: Debian's packages, installed into a folder once and kept in the cache.
+#                               Its command makes a database in $PGDATA if there is none, and serves it.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 
-[ $# = 1 ] || die "usage: postgres.sh SOCKET"
+[ $# = 1 ] || [ $# = 2 ] || die "usage: postgres.sh SOCKET [MAJOR]"
 docker=(docker -H "unix://$1")
-image=kopi-docka-test-postgres:1
-archive=$cache/postgres-15.tar
+major=${2:-15}
+# Each release of Debian has one.
+case $major in
+  15) suite=bookworm ;;
+  17) suite=trixie ;;
+  *) die "no release of Debian is known to have PostgreSQL $major" ;;
+esac
+image=kopi-docka-test-postgres:$major
+archive=$cache/postgres-$major.tar
 
 finish() {
   local root=$1
   # Just-in-time compilation is left out, and with it most of the size.
-  rm -rf "$root"/usr/lib/postgresql/15/lib/{llvmjit*,bitcode} "$root"/usr/lib/*/libLLVM* \
-    "$root"/usr/share/{doc,man,locale,info} "$root"/var/cache/apt "$root"/var/lib/apt/lists "$root"/var/lib/postgresql/15
-  cat >"$root/serve" <<'X'
+  rm -rf "$root/usr/lib/postgresql/$major"/lib/{llvmjit*,bitcode} "$root"/usr/lib/*/libLLVM* \
+    "$root"/usr/share/{doc,man,locale,info} "$root"/var/cache/apt "$root"/var/lib/apt/lists "$root/var/lib/postgresql/$major"
+  cat >"$root/serve" <<X
 #!/bin/sh
 set -e
-bin=/usr/lib/postgresql/15/bin
+bin=/usr/lib/postgresql/$major/bin
+X
+  cat >>"$root/serve" <<'X'
 as_postgres() { setpriv --reuid postgres --regid postgres --init-groups "$@"; }
 mkdir -p "$PGDATA" /run/postgresql
 chown postgres "$PGDATA" /run/postgresql
@@ -30,7 +40,6 @@ X
 }
 
 "${docker[@]}" image inspect "$image" >/dev/null 2>&1 && exit 0
-[ -s "$archive" ] || make_archive "$archive" PostgreSQL bookworm postgresql-15
-"${docker[@]}" import --change 'CMD ["/serve"]' \
-  --change 'ENV PGDATA=/var/lib/postgresql/data' --change 'ENV PATH=/usr/lib/postgresql/15/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
-  "$archive" "$image" >/dev/null
+[ -s "$archive" ] || make_archive "$archive" "PostgreSQL $major" "$suite" "postgresql-$major"
+"${docker[@]}" import --change 'CMD ["/serve"]' --change 'ENV PGDATA=/var/lib/postgresql/data' \
+  --change "ENV PATH=/usr/lib/postgresql/$major/bin:/usr/sbin:/usr/bin:/sbin:/bin" "$archive" "$image" >/dev/null

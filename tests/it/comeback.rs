@@ -148,6 +148,8 @@ fn a_container_whose_bind_source_is_gone_or_another_one_is_left_running() {
         .stdout_any()
         .stderr("another file system mounted there")
         .stderr("is not there, or cannot be read")
+        .stderr("bring `")
+        .stderr("back (is its disk mounted?), then restart the container")
         .code(3);
     let report = world.report();
     for name in [&app, &web] {
@@ -327,4 +329,26 @@ fn a_restore_stops_nothing_that_could_not_come_back_unless_it_brings_back_what_i
     // The operator's own stop is the way around it.
     world.docker(&["stop", &client]).text();
     restore(&client).stderr_any().ok();
+}
+
+/// As a service manager does that takes our stop for the end of its service.
+#[test]
+fn what_ends_after_its_start_and_comes_back_is_no_failure() {
+    let world = World::new();
+    let unit = world.container("app", |s| s.volume("data", "/data"));
+    world.init();
+    let held = world.hold_backup(&[&unit], "store", |run| run.stdout_any());
+    world.docker(&["stop", &unit]).text();
+    let running = held.release();
+    world.docker(&["start", &unit]).text();
+    running.ok();
+    let report = world.report();
+    assert_eq!(report["units"][0]["errors"], serde_json::json!([]));
+
+    // One that stays down is told of.
+    let held = world.hold_backup(&[&unit], "store", |run| {
+        run.stdout_any().stderr("ended after its start")
+    });
+    world.docker(&["stop", &unit]).text();
+    held.release().code(3);
 }

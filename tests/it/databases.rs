@@ -1,11 +1,15 @@
 //! A real database with running writers is saved, destroyed, and comes back sound.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::common::{Bed, Run, Stack, World, until};
 
 /// Enough for an index of several levels.
 const ROWS: u64 = 3_000;
+
+const FILL: &str = "create extension amcheck; create table rows (id bigserial primary key, payload text not null, sum text not null);
+    insert into rows (payload, sum) select p, md5(p) from (select repeat(random()::text, 20) as p from generate_series(1, 3000)) as made";
 
 fn sql(stack: &Stack, query: &str) -> Run {
     let psql = ["psql", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-qAtc"];
@@ -63,23 +67,18 @@ fn assert_sound(stack: &Stack) {
 fn postgresql_with_running_writers_comes_back_sound_and_with_every_row_committed_before() {
     let world = World::new();
     world.init();
-    let image = Bed::shared().postgres_image();
+    let image = Bed::shared().postgres_image(15);
     let stack = world
         .stack("shop")
         .service("db", |s| {
-            s.image(image)
+            s.image(&image)
                 .volume("data", "/var/lib/postgresql/data")
                 .health("pg_isready -U postgres")
                 .arg("--stop-signal")
                 .arg("SIGINT")
         })
         .up();
-    sql(
-        &stack,
-        "create extension amcheck; create table rows (id bigserial primary key, payload text not null, sum text not null);
-         insert into rows (payload, sum) select p, md5(p) from (select repeat(random()::text, 20) as p from generate_series(1, 3000)) as made",
-    )
-    .ok();
+    sql(&stack, FILL).ok();
     for _ in 0..3 {
         start_writer(&world, &stack);
     }
@@ -108,4 +107,84 @@ fn postgresql_with_running_writers_comes_back_sound_and_with_every_row_committed
     let restored = number(&stack, "select count(*) from rows");
     until_more_than(&stack, restored + 20);
     assert_sound(&stack);
+}
+
+#[test]
+fn postgresql_that_was_upgraded_in_place_goes_back_to_the_version_that_wrote_its_data() {
+    let world = World::new();
+    world.init();
+    let [old, new] = [15, 17].map(|major| Bed::shared().postgres_image(major));
+    let stack = world
+        .stack("shop")
+        .service("db", |s| {
+            s.image(&old)
+                .volume("data", "/var/lib/postgresql/data")
+                .health("pg_isready -U postgres")
+                .restart("always")
+        })
+        .up_with_compose();
+    let compose = |args: &[&str]| {
+        let run = stack.compose(args);
+        run.stdout_any().stderr_any().ok();
+    };
+    let major = || number(&stack, "show server_version_num") / 10_000;
+    stack.until_up();
+    sql(&stack, FILL).ok();
+    world.backup(&stack);
+    stack.until_up();
+
+    // As it is done: dumped by the old one, read by the new one into the same volume.
+    let dump = stack.exec("db", &["pg_dump", "-U", "postgres", "postgres"]);
+    let dump = dump.text();
+    compose(&["stop"]);
+    let volume = stack.volume_path("data");
+    for entry in fs::read_dir(&volume).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let file = stack.dir().join("compose.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace(&old, &new)).unwrap();
+    compose(&["up", "--detach"]);
+    stack.until_up();
+    fs::write(volume.join("dump.sql"), dump).unwrap();
+    let load = ["psql", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-qf"];
+    let load = stack.exec("db", &load);
+    load.arg("/var/lib/postgresql/data/dump.sql")
+        .stdout_any()
+        .ok();
+    assert_sound(&stack);
+    assert_eq!(
+        (major(), number(&stack, "select count(*) from rows")),
+        (17, ROWS)
+    );
+    // And then it is found to be broken.
+    sql(&stack, "drop table rows").ok();
+
+    let kd = |args: &[&str]| {
+        let run = world.kd(&["--quiet", "restore", "--yes"]).args(args);
+        run.args(["--unit", stack.unit()]).stdout_any().stderr_any()
+    };
+    kd(&["--backup-id", "latest", "--up"]).ok();
+    stack.until_up();
+    assert_eq!(
+        (major(), number(&stack, "select count(*) from rows")),
+        (15, ROWS)
+    );
+    assert_sound(&stack);
+    let log = world.docker(&["logs", &stack.container("db")]).stderr_any();
+    let log = log.stdout_any().ok();
+    assert!(!log.stderr().contains("FATAL"), "{log}");
+
+    kd(&["--undo", "latest"]).ok();
+    stack.until_up();
+    let left = number(
+        &stack,
+        "select count(*) from pg_tables where tablename = 'rows'",
+    );
+    assert_eq!((major(), left), (17, 0));
 }

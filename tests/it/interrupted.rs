@@ -476,19 +476,25 @@ fn a_disk_that_gets_full_while_a_restore_is_taken_back_loses_no_record() {
     assert_eq!(before["safety_copies"].as_array().unwrap().len(), 1);
 
     // Before it is decided: nothing has happened.
-    let held = world.hold("restore_decide", restore(&["--undo", "latest"]));
-    fill();
-    let done = held.release().code(3);
-    assert!(
-        done.stderr()
-            .contains("journal of the restore can't be written"),
-        "{done}"
-    );
-    fs::remove_file(&filler).unwrap();
-    assert_eq!(listed(), before, "it can still be undone");
-    assert_eq!(file(), "saved");
-    stack.assert_running(&["db"]);
-    world.kd(&["recover"]).stdout("Nothing to recover").ok();
+    for (step, record) in [
+        ("restore_journal", "journal of the restore can't be written"),
+        (
+            "restore_record",
+            "the record of what is about to be stopped cannot be written",
+        ),
+        ("restore_decide", "journal of the restore can't be written"),
+    ] {
+        let held = world.hold(step, restore(&["--undo", "latest"]));
+        fill();
+        let done = held.release().code(3);
+        assert!(done.stderr().contains(record), "{step}\n{done}");
+        assert!(done.stderr().contains("No space left"), "{step}\n{done}");
+        fs::remove_file(&filler).unwrap();
+        assert_eq!(listed(), before, "{step}: it can still be undone");
+        assert_eq!(file(), "saved", "{step}");
+        stack.assert_running(&["db"]);
+        world.kd(&["recover"]).stdout("Nothing to recover").ok();
+    }
 
     // After it is done: what is kept is written down as soon as there is space.
     let held = world.hold("restore_note", restore(&["--undo", "latest"]));

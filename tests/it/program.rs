@@ -289,6 +289,81 @@ fn a_kill_at_any_step_starts_only_what_belongs_to_the_data() {
 }
 
 #[test]
+fn what_another_hand_starts_meanwhile_never_stays_on_data_that_is_not_its_own() {
+    let upgraded = Upgraded::new();
+    let kd = |args: &[&str]| upgraded.world.kd(args).stdout_any().stderr_any();
+    let undo = || kd(&["--quiet", "restore", "--yes", "--undo", "latest"]);
+    let recover = || kd(&["--quiet", "recover"]).ok();
+    for (step, is_restored) in [
+        ("restore_extract", false),
+        ("restore_stop", false),
+        ("restore_decide", false),
+        ("restore_swap", false),
+        // The data is in place, its compose file is not, and Docker may still start what is to stay down.
+        ("restore_swap_2", true),
+        ("restore_keep", true),
+        ("restore_note", true),
+        ("restore_forget", true),
+    ] {
+        let fault = format!("kill@{step}");
+        let done = upgraded.restore(&[]).env("KOPI_DOCKA_FAULT", fault).run();
+        assert_eq!(done.signal, Some(9), "{step}\n{done}");
+        let before = upgraded.ran().len();
+        let ran = || (upgraded.ran().len() > before).then_some(());
+        let was_down = upgraded.stack.inspect("db")["State"]["Running"] == false;
+        upgraded.stack.start("db");
+        if was_down {
+            crate::common::until("it to run", std::time::Duration::from_secs(20), ran);
+        }
+        let done = recover();
+        assert_eq!(before == 1, is_restored, "{step}: what is there now");
+        if !is_restored {
+            assert!(
+                upgraded.ran().len() >= before,
+                "{step}: {:?}",
+                upgraded.ran()
+            );
+            upgraded.stack.assert_running(&["app", "db"]);
+            continue;
+        }
+        // What the hand's start did is in the data; nothing of ours has added to it.
+        assert_eq!(upgraded.ran(), ["1", "2"], "{step}");
+        upgraded.stack.assert_running(&[]);
+        let policy = &upgraded.stack.inspect("db")["HostConfig"]["RestartPolicy"]["Name"];
+        assert_eq!(*policy, "unless-stopped", "{step}");
+        let is_told = done.stderr().contains("on data that is not its own");
+        assert!(
+            is_told && done.stderr().contains("--undo"),
+            "{step}\n{done}"
+        );
+        kd(&["recover"]).ok();
+        upgraded.stack.assert_running(&[]);
+        undo().ok();
+        upgraded.stack.assert_running(&["app", "db"]);
+        upgraded.until_ran("2");
+        assert!(upgraded.ran().len() > 2, "{step}: {:?}", upgraded.ran());
+    }
+    // Taking it back: it is its own data by then.
+    assert_eq!(upgraded.report(&[])["exit_code"], 3);
+    let done = undo().env("KOPI_DOCKA_FAULT", "kill@restore_keep").run();
+    assert_eq!(done.signal, Some(9), "{done}");
+    upgraded.stack.start("db");
+    recover();
+    upgraded.stack.assert_running(&["app", "db"]);
+    assert!(upgraded.ran().len() > 2, "{:?}", upgraded.ran());
+
+    // Compose has made the saved version in the place of the newer one, which is made again.
+    assert_eq!(upgraded.report(&["--up"])["exit_code"], 0);
+    let done = undo().env("KOPI_DOCKA_FAULT", "kill@restore_keep").run();
+    assert_eq!(done.signal, Some(9), "{done}");
+    upgraded.stack.start("db");
+    recover();
+    upgraded.stack.assert_running(&["app", "db"]);
+    assert_eq!(upgraded.image_of("db"), upgraded.images[1]);
+    assert!(upgraded.ran().len() > 2, "{:?}", upgraded.ran());
+}
+
+#[test]
 fn a_name_that_leads_to_a_newer_image_is_given_back_to_the_saved_one() {
     let world = World::new();
     world.init();

@@ -79,6 +79,15 @@ fn a_file_that_is_nowhere_is_a_gap() {
 }
 
 #[test]
+fn what_compose_read_from_its_standard_input_is_not_to_be_brought_back() {
+    let unit = TestHost::new()
+        .with(container("a").of("app", "a").label(FILES, "/opt/app/-"))
+        .with_path("/opt/app/-", PathKind::Missing)
+        .only();
+    assert!(unit.gaps[0].detail.contains("(`-f -`)"), "{:?}", unit.gaps);
+}
+
+#[test]
 fn a_project_without_file_labels_has_a_gap_and_a_relative_name_is_of_its_folder() {
     let old = container("a")
         .label("com.docker.compose.project", "old")

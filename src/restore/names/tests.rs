@@ -153,3 +153,59 @@ fn our_own_files_are_powerful_wherever_they_are() {
     }
     assert_eq!(data(&trust, "/srv/conf2").unwrap(), None);
 }
+
+/// A repository that another host has taken over names each place that has power here, as data and as a file, with its project there.
+#[test]
+fn a_hostile_repository_gets_into_no_class_of_powerful_places() {
+    let mut seen = 0;
+    for place in crate::restore::power::one_of_each() {
+        let below = place.join("x");
+        // What is below a home, `/var`, `/usr/local` or its `share` is a user's data, as long as no class has it.
+        let is_open = [
+            "/var",
+            "/var/lib",
+            "/home",
+            "/home/me",
+            "/root",
+            "/usr/local",
+            "/usr/local/share",
+        ]
+        .iter()
+        .any(|open| place == Path::new(open));
+        let paths = if is_open {
+            vec![place.clone()]
+        } else {
+            vec![place.clone(), below]
+        };
+        for path in paths {
+            let name = path.to_str().unwrap();
+            let trust = Trust {
+                // Its own word, which counts for nothing.
+                working_dirs: vec![place.clone(), path.parent().unwrap().to_owned()],
+                ..Trust::default()
+            };
+            for refused in [data(&trust, name), file(&trust, name)] {
+                let text = render(&refused.expect_err(name));
+                assert!(text.contains(&format!("--allow-path {name}")), "{text}");
+            }
+            assert!(
+                trust.data(&path, true).is_err(),
+                "{name}: it says that it was included"
+            );
+            let asked = Trust {
+                can_ask: true,
+                ..trust.clone()
+            };
+            let allowed = Trust {
+                allowed: vec![place.clone()],
+                ..trust
+            };
+            for (trust, consent) in [(asked, Consent::Asked), (allowed, Consent::Allowed)] {
+                assert_eq!(data(&trust, name).unwrap(), Some(consent), "{name}");
+                assert_eq!(file(&trust, name).unwrap(), Some(consent), "{name}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 150, "{seen}");
+}

@@ -1,9 +1,10 @@
 //! What keeps a unit from being started here and can be told before anything is changed. Its data is restored all the same.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::networks::NetworkAction;
-use super::{Rebuild, Start, cards};
+use super::{BringUp, Rebuild, Start, cards};
 use crate::error::Result;
 use crate::model::point::ProjectRecord;
 use crate::restore::recipe::Recipe;
@@ -91,6 +92,42 @@ impl Session<'_> {
     }
 }
 
+impl Rebuild {
+    /// `kept_out` are files of the recipe that are not here and were not put back for lack of leave: without those that compose reads
+    /// first, nothing can be started.
+    pub(in crate::restore) fn needs_leave(&mut self, kept_out: &[PathBuf]) {
+        let Some(Start::Compose(up)) = &self.start else {
+            return;
+        };
+        let reads = |path: &&PathBuf| {
+            up.each()
+                .any(|up| up.files.contains(path) || up.env_files.contains(path))
+        };
+        let needed: Vec<&PathBuf> = kept_out.iter().filter(reads).collect();
+        if needed.is_empty() {
+            return;
+        }
+        let names = needed.iter().map(|path| format!("`{}`", path.display()));
+        let names: Vec<String> = names.collect();
+        let folders: BTreeSet<&Path> = needed.iter().filter_map(|path| path.parent()).collect();
+        let options = folders.iter().map(|folder| {
+            let folder = folder.to_string_lossy();
+            format!("--allow-path {}", shell_words::quote(&folder))
+        });
+        let options: Vec<String> = options.collect();
+        let obstacle = format!(
+            "compose reads {}, which cannot be put back without leave: restore it again with `{}`",
+            names.join(", "),
+            options.join(" ")
+        );
+        if self.bring_up == BringUp::Ask {
+            self.bring_up = BringUp::No;
+        }
+        self.warnings.push(obstacle.clone());
+        self.obstacles.push(obstacle);
+    }
+}
+
 fn volume_of(path: &Path, volumes: &Path) -> Option<String> {
     let mut below = path.strip_prefix(volumes).ok()?.components();
     let name = below.next()?.as_os_str().to_str()?;
@@ -107,6 +144,32 @@ fn has_run(project: &ProjectRecord, plan: &Rebuild) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::restore::rebuild::ComposeUp;
+
+    #[test]
+    fn a_stack_is_not_started_without_the_files_that_were_not_put_back() {
+        let rebuild = || Rebuild {
+            start: Some(Start::Compose(Box::new(ComposeUp {
+                files: vec!["/srv/conf/prod.yml".into()],
+                env_files: vec!["/srv/conf/prod.env".into()],
+                ..ComposeUp::default()
+            }))),
+            bring_up: BringUp::Ask,
+            ..Rebuild::default()
+        };
+        let mut plan = rebuild();
+        plan.needs_leave(&["/srv/conf/prod.env".into(), "/srv/conf/prod.yml".into()]);
+        let told = &plan.obstacles[0];
+        assert!(
+            told.contains("`/srv/conf/prod.env`, `/srv/conf/prod.yml`"),
+            "{told}"
+        );
+        assert!(told.ends_with("with `--allow-path /srv/conf`"), "{told}");
+        assert_eq!(plan.bring_up, BringUp::No);
+        let mut plan = rebuild();
+        plan.needs_leave(&["/srv/other".into()]);
+        assert!(plan.obstacles.is_empty() && plan.bring_up == BringUp::Ask);
+    }
 
     #[test]
     fn files_in_a_volume_are_known_by_their_path() {

@@ -24,6 +24,7 @@ use crate::restore::aside::aside;
 use crate::restore::held::{Held, held};
 use crate::restore::journal::{Journal, JournalFile};
 use crate::restore::look::looked_up;
+use crate::restore::outcome;
 use crate::restore::rebuild::Program;
 use crate::restore::staging;
 use crate::restore::step::Step;
@@ -170,19 +171,19 @@ impl Undo<'_> {
                 self.engine.socket().to_owned(),
             )
         };
-        let mut file = JournalFile::create(&self.cx.paths.restore_journals(), journal)?;
+        let what = format!(
+            "restore {} of unit `{}` was not taken back",
+            plan.undoes, plan.unit
+        );
+        let journals = self.cx.paths.restore_journals();
+        let mut file = JournalFile::create(&journals, journal)
+            .map_err(|error| outcome::not_begun(what.clone(), error))?;
         match self.put_back(&plan, &mut window, &mut file).await {
             Ok(kept) => {
                 self.bring_back(&plan, &mut window).await;
                 Ok(Report::of(plan, window, kept, self.cx))
             }
-            Err(error) => {
-                let what = format!(
-                    "restore {} of unit `{}` was not taken back",
-                    plan.undoes, plan.unit
-                );
-                Err(window.give_up(&file, error, what).await)
-            }
+            Err(error) => Err(window.give_up(&file, error, what).await),
         }
     }
 

@@ -43,15 +43,16 @@ impl Bed {
         .clone()
     }
 
-    /// Makes the image of a real PostgreSQL; its name.
+    /// Makes the image of a real PostgreSQL of that major version; its name.
     #[track_caller]
-    pub fn postgres_image(&self) -> &'static str {
+    pub fn postgres_image(&self, major: u8) -> String {
         script("postgres.sh")
             .arg(&self.socket)
+            .arg(major.to_string())
             .timeout(Duration::from_secs(540))
             .stderr_any()
             .ok();
-        "kopi-docka-test-postgres:1"
+        format!("kopi-docka-test-postgres:{major}")
     }
 
     /// An engine of the test's own, for tests that kill it, restart it, or back up everything that runs on it.

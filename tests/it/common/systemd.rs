@@ -14,6 +14,8 @@ use super::world::PASSWORD;
 
 /// Of a machine that boots beside a build, and of whatever happens on it.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Kopia as everybody has it, whatever the other tests use: what is on a machine is what is on a machine of users.
+const KOPIA: &str = "KOPI_DOCKA_TEST_KOPIA";
 const IMAGE_TIMEOUT: Duration = Duration::from_secs(540);
 
 /// A container that is a machine. It has no network. `share`, a folder here, is `/machine` there; Docker's folder is on a volume, so
@@ -92,10 +94,10 @@ impl Machine {
         run = run.args(["--stop-signal", "SIGRTMIN+3", "--hostname", "machine"]);
         run = run.args(["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"]);
         run = run.args(["--volume", "/var/lib/docker"]);
-        let installed = ["kopia", "versitygw"].map(|program| {
-            let path = find(program).unwrap();
-            format!("{}:/usr/local/bin/{program}:ro", path.display())
-        });
+        let kopia = std::env::var_os(KOPIA).map_or_else(|| find("kopia").unwrap(), PathBuf::from);
+        let programs = [("kopia", kopia), ("versitygw", find("versitygw").unwrap())];
+        let installed =
+            programs.map(|(name, path)| format!("{}:/usr/local/bin/{name}:ro", path.display()));
         let share = format!("{}:/machine", self.share.display());
         for mount in mounts.iter().chain(&installed).chain([&share]) {
             run = run.args(["--volume", mount]);

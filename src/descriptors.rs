@@ -6,8 +6,8 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 const OTHERS: u64 = 200;
 /// A worker's pipes and its program's.
 const PER_WORKER: u64 = 16;
-/// More spools than this wait for kopia whatever is allowed.
-const MOST: u64 = 4096;
+/// More spools than this wait for kopia whatever is allowed: each keeps some 20 KiB of memory. A unit with more sources is down for longer.
+const MOST: u64 = 16_384;
 
 /// The limit that a shell or systemd sets first (1024) is for programs that use select(2); the other one is for us.
 pub fn raise() {
@@ -37,6 +37,6 @@ mod tests {
     fn there_are_as_many_spools_as_files_and_never_less_than_workers() {
         assert_eq!(spools_within(1024, 4), 760);
         assert_eq!(spools_within(256, 12), 12);
-        assert_eq!(spools_within(1 << 30, 4), 4096);
+        assert_eq!(spools_within(1 << 30, 4), 16_384);
     }
 }

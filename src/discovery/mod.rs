@@ -6,7 +6,7 @@
 //! Reading order: [`rules`] (what the operator wants) → [`host`], [`mount_table`] (what paths really are) →
 //! [`scene`] (all that decisions look at) → [`group`]: [`members`] (who belongs together), [`names`],
 //! [`depends`], [`levels`], [`order`] (in which order), [`comeback`] (whether Docker could start it again), [`roles`] (what must go on) →
-//! [`sources`]: [`place`] (where data is), [`judge`] (whether it is saved), [`system_paths`], [`policy`], [`globs`], [`writers`],
+//! [`sources`]: [`place`] (where data is), [`judge`] (whether it is saved), [`system_paths`], [`policy`], [`globs`], [`writers`], [`tree`],
 //! [`nested`] → [`compose`], [`compose_label`] (where its files are) → [`look`] (all of it, and kept right) → [`select`], [`measure`]
 //! with [`holes`], [`limit`], [`disk`] (used by commands).
 
@@ -44,6 +44,7 @@ pub mod system_paths;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod writers;
 
 use std::path::PathBuf;

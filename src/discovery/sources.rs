@@ -8,6 +8,7 @@ use super::judge::{self, Verdict};
 use super::place::{self, Place};
 use super::policy::{Policy, Wish};
 use super::scene::Scene;
+use super::tree::Tree;
 use super::writers::Writes;
 use super::{labels, nested};
 use crate::model::source::{Gap, GapReason, Source, SourceKey};
@@ -241,11 +242,20 @@ fn cover(located: Vec<Located>) -> Vec<Located> {
     // The outermost first; of two names for one place the first by name.
     binds.sort_by_key(|bind| bind.source.path.components().count());
     kept.append(&mut volumes);
+    let mut places = places(&kept);
     for bind in binds {
-        let outer = kept.iter_mut().find(|outer| outer.reads(&bind));
-        match outer {
+        let mut around: Vec<usize> = places.around(&bind.source.path).copied().collect();
+        around.sort_unstable();
+        let outer = around.into_iter().find(|&index| {
+            let outer = kept.get(index);
+            outer.is_some_and(|outer| outer.reads(&bind))
+        });
+        match outer.and_then(|index| kept.get_mut(index)) {
             Some(outer) => outer.source.covers.push(bind.source),
-            None => kept.push(bind),
+            None => {
+                places.add(&bind.source.path, kept.len());
+                kept.push(bind);
+            }
         }
     }
     kept.sort_by(|a, b| a.source.key.cmp(&b.source.key));
@@ -253,16 +263,31 @@ fn cover(located: Vec<Located>) -> Vec<Located> {
     kept
 }
 
+/// Where each of `kept` is, by its index.
+fn places(kept: &[Located]) -> Tree<usize> {
+    let path = |(index, located): (usize, &Located)| (located.source.path.clone(), index);
+    kept.iter().enumerate().map(path).collect()
+}
+
 /// Whoever restores the outer one needs to know which volumes are in its stream.
 fn note_what_is_read_twice(kept: &mut [Located]) {
-    let all = kept.to_vec();
-    for outer in kept {
-        let inner = all.iter().filter(|inner| {
-            inner.source.path != outer.source.path && outer.reads(inner) && !inner.source.is_file
-        });
-        outer.source.also_reads = inner
+    let places = places(kept);
+    let also_reads = |outer: &Located| {
+        let mut within: Vec<usize> = places.within(&outer.source.path).copied().collect();
+        within.sort_unstable();
+        let inner = within.into_iter().filter_map(|index| kept.get(index));
+        inner
+            .filter(|inner| {
+                inner.source.path != outer.source.path
+                    && outer.reads(inner)
+                    && !inner.source.is_file
+            })
             .map(|inner| (inner.source.key.clone(), inner.source.path.clone()))
-            .collect();
+            .collect()
+    };
+    let all: Vec<Vec<_>> = kept.iter().map(also_reads).collect();
+    for (outer, also_reads) in kept.iter_mut().zip(all) {
+        outer.source.also_reads = also_reads;
     }
 }
 

@@ -1,56 +1,48 @@
 //! Who could write to a source, on the whole host.
 
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::place::clean;
 use super::scene::Scene;
+use super::tree::Tree;
 use crate::model::source::{Source, SourceKey};
 use crate::model::unit::{Mount, MountKind};
 
-/// Every mount on the host that can be written to.
+/// Every mount on the host that can be written to, with the id of its container.
+#[derive(Default)]
 pub struct Writes {
-    all: Vec<Write>,
-}
-
-struct Write {
-    container: String,
-    volume: Option<String>,
-    real: Option<PathBuf>,
+    volumes: BTreeMap<String, Vec<String>>,
+    real: Tree<String>,
 }
 
 impl Writes {
     pub fn new(scene: &Scene) -> Self {
-        let all = scene
-            .containers
-            .iter()
-            .flat_map(|container| container.mounts.iter().map(move |mount| (container, mount)))
-            .filter(|(_, mount)| mount.read_write)
-            .map(|(container, mount)| Write {
-                container: container.id.clone(),
-                volume: (mount.kind == MountKind::Volume).then(|| mount.name.clone()),
-                real: scene.real_path(mount),
-            })
-            .collect();
-        Self { all }
+        let mut all = Self::default();
+        for container in &scene.containers {
+            for mount in container.mounts.iter().filter(|mount| mount.read_write) {
+                if mount.kind == MountKind::Volume {
+                    let writers = all.volumes.entry(mount.name.clone()).or_default();
+                    writers.push(container.id.clone());
+                }
+                if let Some(real) = scene.real_path(mount) {
+                    all.real.add(&real, container.id.clone());
+                }
+            }
+        }
+        all
     }
 
     /// Ids of the containers, running or not, that can change what is below `real`.
     pub fn of(&self, key: &SourceKey, real: &Path) -> Vec<String> {
-        let mut writers: Vec<String> = self
-            .all
-            .iter()
-            .filter(|write| {
-                is_volume(key, write.volume.as_deref())
-                    || write
-                        .real
-                        .as_deref()
-                        .is_some_and(|other| overlap(real, other))
-            })
-            .map(|write| write.container.clone())
-            .collect();
-        writers.sort();
-        writers.dedup();
-        writers
+        let named = match key {
+            SourceKey::Volume { name } => self.volumes.get(name),
+            SourceKey::Bind { .. } => None,
+        };
+        let named = named.into_iter().flatten();
+        let placed = self.real.around(real).chain(self.real.within(real));
+        let writers: BTreeSet<&String> = named.chain(placed).collect();
+        writers.into_iter().cloned().collect()
     }
 }
 

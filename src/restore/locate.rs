@@ -256,7 +256,20 @@ mod tests {
         for fine in ["a", "web_db", "0.x-y", &"f".repeat(64)] {
             check_volume_name(fine).unwrap();
         }
-        for hostile in ["", ".", "..", "../x", "a/b", "_x", "a b", "a\n", "a?b", "ä"] {
+        for hostile in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "../../../../tmp/x",
+            "a/b",
+            "a/../b",
+            "_x",
+            "a b",
+            "a\n",
+            "a?b",
+            "ä",
+        ] {
             assert!(check_volume_name(hostile).is_err(), "{hostile:?}");
         }
     }

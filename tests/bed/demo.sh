@@ -29,6 +29,8 @@ prove() {
 prepare() {
   "$bed/setup.sh" demo
   load_env
+  # What it shows is shown with a Kopia as everybody has it.
+  PATH=${PATH//"$quick:"/}
   need_root "the demo"
   unset DOCKER_HOST DOCKER_CONTEXT
   heading "Building kopi-docka (the first time takes some minutes)"

@@ -8,6 +8,10 @@ project=$(cd "$bed/../.." && pwd)
 # Everything that setup.sh makes and that costs time to make again. `env` in it is what the other scripts source.
 cache=${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/kopi-docka-testbed
 
+# Where the Kopia of the tests is, and the demo's is not: setup.sh.
+# shellcheck disable=SC2034 # used by the scripts that source this file
+quick=$cache/quick
+
 # The image that every test and the demo run; image.sh makes it.
 # shellcheck disable=SC2034 # used by the scripts that source this file
 test_image=kopi-docka-test:1

@@ -5,6 +5,7 @@
 # What the tests find in their environment:
 #   KOPI_DOCKA_TEST_DOCKER    the socket of the engine that they share. If it is set already, that engine is used.
 #   KOPI_DOCKA_TEST_BED       this folder: engine.sh gives a test an engine of its own, image.sh the image
+#   KOPI_DOCKA_TEST_KOPIA     Kopia as everybody has it; the one on PATH may be quicker: setup.sh
 #   KOPI_DOCKA_REQUIRE_REAL   1: a test that misses one of these fails; without it, it may skip itself
 #   TMPDIR                    a folder that is removed at the end, and every engine in it ended
 set -euo pipefail

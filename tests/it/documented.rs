@@ -179,7 +179,7 @@ fn start_nextcloud(machine: &Machine) {
 
 #[test]
 fn what_the_readme_says_to_type_works_as_it_stands() {
-    let machine = Machine::start();
+    let machine = Machine::of_users();
     machine.write("/usr/local/bin/sudo", "755", "#!/bin/sh\nexec \"$@\"\n");
     start_nextcloud(&machine);
     let mut not_here = NOT_HERE.to_vec();

@@ -791,6 +791,8 @@ struct Forger {
     world: World,
     identity: String,
     count: std::cell::Cell<u32>,
+    /// What was stored last, for the points that differ in their record alone.
+    stored: std::cell::RefCell<(Vec<u8>, String)>,
 }
 
 impl Forger {
@@ -802,6 +804,7 @@ impl Forger {
             identity: status["identity"].as_str().unwrap().to_owned(),
             world,
             count: std::cell::Cell::new(0),
+            stored: Default::default(),
         }
     }
 
@@ -819,11 +822,20 @@ impl Forger {
         manifest["rootEntry"]["obj"].as_str().unwrap().to_owned()
     }
 
+    fn root(&self, stream: &[u8]) -> String {
+        let mut stored = self.stored.borrow_mut();
+        if stored.1.is_empty() || stored.0 != stream {
+            let args = ["/kopi-docka/forged", "--stdin-file=data"];
+            *stored = (stream.to_owned(), self.snapshot(&args, "data", stream));
+        }
+        stored.1.clone()
+    }
+
     /// A point of unit `forged` with one source; returns its id.
     fn point(&self, source: Value, stream: &[u8], edit: impl FnOnce(&mut Value)) -> String {
         let id = self.next_id();
         self.count.set(self.count.get() + 1);
-        let root = self.snapshot(&["/kopi-docka/forged", "--stdin-file=data"], "data", stream);
+        let root = self.root(stream);
         let mut source = source;
         source["read_from"] = "/nowhere".into();
         source["destinations"] = Value::Array(Vec::new());
@@ -895,17 +907,8 @@ fn a_point_that_means_harm_reaches_nothing_outside() {
     let harmless = tar(&tree, &["."]);
     let bind = |path: &str| serde_json::json!({ "type": "bind", "path": path });
     // Only planned: were one of them not refused, it would be this host's own that is replaced.
-    for path in [
-        "/etc/cron.d",
-        "/root/.ssh",
-        "/",
-        "/usr/local/bin",
-        "/root/.docker",
-        "/etc/kopi-docka.json",
-        "/srv/../etc/cron.d",
-        "relative",
-        "/run/x",
-    ] {
+    // Which places they are, and which names, the tests of the rules say.
+    for path in ["/etc/cron.d", "/srv/../etc/cron.d", "relative"] {
         let id = forger.point(bind(path), &harmless, |_| {});
         forger.plan(&id).stderr("nothing is restored to").code(3);
     }
@@ -921,11 +924,9 @@ fn a_point_that_means_harm_reaches_nothing_outside() {
         let id = forger.point(bind(&format!("{docker}/{inside}")), &harmless, |_| {});
         forger.plan(&id).stderr("nothing is restored to").code(3);
     }
-    for name in ["../../../../tmp/evil", "a/../b", ""] {
-        let volume = serde_json::json!({ "type": "volume", "name": name });
-        let id = forger.point(volume, &harmless, |_| {});
-        forger.plan(&id).stderr("which Docker can't have").code(3);
-    }
+    let volume = serde_json::json!({ "type": "volume", "name": "../../../../tmp/evil" });
+    let id = forger.point(volume, &harmless, |_| {});
+    forger.plan(&id).stderr("which Docker can't have").code(3);
 
     // Links in the recipe, and files with a place of their own choice.
     let aside = world.path("aside.txt");

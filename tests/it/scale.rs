@@ -7,7 +7,7 @@ use crate::common::World;
 
 #[test]
 fn a_unit_has_more_sources_than_a_process_may_have_files() {
-    const SOURCES: usize = 150;
+    const SOURCES: usize = 110;
     let world = World::new();
     world.init();
     let dirs: Vec<_> = (0..SOURCES)
@@ -26,7 +26,7 @@ fn a_unit_has_more_sources_than_a_process_may_have_files() {
         .up();
     world
         .kd(&["--quiet", "backup", "--unit", many.unit()])
-        .under(["prlimit", "--nofile=140:140"])
+        .under(["prlimit", "--nofile=100:100"])
         .timeout(Duration::from_secs(500))
         .stdout_any()
         .stderr_any()

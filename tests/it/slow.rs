@@ -38,7 +38,7 @@ while :; do n=$((n+1)); printf '\r %s hashed' $n >&2; sleep 1; done"#,
 fn a_kopia_that_only_uploads_is_alive_and_one_that_only_speaks_is_not() {
     let world = World::new();
     let stack = world.web();
-    world.config(|config| config["backup"]["stall_timeout"] = 2.into());
+    world.config(|config| config["backup"]["stall_timeout"] = 4.into());
     world.init();
     // As the upload of a pack looks from outside: nothing is taken and the figures stand still.
     let uploads = |work: &str| {
@@ -47,7 +47,7 @@ fn a_kopia_that_only_uploads_is_alive_and_one_that_only_speaks_is_not() {
             &format!(
                 r#"case "$*" in *--stdin-file*) ;; *) exec "$REAL" "$@";; esac
 exec perl -e '$| = 1; print STDERR "Snapshotting it ...\n";
-for (1..30) {{ {work}; select(undef, undef, undef, 0.2); print STDERR "\r | 1 hashed" }}
+for (1..40) {{ {work}; select(undef, undef, undef, 0.2); print STDERR "\r | 1 hashed" }}
 exec @ARGV' "$REAL" "$@""#
             ),
         )

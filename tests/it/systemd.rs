@@ -1,9 +1,9 @@
 //! Unattended, under a real systemd: the units as `write-units` writes them, with all of their hardening, on a machine that is booted,
 //! rebooted, and loses its power.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::common::{IMAGE, Machine, Service, Tls, World, until};
+use crate::common::{IMAGE, Machine, Service, Tls, World, until, within};
 use serde_json::{Value, json};
 
 const UNITS: [&str; 6] = [
@@ -284,14 +284,12 @@ impl Host {
     /// Waits until `unit` has made points, and shows what it says if it does not.
     #[track_caller]
     fn until_points(&self, unit: &str, wanted: usize) {
-        let end = Instant::now() + 2 * PATIENCE;
-        while self.points() < wanted {
-            assert!(
-                Instant::now() < end,
-                "{wanted} points were not made:\n{}",
-                self.machine.messages(&["--unit", unit]).join("\n")
-            );
-        }
+        let made = within(2 * PATIENCE, || (self.points() >= wanted).then_some(()));
+        assert!(
+            made.is_some(),
+            "{wanted} points were not made:\n{}",
+            self.machine.messages(&["--unit", unit]).join("\n")
+        );
     }
 
     /// What the last run says of a unit, but for what is of one moment.

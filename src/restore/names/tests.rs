@@ -29,6 +29,7 @@ fn no_leave_opens_what_is_no_place() {
         "srv/data",
         "../x",
         "/srv/../etc/passwd",
+        "/srv/../etc/cron.d",
         "/srv/..",
         "/proc/self",
         "/dev/sda",
@@ -47,7 +48,10 @@ fn no_leave_opens_what_is_no_place() {
 fn what_has_power_is_restored_only_by_leave() {
     for path in [
         "/etc/cron.d",
+        "/etc/kopi-docka.json",
+        "/root/.docker",
         "/root/.ssh",
+        "/run/x",
         "/home/me/.config/syncthing",
         "/usr/local/bin",
         "/etc/traefik",

@@ -68,7 +68,7 @@ pub use gcs::Gcs;
 pub use held::Held;
 pub use hung::{Hung, Reader};
 pub use oracle::Manifest;
-pub use poll::until;
+pub use poll::{until, within};
 pub use registry::Registry;
 pub use run::{Done, Run, Running};
 pub use rustix::process::Signal;

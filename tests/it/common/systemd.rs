@@ -14,6 +14,7 @@ use super::world::PASSWORD;
 
 /// Of a machine that boots beside a build, and of whatever happens on it.
 const PATIENCE: Duration = Duration::from_secs(120);
+const KOPIA: &str = "KOPI_DOCKA_TEST_KOPIA";
 const IMAGE_TIMEOUT: Duration = Duration::from_secs(540);
 
 /// A container that is a machine. It has no network. `share`, a folder here, is `/machine` there; Docker's folder is on a volume, so
@@ -29,18 +30,28 @@ impl Machine {
     /// With the program in `/usr/bin`, as a package would install it.
     #[track_caller]
     pub fn start() -> Self {
-        let program = env!("CARGO_BIN_EXE_kopi-docka");
-        Self::with(&[format!("{program}:/usr/bin/kopi-docka:ro")])
+        Self::with(&find("kopia").unwrap(), &[Self::program()])
     }
 
-    /// Without the program.
+    /// The same with Kopia as everybody has it, whatever the other tests use.
+    #[track_caller]
+    pub fn of_users() -> Self {
+        Self::with(&kopia_of_users(), &[Self::program()])
+    }
+
+    /// Without the program, and with Kopia as everybody has it.
     #[track_caller]
     pub fn bare() -> Self {
-        Self::with(&[])
+        Self::with(&kopia_of_users(), &[])
+    }
+
+    fn program() -> String {
+        let program = env!("CARGO_BIN_EXE_kopi-docka");
+        format!("{program}:/usr/bin/kopi-docka:ro")
     }
 
     #[track_caller]
-    fn with(mounts: &[String]) -> Self {
+    fn with(kopia: &Path, mounts: &[String]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("kdt-machine-{}-{number}", std::process::id());
@@ -59,7 +70,7 @@ impl Machine {
                 newer: None,
             },
         };
-        machine.run(mounts);
+        machine.run(kopia, mounts);
         machine.until_up();
         machine.engine.require_image();
         machine
@@ -71,7 +82,7 @@ impl Machine {
     }
 
     #[track_caller]
-    fn run(&self, mounts: &[String]) {
+    fn run(&self, kopia: &Path, mounts: &[String]) {
         let outer = Bed::shared();
         let image = script("systemd.sh")
             .arg(&outer.socket)
@@ -92,10 +103,9 @@ impl Machine {
         run = run.args(["--stop-signal", "SIGRTMIN+3", "--hostname", "machine"]);
         run = run.args(["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"]);
         run = run.args(["--volume", "/var/lib/docker"]);
-        let installed = ["kopia", "versitygw"].map(|program| {
-            let path = find(program).unwrap();
-            format!("{}:/usr/local/bin/{program}:ro", path.display())
-        });
+        let servers = find("versitygw").unwrap();
+        let installed = [("kopia", kopia), ("versitygw", &servers)]
+            .map(|(name, path)| format!("{}:/usr/local/bin/{name}:ro", path.display()));
         let share = format!("{}:/machine", self.share.display());
         for mount in mounts.iter().chain(&installed).chain([&share]) {
             run = run.args(["--volume", mount]);
@@ -253,6 +263,10 @@ impl Machine {
             None => panic!("the machine does not come up:\n{}", last.unwrap()),
         }
     }
+}
+
+fn kopia_of_users() -> PathBuf {
+    std::env::var_os(KOPIA).map_or_else(|| find("kopia").unwrap(), PathBuf::from)
 }
 
 impl Drop for Machine {

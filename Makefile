@@ -42,7 +42,7 @@ test: ## Run all tests, with a real Docker engine and a real Kopia
 	@tests/bed/test.sh $(ARGS)
 
 bench: ## Run the benchmarks in the same test bed
-	@tests/bed/run.sh cargo bench --locked $(ARGS)
+	@tests/bed/run.sh --stock-kopia cargo bench --locked $(ARGS)
 
 lint: ## Check the formatting and run clippy; warnings are errors
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt

@@ -94,11 +94,11 @@ pub fn of_copy(sources: &mut Vec<SourceRecord>, wires: &[Wire]) -> Vec<String> {
         let wire = wires.iter().find(|wire| wire.id == *name);
         said.push(match wire {
             Some(wire) => format!(
-                "volume `{name}` has no name of its own: the copy gets `{}`, which a compose file that is added mounts at `{}` of service `{}`",
+                "the volume `{name}` is called `{}` in the copy: a compose file that is added mounts it at `{}` of service `{}`",
                 wire.volume, wire.at, wire.service
             ),
             None => format!(
-                "volume `{name}` has no place of its own in a copy: take it as a plain folder with `--volume {name} --target DIR`"
+                "the volume `{name}` has no place of its own in a copy: take it as a plain folder with `--volume {name} --target DIR`"
             ),
         });
         wire.is_some()
@@ -125,11 +125,11 @@ pub fn lost(
         .filter(|name| place::is_anonymous(name, &BTreeMap::new()) && !is_mounted(host, name))
         .map(|name| match wires.iter().find(|wire| wire.id == **name) {
             Some(wire) => format!(
-                "volume `{name}` has no name of its own and no container here mounts it: a compose file that is added mounts it at `{}` of service `{}`",
+                "no container here mounts the volume `{name}`: a compose file that is added mounts it at `{}` of service `{}`",
                 wire.at, wire.service
             ),
             None => format!(
-                "volume `{name}` has no name of its own and no container here mounts it: new containers will not look for it"
+                "no container here mounts the volume `{name}`: new containers will not look for it"
             ),
         })
         .collect()

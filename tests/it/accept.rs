@@ -373,7 +373,7 @@ fn volumes_without_a_name(bed: &Bed) {
         world
             .kd(&args)
             .stdout_any()
-            .stderr(format!("volume `{volume}` has no name of its own"))
+            .stderr("no container here mounts the unnamed volume of `")
             .stderr("mounts it at `/index` of service `db`")
             .ok();
         assert_eq!(seen(&world, &stack.container("db")), "savedsaved");

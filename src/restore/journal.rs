@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
@@ -275,9 +275,21 @@ impl JournalFile {
         folder.join(format!("{id}.json"))
     }
 
-    /// Whether a restore has this id already.
-    pub fn is_taken(folder: &Path, id: BackupId) -> bool {
-        Self::path(folder, id).exists() || record::path(folder, id).exists()
+    /// The time from which on the next restore may have its id: now, but after every one that is known. Several in one second must be
+    /// told apart, and in their order: the latest is the one that is put back.
+    pub fn next_time(folder: &Path) -> DateTime<Utc> {
+        let folders = [folder.to_owned(), record::folder(folder)];
+        let names = folders.iter().flat_map(std::fs::read_dir).flatten();
+        let newest = names
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name();
+                let (id, _) = name.to_str()?.split_once('.')?;
+                BackupId::parse(id).ok()
+            })
+            .max();
+        let after = newest.map(|newest| newest.time() + TimeDelta::seconds(1));
+        after.unwrap_or_default().max(Utc::now())
     }
 
     /// Writes down what is kept. From now on it is done, whatever becomes of the journal.
@@ -419,5 +431,25 @@ mod tests {
         assert_eq!(damaged, [journals.join("broken.json")]);
         file.clear().unwrap();
         assert!(JournalFile::pending(&journals).unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn a_restore_has_an_id_after_all_that_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let journals = folder.path().join("restoring");
+        let (before, first) = (Utc::now(), JournalFile::next_time(&journals));
+        assert!(before <= first && first <= Utc::now());
+        // Of one second, or of a clock that was wrong.
+        let later = BackupId::at(Utc::now() + TimeDelta::seconds(90));
+        for path in [
+            JournalFile::path(&journals, later),
+            record::path(&journals, later),
+        ] {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "{}").unwrap();
+            let next = BackupId::at(JournalFile::next_time(&journals));
+            assert_eq!(next.time(), later.time() + TimeDelta::seconds(1));
+            std::fs::remove_file(path).unwrap();
+        }
     }
 }

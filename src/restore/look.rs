@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chrono::Utc;
 
 use super::aside::aside;
 use super::files::{Files, Planner};
@@ -189,9 +188,10 @@ impl Ground {
             forbidden: &self.for_others,
             trust: &self.trust,
         };
+        let since = JournalFile::next_time(&self.journals);
         let mut second = 0;
         loop {
-            let id = BackupId::at(Utc::now() + chrono::Duration::seconds(second));
+            let id = BackupId::at(since + chrono::Duration::seconds(second));
             let files = if recipe.has_files() {
                 planner.plan(&paths, id)
             } else {
@@ -202,8 +202,7 @@ impl Ground {
                 .iter()
                 .map(|(_, target)| target.swap(String::new(), id))
                 .chain(swaps);
-            let is_taken = JournalFile::is_taken(&self.journals, id)
-                || all.any(|swap| swap.kept.exists() || swap.staging.exists());
+            let is_taken = all.any(|swap| swap.kept.exists() || swap.staging.exists());
             if !is_taken {
                 return (id, files);
             }

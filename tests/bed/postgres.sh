@@ -39,6 +39,9 @@ X
   chmod 755 "$root/serve"
 }
 
+# One at a time: two would make two images, of which one loses its name.
+exec 9>"$cache/postgres-$major.lock"
+flock 9
 "${docker[@]}" image inspect "$image" >/dev/null 2>&1 && exit 0
 [ -s "$archive" ] || make_archive "$archive" "PostgreSQL $major" "$suite" "postgresql-$major"
 "${docker[@]}" import --change 'CMD ["/serve"]' --change 'ENV PGDATA=/var/lib/postgresql/data' \

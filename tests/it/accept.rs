@@ -257,7 +257,11 @@ fn a_copy(bed: &Bed, has_hashes: bool) {
         .ok();
     let unnamed: String = anonymous(&stack).chars().take(12).collect();
     let own = format!("{copy}_kopi-docka-{unnamed}");
-    world.docker(&["volume", "rm", &own]).stdout_any().ok();
+    // A newer Compose has taken it for its own, and removed it.
+    world
+        .docker(&["volume", "rm", "--force", &own])
+        .stdout_any()
+        .ok();
 }
 
 #[test]

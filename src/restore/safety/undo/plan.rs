@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::Utc;
 use serde::Serialize;
 use serde_json::json;
 
@@ -73,19 +72,19 @@ pub fn look(restored: &Restored, all: &[Restored], journals: &Path) -> Result<Pl
         .note("nothing was touched")
         .caused_by(why)
     };
+    let since = JournalFile::next_time(journals);
     let mut second = 0;
     let (id, targets) = loop {
-        let id = BackupId::at(Utc::now() + chrono::Duration::seconds(second));
+        let id = BackupId::at(since + chrono::Duration::seconds(second));
         let planned = restored
             .replaced
             .iter()
             .map(|replaced| plan_one(replaced, restored, all, &mounts, id))
             .collect::<Result<Vec<_>>>();
         let targets: Vec<TargetPlan> = planned.map_err(refuse)?.into_iter().flatten().collect();
-        let is_taken = JournalFile::is_taken(journals, id)
-            || targets
-                .iter()
-                .any(|target| target.kept.exists() || target.swap.staging.exists());
+        let is_taken = targets
+            .iter()
+            .any(|target| target.kept.exists() || target.swap.staging.exists());
         if !is_taken {
             break (id, targets);
         }

@@ -80,7 +80,7 @@ impl Draft<'_> {
             agreed: self.carried.agreed,
             holds: self.carried.holds,
             former: self.carried.former,
-            ids: run.ids.clone(),
+            ids: Some(run.ids.clone()),
         }
     }
 }

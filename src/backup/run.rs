@@ -59,8 +59,8 @@ pub struct Run<'a> {
     pub engine: Engine,
     pub tar: Tar,
     pub store: Store,
-    /// How the engine maps ids; `None` when it does not say.
-    pub ids: Option<IdWorld>,
+    /// How the engine maps ids.
+    pub ids: IdWorld,
     pub workers: usize,
     pub backup_id: BackupId,
     started_at: DateTime<Utc>,
@@ -262,6 +262,7 @@ async fn save_what_is_up(
     let mut run = start(cx, config, rules, engine, tar, &kopia).await?;
     run.accepted = accepted.to_vec();
     run.present.clone_from(&present);
+    run.ids.clone_from(&host.ids);
     let span = info_span!("run", run = %run.backup_id);
     let (reports, after) = async {
         let mut reports = save_all(&run, &chosen, &mut look, proof).await?;
@@ -337,10 +338,8 @@ async fn start<'a>(
             automatic_limit(is_local, above, memory.available)
         }
     };
-    // A point without it is as good: it only helps to warn.
-    let ids = cx.shutdown.cut("the backup", engine.id_world()).await;
     Ok(Run {
-        ids: ids.ok(),
+        ids: IdWorld::default(),
         config,
         rules,
         paths: &cx.paths,

@@ -45,6 +45,7 @@ impl Seen {
             units: group::group(&scene),
             orphan_volumes: group::orphans(&scene),
             containers: scene.containers,
+            ids: self.inventory.ids.clone(),
         }
     }
 }

@@ -63,6 +63,7 @@ pub use writers::can_write;
 use crate::docker::Engine;
 use crate::error::Result;
 use crate::model::Unit;
+use crate::model::point::IdWorld;
 use crate::model::unit::Container;
 use crate::ui::unnamed;
 
@@ -74,6 +75,8 @@ pub struct Discovery {
     pub orphan_volumes: Vec<OrphanVolume>,
     /// Every container of the host, one-offs and tasks among them: what the ids in `Source::writers` mean.
     pub containers: Vec<Container>,
+    /// How the engine maps ids.
+    pub ids: IdWorld,
 }
 
 impl Discovery {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::labels;
 use crate::docker::Volume;
 use crate::model::unit::{Mount, MountKind};
+use crate::ui::unnamed::is_unnamed;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -72,8 +73,7 @@ pub fn of_volume(volume: &Volume) -> Place {
 
 /// A volume that nobody gave a name.
 pub fn is_anonymous(name: &str, volumes: &Volumes) -> bool {
-    let is_hash = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hash
+    is_unnamed(name)
         || volumes
             .get(name)
             .is_some_and(|volume| volume.labels.contains_key(labels::ANONYMOUS_VOLUME))

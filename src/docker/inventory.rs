@@ -11,7 +11,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::engine::{Engine, PATIENCE, bounded};
 use super::errors::EngineError;
 use super::follow::Changes;
+use super::ids::id_world;
 use crate::error::Result;
+use crate::model::point::IdWorld;
 
 /// How many containers are inspected at once: more than dockerd has cores makes it no faster.
 const AT_ONCE: usize = 32;
@@ -23,6 +25,7 @@ pub struct Inventory {
     pub volumes: Vec<Volume>,
     /// Where the engine keeps its own data, `/var/lib/docker`.
     pub docker_root: PathBuf,
+    pub ids: IdWorld,
 }
 
 impl Engine {
@@ -76,6 +79,7 @@ impl Engine {
         Ok(Inventory {
             containers,
             volumes,
+            ids: id_world(&info),
             docker_root: info
                 .docker_root_dir
                 .unwrap_or_else(|| "/var/lib/docker".into())

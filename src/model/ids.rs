@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -119,6 +119,11 @@ impl BackupId {
                 text: text.to_owned(),
                 expected: "a backup id such as `2025-01-31T23-59-59Z`",
             })
+    }
+
+    /// A second later.
+    pub fn next(self) -> Self {
+        Self(self.0 + TimeDelta::seconds(1))
     }
 
     pub fn time(self) -> DateTime<Utc> {

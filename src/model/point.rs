@@ -80,7 +80,7 @@ pub struct PointRecord {
     /// What the unit no longer mounts, while an older point holds it.
     #[serde(default)]
     pub former: Vec<Former>,
-    /// How the engine mapped ids. `None` in points of older versions, and where it did not say.
+    /// How the engine mapped ids. `None` in points of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids: Option<IdWorld>,
 }

@@ -81,7 +81,7 @@ pub async fn apply(
             Ok(applying.into_report(kept))
         }
         Err(error) => {
-            let what = format!("unit `{}` was not restored", applying.plan.unit);
+            let what = applying.plan.not_restored();
             Err(applying.window.give_up(&file, error, what).await)
         }
     }
@@ -106,9 +106,8 @@ impl Applying<'_> {
                 self.session.engine.socket().to_owned(),
             )
         };
-        let what = format!("unit `{}` was not restored", plan.unit);
         JournalFile::create(&self.session.cx.paths.restore_journals(), journal)
-            .map_err(|error| outcome::not_begun(what, error).into())
+            .map_err(|error| outcome::not_begun(plan.not_restored(), error).into())
     }
 
     /// Returns where what was there before is, one for each swap.

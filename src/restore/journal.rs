@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 
@@ -275,9 +275,9 @@ impl JournalFile {
         folder.join(format!("{id}.json"))
     }
 
-    /// The time from which on the next restore may have its id: now, but after every one that is known. Several in one second must be
-    /// told apart, and in their order: the latest is the one that is put back.
-    pub fn next_time(folder: &Path) -> DateTime<Utc> {
+    /// The first id that the next restore may have: now, but after every one that is known. Several in one second must be told apart,
+    /// and in their order: the latest is the one that is put back.
+    pub fn next_id(folder: &Path) -> BackupId {
         let folders = [folder.to_owned(), record::folder(folder)];
         let names = folders.iter().flat_map(std::fs::read_dir).flatten();
         let newest = names
@@ -288,8 +288,8 @@ impl JournalFile {
                 BackupId::parse(id).ok()
             })
             .max();
-        let after = newest.map(|newest| newest.time() + TimeDelta::seconds(1));
-        after.unwrap_or_default().max(Utc::now())
+        let now = BackupId::at(Utc::now());
+        newest.map_or(now, |newest| newest.next().max(now))
     }
 
     /// Writes down what is kept. From now on it is done, whatever becomes of the journal.
@@ -437,18 +437,19 @@ mod tests {
     fn a_restore_has_an_id_after_all_that_are_known() {
         let folder = tempfile::tempdir().unwrap();
         let journals = folder.path().join("restoring");
-        let (before, first) = (Utc::now(), JournalFile::next_time(&journals));
-        assert!(before <= first && first <= Utc::now());
+        let now = || BackupId::at(Utc::now());
+        let (before, first) = (now(), JournalFile::next_id(&journals));
+        assert!(before <= first && first <= now());
         // Of one second, or of a clock that was wrong.
-        let later = BackupId::at(Utc::now() + TimeDelta::seconds(90));
+        let later = BackupId::at(Utc::now() + chrono::TimeDelta::seconds(90));
         for path in [
             JournalFile::path(&journals, later),
             record::path(&journals, later),
         ] {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, "{}").unwrap();
-            let next = BackupId::at(JournalFile::next_time(&journals));
-            assert_eq!(next.time(), later.time() + TimeDelta::seconds(1));
+            let next = JournalFile::next_id(&journals);
+            assert_eq!(next.time(), later.time() + chrono::TimeDelta::seconds(1));
             std::fs::remove_file(path).unwrap();
         }
     }

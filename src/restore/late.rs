@@ -50,15 +50,18 @@ impl Late<'_> {
             names.collect::<Vec<_>>().join(", ")
         };
         let all = listed(&found.iter().collect::<Vec<_>>());
+        let may_go_on = |error: anyhow::Error| {
+            format!(
+                "{all} started while the data was exchanged, and may go on with what was there before: restart it. {error:#}"
+            )
+        };
         let rules = Rules::of(self.config, &self.cx.paths);
         let host = discovery::discover(self.engine, &rules).await?;
         let mut started = Started::default();
         let users = match users::ask(&host, self.config, Some(self.unit), self.swapped).await {
             Ok(users) => users,
             Err(error) => {
-                started.warnings.push(format!(
-                    "{all} started while the data was exchanged, and may go on with what was there before: restart it. {error:#}"
-                ));
+                started.warnings.push(may_go_on(error));
                 return Ok(started);
             }
         };
@@ -75,9 +78,7 @@ impl Late<'_> {
         quiesced.hold(self.holds);
         started = quiesced.start(self.engine).await;
         if let Err(error) = stopped {
-            started.warnings.push(format!(
-                "{all} started while the data was exchanged, and may go on with what was there before: restart it. {error:#}"
-            ));
+            started.warnings.push(may_go_on(error));
             return Ok(started);
         }
         if !others.is_empty() {

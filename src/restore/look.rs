@@ -188,10 +188,8 @@ impl Ground {
             forbidden: &self.for_others,
             trust: &self.trust,
         };
-        let since = JournalFile::next_time(&self.journals);
-        let mut second = 0;
+        let mut id = JournalFile::next_id(&self.journals);
         loop {
-            let id = BackupId::at(since + chrono::Duration::seconds(second));
             let files = if recipe.has_files() {
                 planner.plan(&paths, id)
             } else {
@@ -206,7 +204,7 @@ impl Ground {
             if !is_taken {
                 return (id, files);
             }
-            second += 1;
+            id = id.next();
         }
     }
 }

@@ -133,6 +133,11 @@ impl Plan {
         self.project.as_ref().unwrap_or(&self.unit)
     }
 
+    /// What an error says first.
+    pub fn not_restored(&self) -> String {
+        format!("unit `{}` was not restored", self.unit)
+    }
+
     pub fn swaps(&self) -> Vec<Swap> {
         let sources = self.sources.iter();
         let sources = sources.filter(|source| source.inside.is_none());

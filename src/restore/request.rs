@@ -257,6 +257,7 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::exit_of;
 
     #[test]
     fn a_volume_without_a_name_is_meant_by_the_first_digits_too() {
@@ -268,7 +269,6 @@ mod tests {
         assert!(!is_meant(&volume(&id), "0123456789a"), "too short");
         assert!(!is_meant(&volume("0123456789abcdef"), "0123456789ab"));
     }
-    use crate::error::exit_of;
 
     #[test]
     fn only_paths_inside_a_source_name_files() {

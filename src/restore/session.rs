@@ -1,6 +1,5 @@
 //! What both doors, the flags and the wizard, go through: opened once, then it lists, plans and applies.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::advice::doubts;
@@ -33,6 +32,7 @@ use crate::model::point::{IdWorld, PointRecord, SourceRecord};
 use crate::model::unit::ComposeProject;
 use crate::model::{SourceKey, Unit};
 use crate::repository::Repository;
+use crate::ui;
 use crate::whose::Whose;
 
 /// Holds the lock, an open repository and a connected engine.
@@ -125,9 +125,10 @@ impl<'a> Session<'a> {
 
     /// [`Session::plan`] for who carries it out at once: its streams are begun meanwhile.
     pub async fn plan_to_apply(&self, request: &Request) -> Result<Planned> {
-        let streams = match request.is_whole_unit() {
-            true => Memory::of_this_host().workers(&self.config),
-            false => 0,
+        let streams = if request.is_whole_unit() {
+            Memory::of_this_host().workers(&self.config)
+        } else {
+            0
         };
         self.plan_with(request, streams).await
     }
@@ -158,7 +159,7 @@ impl<'a> Session<'a> {
             nesting::refuse_paths_of_others(&recipe.record, source, paths)?;
         }
         if let Some(there) = &recipe.record.ids {
-            warnings.extend(other_ids(there, &self.engine.id_world().await?));
+            warnings.extend(other_ids(there, &host.ids));
         }
         let asked = sources.clone();
         let places = self
@@ -304,7 +305,7 @@ impl<'a> Session<'a> {
             let SourceKey::Volume { name } = &source.key else {
                 continue;
             };
-            if place::is_anonymous(name, &BTreeMap::new()) {
+            if ui::unnamed::is_unnamed(name) {
                 places.name_unnamed(name);
                 continue;
             }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::places::{Places, unnamed_key};
-use super::rebuild::{Saved, anonymous_volumes};
-use crate::discovery::{Discovery, labels, place};
+use super::rebuild::{Saved, anonymous_volumes, container_name};
+use crate::discovery::{Discovery, labels};
 use crate::docker::json::Json as _;
 use crate::model::point::SourceRecord;
 use crate::model::unit::MountKind;
@@ -74,9 +74,8 @@ pub fn wires(
 /// How they are told to a person.
 pub fn learn(saved: &Saved) {
     for container in &saved.containers {
-        let name = container.at("Name").as_str().unwrap_or_default();
         for volume in anonymous_volumes(container) {
-            ui::unnamed::learn(&volume.name, name.trim_start_matches('/'), &volume.at);
+            ui::unnamed::learn(&volume.name, container_name(container), &volume.at);
         }
     }
 }
@@ -88,7 +87,7 @@ pub fn of_copy(sources: &mut Vec<SourceRecord>, wires: &[Wire]) -> Vec<String> {
         let SourceKey::Volume { name } = &source.key else {
             return true;
         };
-        if !place::is_anonymous(name, &BTreeMap::new()) {
+        if !ui::unnamed::is_unnamed(name) {
             return true;
         }
         let wire = wires.iter().find(|wire| wire.id == *name);
@@ -122,7 +121,7 @@ pub fn lost(
         SourceKey::Bind { .. } => None,
     });
     names
-        .filter(|name| place::is_anonymous(name, &BTreeMap::new()) && !is_mounted(host, name))
+        .filter(|name| ui::unnamed::is_unnamed(name) && !is_mounted(host, name))
         .map(|name| match wires.iter().find(|wire| wire.id == **name) {
             Some(wire) => format!(
                 "no container here mounts the volume `{name}`: a compose file that is added mounts it at `{}` of service `{}`",

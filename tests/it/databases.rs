@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::common::{Bed, Run, Stack, World, until};
+use crate::common::{Bed, Run, Service, Stack, World, until};
 
 /// Enough for an index of several levels.
 const ROWS: u64 = 3_000;
@@ -63,6 +63,14 @@ fn assert_sound(stack: &Stack) {
     assert_eq!(number(stack, broken), 0);
 }
 
+/// A PostgreSQL of `image` on a volume.
+fn served(service: Service, image: &str) -> Service {
+    service
+        .image(image)
+        .volume("data", "/var/lib/postgresql/data")
+        .health("pg_isready -U postgres")
+}
+
 #[test]
 fn postgresql_with_running_writers_comes_back_sound_and_with_every_row_committed_before() {
     let world = World::new();
@@ -71,11 +79,7 @@ fn postgresql_with_running_writers_comes_back_sound_and_with_every_row_committed
     let stack = world
         .stack("shop")
         .service("db", |s| {
-            s.image(&image)
-                .volume("data", "/var/lib/postgresql/data")
-                .health("pg_isready -U postgres")
-                .arg("--stop-signal")
-                .arg("SIGINT")
+            served(s, &image).arg("--stop-signal").arg("SIGINT")
         })
         .up();
     sql(&stack, FILL).ok();
@@ -116,12 +120,7 @@ fn postgresql_that_was_upgraded_in_place_goes_back_to_the_version_that_wrote_its
     let [old, new] = [15, 17].map(|major| Bed::shared().postgres_image(major));
     let stack = world
         .stack("shop")
-        .service("db", |s| {
-            s.image(&old)
-                .volume("data", "/var/lib/postgresql/data")
-                .health("pg_isready -U postgres")
-                .restart("always")
-        })
+        .service("db", |s| served(s, &old).restart("always"))
         .up_with_compose();
     let compose = |args: &[&str]| {
         let run = stack.compose(args);

@@ -198,7 +198,7 @@ impl Past {
                 && size.bytes >= FLOOR_BYTES
                 && is_all_but_empty(source).await
         } else {
-            Self::has_less(source, size, stream).await
+            has_less(source, size, stream).await
         };
         let files = usize::try_from(size.files).unwrap_or(usize::MAX);
         is_lost.then(|| {
@@ -208,13 +208,6 @@ impl Past {
                 crate::ui::text::count(files, "file"),
             )
         })
-    }
-
-    async fn has_less(source: &Source, size: &Size, stream: u64) -> bool {
-        match measured_again(source).await {
-            Some(now) => now.files == 0 || now.bytes < size.bytes / 2,
-            None => stream < size.bytes / 2,
-        }
     }
 
     /// What the new point's record carries on. Settles which of `gaps` are losses, and adds the sources that could not be saved by the
@@ -337,6 +330,13 @@ async fn measured_again(source: &Source) -> Option<Size> {
     let again = discovery::measure(&source.path, &source.exclude_patterns);
     let measured = tokio::time::timeout(PATIENCE_IN_WINDOW, again).await;
     measured.ok()?.ok()
+}
+
+async fn has_less(source: &Source, size: &Size, stream: u64) -> bool {
+    match measured_again(source).await {
+        Some(now) => now.files == 0 || now.bytes < size.bytes / 2,
+        None => stream < size.bytes / 2,
+    }
 }
 
 async fn is_all_but_empty(source: &Source) -> bool {

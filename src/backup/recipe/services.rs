@@ -10,6 +10,7 @@ use crate::model::Unit;
 use crate::model::point::{ContainerRecord, MountRecord, ServiceRecord};
 use crate::model::source::SourceKey;
 use crate::model::unit::{Container, ContainerState, Mount, MountKind};
+use crate::ui::unnamed::is_unnamed;
 
 /// What `StartedAt` says of a container that never ran.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -88,7 +89,7 @@ fn is_anonymous(unit: &Unit, name: &str) -> bool {
     };
     match unit.sources.iter().find(|source| source.key == key) {
         Some(source) => source.is_anonymous,
-        None => name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => is_unnamed(name),
     }
 }
 

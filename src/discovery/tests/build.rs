@@ -188,6 +188,7 @@ impl TestHost {
             volumes: serde_json::from_value(json!(self.volumes.values().collect::<Vec<_>>()))
                 .unwrap(),
             docker_root: "/var/lib/docker".into(),
+            ..Inventory::default()
         };
         let host = Host {
             facts: self.facts.clone(),

@@ -21,9 +21,8 @@ pub async fn run(cx: &Context, wanted: &Wanted) -> Result<u8> {
     let requests = wanted.requests(&session)?;
     let mut all = survey(&mut session, requests).await?;
     show(cx, &all, wanted.is_dry);
-    let plans = || all.iter().filter_map(|one| one.plan.as_ref().ok());
     let is_asked = !wanted.is_dry && !wanted.is_agreed && !cx.ui.json && prompt::is_possible();
-    let short = wanted.doors.check_space_of_all(plans());
+    let short = wanted.doors.check_space_of_all(plans(&all));
     if !is_asked {
         short?;
     } else if let Err(short) = short {
@@ -34,13 +33,12 @@ pub async fn run(cx: &Context, wanted: &Wanted) -> Result<u8> {
             one.request.doors.ignore_space = true;
         }
     }
-    let plans = || all.iter().filter_map(|one| one.plan.as_ref().ok());
     if wanted.is_dry {
         let refused: Vec<UnitOutcome> = all.iter().filter_map(refused).collect();
         return Ok(exit_code(&refused));
     }
-    if !wanted.is_agreed && plans().any(|plan| !plan.is_empty()) {
-        prompt::confirm(&question(plans()), "--yes", &cx.shutdown).await?;
+    if !wanted.is_agreed && plans(&all).any(|plan| !plan.is_empty()) {
+        prompt::confirm(&question(plans(&all)), "--yes", &cx.shutdown).await?;
     }
     let mut outcomes = Vec::new();
     for one in &all {
@@ -62,6 +60,11 @@ pub async fn run(cx: &Context, wanted: &Wanted) -> Result<u8> {
         }
     }
     Ok(exit_code)
+}
+
+/// Of those that could be planned.
+fn plans(all: &[Surveyed]) -> impl Iterator<Item = &Plan> {
+    all.iter().filter_map(|one| one.plan.as_ref().ok())
 }
 
 /// What became of a unit that could not be planned.

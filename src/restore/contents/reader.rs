@@ -89,9 +89,7 @@ impl Reader {
                 .into(),
         )
     }
-}
 
-impl Reader {
     /// Of a directory as Kopia keeps one.
     async fn tree(&self, part: &Part, say: impl Fn(Entry) + Send + 'static) -> Result<()> {
         let alive = Activity::default();

@@ -38,8 +38,7 @@ impl Applying<'_> {
             self.window.refuse_when_asked_to_end()?;
             if let Err(error) = self.accept_another(&image, lost).await {
                 let exit = exit_of(&error);
-                let what = format!("unit `{}` was not restored", self.plan.unit);
-                return Err(Failure::new(exit, what)
+                return Err(Failure::new(exit, self.plan.not_restored())
                     .hint("leave `--up` away to restore the data all the same")
                     .note("nothing was touched")
                     .caused_by(error)

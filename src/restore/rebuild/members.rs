@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::saved::{Saved, SavedImage, container_name, text};
 use crate::discovery::labels;
-use crate::discovery::place::{self, clean};
+use crate::discovery::place::clean;
 use crate::docker::json::Json as _;
 use crate::model::Container;
 use crate::restore::places::Places;
+use crate::ui::unnamed::is_unnamed;
 
 /// A container as it was when it was saved, under the name that it has here.
 #[derive(Clone, Debug, Default)]
@@ -100,7 +101,7 @@ fn mounted(mount: &Value, places: &Places) -> Option<Mounted> {
         "bind" => What::Bind(clean(text(mount.at("Source")).as_ref())),
         "volume" => {
             let name = text(mount.at("Name"));
-            let is_anonymous = place::is_anonymous(name, &Default::default());
+            let is_anonymous = is_unnamed(name);
             let is_renamed = places.renamed(name).is_some();
             if is_anonymous && !is_renamed && places.project().is_some() {
                 // A copy does without, which was said.

@@ -38,7 +38,7 @@ pub use container::anonymous_volumes;
 pub use differences::Difference;
 pub use members::Member;
 pub use program::{Owed, Program, aside_name};
-pub use saved::{Documents, Saved, SavedImage};
+pub use saved::{Documents, Saved, SavedImage, container_name};
 pub use show::plan_lines;
 pub use up::remove_networks;
 

@@ -8,7 +8,7 @@ use crate::docker::Engine;
 use crate::docker::json::Json as _;
 use crate::error::{Exit, Failure, Result};
 use crate::restore::held::{ALWAYS, Held, UNLESS_STOPPED};
-use crate::restore::rebuild::aside_name;
+use crate::restore::rebuild::{aside_name, container_name};
 
 pub struct Containers {
     /// `None` when there is nothing to ask Docker for.
@@ -58,7 +58,7 @@ pub async fn of(restored: &Restored) -> Result<Containers> {
     if let Some(aside) = aside {
         let name = aside_name(&aside.name, restored.id);
         let found = engine.raw_container(&aside.id).await?;
-        let is_aside = |found: &serde_json::Value| own_name(found) == name;
+        let is_aside = |found: &serde_json::Value| container_name(found) == name;
         containers.aside = found
             .is_some_and(|found| is_aside(&found))
             .then(|| (aside.id.clone(), name));
@@ -78,17 +78,12 @@ async fn still_changed(engine: &Engine, held: &Held) -> Result<Option<Changed>> 
         return Ok(None);
     };
     let is_ours = found.at("HostConfig").at("RestartPolicy").at("Name") == UNLESS_STOPPED
-        && own_name(&found) == held.entry.name;
+        && container_name(&found) == held.entry.name;
     Ok(is_ours.then(|| Changed {
         id: held.entry.id.clone(),
         name: held.entry.name.clone(),
         is_running: *found.at("State").at("Running") == true,
     }))
-}
-
-fn own_name(inspect: &serde_json::Value) -> &str {
-    let name = inspect.at("Name").as_str().unwrap_or_default();
-    name.trim_start_matches('/')
 }
 
 impl Containers {

@@ -93,6 +93,7 @@ fn found(members: Vec<Container>, others: Vec<Container>, policy: Policy) -> Res
         units: vec![unit.clone()],
         orphan_volumes: Vec::new(),
         containers: members.into_iter().chain(others).collect(),
+        ids: Default::default(),
     };
     let real = BTreeMap::from([(PathBuf::from("/srv/link"), PathBuf::from("/srv/real"))]);
     find(&host, Some(&unit), &swapped(), &real, policy)

@@ -72,10 +72,8 @@ pub fn look(restored: &Restored, all: &[Restored], journals: &Path) -> Result<Pl
         .note("nothing was touched")
         .caused_by(why)
     };
-    let since = JournalFile::next_time(journals);
-    let mut second = 0;
-    let (id, targets) = loop {
-        let id = BackupId::at(since + chrono::Duration::seconds(second));
+    let mut id = JournalFile::next_id(journals);
+    let targets = loop {
         let planned = restored
             .replaced
             .iter()
@@ -86,9 +84,9 @@ pub fn look(restored: &Restored, all: &[Restored], journals: &Path) -> Result<Pl
             .iter()
             .any(|target| target.kept.exists() || target.swap.staging.exists());
         if !is_taken {
-            break (id, targets);
+            break targets;
         }
-        second += 1;
+        id = id.next();
     };
     if targets.is_empty() {
         return Err(refuse(anyhow::anyhow!("nothing was there before it")).into());

@@ -21,10 +21,11 @@ use super::plan::{NewVolume, Plan, SourcePlan};
 use super::recipe::Recipe;
 use super::report::RestoreReport;
 use super::session::{Planned, Session};
+use super::space::Floors;
 use super::step::Step;
 use super::users::Swapped;
 use super::window::Window;
-use super::{files, nesting, space, staging};
+use super::{files, nesting, staging};
 use crate::docker::Engine;
 use crate::error::Result;
 use crate::memory::Memory;
@@ -217,9 +218,10 @@ impl Applying<'_> {
             }
         });
         let mut extractions = pin!(join_all(extractions));
+        let floors = Floors::of(&self.plan.space);
         let (results, failed_disk) = tokio::select! {
             results = &mut extractions => (results, None),
-            shortage = space::runs_out(&self.plan.space) => {
+            shortage = floors.run_out() => {
                 cancel.send_replace(true);
                 (extractions.await, Some(shortage))
             }
@@ -227,6 +229,12 @@ impl Applying<'_> {
                 cancel.send_replace(true);
                 (extractions.await, Some(failed))
             }
+        };
+        // What filled the disk between two looks failed by it.
+        let is_real = |result: &Result<_>| matches!(result, Err(error) if !error.is::<Cancelled>());
+        let failed_disk = match failed_disk {
+            None if results.iter().any(is_real) => floors.look().await,
+            failed_disk => failed_disk,
         };
         if let Some(error) = failed_disk {
             return Err(error);

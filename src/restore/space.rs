@@ -1,6 +1,7 @@
 //! Watches what is left on the disks while they are written to: the services of this host are at work on them too.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::aside::aside;
@@ -9,35 +10,46 @@ use super::pool::{floor_bytes, free_bytes};
 use crate::error::{Exit, Failure};
 use crate::ui::text;
 
-/// Between two looks. A fast disk takes some hundred megabytes meanwhile.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Between two looks. A fast disk takes some ten megabytes meanwhile.
+const PAUSE: Duration = Duration::from_millis(10);
 
-/// Resolves when one of them has less left than others need.
-pub async fn runs_out(spaces: &[Space]) -> anyhow::Error {
-    let floors: Vec<(PathBuf, u64)> = spaces
-        .iter()
-        .map(|space| {
+/// What others need on each of the file systems.
+pub struct Floors(Arc<Vec<(PathBuf, u64)>>);
+
+impl Floors {
+    pub fn of(spaces: &[Space]) -> Self {
+        let floors = spaces.iter().map(|space| {
             let floor = floor_bytes(space.needed_bytes, space.free_bytes, space.reserve_bytes);
             (space.path.clone(), floor)
-        })
-        .collect();
-    loop {
-        tokio::time::sleep(PAUSE).await;
-        let looked = floors.clone();
+        });
+        Self(Arc::new(floors.collect()))
+    }
+
+    /// Resolves when one of them has less left.
+    pub async fn run_out(&self) -> anyhow::Error {
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            if let Some(error) = self.look().await {
+                return error;
+            }
+        }
+    }
+
+    /// Why nothing more is to be written: one of them has less left.
+    pub async fn look(&self) -> Option<anyhow::Error> {
+        let floors = Arc::clone(&self.0);
         let low = aside(move || {
-            Ok(looked.into_iter().find_map(|(path, floor)| {
+            Ok(floors.iter().find_map(|(path, floor)| {
                 // One that is about to be made has nothing to say.
-                let free = free_bytes(&path).ok()?;
-                (free < floor).then_some((path, free))
+                let free = free_bytes(path).ok()?;
+                (free < *floor).then(|| shortage(path, free))
             }))
         });
-        if let Ok(Some((path, free))) = low.await {
-            return shortage(&path, free);
-        }
+        low.await.ok().flatten()
     }
 }
 
-fn shortage(path: &std::path::Path, free: u64) -> anyhow::Error {
+fn shortage(path: &Path, free: u64) -> anyhow::Error {
     Failure::new(
         Exit::UnitsFailed,
         format!(

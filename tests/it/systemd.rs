@@ -76,7 +76,11 @@ impl Host {
         let machine = Machine::start();
         let world = World::on(&machine.engine);
         let app = world.container("app", |s| s.volume("data", "/data"));
-        machine.configure(edit);
+        machine.configure(|config| {
+            // Points are counted: none goes meanwhile.
+            config["retention"] = serde_json::json!({"latest": 100});
+            edit(config);
+        });
         let host = Self {
             app,
             world,
@@ -287,7 +291,10 @@ impl Host {
         let made = within(2 * PATIENCE, || (self.points() >= wanted).then_some(()));
         assert!(
             made.is_some(),
-            "{wanted} points were not made:\n{}",
+            "{wanted} points were not made:\n{}\n{}",
+            self.machine
+                .exec(&["kopi-docka", "--quiet", "list", "--snapshots"])
+                .text(),
             self.machine.messages(&["--unit", unit]).join("\n")
         );
     }

@@ -34,6 +34,9 @@ pub async fn mounted(containers: impl Iterator<Item = &ContainerInspectResponse>
             has_bind.then(|| Some((raw.id.clone()?, pid)))?
         })
         .collect();
+    if processes.is_empty() {
+        return Mounted::new();
+    }
     let look = tokio::task::spawn_blocking(move || {
         let tables = processes
             .into_iter()

@@ -8,14 +8,14 @@ use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
-use super::mount_table::MountTable;
+use super::mount_table::{MountTable, Outline};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,13 +41,16 @@ pub struct Facts {
     pub kind: PathKind,
     /// `st_dev`: two paths with the same are on one file system, as `tar --one-file-system` sees it.
     pub device: u64,
+    /// Another directory of the same file system may have been mounted in its place.
+    pub inode: u64,
 }
 
 /// What was found. A path that was never asked for is `Missing`.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
     pub facts: BTreeMap<PathBuf, Facts>,
-    pub mounts: MountTable,
+    pub mounts: Arc<MountTable>,
+    pub outline: Outline,
 }
 
 impl Host {
@@ -55,11 +58,13 @@ impl Host {
     pub async fn look(paths: BTreeSet<PathBuf>) -> Self {
         let mut host = Self {
             facts: BTreeMap::new(),
-            mounts: MountTable::read(),
+            mounts: MountTable::read().into(),
+            outline: Outline::default(),
         };
         host.ask(paths.into_iter().collect()).await;
         // Looking at a path can have mounted it (autofs).
-        host.mounts = MountTable::read();
+        host.outline = Outline::read();
+        host.mounts = MountTable::read().into();
         let below: BTreeSet<PathBuf> = host
             .facts
             .values()
@@ -77,6 +82,7 @@ impl Host {
             real: path.to_owned(),
             kind: PathKind::Missing,
             device: 0,
+            inode: 0,
         })
     }
 
@@ -92,13 +98,23 @@ impl Host {
         self.facts(path).kind == PathKind::Directory
     }
 
-    /// Whether `path`, and what is mounted at and below it, is to `other` what it is to this one.
-    pub fn is_alike(&self, other: &Self, path: &Path) -> bool {
-        let facts = self.facts(path);
-        let real = &facts.real;
-        facts == other.facts(path)
-            && self.mounts.of(real) == other.mounts.of(real)
-            && self.mounts.below(real).eq(other.mounts.below(real))
+    /// Whether `paths`, and what is mounted above, at and below them, are still what they were.
+    pub async fn is_as_before(&self, paths: &BTreeSet<PathBuf>) -> bool {
+        let reals: Vec<PathBuf> = paths.iter().map(|path| self.real(path)).collect();
+        let is_below = |at: &&PathBuf| reals.iter().any(|real| at.starts_with(real));
+        let below = self.facts.keys().filter(is_below);
+        let asked: BTreeSet<&PathBuf> = below.chain(paths).collect();
+        let mut now = Self {
+            facts: BTreeMap::new(),
+            mounts: Arc::clone(&self.mounts),
+            outline: Outline::default(),
+        };
+        now.ask(asked.iter().copied().cloned().collect()).await;
+        now.outline = Outline::read();
+        asked.iter().all(|path| self.facts(path) == now.facts(path))
+            && reals
+                .iter()
+                .all(|real| self.outline.is_alike(&now.outline, real))
     }
 
     async fn ask(&mut self, mut pending: VecDeque<PathBuf>) {
@@ -177,6 +193,7 @@ fn silent(path: &Path) -> Facts {
         real: path.to_owned(),
         kind: PathKind::Silent,
         device: 0,
+        inode: 0,
     }
 }
 
@@ -209,11 +226,13 @@ fn look_at(path: &Path) -> Facts {
             real,
             kind: kind_of(&metadata),
             device: metadata.dev(),
+            inode: metadata.ino(),
         },
         Err(error) => Facts {
             real: resolve_existing(path),
             kind: kind_of_error(&error),
             device: 0,
+            inode: 0,
         },
     }
 }
@@ -323,9 +342,9 @@ mod tests {
     #[test]
     fn a_dead_file_system_is_given_up_as_a_whole_but_no_other_one() {
         let mut host = Host {
-            mounts: MountTable::parse(
+            mounts: Arc::new(MountTable::parse(
                 b"1 0 8:1 / / rw - ext4 a rw\n2 1 0:9 / /nas rw - nfs4 b rw\n",
-            ),
+            )),
             ..Host::default()
         };
         let mut pending = VecDeque::from(["/nas/a", "/nas/b", "/srv"].map(PathBuf::from));

@@ -127,17 +127,18 @@ impl Look {
             return false;
         };
         let paths = scene::paths_of(&unit.containers, &self.seen.inventory);
-        let now = Host::look(paths.clone()).await;
+        if !self.seen.host.is_as_before(&paths).await {
+            return false;
+        }
         let is_member = |raw: &&ContainerInspectResponse| {
             let id = raw.id.as_deref();
             unit.containers.iter().any(|member| Some(&*member.id) == id)
         };
         let members = self.seen.inventory.containers.iter().filter(is_member);
         let inside = comeback::mounted(members).await;
-        paths.iter().all(|path| self.seen.host.is_alike(&now, path))
-            && inside
-                .iter()
-                .all(|(id, table)| self.seen.inside.get(id) == Some(table))
+        inside
+            .iter()
+            .all(|(id, table)| self.seen.inside.get(id) == Some(table))
     }
 
     async fn again(&mut self, engine: &Engine, rules: &Rules, changes: Changes) -> Result<()> {

@@ -84,6 +84,41 @@ impl MountTable {
     }
 }
 
+/// What is mounted where, without its number and the path within it, which the kernel tells three times as fast: with hundreds of
+/// containers it takes milliseconds to write the whole table.
+#[derive(Clone, Debug, Default)]
+pub struct Outline(Vec<(PathBuf, Vec<u8>)>);
+
+impl Outline {
+    pub fn read() -> Self {
+        Self::parse(&std::fs::read("/proc/self/mountstats").unwrap_or_default())
+    }
+
+    /// `device nas:/export mounted on /srv with fstype nfs4 statvers=1.1`, and lines of figures that begin with a blank.
+    fn parse(text: &[u8]) -> Self {
+        const BEFORE: &[u8] = b" mounted on ";
+        let lines = text.split(|byte| *byte == b'\n');
+        let mounts = lines.filter(|line| line.starts_with(b"device "));
+        let points = mounts.filter_map(|line| {
+            let at = line.windows(BEFORE.len()).position(|part| part == BEFORE)?;
+            let point = line.get(at + BEFORE.len()..)?;
+            let point = point.split(|byte| *byte == b' ').next()?;
+            Some((unescape(point), line.to_owned()))
+        });
+        Self(points.collect())
+    }
+
+    /// Whether all that is mounted at, above and below `path` is the same in `other`.
+    pub fn is_alike(&self, other: &Self, path: &Path) -> bool {
+        self.around(path).eq(other.around(path))
+    }
+
+    fn around(&self, path: &Path) -> impl Iterator<Item = &(PathBuf, Vec<u8>)> {
+        let mounts = self.0.iter();
+        mounts.filter(move |(point, _)| point.starts_with(path) || path.starts_with(point))
+    }
+}
+
 /// The kernel writes blank, tab, newline and backslash as `\040` and the like.
 fn unescape(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
@@ -151,5 +186,49 @@ nonsense\n";
             "a hidden mount is not listed"
         );
         assert_eq!(table.below(Path::new("/srv")).count(), 0);
+    }
+
+    #[test]
+    fn an_outline_tells_what_is_mounted_around_a_path() {
+        let before = "device /dev/vda mounted on / with fstype ext4\n\
+            device nas:/x mounted on /mnt/a\\040b with fstype nfs4 statvers=1.1\n\topts: rw\n\tage: 7\n";
+        let of = |text: &str| Outline::parse(text.as_bytes());
+        let (path, other) = (Path::new("/mnt/a b/c"), Path::new("/srv"));
+        let is_same = |text: &str, path| of(before).is_alike(&of(text), path);
+        assert!(is_same(&before.replace("age: 7", "age: 8"), path));
+        for (what, is_same_around, is_same_elsewhere) in [
+            (
+                "device tmpfs mounted on /mnt/a\\040b/c/d with fstype tmpfs\n",
+                false,
+                true,
+            ),
+            (
+                "device tmpfs mounted on /mnt/a\\040b/c with fstype tmpfs\n",
+                false,
+                true,
+            ),
+            (
+                "device tmpfs mounted on /mnt/a\\040b/cd with fstype tmpfs\n",
+                true,
+                true,
+            ),
+            (
+                "device tmpfs mounted on /srv with fstype tmpfs\n",
+                true,
+                false,
+            ),
+            (
+                "device tmpfs mounted on / with fstype tmpfs\n",
+                false,
+                false,
+            ),
+        ] {
+            let now = format!("{before}{what}");
+            assert_eq!(is_same(&now, path), is_same_around, "{what}");
+            assert_eq!(is_same(&now, other), is_same_elsewhere, "{what}");
+        }
+        let swapped = before.replace("nas:/x", "nas:/y");
+        assert!(!is_same(&swapped, path));
+        assert!(Outline::read().around(Path::new("/")).next().is_some());
     }
 }

@@ -140,6 +140,7 @@ impl TestHost {
             real: path.into(),
             kind,
             device: 1,
+            inode: 1,
         });
     }
 
@@ -155,6 +156,7 @@ impl TestHost {
             real: real.into(),
             kind: PathKind::Directory,
             device: 1,
+            inode: 1,
         };
         self.facts.insert(path.into(), facts);
         self
@@ -192,7 +194,8 @@ impl TestHost {
         };
         let host = Host {
             facts: self.facts.clone(),
-            mounts: MountTable::parse(self.mounts.as_bytes()),
+            mounts: MountTable::parse(self.mounts.as_bytes()).into(),
+            ..Host::default()
         };
         decision(&scene::Scene::new(&inventory, &host, &self.rules))
     }

@@ -1,7 +1,7 @@
 //! Which file systems are mounted where, from `/proc/self/mountinfo`.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,8 +115,15 @@ impl Outline {
 
     fn around(&self, path: &Path) -> impl Iterator<Item = &(PathBuf, Vec<u8>)> {
         let mounts = self.0.iter();
-        mounts.filter(move |(point, _)| point.starts_with(path) || path.starts_with(point))
+        mounts.filter(move |(point, _)| is_within(point, path) || is_within(path, point))
     }
+}
+
+/// As [`Path::starts_with`] for absolute paths without `.`, `..` and `//`, but fast.
+fn is_within(path: &Path, folder: &Path) -> bool {
+    let (path, folder) = (path.as_os_str().as_bytes(), folder.as_os_str().as_bytes());
+    let rest = path.strip_prefix(folder);
+    rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'/') || folder == b"/")
 }
 
 /// The kernel writes blank, tab, newline and backslash as `\040` and the like.

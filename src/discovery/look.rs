@@ -20,6 +20,7 @@ pub struct Seen {
     host: Host,
     roles: Roles,
     inside: Mounted,
+    sharing: BTreeSet<String>,
 }
 
 impl Seen {
@@ -32,6 +33,7 @@ impl Seen {
             host: Host::look(scene::paths_of_interest(&inventory, rules)).await,
             roles: roles::find(&inventory, rules).await,
             inside: comeback::mounted(inventory.containers.iter()).await,
+            sharing: sharing(&inventory.containers),
             inventory,
         }
     }
@@ -167,17 +169,22 @@ impl Look {
     }
 
     fn is_shared(&self, id: &str) -> bool {
-        let containers = &self.seen.inventory.containers;
-        let name = self
-            .discovery
-            .container(id)
-            .map(|container| container.name.as_str());
-        containers.iter().any(|raw| {
-            depends::namespaces(Some(raw)).any(|(other, _)| {
-                raw.id.as_deref() == Some(id)
-                    || other == id
-                    || Some(other.trim_start_matches('/')) == name
-            })
-        })
+        let sharing = &self.seen.sharing;
+        let name = || Some(self.discovery.container(id)?.name.as_str());
+        // Most hosts have none.
+        !sharing.is_empty()
+            && (sharing.contains(id) || name().is_some_and(|name| sharing.contains(name)))
     }
+}
+
+/// The containers that live in the namespaces of others, by id, and those others as Docker names them, by id or name.
+fn sharing(containers: &[ContainerInspectResponse]) -> BTreeSet<String> {
+    let hosts_and_guest = |raw: &ContainerInspectResponse| {
+        let hosts: Vec<String> = depends::namespaces(Some(raw))
+            .map(|(host, _)| host.trim_start_matches('/').to_owned())
+            .collect();
+        let guest = raw.id.clone().filter(|_| !hosts.is_empty());
+        hosts.into_iter().chain(guest)
+    };
+    containers.iter().flat_map(hosts_and_guest).collect()
 }

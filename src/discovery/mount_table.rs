@@ -113,6 +113,28 @@ impl Outline {
         self.around(path).eq(other.around(path))
     }
 
+    /// Whether a look at `path`, when it has no links in it, asks neither a server nor a process that may not answer.
+    pub fn is_local(&self, path: &Path) -> bool {
+        const LOCAL: [&[u8]; 11] = [
+            b"bcachefs",
+            b"btrfs",
+            b"ext2",
+            b"ext3",
+            b"ext4",
+            b"f2fs",
+            b"overlay",
+            b"rootfs",
+            b"tmpfs",
+            b"xfs",
+            b"zfs",
+        ];
+        let mut above = self.0.iter().filter(|(point, _)| is_within(path, point));
+        above.all(|(_, line)| {
+            let kind = line.rsplit(|byte| *byte == b' ').next();
+            kind.is_some_and(|kind| LOCAL.contains(&kind))
+        })
+    }
+
     fn around(&self, path: &Path) -> impl Iterator<Item = &(PathBuf, Vec<u8>)> {
         let mounts = self.0.iter();
         mounts.filter(move |(point, _)| is_within(point, path) || is_within(path, point))
@@ -193,6 +215,27 @@ nonsense\n";
             "a hidden mount is not listed"
         );
         assert_eq!(table.below(Path::new("/srv")).count(), 0);
+    }
+
+    #[test]
+    fn only_a_path_on_local_file_systems_all_the_way_is_local() {
+        let outline = Outline::parse(
+            b"device /dev/vda mounted on / with fstype ext4\n\
+device pool/data mounted on /srv with fstype zfs\n\
+device pool/data mounted on /srv/odd with fstype fuse.zfs\n\
+device nas:/x mounted on /nas with fstype nfs4 statvers=1.1\n\
+device tmpfs mounted on /nas/cache with fstype tmpfs\n",
+        );
+        for (path, is_local) in [
+            ("/var/lib/docker", true),
+            ("/srv/data", true),
+            ("/srv/odd", false),
+            ("/srv/oddity", true),
+            ("/nas", false),
+            ("/nas/cache/a", false),
+        ] {
+            assert_eq!(outline.is_local(Path::new(path)), is_local, "{path}");
+        }
     }
 
     #[test]

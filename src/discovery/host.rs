@@ -16,7 +16,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
-use super::mount_table::{MountTable, Outline};
+use super::mount_table::{MountTable, Outline, is_around};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -113,31 +113,34 @@ impl Host {
     /// Whether `paths`, and what is mounted above, at and below them, are still what they were.
     pub async fn is_as_before(&self, paths: &BTreeSet<PathBuf>) -> bool {
         let reals: Vec<PathBuf> = paths.iter().map(|path| self.real(path)).collect();
-        let is_below = |at: &&PathBuf| reals.iter().any(|real| at.starts_with(real));
-        let below = self.facts.keys().filter(is_below);
+        let below = reals.iter().flat_map(|real| {
+            let from = self.facts.range(real.clone()..).map(|(path, _)| path);
+            from.take_while(move |path| path.starts_with(real))
+        });
         let asked: BTreeSet<&PathBuf> = below.chain(paths).collect();
+        let changed = self.outline.changed(&Outline::read());
+        if changed
+            .iter()
+            .any(|point| reals.iter().any(|real| is_around(point, real)))
+        {
+            return false;
+        }
         let mut now = Self {
             facts: BTreeMap::new(),
             mounts: Arc::clone(&self.mounts),
-            outline: Outline::read(),
+            outline: Outline::default(),
         };
         let mut open = VecDeque::new();
         for path in asked.iter().copied() {
             // Kopia has the processors: a thread waits longer for one than all that it finds out takes.
-            let is_local = now.outline.is_local(path);
+            let is_local = self.mounts.is_local(path);
             match is_local.then(|| look_without_waiting(path)).flatten() {
                 Some(facts) => _ = now.facts.insert(path.clone(), facts),
                 None => open.push_back(path.clone()),
             }
         }
-        if !open.is_empty() {
-            now.ask(open).await;
-            now.outline = Outline::read();
-        }
+        now.ask(open).await;
         asked.iter().all(|path| self.facts(path) == now.facts(path))
-            && reals
-                .iter()
-                .all(|real| self.outline.is_alike(&now.outline, real))
     }
 
     async fn ask(&mut self, mut pending: VecDeque<PathBuf>) {

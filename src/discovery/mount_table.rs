@@ -24,6 +24,11 @@ pub struct MountEntry {
     pub source: PathBuf,
 }
 
+/// File systems that have what they hold on a disk of this host, or in its memory.
+const LOCAL: [&str; 11] = [
+    "bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "rootfs", "tmpfs", "xfs", "zfs",
+];
+
 impl MountTable {
     /// This process's table; empty where there is no `/proc`.
     pub fn read() -> Self {
@@ -66,6 +71,15 @@ impl MountTable {
             .max_by_key(|entry| entry.point.components().count())
     }
 
+    /// Whether a look at `path`, when it has no links in it, asks neither a server nor a process that may not answer.
+    pub fn is_local(&self, path: &Path) -> bool {
+        let mut above = self
+            .entries
+            .iter()
+            .filter(|entry| is_within(path, &entry.point));
+        above.all(|entry| LOCAL.contains(&entry.fs_type.as_str()))
+    }
+
     /// What is mounted below `path`, `path` itself left out, one entry a place.
     pub fn below<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a MountEntry> {
         self.entries
@@ -87,58 +101,40 @@ impl MountTable {
 /// What is mounted where, without its number and the path within it, which the kernel tells three times as fast: with hundreds of
 /// containers it takes milliseconds to write the whole table.
 #[derive(Clone, Debug, Default)]
-pub struct Outline(Vec<(PathBuf, Vec<u8>)>);
+pub struct Outline(Vec<u8>);
 
 impl Outline {
     pub fn read() -> Self {
-        Self::parse(&std::fs::read("/proc/self/mountstats").unwrap_or_default())
+        Self(std::fs::read("/proc/self/mountstats").unwrap_or_default())
     }
 
-    /// `device nas:/export mounted on /srv with fstype nfs4 statvers=1.1`, and lines of figures that begin with a blank.
-    fn parse(text: &[u8]) -> Self {
-        const BEFORE: &[u8] = b" mounted on ";
-        let lines = text.split(|byte| *byte == b'\n');
-        let mounts = lines.filter(|line| line.starts_with(b"device "));
-        let points = mounts.filter_map(|line| {
-            let at = line.windows(BEFORE.len()).position(|part| part == BEFORE)?;
-            let point = line.get(at + BEFORE.len()..)?;
-            let point = point.split(|byte| *byte == b' ').next()?;
-            Some((unescape(point), line.to_owned()))
-        });
-        Self(points.collect())
+    /// The places at which it is not known that `later` is the same. What is mounted comes last.
+    pub fn changed(&self, later: &Self) -> Vec<PathBuf> {
+        let mut lines = later.lines().peekable();
+        let gone = self.lines().filter(|line| lines.next_if_eq(line).is_none());
+        let mut changed: Vec<PathBuf> = gone.filter_map(point).collect();
+        changed.extend(lines.filter_map(point));
+        changed
     }
 
-    /// Whether all that is mounted at, above and below `path` is the same in `other`.
-    pub fn is_alike(&self, other: &Self, path: &Path) -> bool {
-        self.around(path).eq(other.around(path))
+    /// One for each mount. The others, figures of network file systems, begin with a blank.
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let lines = self.0.split(|byte| *byte == b'\n');
+        lines.filter(|line| line.first().is_some_and(|byte| !byte.is_ascii_whitespace()))
     }
+}
 
-    /// Whether a look at `path`, when it has no links in it, asks neither a server nor a process that may not answer.
-    pub fn is_local(&self, path: &Path) -> bool {
-        const LOCAL: [&[u8]; 11] = [
-            b"bcachefs",
-            b"btrfs",
-            b"ext2",
-            b"ext3",
-            b"ext4",
-            b"f2fs",
-            b"overlay",
-            b"rootfs",
-            b"tmpfs",
-            b"xfs",
-            b"zfs",
-        ];
-        let mut above = self.0.iter().filter(|(point, _)| is_within(path, point));
-        above.all(|(_, line)| {
-            let kind = line.rsplit(|byte| *byte == b' ').next();
-            kind.is_some_and(|kind| LOCAL.contains(&kind))
-        })
-    }
+/// `device nas:/export mounted on /srv with fstype nfs4 statvers=1.1`; no blank is in a name.
+fn point(line: &[u8]) -> Option<PathBuf> {
+    const BEFORE: &[u8] = b" mounted on ";
+    let at = line.windows(BEFORE.len()).position(|part| part == BEFORE)?;
+    let point = line.get(at + BEFORE.len()..)?;
+    point.split(|byte| *byte == b' ').next().map(unescape)
+}
 
-    fn around(&self, path: &Path) -> impl Iterator<Item = &(PathBuf, Vec<u8>)> {
-        let mounts = self.0.iter();
-        mounts.filter(move |(point, _)| is_within(point, path) || is_within(path, point))
-    }
+/// Whether one of `a` and `b` is, or is in, the other one. For absolute paths without `.`, `..` and `//`.
+pub fn is_around(a: &Path, b: &Path) -> bool {
+    is_within(a, b) || is_within(b, a)
 }
 
 /// As [`Path::starts_with`] for absolute paths without `.`, `..` and `//`, but fast.
@@ -219,12 +215,12 @@ nonsense\n";
 
     #[test]
     fn only_a_path_on_local_file_systems_all_the_way_is_local() {
-        let outline = Outline::parse(
-            b"device /dev/vda mounted on / with fstype ext4\n\
-device pool/data mounted on /srv with fstype zfs\n\
-device pool/data mounted on /srv/odd with fstype fuse.zfs\n\
-device nas:/x mounted on /nas with fstype nfs4 statvers=1.1\n\
-device tmpfs mounted on /nas/cache with fstype tmpfs\n",
+        let table = MountTable::parse(
+            b"1 0 8:1 / / rw - ext4 a rw\n\
+2 1 0:9 / /srv rw - zfs pool/data rw\n\
+3 2 0:10 / /srv/odd rw - fuse.zfs pool/data rw\n\
+4 1 0:11 / /nas rw - nfs4 nas:/x rw\n\
+5 4 0:12 / /nas/cache rw - tmpfs tmpfs rw\n",
         );
         for (path, is_local) in [
             ("/var/lib/docker", true),
@@ -234,51 +230,44 @@ device tmpfs mounted on /nas/cache with fstype tmpfs\n",
             ("/nas", false),
             ("/nas/cache/a", false),
         ] {
-            assert_eq!(outline.is_local(Path::new(path)), is_local, "{path}");
+            assert_eq!(table.is_local(Path::new(path)), is_local, "{path}");
         }
     }
 
     #[test]
-    fn an_outline_tells_what_is_mounted_around_a_path() {
-        let before = "device /dev/vda mounted on / with fstype ext4\n\
-            device nas:/x mounted on /mnt/a\\040b with fstype nfs4 statvers=1.1\n\topts: rw\n\tage: 7\n";
-        let of = |text: &str| Outline::parse(text.as_bytes());
-        let (path, other) = (Path::new("/mnt/a b/c"), Path::new("/srv"));
-        let is_same = |text: &str, path| of(before).is_alike(&of(text), path);
-        assert!(is_same(&before.replace("age: 7", "age: 8"), path));
-        for (what, is_same_around, is_same_elsewhere) in [
-            (
-                "device tmpfs mounted on /mnt/a\\040b/c/d with fstype tmpfs\n",
-                false,
-                true,
-            ),
-            (
-                "device tmpfs mounted on /mnt/a\\040b/c with fstype tmpfs\n",
-                false,
-                true,
-            ),
-            (
-                "device tmpfs mounted on /mnt/a\\040b/cd with fstype tmpfs\n",
-                true,
-                true,
-            ),
-            (
-                "device tmpfs mounted on /srv with fstype tmpfs\n",
-                true,
-                false,
-            ),
-            (
-                "device tmpfs mounted on / with fstype tmpfs\n",
-                false,
-                false,
-            ),
-        ] {
-            let now = format!("{before}{what}");
-            assert_eq!(is_same(&now, path), is_same_around, "{what}");
-            assert_eq!(is_same(&now, other), is_same_elsewhere, "{what}");
+    fn an_outline_tells_where_something_else_is_mounted() {
+        const BEFORE: &str = "device /dev/vda mounted on / with fstype ext4\n\
+            device nas:/x mounted on /mnt/a\\040b with fstype nfs4 statvers=1.1\n\topts: rw\n\tage: 7\n\
+            device on mounted on /srv with fstype tmpfs\n\
+            no device mounted on /odd with fstype odd\n";
+        let changed = |later: &str| {
+            let of = |text: &str| Outline(text.as_bytes().to_vec());
+            let changed = of(BEFORE).changed(&of(later));
+            changed
+                .iter()
+                .map(|point| point.display().to_string())
+                .collect::<Vec<_>>()
+        };
+        assert!(changed(&BEFORE.replace("age: 7", "age: 8")).is_empty());
+        let more = format!("{BEFORE}device tmpfs mounted on /mnt/a\\040b/c with fstype tmpfs\n");
+        assert_eq!(changed(&more), ["/mnt/a b/c"]);
+        let replaced = BEFORE.replace("nas:/x", "nas:/y");
+        assert!(changed(&replaced).contains(&"/mnt/a b".to_owned()));
+        let gone = BEFORE.replace("device on mounted on /srv with fstype tmpfs\n", "");
+        assert_eq!(changed(&gone), ["/srv"]);
+        assert!(
+            changed("").contains(&"/odd".to_owned()),
+            "all of it is gone"
+        );
+        assert!(Outline::read().lines().next().is_some());
+    }
+
+    #[test]
+    fn a_path_is_around_those_above_and_below_it_and_no_namesake() {
+        let is_around = |a: &str, b: &str| is_around(Path::new(a), Path::new(b));
+        for (a, b) in [("/", "/srv"), ("/srv/a", "/srv"), ("/srv", "/srv")] {
+            assert!(is_around(a, b) && is_around(b, a), "{a} {b}");
         }
-        let swapped = before.replace("nas:/x", "nas:/y");
-        assert!(!is_same(&swapped, path));
-        assert!(Outline::read().around(Path::new("/")).next().is_some());
+        assert!(!is_around("/srv/a", "/srv/ab") && !is_around("/srv", "/mnt"));
     }
 }

@@ -2,18 +2,17 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::Utc;
 use tokio::time::Instant;
-use tracing::info;
 
-use crate::context::Context;
 use crate::error::{Exit, Failure, Result, exit_of};
-use crate::logging;
+use crate::shutdown::Shutdown;
+use crate::state::make_private_folder;
 
 /// How often the lock is looked at while it is waited for.
 const POLL: Duration = Duration::from_millis(200);
@@ -43,16 +42,23 @@ impl Lock {
         Self::take_file(runtime, "verify.lock", "verify")
     }
 
-    /// As [`Lock::take`], but another run is waited for, as long as `wait` says. Ends early when the program is asked to.
-    pub async fn take_after(cx: &Context, what: &str, wait: Wait) -> Result<Self> {
+    /// As [`Lock::take`], but another run is waited for, as long as `wait` says; `tell` hears who that is. Ends early when the program is
+    /// asked to.
+    pub async fn take_after(
+        runtime: &Path,
+        what: &str,
+        wait: Wait,
+        shutdown: &Shutdown,
+        tell: impl Fn(&str),
+    ) -> Result<Self> {
         let deadline = match wait {
-            Wait::No => return Self::take(&cx.paths.runtime, what),
+            Wait::No => return Self::take(runtime, what),
             Wait::For(time) => Some(Instant::now() + time),
             Wait::Forever => None,
         };
         let mut told = None;
         loop {
-            let error = match Self::take(&cx.paths.runtime, what) {
+            let error = match Self::take(runtime, what) {
                 Ok(lock) => return Ok(lock),
                 Err(error) if exit_of(&error) == Exit::Locked => error,
                 Err(error) => return Err(error),
@@ -62,16 +68,15 @@ impl Lock {
             }
             let why = format!("{error}");
             if told.as_ref() != Some(&why) {
-                cx.ui.say(format!("Waiting: {why}"));
-                info!(target: logging::FILE, "waits: {why}");
+                tell(&why);
                 told = Some(why);
             }
             let left = deadline.map_or(POLL, |deadline| deadline - Instant::now());
             tokio::select! {
                 biased;
-                () = cx.shutdown.asked() => {
+                () = shutdown.asked() => {
                     let what = "a signal ended the waiting for another run";
-                    return Err(Failure::new(cx.shutdown.exit(), what).into());
+                    return Err(Failure::new(shutdown.exit(), what).into());
                 }
                 () = tokio::time::sleep(left.min(POLL)) => {}
             }
@@ -121,15 +126,6 @@ pub fn holder(runtime: &Path) -> Option<String> {
     });
     let text = is_held.then(|| std::fs::read_to_string(&path).ok())??;
     Some(text.trim().to_owned())
-}
-
-/// Makes `folder` and its parents; what is made is 0700.
-pub fn make_private_folder(folder: &Path) -> Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .with_context(|| format!("the folder `{}` can't be made", folder.display()))
 }
 
 #[cfg(test)]

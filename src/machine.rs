@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::context::Paths;
 use crate::error::Result;
 use crate::model::MachineId;
+use crate::paths::Paths;
 use crate::state;
 
 /// This machine, as of now.

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::context::Paths;
 use crate::error::{Exit, Failure, Result};
 use crate::model::PointId;
+use crate::paths::Paths;
 use crate::state;
 
 /// Years of hourly runs. What is older counts as made here.

@@ -2,6 +2,7 @@
 //!
 //! `main` parses, builds the context, dispatches and reports; it is the only place that ends the process.
 
+mod activity;
 mod backends;
 mod backup;
 mod cli;
@@ -27,6 +28,7 @@ mod memory;
 mod metrics;
 mod model;
 mod password;
+mod paths;
 mod peers;
 mod private_file;
 mod pulse;
@@ -45,11 +47,12 @@ mod tool;
 mod ui;
 mod verify;
 mod whose;
+mod work;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::cli::Cli;
 use crate::context::Context;
@@ -67,7 +70,7 @@ const UNREAD_AFTER_SIGNAL: Duration = Duration::from_millis(500);
 /// One thread runs everything that waits: a child that follows its parent's *thread* into death
 /// (`PR_SET_PDEATHSIG`) must be spawned from one that lives as long as the process. Bytes move on threads of their own.
 fn main() -> ExitCode {
-    if completion::answer() {
+    if completion::answer(Cli::command) {
         return ExitCode::SUCCESS;
     }
     let cli = Cli::parse();
@@ -92,9 +95,13 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> ExitCode {
-    let ui = Ui::new(&cli);
+    let ui = Ui::new(cli.ui());
     descriptors::raise();
-    let log = logging::init(&cli, commands::logged_as(&cli.command));
+    let log = logging::init(
+        cli.logging(),
+        commands::logged_as(&cli.command),
+        printer::Lines::default,
+    );
     let shutdown = match Shutdown::listen(commands::on_hangup(&cli.command)) {
         Ok(shutdown) => shutdown,
         Err(error) => {
@@ -109,8 +116,8 @@ async fn run(cli: Cli) -> ExitCode {
     } else {
         Patience::Silence(UNREAD)
     };
-    let context = Context::new(&cli, ui, shutdown, log);
-    let (code, advice) = match commands::run(cli.command, &context).await {
+    let context = Context::new(cli.config, ui, shutdown, log);
+    let (code, advice) = match commands::run(cli.command, &context, Cli::command()).await {
         Ok(code) => (code, error::advice(code)),
         Err(error) => {
             context.ui.error(&error::render(&error));

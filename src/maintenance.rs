@@ -8,11 +8,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::context::Paths;
 use crate::error::Result;
 use crate::fault;
 use crate::kopia::{Kopia, Maintenance, Mode};
 use crate::model::report::MaintenanceReport;
+use crate::paths::Paths;
 use crate::retention::Outlook;
 use crate::state;
 

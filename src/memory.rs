@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use crate::config::Config;
-
 const NODES: &str = "/sys/devices/system/node";
 
 /// In bytes.
@@ -27,12 +25,6 @@ impl Memory {
             };
         }
         Self::of_nodes(Path::new(NODES)).unwrap_or_else(Self::of_kernel)
-    }
-
-    /// How many sources are worked on at once, as the configuration says or as this host allows it.
-    pub fn workers(self, config: &Config) -> usize {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        config.backup.parallel_workers.resolve(self.total, cpus)
     }
 
     /// What the kernel tells of each bank of memory; not every kernel does.

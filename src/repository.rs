@@ -3,12 +3,13 @@
 use chrono::Utc;
 
 use crate::config::Config;
-use crate::context::{Context, Paths};
+use crate::context::Context;
 use crate::credentials;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Identity, Initialized, Kopia, Me, Named, Settings, Status, profile_file};
 use crate::machine::Machine;
 use crate::made::Made;
+use crate::paths::Paths;
 use crate::restore::points::points;
 use crate::ui::text;
 use crate::whose::{ADOPT, Whose};

@@ -2,13 +2,12 @@
 
 use std::fs::{File, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use crate::error::Result;
-use crate::lock::make_private_folder;
 
 /// Replaces `path` by `content` (mode 0600): after this returns the new content is on the disk, and at no moment was
 /// there neither the old nor the new one.
@@ -70,6 +69,15 @@ pub fn remove(path: &Path) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("`{}` can't be removed", path.display())),
     }
+}
+
+/// Makes `folder` and its parents; what is made is 0700.
+pub fn make_private_folder(folder: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("the folder `{}` can't be made", folder.display()))
 }
 
 /// What is in the files of a folder.

@@ -32,7 +32,7 @@ mod unit;
 
 pub use bring_up::{bring_up_all, bring_up_or_tell};
 pub use choose::{LeftOut, choose};
-pub use recipe::{REDACTED, parse_yaml};
-pub use run::{WORK_PREFIX, remove_stale_work, run};
+pub use recipe::parse_yaml;
+pub use run::run;
 pub use survey::survey;
 pub use tar::Tar;

@@ -40,7 +40,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-pub use redact::REDACTED;
 pub use yaml::parse as parse_yaml;
 
 use crate::docker::Engine;

@@ -26,14 +26,14 @@ use super::tags::Filing;
 use super::tar::Tar;
 use super::turns::Turns;
 use crate::config::{Config, Loaded, SpoolSize};
-use crate::context::{Context, Paths};
+use crate::context::Context;
 use crate::descriptors;
 use crate::discovery::mount_table::MountTable;
 use crate::discovery::{Discovery, Look, Rules};
 use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result, exit_of, hints_of, render};
 use crate::kopia::Kopia;
-use crate::lock::{Lock, make_private_folder};
+use crate::lock::Lock;
 use crate::made::Made;
 use crate::memory::Memory;
 use crate::metrics;
@@ -41,13 +41,16 @@ use crate::model::point::IdWorld;
 use crate::model::report::{Outcome, RunReport, UnitReport};
 use crate::model::{BackupId, UnitKind, UnitName};
 use crate::password;
+use crate::paths::Paths;
 use crate::quiesce::Down;
 use crate::reports;
 use crate::repository::Repository;
 use crate::restore;
 use crate::restore::points::{Point, PointState, Tool, points};
 use crate::shutdown::Shutdown;
+use crate::state::make_private_folder;
 use crate::whose::Whose;
+use crate::work;
 
 /// What all units of a run share.
 pub struct Run<'a> {
@@ -160,23 +163,7 @@ impl Run<'_> {
         let (_, record) = restore::recipe::read(kopia, last).await?;
         Ok(Some(Recalled::of(&record)).filter(|recalled| recalled.is_of(kind)))
     }
-
-    /// A folder that only we can see, on a file system that a reboot empties: it holds secrets.
-    pub fn work_folder(&self) -> Result<tempfile::TempDir> {
-        tempfile::Builder::new()
-            .prefix(WORK_PREFIX)
-            .tempdir_in(&self.paths.runtime)
-            .with_context(|| {
-                format!(
-                    "no work folder can be made in `{}`",
-                    self.paths.runtime.display()
-                )
-            })
-    }
 }
-
-/// Of folders that hold secrets while they are needed.
-pub const WORK_PREFIX: &str = "work-";
 
 /// Backs up `units`, or all that are enabled when it is empty; whatever comes of it, monitors learn it. Nobody else is at work, as
 /// `lock` says. The operator agrees to the losses of those in `accepted`.
@@ -216,7 +203,7 @@ async fn save_units(
     units: &[UnitName],
     accepted: &[UnitName],
 ) -> Result<(RunReport, Vec<UnitName>)> {
-    remove_stale_work(&cx.paths)?;
+    work::remove_stale(&cx.paths.runtime)?;
     let down = bring_up(cx).await?;
     // Nothing else says it when the run comes to its end before its report is written.
     save_what_is_up(cx, loaded, lock, units, accepted, &down)
@@ -320,7 +307,7 @@ async fn start<'a>(
     let started_at = free_second(config).await;
     Made::note(&cx.paths, &BackupId::at(started_at).into())?;
     let memory = Memory::of_this_host();
-    let workers = memory.workers(config);
+    let workers = config.workers(memory);
     let spool = &config.backup.spool;
     let floor = if spool.size == SpoolSize::Bytes(0) {
         None
@@ -519,18 +506,6 @@ fn write_report(run: &Run<'_>, report: &RunReport) -> Result<()> {
         .context("the report of the run can't be written")?;
     reports::prune(&reports::folder(run.config), report, Utc::now())
         .context("old reports of runs cannot be removed")
-}
-
-/// Folders of runs that were killed; the lock says that nobody uses them.
-pub fn remove_stale_work(paths: &Paths) -> Result<()> {
-    for entry in std::fs::read_dir(&paths.runtime).into_iter().flatten() {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(WORK_PREFIX) {
-            std::fs::remove_dir_all(entry.path())
-                .with_context(|| format!("`{}` can't be removed", entry.path().display()))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -32,8 +32,8 @@ pub use budget::Budget;
 pub use floor::Floor;
 
 use self::held::Held;
+use crate::activity::Activity;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::Activity;
 
 /// What moves at once: as much as a pipe holds.
 const CHUNK: u64 = 1024 * 1024;

@@ -31,10 +31,11 @@ use crate::model::point::PointRecord;
 use crate::model::report::{Outcome, UnitReport};
 use crate::model::source::GapReason;
 use crate::model::{Grade, UnitName};
-use crate::quiesce::{self, Entry, RecordFile, cold};
+use crate::quiesce::{self, Entry, Place, RecordFile, cold};
 use crate::restore::aside;
 use crate::service::inhibit;
 use crate::timeline::Step as _;
+use crate::work;
 
 /// One unit being saved.
 struct Saving<'a> {
@@ -162,7 +163,7 @@ impl<'a> Saving<'a> {
                 .into());
         }
         let started_at = Utc::now();
-        let work = self.run.work_folder()?;
+        let work = work::make(&self.run.paths.runtime)?;
         let captured = self.prepare(work.path()).await?;
         self.enter(Step::Open).await;
         let opened = self.open().await?;
@@ -299,21 +300,16 @@ impl<'a> Saving<'a> {
         let mut listener = self.run.engine.listen();
         self.enter(Step::ProveCold).await;
         let tolerated = self.plan.tolerated_ids();
-        let prove = cold::prove(
-            &self.run.engine,
-            &entries,
-            &self.plan.unit.sources,
-            &tolerated,
-        );
+        let places = self.places();
+        let prove = cold::prove(&self.run.engine, &entries, &places, &tolerated);
         let ends = self.run.shutdown.cut("the run", prove).await?;
         self.enter(Step::Read).await;
-        let sources = self.plan.unit.sources.clone();
         let storing = {
             let mut reading = std::pin::pin!(self.read_sources(opened));
             tokio::select! {
                 biased;
                 storing = &mut reading => storing,
-                () = cold::spoilt(&mut listener, &sources, &tolerated) => {
+                () = cold::spoilt(&mut listener, &places, &tolerated) => {
                     spoilt.notify_one();
                     reading.await
                 }
@@ -396,14 +392,15 @@ impl<'a> Saving<'a> {
             .collect()
     }
 
+    /// Where nobody may write.
+    fn places(&self) -> Vec<Place> {
+        self.plan.unit.sources.iter().map(Place::from).collect()
+    }
+
     /// How far each source can be trusted, as far as it is known at the end of the window.
     async fn grade(&mut self, unclean: &cold::Unclean, listener: Listener, tolerated: &[String]) {
-        let since = cold::writers_since(
-            &self.run.engine,
-            listener,
-            &self.plan.unit.sources,
-            tolerated,
-        );
+        let places = self.places();
+        let since = cold::writers_since(&self.run.engine, listener, &places, tolerated);
         // After a signal there will be no point, and an engine that does not answer must not keep services down.
         let since = self.run.shutdown.cut("the proof", since).await;
         let written = since.unwrap_or_else(|error| {

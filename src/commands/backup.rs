@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use clap_complete::ArgValueCompleter;
+use tracing::info;
 
 use crate::backup;
 use crate::completion;
 use crate::context::Context;
 use crate::error::Result;
 use crate::lock::{Lock, Wait};
+use crate::logging;
 use crate::model::UnitName;
 
 use super::dry_run;
@@ -46,7 +48,12 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     }
     cx.require_root("backup")?;
     let loaded = cx.config()?;
-    let lock = Lock::take_after(cx, "backup", args.wait.unwrap_or(Wait::No)).await?;
+    let wait = args.wait.unwrap_or(Wait::No);
+    let tell = |why: &str| {
+        cx.ui.say(format!("Waiting: {why}"));
+        info!(target: logging::FILE, "waits: {why}");
+    };
+    let lock = Lock::take_after(&cx.paths.runtime, "backup", wait, &cx.shutdown, tell).await?;
     let loaded = match args.wait {
         // What was waited for may have been hours, or a change of the password.
         Some(_) => cx.config_again()?,

@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
 use clap_mangen::Man;
 
-use crate::cli::Cli;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 
@@ -20,22 +18,23 @@ pub struct Args {
     output_dir: Option<PathBuf>,
 }
 
-pub fn run(cx: &Context, args: Args) -> Result<u8> {
+/// `program` is the whole command line.
+pub fn run(cx: &Context, args: Args, program: clap::Command) -> Result<u8> {
     if let Some(folder) = &args.output_dir {
-        write_all(folder)?;
+        write_all(folder, program)?;
         cx.ui
             .say(format!("The manual pages are in `{}`", folder.display()));
         return Ok(0);
     }
-    let page = Man::new(page_of(args.command.as_deref())?);
+    let page = Man::new(page_of(args.command.as_deref(), program)?);
     let mut text = Vec::new();
     page.render(&mut text)?;
     cx.ui.answer(String::from_utf8(text)?.trim_end());
     Ok(0)
 }
 
-fn page_of(name: Option<&str>) -> Result<clap::Command> {
-    let mut program = Cli::command().disable_help_subcommand(true);
+fn page_of(name: Option<&str>, program: clap::Command) -> Result<clap::Command> {
+    let mut program = program.disable_help_subcommand(true);
     program.build();
     let Some(name) = name else {
         return Ok(program);
@@ -50,9 +49,9 @@ fn page_of(name: Option<&str>) -> Result<clap::Command> {
     })
 }
 
-fn write_all(folder: &Path) -> Result<()> {
+fn write_all(folder: &Path, program: clap::Command) -> Result<()> {
     std::fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+        .and_then(|()| clap_mangen::generate_to(program, folder))
         .with_context(|| {
             format!(
                 "the manual pages can't be written to `{}`",

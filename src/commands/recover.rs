@@ -3,7 +3,6 @@
 
 use serde_json::json;
 
-use crate::backup;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::lock::Lock;
@@ -11,6 +10,7 @@ use crate::quiesce::replay;
 use crate::restore::before_docker::engine_at_work;
 use crate::restore::crew::Services;
 use crate::restore::{self, aside};
+use crate::work;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -23,7 +23,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("recover")?;
     cx.log_if_configured();
     let _lock = Lock::take(&cx.paths.runtime, "recover")?;
-    backup::remove_stale_work(&cx.paths)?;
+    work::remove_stale(&cx.paths.runtime)?;
     if args.before_docker {
         return before_docker(cx).await;
     }

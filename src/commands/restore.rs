@@ -13,10 +13,11 @@ use crate::error::{Exit, Failure, Result};
 use crate::logging;
 use crate::model::UnitName;
 use crate::restore::all::Wanted;
+use crate::restore::choose::Which;
 use crate::restore::contents::Search;
 use crate::restore::doors::{self, Doors};
 use crate::restore::rebuild::{BringUp, OtherImages};
-use crate::restore::request::{self, Destination, Request, What, Which};
+use crate::restore::request::{self, Destination, Request, What};
 use crate::restore::{self, Plan, Session, reporter, safety, time, wizard};
 use crate::ui::{prompt, text};
 

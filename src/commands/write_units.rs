@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::config::Config;
-use crate::context::{Context, Paths};
+use crate::context::Context;
 use crate::error::Result;
-use crate::lock::make_private_folder;
+use crate::paths::Paths;
 use crate::service::install::{self, Place, SYSTEM_FOLDER, State};
 use crate::service::units::{self, Installation};
+use crate::state::make_private_folder;
 use crate::tool::{self, Spec};
 
 const RELOAD_DEADLINE: Duration = Duration::from_secs(90);

@@ -1,15 +1,13 @@
 //! The scripts of `kopi-docka completions` call the program itself, with a variable that says which shell asks.
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use clap_complete::CompleteEnv;
-
-use crate::cli::Cli;
 
 pub const VARIABLE: &str = "KOPI_DOCKA_COMPLETE";
 
-/// Answers a shell, if one asks; whether it did.
-pub fn answer() -> bool {
-    let asked = CompleteEnv::with_factory(shown)
+/// Answers a shell, if one asks; whether it did. `program` is the whole command line.
+pub fn answer(program: impl Fn() -> Command) -> bool {
+    let asked = CompleteEnv::with_factory(|| shown(&program()))
         .var(VARIABLE)
         .bin("kopi-docka")
         .completer("kopi-docka");
@@ -20,8 +18,7 @@ pub fn answer() -> bool {
 }
 
 /// The command line without what is hidden, which clap_complete 4.6 offers where nothing else begins like it.
-fn shown() -> Command {
-    let all = Cli::command();
+fn shown(all: &Command) -> Command {
     let commands = all
         .get_subcommands()
         .filter(|command| !command.is_hide_set());

@@ -1,15 +1,15 @@
 //! What there is to choose from. Nothing, when that would take too long or there is no repository.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser as _;
 use clap_complete::CompletionCandidate;
 
 use super::words::{typed, value_of};
-use crate::cli::Cli;
-use crate::context::Context;
+use crate::config::LogLevel;
+use crate::context::{CONFIG_VARIABLE, Context};
 use crate::discovery::{self, Rules};
 use crate::docker::Engine;
 use crate::error::Result;
@@ -20,6 +20,7 @@ use crate::restore::points::{Point, PointState, points};
 use crate::restore::recipe;
 use crate::restore::request::handle;
 use crate::shutdown::{Hangup, Shutdown};
+use crate::ui::printer::Lines;
 use crate::ui::{Ui, text};
 
 /// How many seconds an answer may take, for a repository that is far away.
@@ -184,13 +185,14 @@ fn offer(
 
 /// As for a command that says nothing.
 fn context(typed: &[String]) -> Result<Context> {
-    let mut words = vec!["kopi-docka".to_owned(), "--quiet".to_owned()];
-    if let Some(config) = value_of(typed, "--config") {
-        words.extend(["--config".to_owned(), config]);
-    }
-    words.extend(["--log-level", "error", "version"].map(str::to_owned));
-    let cli = Cli::try_parse_from(words)?;
-    let log = logging::init(&cli, None);
+    let options = logging::Options {
+        level: Some(LogLevel::Error),
+        ..logging::Options::default()
+    };
+    let log = logging::init(options, None, Lines::default);
     let shutdown = Shutdown::listen(Hangup::Ends)?;
-    Ok(Context::new(&cli, Ui::new(&cli), shutdown, log))
+    let named = value_of(typed, "--config").map(OsString::from);
+    let named = named.or_else(|| std::env::var_os(CONFIG_VARIABLE));
+    let config = named.filter(|file| !file.is_empty()).map(PathBuf::from);
+    Ok(Context::new(config, Ui::quiet(), shutdown, log))
 }

@@ -31,7 +31,7 @@ pub use permissions::{Caller, check_secret};
 pub use schema::{Config, Logging, Retention};
 pub use secret::Secret;
 pub use store::{document_of, new_document, set_password, set_repository, text_of};
-pub use value::{BindMode, Percent, SharedVolumes, SpoolSize};
+pub use value::{BindMode, LogLevel, Percent, SharedVolumes, SpoolSize};
 
 use std::path::PathBuf;
 

@@ -8,9 +8,9 @@ use serde::Serialize;
 use crate::backup::Tar;
 use crate::config::Config;
 use crate::docker::Engine;
+use crate::docker::cli::compose_version;
 use crate::error::Result;
 use crate::kopia;
-use crate::restore::compose_version;
 use crate::tool::{self, Spec};
 
 /// How long a program may take to say its version.

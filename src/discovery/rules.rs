@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::config::{Backend, BindMode as ConfiguredMode, Config, KopiaParams};
-use crate::context::Paths;
+use crate::paths::Paths;
 
 /// `Rules::default()` saves everything that can be saved.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::place::clean;
 use super::scene::Scene;
 use super::tree::Tree;
-use crate::model::source::{Source, SourceKey};
+use crate::model::source::SourceKey;
 use crate::model::unit::{Mount, MountKind};
 
 /// Every mount on the host that can be written to, with the id of its container.
@@ -46,16 +46,16 @@ impl Writes {
     }
 }
 
-/// Whether `mount` of any container lets it change `source`, as far as names tell: for a container that was not
+/// Whether `mount` of any container lets it change the source `key`, which is at `path`, as far as names tell: for a container that was not
 /// there when discovery looked. Links are not resolved.
-pub fn can_write(source: &Source, mount: &Mount) -> bool {
+pub fn can_write(key: &SourceKey, path: &Path, mount: &Mount) -> bool {
     let volume = (mount.kind == MountKind::Volume).then_some(mount.name.as_str());
-    let path = clean(&mount.source);
+    let mounted = clean(&mount.source);
     mount.read_write
-        && (is_volume(&source.key, volume)
-            || (path.is_absolute()
-                && (overlap(&source.path, &path)
-                    || matches!(&source.key, SourceKey::Bind { path: own } if overlap(own, &path)))))
+        && (is_volume(key, volume)
+            || (mounted.is_absolute()
+                && (overlap(path, &mounted)
+                    || matches!(key, SourceKey::Bind { path: own } if overlap(own, &mounted)))))
 }
 
 fn is_volume(key: &SourceKey, mounted: Option<&str>) -> bool {

@@ -7,6 +7,8 @@
 //! No policy here: what is stopped, read or left out is decided elsewhere.
 
 mod change;
+pub mod cli;
+mod compose_up;
 pub mod create;
 pub mod engine;
 pub mod errors;
@@ -31,6 +33,7 @@ pub use bollard::models::{
     ContainerInspectResponse, ContainerState, HealthStatusEnum as HealthStatus, Volume,
 };
 
+pub use compose_up::ComposeUp;
 pub use engine::Engine;
 pub use events::Listener;
 pub use follow::{Changes, Follower};

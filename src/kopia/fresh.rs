@@ -36,7 +36,7 @@ impl Kopia {
             caching.insert("maxCacheSize".into(), 1.into());
             caching.insert("contentCacheSizeLimitBytes".into(), 1.into());
         }
-        crate::lock::make_private_folder(&fresh.kopia.cache)?;
+        crate::state::make_private_folder(&fresh.kopia.cache)?;
         // It may hold credentials of the storage, as the one that it is made of.
         let write = || -> std::io::Result<()> {
             let folder = fresh.kopia.profile.parent().unwrap_or(Path::new("/"));

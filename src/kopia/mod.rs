@@ -43,4 +43,4 @@ pub use size::Size;
 pub use snapshot::{Accepted, NewSnapshot};
 pub use stream::{STREAM_FILE, Stream};
 pub use tree::{Entry, FOLDERS_AT_ONCE, restored};
-pub use watch::{Activity, Life, poll};
+pub use watch::{Life, poll};

@@ -256,7 +256,7 @@ impl Kopia {
                 self.cache.to_string_lossy().into_owned().into(),
             );
         }
-        crate::lock::make_private_folder(&self.cache)?;
+        crate::state::make_private_folder(&self.cache)?;
         std::fs::write(working, serde_json::to_vec_pretty(&profile)?)?;
         std::fs::File::open(working)?.sync_all()?;
         renameat_with(

@@ -10,7 +10,8 @@ use super::client::Kopia;
 use super::failure;
 use super::manifest::Manifest;
 use super::me::Me;
-use super::watch::{self, Activity};
+use super::watch::{self};
+use crate::activity::Activity;
 use crate::error::{Exit, Failure, Result};
 use crate::model::{ObjectId, SnapshotId};
 use crate::tool::{Child, Ended, Output, Spec};
@@ -160,7 +161,7 @@ pub(super) struct TemporaryProfile {
 impl TemporaryProfile {
     fn beside(profile: &Path) -> Result<Self> {
         let parent = profile.parent().unwrap_or(Path::new("/"));
-        crate::lock::make_private_folder(parent)?;
+        crate::state::make_private_folder(parent)?;
         let folder = tempfile::Builder::new()
             .prefix(".kopi-docka-connect-")
             .tempdir_in(parent)

@@ -9,7 +9,8 @@ use tokio::task::JoinHandle;
 use super::client::Kopia;
 use super::failure;
 use super::snapshot::{Accepted, NewSnapshot, accept};
-use super::watch::{self, Activity, Life};
+use super::watch::{self, Life};
+use crate::activity::Activity;
 use crate::error::{Exit, Failure, Result};
 use crate::tool::{Child, Input, Output, pipe};
 

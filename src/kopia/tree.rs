@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 
 use super::client::{ASK_DEADLINE, Kopia, parse_json};
 use super::failure;
-use super::watch::{self, Activity};
+use super::watch::{self};
+use crate::activity::Activity;
 use crate::error::Result;
 use crate::model::ObjectId;
 use crate::model::point::Attributes;

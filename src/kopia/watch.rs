@@ -1,7 +1,5 @@
 //! Signs of life: a kopia that is stuck in a storage call ignores SIGTERM and can hang for hours.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
@@ -11,32 +9,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::failure;
+use crate::activity::Activity;
 use crate::error::{Exit, Failure, Result};
 use crate::pulse;
 use crate::tool::{Child, Ended, Mark, Meter, Said};
 
 /// For the answer of a child that has ended.
 const LAST_WORDS: Duration = Duration::from_secs(10);
-
-/// Bytes that somebody else moved for a child. Any change is a sign of life.
-#[derive(Clone, Debug, Default)]
-pub struct Activity(Arc<AtomicU64>);
-
-impl Activity {
-    pub fn add(&self, bytes: u64) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
-        pulse::beat();
-    }
-
-    /// Whether both count the same thing.
-    pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    pub fn total(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// Whether a kopia gets further, however slowly: the digits of its progress line (the spinner turns without any progress), what
 /// others have moved for it, and the bytes that it has moved itself. While it uploads a pack, it takes no input and its figures stand

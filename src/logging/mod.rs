@@ -17,6 +17,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Metadata, error, info, warn};
 use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -24,9 +25,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 use self::journal::Journal;
 use self::line::Lines;
 use self::writer::Writer;
-use crate::cli::{Cli, LogLevel};
-use crate::config::Logging;
-use crate::ui::printer;
+use crate::config::{LogLevel, Logging};
 
 /// The target of records that go to the file alone: people at a terminal see the same in another form.
 pub const FILE: &str = "log_file";
@@ -53,11 +52,22 @@ struct Open {
     writer: Writer,
 }
 
-/// stderr shows what `--log-level` says; without it warnings, with `--verbose` also infos. `command` is what its records are
+/// What the command line asks of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    pub level: Option<LogLevel>,
+    pub verbose: bool,
+    pub quiet: bool,
+}
+
+/// `stderr` shows what `--log-level` says; without it warnings, with `--verbose` also infos. `command` is what its records are
 /// called in the log file; without one there are none.
-pub fn init(cli: &Cli, command: Option<&'static str>) -> Log {
-    let asked = cli.log_level.map(filter);
-    let level = asked.unwrap_or(if cli.verbose {
+pub fn init<W>(options: Options, command: Option<&'static str>, stderr: W) -> Log
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let asked = options.level.map(filter);
+    let level = asked.unwrap_or(if options.verbose {
         LevelFilter::INFO
     } else {
         LevelFilter::WARN
@@ -67,7 +77,7 @@ pub fn init(cli: &Cli, command: Option<&'static str>) -> Log {
         .flatten();
     // Whoever reads the journal of a backup is not at a terminal: the phases are there without being asked for.
     let journal_level = match asked {
-        None if command.is_some() && !cli.quiet => LevelFilter::INFO,
+        None if command.is_some() && !options.quiet => LevelFilter::INFO,
         _ => level,
     };
     let to_journal = journal.clone().map(|journal| {
@@ -76,9 +86,9 @@ pub fn init(cli: &Cli, command: Option<&'static str>) -> Log {
                 && (metadata.is_span() || *metadata.level() <= journal_level)
         }))
     });
-    let stderr = journal.is_none().then(|| {
+    let to_stderr = journal.is_none().then(|| {
         fmt::layer()
-            .with_writer(printer::Lines::default)
+            .with_writer(stderr)
             .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
             .with_target(false)
             .with_filter(EnvFilter::new(format!("off,kopi_docka={level}")))
@@ -99,14 +109,14 @@ pub fn init(cli: &Cli, command: Option<&'static str>) -> Log {
         }
     });
     tracing_subscriber::registry()
-        .with(stderr)
+        .with(to_stderr)
         .with(to_journal)
         .with(Lines::new(Arc::clone(&open)).with_filter(wanted))
         .init();
     Log {
         command,
         asked,
-        is_verbose: cli.verbose,
+        is_verbose: options.verbose,
         is_begun: AtomicBool::new(false),
         open,
         journal,

@@ -19,6 +19,9 @@ use super::unit::{ContainerState, UnitKind};
 /// The newest format of [`PointRecord`] that this program writes and reads.
 pub const FORMAT: u32 = 1;
 
+/// In the place of a secret, which is in a file of its own.
+pub const REDACTED: &str = "***REDACTED***";
+
 /// The name of the record inside the recipe's snapshot.
 pub const RECORD_FILE: &str = "recipe.json";
 

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Secret};
-use crate::context::Paths;
 use crate::error::{Exit, Failure, Result};
+use crate::paths::Paths;
 use crate::state;
 
 /// Written with mode 0600, as all state is.

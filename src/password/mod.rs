@@ -13,7 +13,7 @@ pub use change::change;
 pub use settle::{Settled, settle};
 
 use crate::config::Config;
-use crate::context::Paths;
+use crate::paths::Paths;
 
 /// A change was begun, and nobody knows yet which password the repository has.
 pub fn is_unfinished(paths: &Paths, config: &Config) -> bool {

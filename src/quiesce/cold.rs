@@ -3,6 +3,7 @@
 //! Never assumed from a stop that Docker called good: the state is asked for, of every container on the host.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use futures_util::future::join_all;
 
@@ -13,8 +14,25 @@ use crate::docker::events::StartEvent;
 use crate::docker::inspect::Listed;
 use crate::docker::{ContainerInspectResponse, Engine, Listener};
 use crate::error::Result;
-use crate::model::Source;
 use crate::model::unit::Mount;
+use crate::model::{Source, SourceKey};
+
+/// A directory or file that nobody may write to, as containers know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub key: SourceKey,
+    /// Links resolved.
+    pub path: PathBuf,
+}
+
+impl From<&Source> for Place {
+    fn from(source: &Source) -> Self {
+        Self {
+            key: source.key.clone(),
+            path: source.path.clone(),
+        }
+    }
+}
 
 /// Containers that did not stop cleanly, by id, each with the reason.
 pub type Unclean = Vec<(String, String)>;
@@ -28,11 +46,11 @@ pub struct Ends {
 }
 
 /// Fails unless every container of `entries` is down and no running container that isn't in `tolerated` can write to one of
-/// `sources`. One question for all of them; only what did not end with status 0 is looked at closer.
+/// `places`. One question for all of them; only what did not end with status 0 is looked at closer.
 pub async fn prove(
     engine: &Engine,
     entries: &[Entry],
-    sources: &[Source],
+    places: &[Place],
     tolerated: &[String],
 ) -> Result<Ends> {
     let listed = engine.listed().await?;
@@ -65,14 +83,11 @@ pub async fn prove(
         if !container.is_up || container.is_paused || tolerated.contains(&container.id) {
             continue;
         }
-        if let Some(source) = sources
-            .iter()
-            .find(|source| writes(&container.mounts, source))
-        {
+        if let Some(place) = places.iter().find(|place| writes(&container.mounts, place)) {
             anyhow::bail!(
                 "container `{}` runs and can write to {}",
                 container.name,
-                source.key
+                place.key
             );
         }
     }
@@ -97,30 +112,30 @@ impl Ends {
     }
 }
 
-/// Waits until a container comes to life that may write to one of `sources`, or until that can no longer be known. What is read from
+/// Waits until a container comes to life that may write to one of `places`, or until that can no longer be known. What is read from
 /// then on is not cold, so nothing has to stay down for it.
-pub async fn spoilt(listener: &mut Listener, sources: &[Source], tolerated: &[String]) {
+pub async fn spoilt(listener: &mut Listener, places: &[Place], tolerated: &[String]) {
     let matters = |event: &StartEvent| {
         !tolerated.contains(&event.id)
             && event
                 .mounts
                 .as_deref()
-                .is_none_or(|mounts| sources.iter().any(|source| writes(mounts, source)))
+                .is_none_or(|mounts| places.iter().any(|place| writes(mounts, place)))
     };
     listener.disturbed(matters).await;
 }
 
-/// What may have written to `sources` since `listener` began to listen: one sentence each, with the sources.
+/// What may have written to `places` since `listener` began to listen: one sentence each, with their keys.
 pub async fn writers_since(
     engine: &Engine,
     listener: Listener,
-    sources: &[Source],
+    places: &[Place],
     tolerated: &[String],
 ) -> Result<Vec<(String, Vec<String>)>> {
     let mut found = Vec::new();
-    let mut note = |name: &str, what: &str, source: &Source| {
+    let mut note = |name: &str, what: &str, place: &Place| {
         let sentence = format!("container `{name}` {what} while it was read");
-        let key = source.key.to_string();
+        let key = place.key.to_string();
         match found
             .iter_mut()
             .find(|(text, _): &&mut (String, Vec<String>)| *text == sentence)
@@ -136,7 +151,7 @@ pub async fn writers_since(
         } else {
             "was started"
         };
-        for source in sources {
+        for place in places {
             if tolerated.contains(&event.id) {
                 continue;
             }
@@ -144,26 +159,28 @@ pub async fn writers_since(
             if event
                 .mounts
                 .as_deref()
-                .is_none_or(|mounts| writes(mounts, source))
+                .is_none_or(|mounts| writes(mounts, place))
             {
-                note(&event.name, what, source);
+                note(&event.name, what, place);
             }
         }
     }
     // Whoever runs now is seen all the same.
     for running in engine.running().await? {
-        for source in sources {
+        for place in places {
             if !tolerated.contains(&running.id)
                 && !running.is_paused
-                && writes(&running.mounts, source)
+                && writes(&running.mounts, place)
             {
-                note(&running.name, "was started", source);
+                note(&running.name, "was started", place);
             }
         }
     }
     Ok(found)
 }
 
-fn writes(mounts: &[Mount], source: &Source) -> bool {
-    mounts.iter().any(|mount| can_write(source, mount))
+fn writes(mounts: &[Mount], place: &Place) -> bool {
+    mounts
+        .iter()
+        .any(|mount| can_write(&place.key, &place.path, mount))
 }

@@ -12,6 +12,7 @@ pub mod start;
 pub mod stop;
 mod wait;
 
+pub use cold::Place;
 pub use record::{Entry, RecordFile};
 pub use replay::Down;
 pub use stop::{Quiesced, still_running, stop_all};

@@ -17,15 +17,15 @@ use super::flush::Flush;
 use super::journal::{Journal, JournalFile, PointName};
 use super::losses::Losses;
 use super::outcome;
-use super::plan::{NewVolume, Plan, SourcePlan};
+use super::plan::{self, Plan, SourcePlan};
+use super::recipe::NewVolume;
 use super::recipe::Recipe;
 use super::report::RestoreReport;
 use super::session::{Planned, Session};
 use super::space::Floors;
 use super::step::Step;
-use super::users::Swapped;
 use super::window::Window;
-use super::{files, nesting, staging};
+use super::{attributes, files, nesting, staging};
 use crate::docker::Engine;
 use crate::error::Result;
 use crate::memory::Memory;
@@ -129,7 +129,7 @@ impl Applying<'_> {
             self.plan.rebuild.differences = differences;
             self.plan.next_steps = self.plan.rebuild.next_steps(record);
         }
-        let swapped = Swapped::all(&self.plan.sources);
+        let swapped = plan::swapped(&self.plan.sources);
         self.window.pass(file, &swapped, users).await
     }
 
@@ -168,7 +168,7 @@ impl Applying<'_> {
         let sources = sources.flat_map(|source| &source.new_attributes);
         let mut known = files.chain(sources);
         match known.find(|(path, _)| path == folder) {
-            Some((_, attributes)) => files::give(folder, attributes).with_context(|| {
+            Some((_, attributes)) => attributes::give(folder, attributes).with_context(|| {
                 format!("`{}` cannot be given its owner and mode", folder.display())
             }),
             None => Ok(()),
@@ -181,7 +181,7 @@ impl Applying<'_> {
         let session = self.session;
         let (cancel, is_cancelled) = watch::channel(false);
         let slots = Arc::new(Semaphore::new(
-            Memory::of_this_host().workers(&session.config),
+            session.config.workers(Memory::of_this_host()),
         ));
         let extractor = Extractor {
             feed: Feed {

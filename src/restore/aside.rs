@@ -1,9 +1,14 @@
 //! Work that blocks, on a thread of its own: a disk that doesn't answer must not stop us from hearing a signal.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 
 use crate::error::Result;
+
+/// How long the disks may take to say what is there.
+const LOOK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs `work` on a thread. When the returned future is dropped the work goes on, and its result is lost.
 pub async fn aside<T: Send + 'static>(
@@ -25,4 +30,16 @@ pub fn start<T: Send + 'static>(
         })
         .context("no thread can be started")?;
     Ok(receiver)
+}
+
+/// Gives up on a disk that does not answer.
+pub async fn looked_up<T>(looking: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(LOOK_PATIENCE, looking)
+        .await
+        .with_context(|| {
+            format!(
+                "a disk did not answer within {} s: is there a mount whose server is gone?",
+                LOOK_PATIENCE.as_secs()
+            )
+        })?
 }

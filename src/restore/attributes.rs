@@ -1,9 +1,10 @@
 //! Owner, mode, time and extended attributes (ACLs among them) of a folder that stays itself while its content changes.
 
 use std::ffi::{CStr, CString};
+use std::fs::Permissions;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -15,6 +16,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::model::point::FileAttributes;
 
 /// The most that the kernel gives or takes, for a value and for the list of names.
 const XATTR_MAX: usize = 64 * 1024;
@@ -149,6 +151,29 @@ fn names(opened: &OwnedFd) -> Result<Vec<CString>> {
     names
         .map(|name| Ok(CStr::from_bytes_with_nul(name)?.to_owned()))
         .collect()
+}
+
+/// Gives the file at `path` the owner, mode and time of a saved one. Blocks.
+pub fn give(path: &Path, attributes: &FileAttributes) -> std::io::Result<()> {
+    std::os::unix::fs::chown(path, Some(attributes.uid), Some(attributes.gid))?;
+    set_time(path, attributes)?;
+    // After the owner: changing that takes setuid bits away.
+    std::fs::set_permissions(path, Permissions::from_mode(attributes.mode & 0o7777))
+}
+
+/// Of a link its own.
+pub fn set_time(path: &Path, attributes: &FileAttributes) -> std::io::Result<()> {
+    let times = Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: attributes.modified_seconds,
+            tv_nsec: attributes.modified_nanoseconds.into(),
+        },
+    };
+    Ok(utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 #[cfg(test)]

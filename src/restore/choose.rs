@@ -1,44 +1,84 @@
-//! From a request to one restore point. What is not whole is never taken for whole.
+//! From what is asked for to one restore point. What is not whole is never taken for whole.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 
 use super::points::{Point, PointState};
-use super::request::{Request, Which};
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::Me;
-use crate::model::{PointId, UnitKind};
+use crate::model::ids::InvalidId;
+use crate::model::{PointId, UnitKind, UnitName};
 use crate::whose::Whose;
 
 /// How many points a hint names.
 const SHOWN: usize = 5;
 
-/// The point that `request` means. `points` are those of all hosts, the newest first.
+/// A point of `unit`.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub unit: UnitName,
+    pub which: Which,
+    /// The host that made it; `None` is this one.
+    pub host: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The newest one that is whole.
+    Latest,
+    /// The newest whole one of before that time.
+    Before(DateTime<Utc>),
+    Id(PointId),
+}
+
+impl Which {
+    /// Only what is older is meant.
+    pub fn until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Before(time) => Some(*time),
+            Self::Latest | Self::Id(_) => None,
+        }
+    }
+}
+
+impl FromStr for Which {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        match text {
+            "latest" => Ok(Self::Latest),
+            id => PointId::parse(id).map(Self::Id),
+        }
+    }
+}
+
+/// The point that `wanted` means. `points` are those of all hosts, the newest first.
 ///
 /// Those of this machine and profile come first; where it has none, another one's under our name is better than none, and
 /// [`Whose::remark`] says whose it is. A named host means all that has its name.
-pub fn choose<'a>(points: &'a [Point], request: &Request, me: &Me) -> Result<&'a Point> {
+pub fn choose<'a>(points: &'a [Point], wanted: &Wanted, me: &Me) -> Result<&'a Point> {
     let identity = me.identity();
     let named: Vec<&Point> = points
         .iter()
-        .filter(|point| point.is_of_host(request.host.as_deref(), &identity))
+        .filter(|point| point.is_of_host(wanted.host.as_deref(), &identity))
         .collect();
     let of_unit: Vec<&Point> = named
         .iter()
         .copied()
-        .filter(|point| point.unit == request.unit)
+        .filter(|point| point.unit == wanted.unit)
         .collect();
     if of_unit.is_empty() {
-        return Err(unknown_unit(points, &named, request).into());
+        return Err(unknown_unit(points, &named, wanted).into());
     }
     let whose = Whose::of(points, me, None);
-    let until = request.which.until();
+    let until = wanted.which.until();
     let (own, others): (Vec<&Point>, Vec<&Point>) = of_unit
         .iter()
         .filter(|point| until.is_none_or(|until| point.time < until))
-        .partition(|point| request.host.is_some() || whose.is_own(point));
-    let point = match &request.which {
+        .partition(|point| wanted.host.is_some() || whose.is_own(point));
+    let point = match &wanted.which {
         Which::Latest | Which::Before(_) => newest_whole(&own)
             .or_else(|| newest_whole(&others))
             // A unit that never had a whole one, such as one with a volume on another server: the plan says what is not in it.
@@ -46,12 +86,12 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, me: &Me) -> Result<&'a
                 let mut all = own.iter().chain(&others).copied();
                 all.find(|point| point.is_all_there_was)
             })
-            .ok_or_else(|| none_whole(&of_unit, request))?,
+            .ok_or_else(|| none_whole(&of_unit, wanted))?,
         Which::Id(id) => own
             .into_iter()
             .chain(others)
             .find(|point| point.backup_id == *id)
-            .ok_or_else(|| unknown_id(&of_unit, request, id))?,
+            .ok_or_else(|| unknown_id(&of_unit, wanted, id))?,
     };
     if point.state == PointState::Unfinished {
         return Err(Failure::new(
@@ -70,8 +110,8 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, me: &Me) -> Result<&'a
 }
 
 /// Said of a point of our name that is not provably ours, where the operator named no host.
-pub fn unasked(points: &[Point], point: &Point, request: &Request, me: &Me) -> Option<String> {
-    if request.host.is_some() {
+pub fn unasked(points: &[Point], point: &Point, wanted: &Wanted, me: &Me) -> Option<String> {
+    if wanted.host.is_some() {
         return None;
     }
     let remark = Whose::of(points, me, None).remark(point)?;
@@ -116,14 +156,14 @@ fn may_be_same<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> bool {
     one.is_none() || other.is_none() || one == other
 }
 
-fn unknown_unit(all: &[Point], own: &[&Point], request: &Request) -> Failure {
-    let by = match &request.host {
+fn unknown_unit(all: &[Point], own: &[&Point], wanted: &Wanted) -> Failure {
+    let by = match &wanted.host {
         Some(host) => format!("made by host `{host}`"),
         None => "made by this host".to_owned(),
     };
     let mut failure = Failure::new(
         Exit::NothingMatched,
-        format!("there is no restore point of unit `{}` {by}", request.unit),
+        format!("there is no restore point of unit `{}` {by}", wanted.unit),
     );
     let units: BTreeSet<&str> = own.iter().map(|point| point.unit.as_str()).collect();
     if !units.is_empty() {
@@ -131,9 +171,9 @@ fn unknown_unit(all: &[Point], own: &[&Point], request: &Request) -> Failure {
     }
     let elsewhere: BTreeSet<&str> = all
         .iter()
-        .filter(|point| point.unit == request.unit)
+        .filter(|point| point.unit == wanted.unit)
         .map(host)
-        .filter(|host| request.host.as_deref() != Some(*host))
+        .filter(|host| wanted.host.as_deref() != Some(*host))
         .collect();
     if !elsewhere.is_empty() {
         failure = failure.hint(format!(
@@ -144,21 +184,21 @@ fn unknown_unit(all: &[Point], own: &[&Point], request: &Request) -> Failure {
     failure.hint("see all points with `kopi-docka list --snapshots --all-hosts`")
 }
 
-fn unknown_id(of_unit: &[&Point], request: &Request, id: &PointId) -> Failure {
+fn unknown_id(of_unit: &[&Point], wanted: &Wanted, id: &PointId) -> Failure {
     Failure::new(
         Exit::NothingMatched,
-        format!("unit `{}` has no restore point {id}", request.unit),
+        format!("unit `{}` has no restore point {id}", wanted.unit),
     )
     .hint(what_there_is(of_unit))
 }
 
-fn none_whole(of_unit: &[&Point], request: &Request) -> Failure {
-    let before = request.which.until();
+fn none_whole(of_unit: &[&Point], wanted: &Wanted) -> Failure {
+    let before = wanted.which.until();
     let mut failure = Failure::new(
         Exit::NothingMatched,
         format!(
             "unit `{}` has no whole restore point{}",
-            request.unit,
+            wanted.unit,
             before.map_or_else(String::new, |time| format!(" of before {}", local(time)))
         ),
     );
@@ -186,8 +226,8 @@ fn none_whole(of_unit: &[&Point], request: &Request) -> Failure {
                 point.problems.join("; ")
             ))
             .hint(format!(
-                "`{}` tells what it has",
-                request.command(&point.backup_id, &[])
+                "name it with `--backup-id {}` to see what it has",
+                point.backup_id
             )),
         None => failure.hint("`kopi-docka backup` makes one"),
     }
@@ -232,10 +272,7 @@ mod tests {
     use crate::error::{exit_of, render};
     use crate::kopia::testing::me;
     use crate::model::{MachineId, UnitName};
-    use crate::restore::doors::Doors;
     use crate::restore::points::testing::point;
-    use crate::restore::rebuild::{BringUp, OtherImages};
-    use crate::restore::request::{Destination, What};
 
     const OWN: &str = "kopi-docka@here";
 
@@ -252,17 +289,12 @@ mod tests {
     }
 
     fn chosen(unit: &str, which: &str, host: Option<&str>) -> Result<String> {
-        let request = Request {
+        let wanted = Wanted {
             unit: UnitName::parse(unit).unwrap(),
             which: which.parse()?,
-            what: What::Unit,
             host: host.map(str::to_owned),
-            to: Destination::InPlace,
-            doors: Doors::default(),
-            bring_up: BringUp::No,
-            other_images: OtherImages::No,
         };
-        choose(&points(), &request, &me(OWN)).map(|point| point.backup_id.to_string())
+        choose(&points(), &wanted, &me(OWN)).map(|point| point.backup_id.to_string())
     }
 
     #[test]
@@ -285,17 +317,12 @@ mod tests {
     #[test]
     fn before_a_time_is_the_newest_whole_one_that_is_older() {
         let before = |unit: &str, time: &str| {
-            let request = Request {
+            let wanted = Wanted {
                 unit: UnitName::parse(unit).unwrap(),
                 which: Which::Before(time.parse().unwrap()),
-                what: What::Unit,
                 host: None,
-                to: Destination::InPlace,
-                doors: Doors::default(),
-                bring_up: BringUp::No,
-                other_images: OtherImages::No,
             };
-            choose(&points(), &request, &me(OWN)).map(|point| point.backup_id.to_string())
+            choose(&points(), &wanted, &me(OWN)).map(|point| point.backup_id.to_string())
         };
         assert_eq!(
             before("web", "2026-01-09T12:00:00Z").unwrap(),
@@ -317,17 +344,12 @@ mod tests {
     }
 
     fn latest(points: &[Point]) -> Result<&Point> {
-        let request = Request {
+        let wanted = Wanted {
             unit: UnitName::parse("web").unwrap(),
             which: Which::Latest,
-            what: What::Unit,
             host: None,
-            to: Destination::InPlace,
-            doors: Doors::default(),
-            bring_up: BringUp::No,
-            other_images: OtherImages::No,
         };
-        choose(points, &request, &me(OWN))
+        choose(points, &wanted, &me(OWN))
     }
 
     #[test]
@@ -379,17 +401,12 @@ mod tests {
             point.is_all_there_was = point.state == PointState::Partial;
         }
         let latest = |unit: &str| {
-            let request = Request {
+            let wanted = Wanted {
                 unit: UnitName::parse(unit).unwrap(),
                 which: Which::Latest,
-                what: What::Unit,
                 host: None,
-                to: Destination::InPlace,
-                doors: Doors::default(),
-                bring_up: BringUp::No,
-                other_images: OtherImages::No,
             };
-            choose(&points, &request, &me(OWN)).map(|point| point.backup_id.to_string())
+            choose(&points, &wanted, &me(OWN)).map(|point| point.backup_id.to_string())
         };
         assert_eq!(latest("half").unwrap(), "2026-01-03T00-00-00Z");
         assert_eq!(latest("web").unwrap(), "2026-01-06T00-00-00Z");
@@ -407,12 +424,7 @@ mod tests {
                 "2026-01-08T00-00-00Z, 2026-01-06T00-00-00Z",
             ),
             ("web", "2026-01-09T00-00-00Z", None, "is no restore point"),
-            (
-                "half",
-                "latest",
-                None,
-                "--unit half --backup-id 2026-01-03T00-00-00Z",
-            ),
+            ("half", "latest", None, "--backup-id 2026-01-03T00-00-00Z"),
             ("web", "latest", Some("nobody"), "made by host `nobody`"),
         ] {
             let error = chosen(unit, which, host).unwrap_err();

@@ -5,15 +5,15 @@ use super::journal::Journal;
 use super::late::Late;
 use super::swap;
 use super::unfinished::Ended;
-use super::users::{self, Swapped, Users};
+use super::users::{self, Users};
 use crate::config::Config;
 use crate::context::Context;
 use crate::discovery::{self, Rules};
 use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result};
 use crate::fault;
-use crate::model::{BackupId, Source, UnitName};
-use crate::quiesce::{self, Quiesced, RecordFile, cold};
+use crate::model::{BackupId, UnitName};
+use crate::quiesce::{self, Place, Quiesced, RecordFile, cold};
 
 /// How it is known who uses the targets.
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ struct Asked<'a> {
     engine: Engine,
     id: BackupId,
     unit: UnitName,
-    swapped: Vec<Swapped>,
+    swapped: Vec<Place>,
     started_since: Vec<String>,
     users: Result<Users>,
     stopped: Option<Quiesced>,
@@ -60,7 +60,7 @@ impl<'a> Crew<'a> {
             Ok::<_, anyhow::Error>((engine, host))
         };
         let (engine, host) = asked.await.map_err(|error| no_answer(journal, error))?;
-        let swapped = Swapped::of_journal(journal);
+        let swapped = users::swapped_by(journal);
         let decided_at = journal.decided_at();
         Ok(Self(Some(Asked {
             started_since: users::started_since(&host, &swapped, decided_at).await?,
@@ -132,8 +132,7 @@ impl Asked<'_> {
             stopped?;
         }
         fault::reached("replay_prove_cold").await;
-        let sources: Vec<Source> = self.swapped.iter().map(Swapped::as_source).collect();
-        let ends = cold::prove(&self.engine, &seen, &sources, &self.tolerated).await?;
+        let ends = cold::prove(&self.engine, &seen, &self.swapped, &self.tolerated).await?;
         warnings.extend(ends.warnings);
         Ok(())
     }

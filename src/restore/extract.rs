@@ -12,9 +12,9 @@ use super::journal::Swap;
 use super::losses::{self, Losses, Tolerance};
 use super::pieces;
 use super::plan::SourcePlan;
+use crate::activity::Activity;
 use crate::backup::Tar;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::Activity;
 use crate::model::point::{Part, PartKind};
 use crate::tool::{Ended, Spec};
 

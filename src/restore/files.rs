@@ -1,12 +1,11 @@
 //! Compose files and what they name: put back where they were, beside what is there now.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
 use serde::Serialize;
 
+use super::attributes::{give, set_time};
 use super::journal::Swap;
 use super::names::{Power, Trust, refuse_no_place};
 use super::new_home;
@@ -321,40 +320,9 @@ pub fn stage(file: &FilePlan) -> Result<()> {
     copy().with_context(|| format!("`{}` can't be put back", file.path.display()))
 }
 
-/// Gives the file at `path` the owner, mode and time of a saved one. Blocks.
-pub fn give(path: &Path, attributes: &FileAttributes) -> std::io::Result<()> {
-    std::os::unix::fs::chown(path, Some(attributes.uid), Some(attributes.gid))?;
-    set_time(path, attributes)?;
-    // After the owner: changing that takes setuid bits away.
-    std::fs::set_permissions(
-        path,
-        std::fs::Permissions::from_mode(attributes.mode & 0o7777),
-    )
-}
-
-/// Of a link its own.
-fn set_time(path: &Path, attributes: &FileAttributes) -> std::io::Result<()> {
-    let times = Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: attributes.modified_seconds,
-            tv_nsec: attributes.modified_nanoseconds.into(),
-        },
-    };
-    Ok(rustix::fs::utimensat(
-        CWD,
-        path,
-        &times,
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
     use crate::restore::staging;

@@ -19,7 +19,7 @@ use super::held::Held;
 use super::holes::Holes;
 use super::marks::{self, Mark};
 use super::numbers;
-use super::rebuild::{Owed, Program};
+use super::program::{Owed, Program};
 use super::safety::record;
 use super::within::{Moves, Within};
 use crate::error::Result;

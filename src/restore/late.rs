@@ -4,7 +4,7 @@
 use tracing::warn;
 
 use super::aside::aside;
-use super::users::{self, Swapped};
+use super::users;
 use crate::config::Config;
 use crate::context::Context;
 use crate::discovery::{self, Rules};
@@ -12,7 +12,7 @@ use crate::docker::Engine;
 use crate::error::Result;
 use crate::model::{BackupId, UnitName};
 use crate::quiesce::start::Started;
-use crate::quiesce::{RecordFile, stop_all};
+use crate::quiesce::{Place, RecordFile, stop_all};
 
 pub struct Late<'a> {
     pub cx: &'a Context,
@@ -20,7 +20,7 @@ pub struct Late<'a> {
     pub engine: &'a Engine,
     pub id: BackupId,
     pub unit: &'a UnitName,
-    pub swapped: &'a [Swapped],
+    pub swapped: &'a [Place],
     /// Ids of those that may go on.
     pub tolerated: &'a [String],
     /// Ids of those that are not started on what is there now.

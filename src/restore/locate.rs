@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::nesting::{Bystander, Inside};
 use super::pieces::Piece;
 use super::places::Places;
-use super::plan::NewVolume;
+use super::recipe::NewVolume;
 use super::recipe::{Recipe, SavedVolume};
 use super::session::Session;
 use crate::discovery::place::{self, Place};

@@ -3,11 +3,8 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::Context as _;
-
-use super::aside::aside;
+use super::aside::{aside, looked_up};
 use super::files::{Files, Planner};
 use super::journal::JournalFile;
 use super::locate::{Beneath, Located, NamedBy};
@@ -17,7 +14,8 @@ use super::nesting::{self, Arranged, Bystander, LeftOut};
 use super::new_home;
 use super::pieces::{self, Piece};
 use super::places::Places;
-use super::plan::{NewVolume, SourcePlan};
+use super::plan::SourcePlan;
+use super::recipe::NewVolume;
 use super::recipe::Recipe;
 use super::request::{Request, What};
 use super::session::Session;
@@ -26,9 +24,6 @@ use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::{DirectoryRecord, FileAttributes};
 use crate::model::{BackupId, SourceKey};
-
-/// How long the disks may take to say what is there.
-const LOOK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the disks say.
 pub(super) struct Looked {
@@ -394,16 +389,4 @@ fn no_folder(located: &Located, error: std::io::Error) -> Failure {
     .hint("restore it as a whole, without `--path`, or take the files to another place with `--target DIR`")
     .note("nothing was touched")
     .caused_by(error)
-}
-
-/// Gives up on a disk that does not answer.
-pub(super) async fn looked_up<T>(looking: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(LOOK_PATIENCE, looking)
-        .await
-        .with_context(|| {
-            format!(
-                "a disk did not answer within {} s: is there a mount whose server is gone?",
-                LOOK_PATIENCE.as_secs()
-            )
-        })?
 }

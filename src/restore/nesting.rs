@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use super::attributes::{Attributes, keep_time};
 use super::locate::{Located, NamedBy};
-use super::plan::{NewVolume, SourcePlan};
+use super::plan::SourcePlan;
+use super::recipe::NewVolume;
 use super::target::Target;
 use crate::error::{Exit, Failure, Result};
 use crate::model::SourceKey;

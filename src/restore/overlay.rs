@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::aside::aside;
-use super::look::looked_up;
+use super::aside::{aside, looked_up};
 use super::places::Places;
 use super::rebuild::Saved;
 use super::recipe::Recipe;

@@ -14,11 +14,11 @@ use super::pieces::Piece;
 use super::points::Tool;
 use super::pool::Pool;
 use super::rebuild::Rebuild;
-use super::recipe::SavedVolume;
+use super::recipe::NewVolume;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::{FileAttributes, Part};
 use crate::model::{BackupId, Grade, PointId, SourceKey, UnitName};
-use crate::quiesce::Entry;
+use crate::quiesce::{Entry, Place};
 use crate::ui::text;
 
 #[derive(Debug, Serialize)]
@@ -87,12 +87,6 @@ pub struct SourcePlan {
     pub inside: Option<Inside>,
     #[serde(skip)]
     pub swap: Swap,
-}
-
-#[derive(Clone, Debug)]
-pub struct NewVolume {
-    pub name: String,
-    pub saved: SavedVolume,
 }
 
 /// Room on one file system.
@@ -252,6 +246,16 @@ pub fn check_space(spaces: &[Space]) -> Result<()> {
     .hint("if it fits all the same, because the file system compresses or you want what is left, add `--ignore-space`")
     .note("nothing was touched")
     .into())
+}
+
+/// Those of `sources` that a container could have in use.
+pub fn swapped(sources: &[SourcePlan]) -> Vec<Place> {
+    let sources = sources.iter().filter(|source| !source.is_apart);
+    let swapped = sources.map(|source| Place {
+        key: source.key.clone(),
+        path: source.target.clone(),
+    });
+    swapped.collect()
 }
 
 #[cfg(test)]

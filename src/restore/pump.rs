@@ -8,8 +8,8 @@ use rustix::pipe::{SpliceFlags, splice};
 use tokio::sync::oneshot;
 
 use super::aside;
+use crate::activity::Activity;
 use crate::error::Result;
-use crate::kopia::Activity;
 
 /// What moves at once: as much as a pipe holds.
 const CHUNK: usize = 1024 * 1024;

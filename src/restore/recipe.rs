@@ -1,8 +1,6 @@
 //! The recipe of a point: what is needed of it, brought into a folder that only we can see.
 
-mod select;
-
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -14,8 +12,6 @@ use serde::Deserialize;
 use super::legacy::{self, Translation};
 use super::points::{Point, Tool};
 use super::rebuild::{Documents, Saved, SavedImage};
-use super::request::Request;
-use crate::backup::WORK_PREFIX;
 use crate::discovery::labels;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Entry, Kopia, Manifest};
@@ -24,8 +20,7 @@ use crate::model::point::{
 };
 use crate::model::{ObjectId, SourceKey};
 use crate::ui::unnamed;
-
-pub use select::select;
+use crate::work;
 
 /// How many kopia processes fetch files.
 const AT_ONCE: usize = 4;
@@ -75,6 +70,12 @@ impl SavedVolume {
     }
 }
 
+#[derive(Clone, Debug)]
+pub struct NewVolume {
+    pub name: String,
+    pub saved: SavedVolume,
+}
+
 /// Reads the record of `point`, which is one of those that `manifests` make, and makes a folder below `runtime` for the rest.
 pub async fn fetch(
     kopia: &Kopia,
@@ -96,11 +97,7 @@ pub async fn fetch(
         }
     };
     learn(&record);
-    crate::lock::make_private_folder(runtime)?;
-    let folder = tempfile::Builder::new()
-        .prefix(WORK_PREFIX)
-        .tempdir_in(runtime)
-        .with_context(|| format!("no work folder can be made in `{}`", runtime.display()))?;
+    let folder = work::make(runtime)?;
     Ok(Recipe {
         record,
         content,
@@ -159,7 +156,7 @@ pub async fn read(kopia: &Kopia, point: &Point) -> Result<(ObjectId, PointRecord
     Ok((root, record))
 }
 
-fn parse(bytes: &[u8]) -> Result<PointRecord> {
+pub fn parse(bytes: &[u8]) -> Result<PointRecord> {
     #[derive(Deserialize)]
     struct Head {
         format: u32,
@@ -211,13 +208,12 @@ impl Recipe {
         Ok(images.unwrap_or_default())
     }
 
-    /// The sources that `request` means. `complete` are the root objects that the repository has whole.
-    pub fn select(&self, request: &Request, complete: &HashSet<&str>) -> Result<Vec<SourceRecord>> {
-        let lacks = match &self.content {
-            Content::Ours { .. } => &[][..],
+    /// What it lacks beside data, one sentence each.
+    pub fn lacks(&self) -> &[String] {
+        match &self.content {
+            Content::Ours { .. } => &[],
             Content::Translated(old) => &old.lacks,
-        };
-        select(&self.record, lacks, request, complete)
+        }
     }
 
     /// What has to be said of `sources` that is no fault of the point's: how the tool that made it works.

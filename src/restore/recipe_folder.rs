@@ -21,8 +21,8 @@ pub async fn run(cx: &Context, request: &Request, folder: &Path, is_dry: bool) -
     repository.open().await?;
     let kopia = &repository.kopia;
     let all = points(&kopia.list().await?);
-    let point = choose(&all, request, kopia.me())?;
-    if let Some(remark) = unasked(&all, point, request, kopia.me()) {
+    let point = choose(&all, &request.wanted(), kopia.me())?;
+    if let Some(remark) = unasked(&all, point, &request.wanted(), kopia.me()) {
         cx.ui.warn(remark);
     }
     let parent = folder.join("recipes");

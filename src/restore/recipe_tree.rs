@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::files::give;
+use super::attributes::give;
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::{Entry, Kopia};
 use crate::model::ObjectId;

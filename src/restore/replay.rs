@@ -10,8 +10,9 @@ use super::journal::{Journal, JournalFile, Phase};
 use super::keep_down::keep_down;
 use super::safety::record;
 use super::unfinished::{self, Ended};
-use super::{held, rebuild, staging, swap};
+use super::{held, staging, swap};
 use crate::docker::Engine;
+use crate::docker::json::Json as _;
 use crate::error::{Exit, Failure, Result, exit_of, hints_of};
 use crate::model::SourceKey;
 use crate::shutdown;
@@ -167,7 +168,28 @@ async fn undo_in_docker(journal: &Journal) -> Result<()> {
             remove_if_empty(&engine, name).await?;
         }
     }
-    rebuild::remove_networks(&engine, &journal.new_networks).await
+    remove_networks(&engine, &journal.new_networks).await
+}
+
+/// Undoes what a restore made that came to nothing: networks that no container was put on since.
+pub async fn remove_networks(engine: &Engine, names: &[String]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let containers = engine.raw_containers().await?;
+    for name in names {
+        let is_used = containers.iter().any(|container| {
+            !container
+                .at("NetworkSettings")
+                .at("Networks")
+                .at(name.as_str())
+                .is_null()
+        });
+        if !is_used {
+            engine.remove_network(name).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Docker removes a volume with all that is beside its data.
@@ -214,14 +236,8 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::cli::Cli;
     use crate::model::{BackupId, UnitName};
     use crate::restore::journal::Swap;
-
-    fn quiet() -> Ui {
-        use clap::Parser as _;
-        Ui::new(&Cli::parse_from(["kopi-docka", "--quiet", "version"]))
-    }
 
     fn fill(path: &Path, text: &str) {
         std::fs::create_dir(path).unwrap();
@@ -281,7 +297,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = extracted(root.path());
         for _ in 0..2 {
-            replay(&root.path().join("journals"), Services::None, &quiet())
+            replay(&root.path().join("journals"), Services::None, &Ui::quiet())
                 .await
                 .unwrap();
             assert_eq!(contents(&file), old());
@@ -304,7 +320,7 @@ mod tests {
             staging::remove(swap).unwrap();
         }
         std::fs::remove_dir(root.path().join("deep")).unwrap();
-        let replayed = replay(&root.path().join("journals"), Services::None, &quiet())
+        let replayed = replay(&root.path().join("journals"), Services::None, &Ui::quiet())
             .await
             .unwrap();
         assert_eq!((replayed.undone, replayed.warnings.len()), (1, 0));
@@ -328,7 +344,7 @@ mod tests {
                 }
             }
             for round in 0..2 {
-                let replayed = replay(&root.path().join("journals"), Services::None, &quiet())
+                let replayed = replay(&root.path().join("journals"), Services::None, &Ui::quiet())
                     .await
                     .unwrap();
                 assert_eq!(replayed.finished, usize::from(round == 0), "{killed_after}");
@@ -355,7 +371,7 @@ mod tests {
         file.decide().unwrap();
         swap::exchange_all(&file.journal.swaps[..2]).await.unwrap();
         std::fs::remove_dir_all(file.journal.swaps[2].content()).unwrap();
-        let replayed = replay(&root.path().join("journals"), Services::None, &quiet())
+        let replayed = replay(&root.path().join("journals"), Services::None, &Ui::quiet())
             .await
             .unwrap();
         assert_eq!((replayed.finished, replayed.undone), (0, 1));
@@ -376,7 +392,7 @@ mod tests {
         std::fs::remove_dir_all(swaps[0].content()).unwrap();
         std::fs::rename(root.path().join("other"), swaps[0].content()).unwrap();
         std::fs::remove_dir_all(swaps[1].content()).unwrap();
-        let error = replay(&root.path().join("journals"), Services::None, &quiet())
+        let error = replay(&root.path().join("journals"), Services::None, &Ui::quiet())
             .await
             .unwrap_err();
         assert_eq!(crate::error::exit_of(&error), Exit::StillStopped);

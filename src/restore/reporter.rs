@@ -10,7 +10,7 @@ use super::rebuild;
 use super::report::RestoreReport;
 use super::safety;
 use super::step::Step;
-use crate::kopia::Activity;
+use crate::activity::Activity;
 use crate::model::UnitName;
 use crate::timeline::Step as _;
 use crate::ui::progress::{Progress, Track};

@@ -1,14 +1,11 @@
 //! What is to be restored, and where to, whoever asks: the flags and the wizard end here.
 
 use std::path::{Component, Path, PathBuf};
-use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
-
+use super::choose::{Wanted, Which};
 use super::doors::Doors;
 use super::rebuild::{BringUp, OtherImages};
 use crate::error::{Exit, Failure, Result};
-use crate::model::ids::InvalidId;
 use crate::model::source::SourceKey;
 use crate::model::{PointId, UnitName};
 use crate::ui::unnamed;
@@ -27,15 +24,6 @@ pub struct Request {
     pub bring_up: BringUp,
     /// Where the saved images are not available.
     pub other_images: OtherImages,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// The newest one that is whole.
-    Latest,
-    /// The newest whole one of before that time.
-    Before(DateTime<Utc>),
-    Id(PointId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,27 +50,6 @@ pub enum Destination {
         /// A copy beside the original, with volumes of its own; `None`: the unit itself moves.
         project: Option<UnitName>,
     },
-}
-
-impl Which {
-    /// Only what is older is meant.
-    pub fn until(&self) -> Option<DateTime<Utc>> {
-        match self {
-            Self::Before(time) => Some(*time),
-            Self::Latest | Self::Id(_) => None,
-        }
-    }
-}
-
-impl FromStr for Which {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        match text {
-            "latest" => Ok(Self::Latest),
-            id => PointId::parse(id).map(Self::Id),
-        }
-    }
 }
 
 /// A project's name, as compose wants it.
@@ -218,6 +185,14 @@ impl Request {
     /// Single files go back into a source that stays as it is otherwise.
     pub fn puts_files_back(&self) -> bool {
         matches!(self.what, What::Files { .. }) && self.to == Destination::InPlace
+    }
+
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            unit: self.unit.clone(),
+            which: self.which.clone(),
+            host: self.host.clone(),
+        }
     }
 
     /// The command line that asks for `only` of point `id`, to the same place; to be copied from a hint.

@@ -12,13 +12,14 @@ use super::names::Trust;
 use super::nesting::{self, LeftOut};
 use super::overlay;
 use super::places::Places;
-use super::plan::{Plan, SourcePlan, space};
+use super::plan::{Plan, SourcePlan, space, swapped};
 use super::points::{Point, complete_roots, points};
 use super::rebuild::{Difference, Saved};
 use super::recipe::{self, Recipe};
 use super::request::{Destination, Request, What};
+use super::select::select;
 use super::unnamed;
-use super::users::{self, Swapped, Users};
+use super::users::{self, Users};
 use crate::backup::{self, Tar};
 use crate::config::Config;
 use crate::context::Context;
@@ -34,6 +35,7 @@ use crate::model::{SourceKey, Unit};
 use crate::repository::Repository;
 use crate::ui;
 use crate::whose::Whose;
+use crate::work;
 
 /// Holds the lock, an open repository and a connected engine.
 pub struct Session<'a> {
@@ -64,7 +66,7 @@ impl<'a> Session<'a> {
     pub async fn open(cx: &'a Context, is_dry: bool) -> Result<Self> {
         let config = cx.config()?.config;
         let lock = Lock::take(&cx.paths.runtime, "restore")?;
-        backup::remove_stale_work(&cx.paths)?;
+        work::remove_stale(&cx.paths.runtime)?;
         if !is_dry {
             // What does not come up may be the very unit that is restored.
             backup::bring_up_or_tell(cx).await?;
@@ -126,7 +128,7 @@ impl<'a> Session<'a> {
     /// [`Session::plan`] for who carries it out at once: its streams are begun meanwhile.
     pub async fn plan_to_apply(&self, request: &Request) -> Result<Planned> {
         let streams = if request.is_whole_unit() {
-            Memory::of_this_host().workers(&self.config)
+            self.config.workers(Memory::of_this_host())
         } else {
             0
         };
@@ -137,19 +139,19 @@ impl<'a> Session<'a> {
     async fn plan_with(&self, request: &Request, streams: usize) -> Result<Planned> {
         let points = self.points();
         let kopia = &self.repository.kopia;
-        let point = choose(&points, request, kopia.me())?;
+        let point = choose(&points, &request.wanted(), kopia.me())?;
         let ahead = Ahead::open(kopia, &self.manifests, point, streams);
         let (mut recipe, host) = tokio::try_join!(
             recipe::fetch(kopia, point, &self.manifests, &self.cx.paths.runtime),
             discovery::discover(&self.engine, &self.rules)
         )?;
         let complete = complete_roots(&self.manifests);
-        let mut sources = recipe.select(request, &complete)?;
+        let mut sources = select(&recipe.record, recipe.lacks(), request, &complete)?;
         let mut warnings = doubts(&points, point, &recipe.record, &sources);
         if request.is_whole_unit() {
             warnings.extend(self.beside.leave_out(&request.unit, &mut sources));
         }
-        warnings.extend(unasked(&points, point, request, kopia.me()));
+        warnings.extend(unasked(&points, point, &request.wanted(), kopia.me()));
         warnings.extend(recipe.notes(&sources));
 
         if matches!(request.what, What::Unit | What::Recipe) {
@@ -407,7 +409,7 @@ impl<'a> Session<'a> {
         }
         // What goes elsewhere does not concern the unit that is here.
         let unit = (!is_elsewhere).then_some(&record.unit);
-        users::ask(host, &self.config, unit, &Swapped::all(sources)).await
+        users::ask(host, &self.config, unit, &swapped(sources)).await
     }
 }
 

@@ -5,63 +5,25 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use super::aside::aside;
+use super::aside::{aside, looked_up};
 use super::held::Held;
 use super::journal::Journal;
-use super::look::looked_up;
-use super::plan::SourcePlan;
 use crate::config::{Config, SharedVolumes};
 use crate::discovery::{Discovery, NoWayBack, joiners, no_way_back, order};
 use crate::error::{Exit, Failure, Result};
 use crate::model::unit::{Mount, MountKind, Role};
-use crate::model::{Container, ContainerState, Source, SourceKey, Unit, UnitName};
-use crate::quiesce::Entry;
+use crate::model::{Container, ContainerState, SourceKey, Unit, UnitName};
+use crate::quiesce::{Entry, Place};
 
-/// Something that will be swapped, as containers know it.
-#[derive(Clone, Debug)]
-pub struct Swapped {
-    pub key: SourceKey,
-    /// Links resolved.
-    pub path: PathBuf,
-}
-
-impl Swapped {
-    /// Those of `sources` that a container could have in use.
-    pub fn all(sources: &[SourcePlan]) -> Vec<Self> {
-        let sources = sources.iter().filter(|source| !source.is_apart);
-        let swapped = sources.map(|source| Self {
-            key: source.key.clone(),
-            path: source.target.clone(),
-        });
-        swapped.collect()
-    }
-
-    /// What of `journal` a container could have in use.
-    pub fn of_journal(journal: &Journal) -> Vec<Self> {
-        let swapped = journal.swaps.iter().filter_map(|swap| {
-            Some(Self {
-                key: swap.key.clone()?,
-                path: swap.target.clone(),
-            })
-        });
-        swapped.collect()
-    }
-
-    /// As the proof of cold wants it.
-    pub fn as_source(&self) -> Source {
-        Source {
-            key: self.key.clone(),
-            path: self.path.clone(),
-            is_file: false,
-            destinations: Vec::new(),
-            exclude_patterns: Vec::new(),
-            is_anonymous: false,
-            writers: Vec::new(),
-            covers: Vec::new(),
-            also_reads: Vec::new(),
-            is_included: false,
-        }
-    }
+/// What of `journal` a container could have in use.
+pub fn swapped_by(journal: &Journal) -> Vec<Place> {
+    let swapped = journal.swaps.iter().filter_map(|swap| {
+        Some(Place {
+            key: swap.key.clone()?,
+            path: swap.target.clone(),
+        })
+    });
+    swapped.collect()
 }
 
 /// Who is stopped for it.
@@ -97,7 +59,7 @@ pub async fn ask(
     host: &Discovery,
     config: &Config,
     unit: Option<&UnitName>,
-    swapped: &[Swapped],
+    swapped: &[Place],
 ) -> Result<Users> {
     let real = real_paths(host).await?;
     let settings = config.unit(unit.map_or("", UnitName::as_str));
@@ -112,7 +74,7 @@ pub async fn ask(
 /// Names of those that have one of `swapped`, or something in it, mounted and were started after `moment`, whether or not they run now.
 pub async fn started_since(
     host: &Discovery,
-    swapped: &[Swapped],
+    swapped: &[Place],
     moment: DateTime<Utc>,
 ) -> Result<Vec<String>> {
     let real = real_paths(host).await?;
@@ -127,7 +89,7 @@ pub async fn started_since(
 }
 
 /// Whether who has `mounts` has one of `swapped`, or something in it. Blocks.
-pub fn hold(mounts: &[Mount], swapped: &[Swapped]) -> bool {
+pub fn hold(mounts: &[Mount], swapped: &[Place]) -> bool {
     mounts.iter().any(|mount| {
         let path = mount.source.canonicalize();
         let path = path.as_ref().unwrap_or(&mount.source);
@@ -164,7 +126,7 @@ async fn real_paths(host: &Discovery) -> Result<BTreeMap<PathBuf, PathBuf>> {
 pub fn find(
     host: &Discovery,
     unit: Option<&Unit>,
-    swapped: &[Swapped],
+    swapped: &[Place],
     real: &BTreeMap<PathBuf, PathBuf>,
     policy: Policy,
 ) -> Result<Users> {
@@ -319,7 +281,7 @@ impl Users {
     fn refuse_what_could_not_come_back(
         &self,
         host: &Discovery,
-        swapped: &[Swapped],
+        swapped: &[Place],
         real: &BTreeMap<PathBuf, PathBuf>,
     ) -> Result<()> {
         let is_restored = |path: &Path| {
@@ -383,7 +345,7 @@ impl Users {
 fn used_by<'a>(
     host: &Discovery,
     container: &Container,
-    swapped: &'a [Swapped],
+    swapped: &'a [Place],
     real: &BTreeMap<PathBuf, PathBuf>,
 ) -> Vec<(Use, &'a SourceKey)> {
     swapped

@@ -11,13 +11,13 @@ use super::late::Late;
 use super::reporter::Reporter;
 use super::step::{Step, Timeline};
 use super::swap;
-use super::users::{Swapped, Users};
+use super::users::Users;
 use crate::config::Config;
 use crate::context::Context;
 use crate::docker::Engine;
 use crate::error::{Failure, Result};
-use crate::model::{BackupId, Source, UnitName};
-use crate::quiesce::{self, Quiesced, RecordFile, cold, replay};
+use crate::model::{BackupId, UnitName};
+use crate::quiesce::{self, Place, Quiesced, RecordFile, cold, replay};
 
 /// What is known grows from step to step.
 pub struct Window<'a> {
@@ -79,7 +79,7 @@ impl<'a> Window<'a> {
     pub async fn pass(
         &mut self,
         file: &mut JournalFile,
-        swapped: &[Swapped],
+        swapped: &[Place],
         users: Users,
     ) -> Result<Vec<Option<PathBuf>>> {
         let Users {
@@ -189,7 +189,7 @@ impl<'a> Window<'a> {
         file: &mut JournalFile,
         stopped: Result<()>,
         quiesced: Option<&Quiesced>,
-        swapped: &[Swapped],
+        swapped: &[Place],
         tolerated: &[String],
     ) -> Result<Vec<Option<PathBuf>>> {
         if stopped.is_err() {
@@ -198,8 +198,7 @@ impl<'a> Window<'a> {
         stopped?;
         self.enter(Step::ProveCold).await;
         let entries = quiesced.map_or_else(Vec::new, Quiesced::seen);
-        let sources: Vec<Source> = swapped.iter().map(Swapped::as_source).collect();
-        let prove = cold::prove(self.engine, &entries, &sources, tolerated);
+        let prove = cold::prove(self.engine, &entries, swapped, tolerated);
         let ends = self.cx.shutdown.cut("the restore", prove).await?;
         self.warnings.extend(ends.warnings);
         self.refuse_when_asked_to_end()?;
@@ -254,7 +253,7 @@ impl<'a> Window<'a> {
     }
 
     /// What came up while the data was exchanged has not seen all of it.
-    async fn restart_late(&mut self, swapped: &[Swapped], tolerated: &[String], holds: &[String]) {
+    async fn restart_late(&mut self, swapped: &[Place], tolerated: &[String], holds: &[String]) {
         if swapped.is_empty() {
             return;
         }

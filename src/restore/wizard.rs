@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use chrono::Utc;
 
+use super::choose::Which;
 use super::doors::Doors;
 use super::points::{Point, PointState};
 use super::rebuild::{BringUp, OtherImages};
-use super::request::{Destination, Request, What, Which, handle, project_name};
+use super::request::{Destination, Request, What, handle, project_name};
 use super::session::Session;
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;

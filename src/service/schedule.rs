@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::context::Paths;
 use crate::error::Result;
+use crate::paths::Paths;
 use crate::state;
 
 /// A moment on both clocks.

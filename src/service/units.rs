@@ -11,8 +11,9 @@ use anyhow::Context as _;
 
 use self::quote::{in_condition, in_list, in_words};
 use crate::config::{Config, Loaded};
-use crate::context::{Context, Paths};
+use crate::context::Context;
 use crate::error::Result;
+use crate::paths::Paths;
 
 /// Every unit by its name.
 const TEMPLATES: [(&str, &str); 6] = [

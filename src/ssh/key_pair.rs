@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::error::{Exit, Failure, Result};
-use crate::lock::make_private_folder;
 use crate::state;
+use crate::state::make_private_folder;
 use crate::tool::{self, Spec};
 
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -4,6 +4,7 @@
 //! A reader that goes away (`| head`) is no error: what can't be written is dropped.
 
 mod bars;
+mod color;
 pub mod printer;
 pub mod progress;
 pub mod prompt;
@@ -16,10 +17,19 @@ use std::io::IsTerminal as _;
 
 use serde::Serialize;
 
+pub use self::color::ColorChoice;
 use self::printer::Keep;
 use self::stream::Stream;
-use crate::cli::{Cli, ColorChoice};
 use crate::logging::{self, journal};
+
+/// What the command line asks of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    pub json: bool,
+    pub quiet: bool,
+    pub verbose: bool,
+    pub color: ColorChoice,
+}
 
 #[derive(Clone, Debug)]
 pub struct Ui {
@@ -33,21 +43,22 @@ pub struct Ui {
 }
 
 impl Ui {
-    pub fn new(cli: &Cli) -> Self {
-        let color = match cli.color {
-            ColorChoice::Always => true,
-            ColorChoice::Never => false,
-            ColorChoice::Auto => {
-                std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-            }
-        };
+    pub fn new(options: Options) -> Self {
         Self {
-            json: cli.json,
-            quiet: cli.quiet,
-            verbose: cli.verbose,
-            color,
+            json: options.json,
+            quiet: options.quiet,
+            verbose: options.verbose,
+            color: options.color.is_on(),
             to_journal: journal::is_stderr(),
         }
+    }
+
+    /// Says only what is wrong.
+    pub fn quiet() -> Self {
+        Self::new(Options {
+            quiet: true,
+            ..Options::default()
+        })
     }
 
     /// Whether answers are for people at all: the journal has the same as records.

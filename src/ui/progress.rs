@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::bars::{Drawn, Picture};
 use super::{Ui, printer, text};
-use crate::kopia::Activity;
+use crate::activity::Activity;
 
 const REDRAW: Duration = Duration::from_millis(100);
 const LINE_EVERY: Duration = Duration::from_secs(10);

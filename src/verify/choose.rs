@@ -5,11 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Exit, Failure, Result};
 use crate::kopia::Me;
 use crate::model::UnitName;
-use crate::restore::choose::{self, newer_but_not_whole};
-use crate::restore::doors::Doors;
+use crate::restore::choose::{self, Wanted, Which, newer_but_not_whole};
 use crate::restore::points::{Point, PointState};
-use crate::restore::rebuild::{BringUp, OtherImages};
-use crate::restore::request::{self, Destination, What, Which};
 use crate::whose::Whose;
 
 #[derive(Clone, Debug)]
@@ -50,18 +47,13 @@ pub fn choose<'a>(points: &'a [Point], request: &Request, me: &Me) -> Result<Cho
         chosen.take_all(points, request, &units, me)?;
     } else {
         for unit in units {
-            let one = request::Request {
+            let wanted = Wanted {
                 unit,
                 which: request.which.clone(),
-                what: What::Unit,
                 host: request.host().map(str::to_owned),
-                to: Destination::InPlace,
-                doors: Doors::default(),
-                bring_up: BringUp::No,
-                other_images: OtherImages::No,
             };
-            let point = choose::choose(points, &one, me)?;
-            let remark = choose::unasked(points, point, &one, me);
+            let point = choose::choose(points, &wanted, me)?;
+            let remark = choose::unasked(points, point, &wanted, me);
             chosen.warnings.extend(remark);
             chosen.points.push(point);
         }

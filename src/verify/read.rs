@@ -4,9 +4,10 @@ use std::fs::File;
 
 use anyhow::Context as _;
 
+use crate::activity::Activity;
 use crate::backup::Tar;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::{Activity, Kopia, Manifest};
+use crate::kopia::{Kopia, Manifest};
 use crate::model::point::{Part, PartKind, PointRecord, SourceRecord};
 use crate::restore::aside;
 use crate::restore::feed::{Feed, said};

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::report::{PointReport, PointResult, SourceResult, VerifyReport};
+use crate::activity::Activity;
 use crate::error::render;
-use crate::kopia::Activity;
 use crate::model::point::SourceRecord;
 use crate::restore::points::Point;
 use crate::ui::progress::{Progress, Track};

@@ -91,7 +91,7 @@ pub async fn run(cx: &Context, request: &Request) -> Result<Verified> {
             manifests: &manifests,
         },
         reporter: Reporter::new(&cx.ui, &repository.kopia.identity()),
-        slots: Semaphore::new(memory::Memory::of_this_host().workers(&config)),
+        slots: Semaphore::new(config.workers(memory::Memory::of_this_host())),
         complete: complete_roots(&manifests),
         memory: RefCell::new(remembered(cx, &status.unique_id, &points)),
         cancel,

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::context::Paths;
 use crate::error::Result;
 use crate::model::point::{Agreement, FileSystem, Former, Hold, PointRecord, SourceRecord};
 use crate::model::source::Gap;
 use crate::model::{Grade, PointId, SourceKey, UnitKind, UnitName};
+use crate::paths::Paths;
 use crate::state;
 
 /// One unit of one profile. In a file of its own, so that losing one loses no other. Fields are only ever added.

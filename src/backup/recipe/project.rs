@@ -15,7 +15,7 @@ use super::copier::Copier;
 use super::environment::{self, Environment};
 use super::infer::{Inferred, infer};
 use super::interpolate::unset;
-use super::redact::{REDACTED, is_telling};
+use super::redact::is_telling;
 use super::references::{Part, Reference, References, Unresolved, references};
 use super::services;
 use super::templates::{self, Shown, Templates};
@@ -23,6 +23,7 @@ use super::yaml;
 use crate::docker::json::Json as _;
 use crate::error::Result;
 use crate::model::Unit;
+use crate::model::point::REDACTED;
 use crate::model::point::{FileGroup, FileRole, ProjectRecord};
 use crate::model::unit::{ComposeGroup, ContainerState};
 

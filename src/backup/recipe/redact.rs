@@ -5,9 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::point::REDACTED;
 use serde_json::Value;
-
-pub const REDACTED: &str = "***REDACTED***";
 
 const TELLING: &[&str] = &[
     "PASS",

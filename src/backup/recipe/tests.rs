@@ -8,7 +8,7 @@ use super::*;
 use crate::discovery::{Rules, discover};
 use crate::docker::testing;
 use crate::model::UnitName;
-use crate::model::point::FileRole;
+use crate::model::point::{FileRole, REDACTED};
 use crate::model::source::GapReason;
 use crate::model::unit::{ComposeGroup, ComposeProject, UnitKind};
 

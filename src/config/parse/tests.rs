@@ -35,7 +35,7 @@ fn values_are_read() {
     assert_eq!(config.backup.stop_timeout, Duration::from_secs(5));
     assert_eq!(config.backup.task_timeout, Some(Duration::from_secs(7)));
     assert!(matches!(config.backup.parallel_workers, Workers::Count(n) if n.get() == 3));
-    assert_eq!(config.logging.level, crate::cli::LogLevel::Warn);
+    assert_eq!(config.logging.level, crate::config::value::LogLevel::Warn);
     assert_eq!(config.logging.file, None);
     assert_eq!(config.metrics.textfile, Some("/m/k.prom".into()));
     assert_eq!(warnings, Vec::<String>::new());

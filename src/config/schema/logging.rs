@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::LogLevel;
-use crate::config::value::{level, optional_absolute, whole};
+use crate::config::value::{LogLevel, level, optional_absolute, whole};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

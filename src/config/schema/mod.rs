@@ -21,6 +21,8 @@ pub use unit::UnitConfig;
 
 use serde::{Deserialize, Serialize};
 
+use crate::memory::Memory;
+
 /// The version that this program writes; any `3.x` is read alike.
 pub const VERSION: &str = "3.0";
 
@@ -51,6 +53,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How many sources are worked on at once, as it says or as a host with `memory` allows it.
+    pub fn workers(&self, memory: Memory) -> usize {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        self.backup.parallel_workers.resolve(memory.total, cpus)
+    }
+
     /// Every key that a file can hold, with some value: what is not in here is unknown. The units are left out,
     /// see [`UnitConfig::filled`].
     pub(super) fn keys() -> serde_json::Value {

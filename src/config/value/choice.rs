@@ -42,26 +42,3 @@ choice!(
         Warn = "warn",
     }
 );
-
-/// The level of the log file, in any case, with the words of the command line.
-pub mod level {
-    use clap::ValueEnum as _;
-    use serde::Serializer;
-
-    use super::*;
-    use crate::cli::LogLevel;
-
-    pub fn serialize<S: Serializer>(level: &LogLevel, serializer: S) -> Result<S::Ok, S::Error> {
-        match level.to_possible_value() {
-            Some(value) => serializer.serialize_str(&value.get_name().to_ascii_uppercase()),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LogLevel, D::Error> {
-        let expected = "\"ERROR\", \"WARN\", \"INFO\", \"DEBUG\" or \"TRACE\"";
-        read(deserializer, expected, |value| {
-            LogLevel::from_str(value.as_str()?, true).ok()
-        })
-    }
-}

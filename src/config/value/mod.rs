@@ -6,6 +6,7 @@
 mod choice;
 mod exclude;
 mod host;
+pub mod level;
 mod number;
 mod path;
 mod pattern;
@@ -14,9 +15,10 @@ mod size;
 mod word;
 mod workers;
 
-pub use choice::{BindMode, SharedVolumes, level};
+pub use choice::{BindMode, SharedVolumes};
 pub use exclude::Exclude;
 pub use host::optional_host;
+pub use level::LogLevel;
 pub use number::{optional_seconds, seconds, whole};
 pub use path::{absolute, expand_home, optional_absolute, optional_any, starts_at_root};
 pub use pattern::Pattern;

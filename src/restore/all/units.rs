@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
+use crate::restore::choose::Which;
 use crate::restore::doors::Doors;
 use crate::restore::points::{Point, PointState};
 use crate::restore::rebuild::{BringUp, OtherImages};
-use crate::restore::request::{Destination, Request, What, Which};
+use crate::restore::request::{Destination, Request, What};
 use crate::restore::session::Session;
 
 /// What the flags say of all units.

@@ -9,9 +9,9 @@ use anyhow::Context as _;
 
 use super::line::Entry;
 use super::search::Search;
+use crate::activity::Activity;
 use crate::backup::Tar;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::Activity;
 use crate::model::point::{Part, PartKind, SourceRecord};
 use crate::restore::aside;
 use crate::restore::feed::{Feed, said};

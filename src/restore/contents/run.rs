@@ -33,8 +33,8 @@ pub async fn run(cx: &Context, request: &Request, search: Search) -> Result<u8> 
     };
     let (tar, manifests) = cx.shutdown.cut("the list", look).await?;
     let all = points(&manifests);
-    let point = choose(&all, request, kopia.me())?;
-    if let Some(remark) = unasked(&all, point, request, kopia.me()) {
+    let point = choose(&all, &request.wanted(), kopia.me())?;
+    if let Some(remark) = unasked(&all, point, &request.wanted(), kopia.me()) {
         cx.ui.warn(remark);
     }
     let read = recipe::record(kopia, point, &manifests);

@@ -14,8 +14,9 @@ use anyhow::Context as _;
 
 use super::settle::{Expected, Item, set, settle};
 use super::tree::Tree;
+use crate::activity::Activity;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::{Activity, Entry, Kopia, restored};
+use crate::kopia::{Entry, Kopia, restored};
 use crate::model::ObjectId;
 use crate::model::point::{Attributes, Part, PartKind};
 use crate::restore::aside::start;

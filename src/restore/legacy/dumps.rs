@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use crate::discovery::labels::{self, Labels};
-
-/// What the old tool wrote for a value.
-const REDACTED: &str = "***REDACTED***";
+use crate::model::point::REDACTED;
 
 /// By the names of the containers.
 #[derive(Debug, Default)]

@@ -6,8 +6,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use crate::activity::Activity;
 use crate::error::Result;
-use crate::kopia::{Activity, Entry, FOLDERS_AT_ONCE, Kopia};
+use crate::kopia::{Entry, FOLDERS_AT_ONCE, Kopia};
 use crate::model::ObjectId;
 use crate::ui::text::printable;
 

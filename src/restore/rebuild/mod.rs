@@ -4,12 +4,10 @@
 //! repository: it goes to Docker as a value, and to a terminal with its control characters escaped.
 //!
 //! Reading order: [`saved`] (what the point has) → [`plan`] ([`networks`] with [`subnet`], [`images`], [`conflicts`] with [`ports`],
-//! [`container`]; [`relocated`] when it goes elsewhere) → [`show`] → [`up`] (carries it out, with [`pull`], [`compose`] and [`run_line`]).
+//! [`container`]; [`relocated`] when it goes elsewhere) → [`show`] → [`up`] (carries it out, with [`pull`], [`crate::docker::cli`] and [`run_line`]).
 
 mod agree;
 mod cards;
-mod compose;
-mod compose_up;
 mod conflicts;
 mod container;
 pub mod differences;
@@ -28,26 +26,26 @@ mod saved;
 mod show;
 mod subnet;
 mod up;
+mod up_elsewhere;
 
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-pub use compose::version as compose_version;
 pub use container::anonymous_volumes;
 pub use differences::Difference;
 pub use members::Member;
-pub use program::{Owed, Program, aside_name};
+pub use program::program_here;
 pub use saved::{Documents, Saved, SavedImage, container_name};
 pub use show::plan_lines;
-pub use up::remove_networks;
 
-use compose_up::ComposeUp;
 use conflicts::Conflict;
 use images::ImagePlan;
 use networks::{NetworkAction, NetworkPlan};
 
-use super::plan::NewVolume;
+use super::program::Program;
+use super::recipe::NewVolume;
+use crate::docker::ComposeUp;
 use crate::model::point::PointRecord;
 
 /// Whether a unit is started when its data is back.

@@ -10,20 +10,20 @@ use super::differences::{Difference, differences};
 use super::images::ImagePlan;
 use super::ports::{Published, listeners};
 use super::saved::{Saved, container_name, fields, text, texts};
-use super::{BringUp, ComposeUp, ContainerPlan, OtherImages, Program, Rebuild, Start};
-use super::{agree, compose, container, images, members, networks, promise, run_line};
-use crate::backup::{self, REDACTED};
+use super::{BringUp, ComposeUp, ContainerPlan, OtherImages, Rebuild, Start, program_here};
+use super::{agree, container, images, members, networks, promise, run_line};
+use crate::backup;
 use crate::discovery::Discovery;
 use crate::docker::json::Json as _;
-use crate::docker::neighbours;
+use crate::docker::{cli, neighbours};
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::PointRecord;
+use crate::model::point::REDACTED;
 use crate::model::{BackupId, SourceKey, UnitKind, UnitName};
-use crate::restore::aside::aside;
-use crate::restore::look::looked_up;
+use crate::restore::aside::{aside, looked_up};
 use crate::restore::names::is_powerful;
 use crate::restore::places::Places;
-use crate::restore::plan::NewVolume;
+use crate::restore::recipe::NewVolume;
 use crate::restore::recipe::{Recipe, SavedVolume};
 use crate::restore::request::{Request, What};
 use crate::restore::session::Session;
@@ -80,7 +80,7 @@ impl Session<'_> {
             plan.differences = self.differences(host, record, &plan.members).await?;
         }
         if plan.holds() {
-            let program = Program::here(host, name, &plan.images);
+            let program = program_here(host, name, &plan.images);
             plan.before = Some(program);
         }
         plan.warnings
@@ -120,7 +120,7 @@ impl Session<'_> {
         }
         self.settle_start(record, &mut plan)?;
         if plan.bring_up == BringUp::Yes && matches!(plan.start, Some(Start::Compose(_))) {
-            compose::check().await?;
+            cli::check_compose().await?;
         }
         Ok(plan)
     }

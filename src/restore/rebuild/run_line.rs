@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::container::{anonymous_volumes, clean, network_mode};
 use super::saved::{container_name, endpoints, fields, fixed_addresses, text, texts};
-use crate::backup::REDACTED;
 use crate::docker::json::Json as _;
+use crate::model::point::REDACTED;
 
 /// A whole file for `sh`.
 pub fn script(inspect: &Value, secrets: &BTreeSet<&str>) -> String {

@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::compose;
 use super::container::clean_endpoint;
-use super::program::aside_name;
 use super::promise::{self, Promise};
 use super::saved::{endpoints, text};
 use super::{BringUp, ComposeUp, Difference, ImagePlan, Start};
 use crate::discovery;
-use crate::docker::Engine;
+use crate::docker::cli;
 use crate::docker::json::Json as _;
 use crate::error::{Exit, Failure, Result, exit_of};
 use crate::model::Container;
@@ -20,6 +18,7 @@ use crate::quiesce::{self, Entry};
 use crate::restore::apply::Applying;
 use crate::restore::aside::aside;
 use crate::restore::journal::JournalFile;
+use crate::restore::program::aside_name;
 use crate::restore::step::Step;
 use crate::restore::window::Window;
 use crate::shutdown;
@@ -185,7 +184,7 @@ impl Applying<'_> {
                 also: Vec::new(),
                 ..one.clone()
             };
-            let config = compose::config(&one)
+            let config = cli::compose_config(&one)
                 .await
                 .map_err(|error| error.context("compose does not understand the restored files"))?;
             self.check(&one, &config).await?;
@@ -374,7 +373,7 @@ impl Window<'_> {
         args: &[String],
         variables: impl Iterator<Item = (&'v str, &'v str)>,
     ) -> Result<()> {
-        compose::docker(
+        cli::run(
             self.engine.socket(),
             args,
             variables,
@@ -400,25 +399,4 @@ fn unless_lost(result: Result<()>) -> Result<Option<String>> {
         }
         Err(error) => Ok(Some(format!("{error:#}"))),
     }
-}
-
-/// Undoes what a restore made that came to nothing: networks that no container was put on since.
-pub async fn remove_networks(engine: &Engine, names: &[String]) -> Result<()> {
-    if names.is_empty() {
-        return Ok(());
-    }
-    let containers = engine.raw_containers().await?;
-    for name in names {
-        let is_used = containers.iter().any(|container| {
-            !container
-                .at("NetworkSettings")
-                .at("Networks")
-                .at(name.as_str())
-                .is_null()
-        });
-        if !is_used {
-            engine.remove_network(name).await?;
-        }
-    }
-    Ok(())
 }

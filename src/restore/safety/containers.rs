@@ -8,7 +8,8 @@ use crate::docker::Engine;
 use crate::docker::json::Json as _;
 use crate::error::{Exit, Failure, Result};
 use crate::restore::held::{ALWAYS, Held, UNLESS_STOPPED};
-use crate::restore::rebuild::{aside_name, container_name};
+use crate::restore::program::aside_name;
+use crate::restore::rebuild::container_name;
 
 pub struct Containers {
     /// `None` when there is nothing to ask Docker for.

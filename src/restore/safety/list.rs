@@ -15,9 +15,8 @@ use crate::discovery::{self, Rules};
 use crate::docker::Engine;
 use crate::error::Result;
 use crate::model::{BackupId, UnitName};
-use crate::restore::aside::aside;
+use crate::restore::aside::{aside, looked_up};
 use crate::restore::journal::inode;
-use crate::restore::look::looked_up;
 use crate::restore::marks::{self, Mark};
 use crate::ui::{table, text};
 

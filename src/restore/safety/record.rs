@@ -13,7 +13,7 @@ use crate::restore::attributes::Attributes;
 use crate::restore::held::Held;
 use crate::restore::holes::Holes;
 use crate::restore::journal::{Journal, PointName, Swap, inode};
-use crate::restore::rebuild::{Owed, Program};
+use crate::restore::program::{Owed, Program};
 use crate::state;
 
 const FORMAT: u32 = 1;

@@ -10,6 +10,7 @@ pub use self::report::advice;
 
 use self::plan::Plan;
 use self::report::Report;
+use super::owed::Comeback;
 use super::record::{self, Restored};
 use super::{Mode, Which, no_such_restore, records};
 use crate::backup;
@@ -20,17 +21,17 @@ use crate::docker::Engine;
 use crate::error::{Exit, Failure, Result};
 use crate::lock::Lock;
 use crate::model::UnitName;
-use crate::restore::aside::aside;
+use crate::restore::aside::{aside, looked_up};
 use crate::restore::held::{Held, held};
 use crate::restore::journal::{Journal, JournalFile};
-use crate::restore::look::looked_up;
 use crate::restore::outcome;
-use crate::restore::rebuild::Program;
+use crate::restore::rebuild::program_here;
 use crate::restore::staging;
 use crate::restore::step::Step;
 use crate::restore::users::{self, Users};
 use crate::restore::window::Window;
 use crate::ui::prompt;
+use crate::work;
 
 struct Undo<'a> {
     cx: &'a Context,
@@ -48,7 +49,7 @@ pub(super) async fn run(
 ) -> Result<u8> {
     let config = cx.config()?.config;
     let lock = Lock::take(&cx.paths.runtime, "restore --undo")?;
-    backup::remove_stale_work(&cx.paths)?;
+    work::remove_stale(&cx.paths.runtime)?;
     if mode != Mode::DryRun {
         backup::bring_up_or_tell(cx).await?;
     }
@@ -113,7 +114,7 @@ impl Undo<'_> {
         }
         if plan.before.is_some() {
             let host = discovery::discover(&self.engine, &self.rules).await?;
-            plan.now = Some(Program::here(&host, &plan.unit, &[]));
+            plan.now = Some(program_here(&host, &plan.unit, &[]));
         }
         let users = self.users(&plan).await?;
         plan.stops = users.entries.into_iter().map(|entry| entry.name).collect();
@@ -192,7 +193,15 @@ impl Undo<'_> {
         let Some(owed) = plan.owed() else {
             return;
         };
-        if let Err(error) = window.bring_back(&owed).await {
+        let reporter = &window.reporter;
+        let comeback = Comeback {
+            engine: &self.engine,
+            id: plan.restore_id,
+            limit: self.config.docker.compose_timeout,
+            shutdown: &self.cx.shutdown,
+            say: &|line| reporter.say(line),
+        };
+        if let Err(error) = comeback.of(&owed).await {
             let next = owed.next();
             window.errors.push(format!(
                 "what ran on the data of `{}` before was not started: {error:#}{next}",

@@ -25,6 +25,7 @@ use super::points::{Point, Tool, complete_roots, points};
 use super::recipe::{self, SavedVolume};
 use super::recipe_tree;
 use super::request::Request;
+use super::select::select;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
@@ -74,7 +75,7 @@ async fn write(cx: &Context, request: &Request, folder: &Path) -> Result<Written
     let kopia = &repository.kopia;
     let manifests = kopia.list().await?;
     let all = points(&manifests);
-    let point = choose(&all, request, kopia.me())?;
+    let point = choose(&all, &request.wanted(), kopia.me())?;
     if point.made_by == Tool::Python {
         return Err(Failure::new(
             Exit::Usage,
@@ -87,9 +88,9 @@ async fn write(cx: &Context, request: &Request, folder: &Path) -> Result<Written
         .into());
     }
     let (root, record) = recipe::read(kopia, point).await?;
-    let sources = recipe::select(&record, &[], request, &complete_roots(&manifests))?;
+    let sources = select(&record, &[], request, &complete_roots(&manifests))?;
     let mut warnings = super::advice::doubts(&all, point, &record, &sources);
-    warnings.extend(unasked(&all, point, request, kopia.me()));
+    warnings.extend(unasked(&all, point, &request.wanted(), kopia.me()));
 
     let parent = folder.parent().unwrap_or(Path::new("/"));
     let draft = tempfile::Builder::new()

@@ -9,6 +9,7 @@ use crate::discovery::place::{self, Place};
 use crate::docker::Volume;
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
+use crate::model::point::REDACTED;
 use crate::model::point::{Part, PartKind, PointRecord, SourceRecord};
 use crate::model::source::SourceKey;
 use crate::restore::points::Point;
@@ -16,9 +17,6 @@ use crate::restore::recipe::SavedVolume;
 use crate::ui::text::{bytes, printable};
 
 const BODY: &str = include_str!("body.sh");
-
-/// What dumps have in the place of a secret.
-const REDACTED: &str = "***REDACTED***";
 
 /// Of the part of a file's name that says what it restores.
 const LONGEST_NAME: usize = 80;

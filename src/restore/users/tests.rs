@@ -70,15 +70,15 @@ fn unit(containers: Vec<Container>) -> Unit {
     }
 }
 
-fn swapped() -> Vec<Swapped> {
+fn swapped() -> Vec<Place> {
     vec![
-        Swapped {
+        Place {
             key: SourceKey::Volume {
                 name: "v".to_owned(),
             },
             path: "/docker/volumes/v/_data".into(),
         },
-        Swapped {
+        Place {
             key: SourceKey::Bind {
                 path: "/srv/link".into(),
             },

@@ -10,14 +10,14 @@ use crate::context::Context;
 use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result};
 use crate::model::{BackupId, UnitName};
+use crate::quiesce::Place;
 use crate::restore::attributes::Attributes;
 use crate::restore::held::Held;
 use crate::restore::journal::{JournalFile, Swap, inode};
-use crate::restore::rebuild::{Owed, Program};
+use crate::restore::program::{Owed, Program};
 use crate::restore::safety::list::{State, state};
 use crate::restore::safety::record::{Before, Replaced, Restored};
 use crate::restore::target::{self, Forbidden};
-use crate::restore::users::Swapped;
 use crate::ui::{table, text};
 
 #[derive(Debug, Serialize)]
@@ -192,9 +192,9 @@ fn plan_one(
 }
 
 impl Plan {
-    pub fn swapped(&self) -> Vec<Swapped> {
+    pub fn swapped(&self) -> Vec<Place> {
         let sources = self.targets.iter().filter_map(|target| {
-            Some(Swapped {
+            Some(Place {
                 key: target.swap.key.clone()?,
                 path: target.target.clone(),
             })

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
-use super::ComposeUp;
+use super::compose_up::ComposeUp;
 use crate::error::{Exit, Failure, Result};
 use crate::shutdown::Shutdown;
 use crate::tool::{self, Child, Finished, Output, Spec};
@@ -45,7 +45,7 @@ fn find() -> Result<PathBuf> {
 }
 
 /// The version of the Compose plugin, such as `2.26.1`; `None` for a `docker` without it.
-pub async fn version() -> Result<Option<String>> {
+pub async fn compose_version() -> Result<Option<String>> {
     let finished = ask_version().await?;
     let text = String::from_utf8_lossy(&finished.stdout).trim().to_owned();
     Ok(finished.ended.status.success().then_some(text))
@@ -57,7 +57,7 @@ async fn ask_version() -> Result<Finished> {
 }
 
 /// Refuses a `docker` that doesn't know `compose`.
-pub async fn check() -> Result<()> {
+pub async fn check_compose() -> Result<()> {
     let finished = ask_version().await?;
     if finished.ended.status.success() {
         return Ok(());
@@ -77,7 +77,7 @@ pub async fn check() -> Result<()> {
 }
 
 /// The project as compose understands it, all variables filled in: secrets are in it.
-pub async fn config(up: &ComposeUp) -> Result<Value> {
+pub async fn compose_config(up: &ComposeUp) -> Result<Value> {
     let spec = with_variables(with_environment(Spec::new(&find()?)), up.environment())
         .args(up.project_args())
         .args(["config", "--format", "json"]);
@@ -114,7 +114,7 @@ fn with_environment(mut spec: Spec) -> Spec {
 
 /// Runs `docker` with `variables` in its environment, and passes on every line that it says. It is ended with its group when it takes
 /// longer than `limit` or a signal comes.
-pub async fn docker<'a>(
+pub async fn run<'a>(
     socket: &Path,
     args: &[String],
     variables: impl Iterator<Item = (&'a str, &'a str)>,

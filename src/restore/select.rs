@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
+use super::request::{Destination, Request, What, handle, is_meant};
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::{PointRecord, SourceRecord};
-use crate::restore::request::{Destination, Request, What, handle, is_meant};
 
 /// `lacks` is what the point lacks beside data, one sentence each.
 pub fn select(
@@ -146,14 +146,15 @@ fn not_in_it(record: &PointRecord, name: &str) -> Failure {
 mod tests {
     use serde_json::json;
 
-    use super::super::parse;
-    use super::super::tests::record;
     use super::*;
     use crate::error::{exit_of, render};
     use crate::model::{PointId, UnitName};
+    use crate::restore::choose::Which;
     use crate::restore::doors::Doors;
     use crate::restore::rebuild::{BringUp, OtherImages};
-    use crate::restore::request::{Destination, Which};
+    use crate::restore::recipe::parse;
+    use crate::restore::recipe::tests::record;
+    use crate::restore::request::Destination;
 
     fn request(only: &[&str]) -> Request {
         Request {

@@ -1,0 +1,91 @@
+//! Where our own things are on this host.
+
+use std::path::PathBuf;
+
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// Stop records, restore journals, repository identities: survives a reboot.
+    pub state: PathBuf,
+    /// The lock and work folders with secrets: gone after a reboot.
+    pub runtime: PathBuf,
+    /// Kopia's connection profiles are below it.
+    pub home: PathBuf,
+    /// The credentials of the storage.
+    pub credentials: PathBuf,
+    /// What tells this machine from its clones, each of which may be missing.
+    pub marks_of_machine: Vec<PathBuf>,
+}
+
+impl Paths {
+    /// Where they are on a host that says nothing else.
+    pub fn standard() -> Self {
+        Self {
+            state: "/var/lib/kopi-docka".into(),
+            runtime: "/run/kopi-docka".into(),
+            home: "/root".into(),
+            credentials: "/etc/kopi-docka.env".into(),
+            marks_of_machine: vec![
+                "/etc/machine-id".into(),
+                "/sys/class/dmi/id/product_uuid".into(),
+            ],
+        }
+    }
+
+    pub fn from_env() -> Self {
+        let standard = Self::standard();
+        let path = |variable: &str, default: PathBuf| {
+            std::env::var_os(variable)
+                .filter(|value| !value.is_empty())
+                .map_or(default, PathBuf::from)
+        };
+        Self {
+            state: path("KOPI_DOCKA_STATE_DIRECTORY", standard.state),
+            runtime: path("KOPI_DOCKA_RUNTIME_DIRECTORY", standard.runtime),
+            home: std::env::home_dir().unwrap_or(standard.home),
+            credentials: path("KOPI_DOCKA_ENV_FILE", standard.credentials),
+            marks_of_machine: standard.marks_of_machine,
+        }
+    }
+
+    pub fn stop_records(&self) -> PathBuf {
+        self.state.join("stopped")
+    }
+
+    pub fn restore_journals(&self) -> PathBuf {
+        self.state.join("restoring")
+    }
+
+    /// What `verify` found, one file a restore point.
+    pub fn verified(&self) -> PathBuf {
+        self.state.join("verified")
+    }
+
+    /// The last maintenance that this host did, one file a profile.
+    pub fn maintenance(&self) -> PathBuf {
+        self.state.join("maintenance")
+    }
+
+    /// Changes of the password that are not finished, one file a profile.
+    pub fn password_changes(&self) -> PathBuf {
+        self.state.join("password-change")
+    }
+
+    /// What the last whole point of each unit held, one directory a profile.
+    pub fn remembered(&self) -> PathBuf {
+        self.state.join("remembered")
+    }
+
+    /// The id of this machine.
+    pub fn machine(&self) -> PathBuf {
+        self.state.join("machine.json")
+    }
+
+    /// The runs that were made here.
+    pub fn runs_made(&self) -> PathBuf {
+        self.state.join("runs.json")
+    }
+
+    pub fn repositories(&self) -> PathBuf {
+        self.state.join("repositories")
+    }
+}

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use tracing::{info, warn};
 
+use crate::base::paths::Paths;
+use crate::base::shutdown::Shutdown;
 use crate::config::{self, Loaded};
 use crate::error::{self, Exit, Failure, Result};
 use crate::logging::{self, Log};
-use crate::paths::Paths;
-use crate::shutdown::Shutdown;
 use crate::ui::Ui;
 
 /// Names the configuration file where no flag does.

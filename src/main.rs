@@ -2,61 +2,40 @@
 //!
 //! `main` parses, builds the context, dispatches and reports; it is the only place that ends the process.
 
-mod activity;
-mod backends;
 mod backup;
+mod base;
 mod cli;
 mod commands;
 mod completion;
 mod config;
 mod context;
-mod credentials;
-mod deps;
-mod descriptors;
 mod discovery;
-mod docker;
 mod doctor;
+mod drivers;
 mod error;
-mod fault;
-mod kopia;
-mod lock;
 mod logging;
-mod machine;
-mod made;
-mod maintenance;
-mod memory;
-mod metrics;
 mod model;
-mod password;
-mod paths;
-mod peers;
-mod private_file;
-mod pulse;
+mod points;
 mod quiesce;
+mod recovery;
 mod reports;
 mod repository;
 mod restore;
 mod retention;
 mod service;
 mod setup;
-mod shutdown;
-mod ssh;
-mod state;
-mod timeline;
-mod tool;
+mod swap;
 mod ui;
 mod verify;
-mod whose;
-mod work;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
 
+use crate::base::shutdown::Shutdown;
 use crate::cli::Cli;
 use crate::context::Context;
-use crate::shutdown::Shutdown;
 use crate::ui::Ui;
 use crate::ui::printer::{self, Patience};
 
@@ -96,7 +75,7 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> ExitCode {
     let ui = Ui::new(cli.ui());
-    descriptors::raise();
+    crate::base::descriptors::raise();
     let log = logging::init(
         cli.logging(),
         commands::logged_as(&cli.command),

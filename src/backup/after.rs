@@ -4,8 +4,8 @@
 use super::memory::Recalled;
 use super::run::Run;
 use crate::error::{Result, hints_of};
-use crate::maintenance;
 use crate::model::report::{MaintenanceReport, Outcome, RetentionReport, UnitReport};
+use crate::retention::maintenance;
 use crate::retention::{self, Outlook, Scope};
 
 /// What came of it.

@@ -11,8 +11,8 @@ use super::memory::{Carried, Past};
 use super::run::Run;
 use super::saved::Saved;
 use super::tags::Filing;
+use crate::drivers::kopia::STREAM_FILE;
 use crate::error::Result;
-use crate::kopia::STREAM_FILE;
 use crate::model::exclude::Excludes;
 use crate::model::point::{
     FORMAT, FileRecord, MissingSource, Part, PartKind, PointRecord, ProjectRecord, RECORD_FILE,

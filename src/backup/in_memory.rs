@@ -4,12 +4,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::base::text;
 use crate::discovery::mount_table::MountTable;
 use crate::discovery::{self, Size};
 use crate::model::source::{Gap, GapReason};
 use crate::model::unit::MountKind;
 use crate::model::{SourceKey, Unit};
-use crate::ui::text;
 
 const PATIENCE: Duration = Duration::from_secs(2);
 

@@ -5,7 +5,6 @@
 //! [`preview`] is all of it up to the plan.
 
 mod after;
-mod bring_up;
 mod choose;
 mod commit;
 mod events;
@@ -26,13 +25,9 @@ mod step;
 mod store;
 mod survey;
 mod tags;
-mod tar;
 mod turns;
 mod unit;
 
-pub use bring_up::{bring_up_all, bring_up_or_tell};
 pub use choose::{LeftOut, choose};
-pub use recipe::parse_yaml;
 pub use run::run;
 pub use survey::survey;
-pub use tar::Tar;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::base::blocking::aside;
 use crate::model::source::{Gap, GapReason};
 use crate::model::{Source, Unit};
-use crate::restore::{aside, marks};
+use crate::swap::marks;
 
 /// Leaves the safety copies out that are there now, by their whole names, and says so.
 pub async fn leave_out(unit: &mut Unit, patience: Duration) {

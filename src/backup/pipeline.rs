@@ -17,11 +17,11 @@ use super::events::Event;
 use super::proof::Proof;
 use super::run::{Run, not_tried, of_error, plan_afresh};
 use super::unit::{self, Ready};
+use crate::base::pulse;
 use crate::discovery::Look;
 use crate::error::Result;
 use crate::model::UnitName;
 use crate::model::report::{Outcome, UnitReport};
-use crate::pulse;
 
 /// How often the spool is looked at while it has no room.
 const LOOK: Duration = Duration::from_millis(50);

@@ -10,19 +10,20 @@ use super::choose::{Chosen, LeftOut, choose};
 use super::memory::{self, Acceptance, Recalled};
 use super::plan::{Tolerated, UnitPlan};
 use super::survey::plan_unit;
-use super::tar::Tar;
+use crate::base::blocking::aside;
+use crate::base::files as state;
 use crate::config::Config;
 use crate::context::Context;
 use crate::discovery::{self, Discovery, OrphanVolume, Rules};
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
+use crate::drivers::tar::Tar;
 use crate::error::{Exit, Failure, Result};
 use crate::model::source::{Gap, Source};
 use crate::model::unit::{Container, ContainerState};
 use crate::model::{UnitKind, UnitName};
 use crate::quiesce::RecordFile;
-use crate::reports::{self, Downtimes};
-use crate::repository::Repository;
-use crate::{restore, state};
+use crate::reports::past::{self, Downtimes};
+use crate::repository::open::Repository;
 
 /// For a look at the folder of a repository.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -105,7 +106,7 @@ pub async fn preview(cx: &Context, units: &[UnitName]) -> Result<Previewed> {
         }
         chosen
     };
-    let downtimes = Downtimes::load(&reports::folder(config));
+    let downtimes = Downtimes::load(&past::folder(config));
     let mut previews = Vec::new();
     for unit in units {
         let mut plan = plan_unit(unit, &host, config, &rules).await?;
@@ -245,7 +246,7 @@ async fn obstacles(cx: &Context, config: &Config) -> Vec<anyhow::Error> {
     }
     if let Some(path) = config.kopia.kopia_params.local_path() {
         let asked = path.clone();
-        let look = restore::aside(move || Ok(asked.is_dir()));
+        let look = aside(move || Ok(asked.is_dir()));
         let is_there = tokio::time::timeout(PATIENCE, look).await;
         if !matches!(is_there, Ok(Ok(true))) {
             let failure = Failure::new(

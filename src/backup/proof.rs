@@ -4,9 +4,9 @@ use std::pin::pin;
 
 use tokio::task::{JoinError, JoinSet};
 
+use crate::base::shutdown::Shutdown;
 use crate::error::Result;
-use crate::repository::Repository;
-use crate::shutdown::Shutdown;
+use crate::repository::open::Repository;
 
 /// What is asked on the way; given up when dropped.
 pub struct Proof {

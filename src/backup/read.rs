@@ -6,12 +6,12 @@ use tokio::time::{Instant, sleep};
 
 use super::spool::Spool;
 use super::survey::Reading;
-use super::tar::{self, Read, Tar};
+use crate::base::shutdown::Shutdown;
+use crate::drivers::kopia::poll;
+use crate::drivers::tar::{self, Read, Tar};
+use crate::drivers::tool::{Child, Immortal, Meter, Output, pipe};
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::poll;
 use crate::model::Source;
-use crate::shutdown::Shutdown;
-use crate::tool::{Child, Immortal, Meter, Output, pipe};
 
 /// How long reading may take.
 #[derive(Clone, Copy, Debug)]

@@ -34,15 +34,12 @@ mod solve;
 mod templates;
 #[cfg(test)]
 mod tests;
-mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-pub use yaml::parse as parse_yaml;
-
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
 use crate::error::Result;
 use crate::model::Unit;
 use crate::model::point::{DirectoryRecord, FileRecord, ProjectRecord};

@@ -7,15 +7,16 @@ use tracing::info;
 use super::events::Event;
 use super::saved::Saved;
 use super::spool::Spool;
+use crate::base::pulse;
+use crate::base::text;
+use crate::drivers::systemd::notify;
 use crate::error;
 use crate::logging;
 use crate::model::UnitName;
 use crate::model::report::{Outcome, RetentionReport, RunReport, UnitReport};
 use crate::model::source::{Gap, SourceKey};
-use crate::pulse;
-use crate::service::notify;
 use crate::ui::progress::{Progress, Track};
-use crate::ui::{Ui, table, text};
+use crate::ui::{Ui, table};
 
 pub struct Reporter {
     ui: Ui,

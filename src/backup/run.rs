@@ -11,7 +11,6 @@ use tokio::sync::{OnceCell, Semaphore};
 use tracing::{Instrument as _, info, info_span};
 
 use super::after::{After, tidy_up};
-use super::bring_up::bring_up;
 use super::choose::choose;
 use super::events::Event;
 use super::memory::{self, Acceptance, Recalled};
@@ -23,34 +22,35 @@ use super::spool::{Budget, Floor, Spool};
 use super::store::Store;
 use super::survey::plan_unit;
 use super::tags::Filing;
-use super::tar::Tar;
 use super::turns::Turns;
+use crate::base::descriptors;
+use crate::base::files::make_private_folder;
+use crate::base::lock::Lock;
+use crate::base::memory::Memory;
+use crate::base::paths::Paths;
+use crate::base::shutdown::Shutdown;
+use crate::base::work;
 use crate::config::{Config, Loaded, SpoolSize};
 use crate::context::Context;
-use crate::descriptors;
 use crate::discovery::mount_table::MountTable;
 use crate::discovery::{Discovery, Look, Rules};
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
+use crate::drivers::kopia::Kopia;
+use crate::drivers::kopia::made::Made;
+use crate::drivers::tar::Tar;
 use crate::error::{Exit, Failure, Result, exit_of, hints_of, render};
-use crate::kopia::Kopia;
-use crate::lock::Lock;
-use crate::made::Made;
-use crate::memory::Memory;
-use crate::metrics;
 use crate::model::point::IdWorld;
 use crate::model::report::{Outcome, RunReport, UnitReport};
 use crate::model::{BackupId, UnitKind, UnitName};
-use crate::password;
-use crate::paths::Paths;
+use crate::points::point::{Point, PointState, Tool, points};
+use crate::points::recipe;
+use crate::points::whose::Whose;
 use crate::quiesce::Down;
-use crate::reports;
-use crate::repository::Repository;
-use crate::restore;
-use crate::restore::points::{Point, PointState, Tool, points};
-use crate::shutdown::Shutdown;
-use crate::state::make_private_folder;
-use crate::whose::Whose;
-use crate::work;
+use crate::recovery::bring_up;
+use crate::reports::metrics;
+use crate::reports::past as reports;
+use crate::repository::open::Repository;
+use crate::repository::password;
 
 /// What all units of a run share.
 pub struct Run<'a> {
@@ -160,7 +160,7 @@ impl Run<'_> {
         let Some(last) = last else {
             return Ok(None);
         };
-        let (_, record) = restore::recipe::read(kopia, last).await?;
+        let (_, record) = recipe::read(kopia, last).await?;
         Ok(Some(Recalled::of(&record)).filter(|recalled| recalled.is_of(kind)))
     }
 }
@@ -502,7 +502,7 @@ fn finish(run: &Run<'_>, units: Vec<UnitReport>, after: After, looked: Duration)
 
 fn write_report(run: &Run<'_>, report: &RunReport) -> Result<()> {
     let path = reports::path(run.config, report.backup_id);
-    crate::state::write(&path, &serde_json::to_vec_pretty(report)?)
+    crate::base::files::write(&path, &serde_json::to_vec_pretty(report)?)
         .context("the report of the run can't be written")?;
     reports::prune(&reports::folder(run.config), report, Utc::now())
         .context("old reports of runs cannot be removed")

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::plan::Tolerated;
-use super::tar::Read;
 use crate::discovery::Size;
-use crate::kopia::Accepted;
+use crate::drivers::kopia::Accepted;
+use crate::drivers::tar::Read;
 use crate::model::report::SourceReport;
 use crate::model::source::{Gap, GapReason};
 use crate::model::{Grade, Source, SourceKey};

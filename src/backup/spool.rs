@@ -32,7 +32,7 @@ pub use budget::Budget;
 pub use floor::Floor;
 
 use self::held::Held;
-use crate::activity::Activity;
+use crate::base::activity::Activity;
 use crate::error::{Exit, Failure, Result};
 
 /// What moves at once: as much as a pipe holds.

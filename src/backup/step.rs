@@ -1,6 +1,6 @@
 //! The steps of a unit, in order.
 
-use crate::timeline;
+use crate::base::timeline;
 
 /// A step of saving one unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

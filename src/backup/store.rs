@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 
 use super::read::{timed_out, too_long};
 use super::spool::{KopiaLeft, Spool};
+use crate::base::fault;
+use crate::base::shutdown::Shutdown;
+use crate::drivers::kopia::{Accepted, Kopia, Life, NewSnapshot, Stream, poll};
 use crate::error::{Failure, Result};
-use crate::fault;
-use crate::kopia::{Accepted, Kopia, Life, NewSnapshot, Stream, poll};
-use crate::shutdown::Shutdown;
 
 /// A source that is on its way into the repository, in a task of its own.
 pub struct Storing {

@@ -8,16 +8,17 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use super::in_memory;
 use super::own;
 use super::plan::{UnitPlan, plan};
-use super::tar::Record;
 use super::turns::Turns;
+use crate::base::blocking::aside;
+use crate::base::pulse;
+use crate::base::text;
 use crate::config::Config;
 use crate::discovery::disk::{self, Disks};
 use crate::discovery::{self, BindLimit, Discovery, Rules, Size};
+use crate::drivers::tar::Record;
 use crate::error::Result;
 use crate::model::source::{Gap, GapReason};
 use crate::model::{Source, SourceKey, Unit};
-use crate::ui::text;
-use crate::{pulse, restore};
 
 /// A unit whose sources are known.
 pub struct Surveyed {
@@ -136,7 +137,7 @@ async fn look(
 ) -> Result<Walked> {
     let _patience = pulse::allow(patience);
     let path = source.path.clone();
-    let disks = restore::aside(move || Ok(disk::rotating(&path)));
+    let disks = aside(move || Ok(disk::rotating(&path)));
     let disks = match tokio::time::timeout(patience, disks).await {
         Ok(disks) => disks?,
         Err(_) => Disks::new(),

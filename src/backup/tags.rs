@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
-use crate::kopia::NewSnapshot;
+use crate::drivers::kopia::NewSnapshot;
 use crate::model::point::{Hold, PointRecord};
 use crate::model::{BackupId, MachineId, ObjectId, Source, SourceKey, UnitKind, UnitName};
 
@@ -81,7 +81,7 @@ impl Filing {
 }
 
 /// The kernel takes no argument of 128 KiB or more: so many roots that they do not fit into one tag go on in `roots2`, `roots3` and
-/// so on. [`Manifest::roots`](crate::kopia::Manifest::roots) reads them.
+/// so on. [`Manifest::roots`](crate::drivers::kopia::Manifest::roots) reads them.
 fn roots_tags(roots: &[ObjectId]) -> Vec<(String, String)> {
     let mut texts = vec![String::new()];
     for root in roots {
@@ -142,7 +142,7 @@ mod tests {
             let roots: Vec<ObjectId> = (0..count).map(root).collect();
             let tags = roots_tags(&roots);
             assert!(tags.iter().all(|(_, text)| text.len() <= 96 * 1024));
-            let manifest: crate::kopia::Manifest = serde_json::from_value(serde_json::json!({
+            let manifest: crate::drivers::kopia::Manifest = serde_json::from_value(serde_json::json!({
                 "id": "a", "source": {"host": "h", "userName": "u"},
                 "tags": tags.iter().map(|(name, text)| (format!("tag:{name}"), text)).collect::<BTreeMap<_, _>>()
             }))

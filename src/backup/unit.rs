@@ -24,18 +24,18 @@ use super::saved::{Evidence, Saved};
 use super::step::{Step, Timeline};
 use super::store::{NotRead, Opened, Storing};
 use super::tags::Filing;
-use super::tar::Read;
-use crate::docker::Listener;
+use crate::base::blocking::aside;
+use crate::base::timeline::Step as _;
+use crate::base::work;
+use crate::drivers::docker::Listener;
+use crate::drivers::systemd::inhibit;
+use crate::drivers::tar::Read;
 use crate::error::{Exit, Failure, Result, hints_of};
 use crate::model::point::PointRecord;
 use crate::model::report::{Outcome, UnitReport};
 use crate::model::source::GapReason;
 use crate::model::{Grade, UnitName};
 use crate::quiesce::{self, Entry, Place, RecordFile, cold};
-use crate::restore::aside;
-use crate::service::inhibit;
-use crate::timeline::Step as _;
-use crate::work;
 
 /// One unit being saved.
 struct Saving<'a> {

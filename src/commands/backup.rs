@@ -6,10 +6,10 @@ use clap_complete::ArgValueCompleter;
 use tracing::info;
 
 use crate::backup;
+use crate::base::lock::{Lock, Wait};
 use crate::completion;
 use crate::context::Context;
 use crate::error::Result;
-use crate::lock::{Lock, Wait};
 use crate::logging;
 use crate::model::UnitName;
 

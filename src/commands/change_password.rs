@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::backup;
-use crate::config::{self, Secret};
+use crate::base::lock::Lock;
+use crate::base::secret::Secret;
+use crate::config;
 use crate::context::Context;
+use crate::drivers::kopia::Opens;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::Opens;
-use crate::lock::Lock;
-use crate::password::{self, Settled};
-use crate::repository::Repository;
+use crate::recovery;
+use crate::repository::open::Repository;
+use crate::repository::password::{self, Settled};
 use crate::ui::prompt;
 
 #[derive(Debug, clap::Args)]
@@ -26,7 +27,7 @@ pub struct Args {
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("change-password")?;
-    backup::bring_up_or_tell(cx).await?;
+    recovery::bring_up_or_tell(cx).await?;
     let lock = Lock::take(&cx.paths.runtime, "change-password")?;
     let Settled { loaded, is_changed } = password::settle(cx, Some(&lock), cx.config()?).await?;
     let old = loaded.config.password()?;

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
+use crate::base::text;
 use crate::context::Context;
 use crate::doctor::{self, Finding, State};
 use crate::error::{Failure, Result};
-use crate::ui::text;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}

@@ -3,11 +3,12 @@
 use clap_complete::ArgValueCompleter;
 
 use crate::backup::preview::{Preview, Stop, UnitPreview, preview};
+use crate::base::text;
 use crate::completion;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::model::{UnitKind, UnitName};
-use crate::ui::{table, text};
+use crate::ui::table;
 
 use super::list_units::orphan_lines;
 

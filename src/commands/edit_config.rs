@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::json;
 
+use crate::base::lock::Lock;
+use crate::base::private_file;
 use crate::config::{self, Loaded};
 use crate::context::Context;
+use crate::drivers::tool::{self, Spec};
 use crate::error::{self, Exit, Failure, Result};
-use crate::lock::Lock;
-use crate::private_file;
-use crate::tool::{self, Spec};
 use crate::ui::prompt;
 
 #[derive(Debug, Default, clap::Args)]

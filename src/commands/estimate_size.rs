@@ -4,13 +4,14 @@ use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 
 use crate::backup::{LeftOut, choose, survey};
+use crate::base::text;
 use crate::completion;
 use crate::context::Context;
 use crate::discovery::{self, Rules, Size};
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
 use crate::error::{Failure, Result};
 use crate::model::{SourceKey, UnitName};
-use crate::ui::{table, text};
+use crate::ui::table;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

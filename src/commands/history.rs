@@ -7,13 +7,14 @@ use chrono::{DateTime, Utc};
 use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 
+use crate::base::text;
 use crate::completion;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::model::report::{Outcome, RunReport, UnitReport};
 use crate::model::{BackupId, Grade, UnitName};
-use crate::reports::{self, Reports};
-use crate::ui::{table, text};
+use crate::reports::past::{self, Reports};
+use crate::ui::table;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -65,7 +66,7 @@ struct UnitRun {
 
 pub fn run(cx: &Context, args: Args) -> Result<u8> {
     let loaded = cx.config()?;
-    let folder = reports::folder(&loaded.config);
+    let folder = past::folder(&loaded.config);
     let history = read(&folder, &args).map_err(|error| explain(error, &folder))?;
     for path in &history.damaged {
         cx.ui.warn(format!(

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use crate::backup;
+use crate::base::lock::Lock;
+use crate::base::text;
 use crate::context::Context;
+use crate::drivers::kopia::Initialized;
 use crate::error::Result;
-use crate::kopia::Initialized;
-use crate::lock::Lock;
-use crate::password;
-use crate::repository::Repository;
-use crate::ui::text;
+use crate::recovery;
+use crate::repository::open::Repository;
+use crate::repository::password;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -28,7 +28,7 @@ pub struct Args {
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("init")?;
-    backup::bring_up_or_tell(cx).await?;
+    recovery::bring_up_or_tell(cx).await?;
     let lock = Lock::take(&cx.paths.runtime, "init")?;
     let loaded = password::settle(cx, Some(&lock), cx.config()?)
         .await?

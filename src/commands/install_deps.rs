@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::context::Context;
-use crate::deps::{self, Assent};
 use crate::error::Result;
+use crate::setup::programs::{self, Assent};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -23,12 +23,12 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     // It says where Docker is and which backend it is; without one the usual ones count.
     let loaded = cx.config_again().ok();
     let config = loaded.as_ref().map(|loaded| &loaded.config);
-    let missing = deps::missing(config).await;
-    let (distribution, plan) = deps::of_this_host(&missing);
-    let commands: Vec<String> = plan.steps.iter().map(deps::Step::display).collect();
+    let missing = programs::missing(config).await;
+    let (distribution, plan) = programs::of_this_host(&missing);
+    let commands: Vec<String> = plan.steps.iter().map(programs::Step::display).collect();
     if !missing.is_empty() && !args.dry_run {
         let assent = if args.yes { Assent::Given } else { Assent::Ask };
-        deps::install(cx, config, &missing, assent).await?;
+        programs::install(cx, config, &missing, assent).await?;
     }
     if cx.ui.json {
         cx.ui.answer_json(&json!({
@@ -58,7 +58,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
             cx.ui.answer("This would be run:");
         }
         for command in &commands {
-            cx.ui.answer(deps::indented(command));
+            cx.ui.answer(programs::indented(command));
         }
         for by in &plan.by_hand {
             cx.ui.answer(by.text());

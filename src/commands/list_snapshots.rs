@@ -6,14 +6,15 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::base::text;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
-use crate::repository::Repository;
-use crate::restore::points::{Point, PointState, points};
-use crate::ui::{table, text};
+use crate::points::point::{Point, PointState, points};
+use crate::points::whose::Whose;
+use crate::repository::open::Repository;
+use crate::ui::table;
 use crate::verify::Memory;
-use crate::whose::Whose;
 
 pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8> {
     cx.require_root("list --snapshots")?;

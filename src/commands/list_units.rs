@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::backup::memory;
+use crate::base::text::{bytes, count};
 use crate::context::Context;
 use crate::discovery::{self, BindLimit, OrphanVolume, Rules, Size};
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
 use crate::error::Result;
 use crate::model::source::{Gap, GapReason};
 use crate::model::{Source, SourceKey, Unit, UnitKind, UnitName};
 use crate::ui::table::table;
-use crate::ui::text::{bytes, count};
 
 /// A walk that takes longer is given up, and the size told as unknown.
 const MEASURING: Duration = Duration::from_secs(600);
@@ -253,7 +253,7 @@ fn remarks(shown: &Shown<'_>) -> Vec<String> {
     }
     lines
         .iter()
-        .map(|line| crate::ui::text::printable(line))
+        .map(|line| crate::base::text::printable(line))
         .collect()
 }
 

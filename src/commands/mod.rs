@@ -32,9 +32,9 @@ pub mod write_units;
 
 use clap::Subcommand;
 
+use crate::base::shutdown::Hangup;
 use crate::context::Context;
 use crate::error::Result;
-use crate::shutdown::Hangup;
 
 /// All commands, in the order of the README.
 #[derive(Debug, Subcommand)]

@@ -3,14 +3,15 @@
 
 use serde_json::json;
 
+use crate::base::blocking::aside;
+use crate::base::lock::Lock;
+use crate::base::work;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
-use crate::lock::Lock;
 use crate::quiesce::replay;
-use crate::restore::before_docker::engine_at_work;
-use crate::restore::crew::Services;
-use crate::restore::{self, aside};
-use crate::work;
+use crate::recovery;
+use crate::recovery::Services;
+use crate::recovery::before_docker::engine_at_work;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -29,9 +30,9 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     }
     // First, so that nothing is started on data that is half restored.
     let services = Services::Asked(cx);
-    let settled = restore::replay::replay(&cx.paths.restore_journals(), services, &cx.ui).await?;
+    let settled = recovery::replay(&cx.paths.restore_journals(), services, &cx.ui).await?;
     let replayed = replay::replay(&cx.paths.stop_records(), None, &cx.ui, &cx.shutdown).await?;
-    let owed = restore::safety::bring_up_owed(cx).await?;
+    let owed = recovery::bring_up_owed(cx).await?;
     let warnings = settled.warnings.iter().chain(&replayed.started.warnings);
     for warning in warnings.chain(&owed) {
         cx.ui.warn(warning);
@@ -87,7 +88,7 @@ async fn before_docker(cx: &Context) -> Result<u8> {
         return Ok(0);
     }
     let services = Services::NotYet;
-    let settled = restore::replay::replay(&cx.paths.restore_journals(), services, &cx.ui).await?;
+    let settled = recovery::replay(&cx.paths.restore_journals(), services, &cx.ui).await?;
     for warning in &settled.warnings {
         cx.ui.warn(warning);
     }

@@ -3,18 +3,19 @@
 use chrono::Utc;
 use serde_json::json;
 
-use crate::backup;
+use crate::base::lock::Lock;
+use crate::base::text;
 use crate::context::Context;
+use crate::drivers::kopia::{Maintenance, Mode};
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::{Maintenance, Mode};
-use crate::lock::Lock;
-use crate::maintenance;
 use crate::model::report::{MaintenanceReport, RetentionReport};
-use crate::password;
-use crate::repository::Repository;
+use crate::recovery;
+use crate::repository::open::Repository;
+use crate::repository::password;
+use crate::retention::maintenance;
 use crate::retention::{self, Scope};
 use crate::ui::progress::Progress;
-use crate::ui::{table, text};
+use crate::ui::table;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -58,7 +59,7 @@ async fn work(cx: &Context, mode: Mode, dry_run: bool) -> Result<Done> {
         Some(Lock::take(&cx.paths.runtime, "repo-maintenance")?)
     };
     if !dry_run {
-        backup::bring_up_or_tell(cx).await?;
+        recovery::bring_up_or_tell(cx).await?;
     }
     let config = cx.config()?;
     let config = password::settle(cx, lock.as_ref(), config)

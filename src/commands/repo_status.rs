@@ -4,15 +4,15 @@ use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::base::text;
 use crate::context::Context;
+use crate::drivers::kopia::{Maintenance, Size, Status, clock_skew};
 use crate::error::{Result, render};
-use crate::kopia::{Maintenance, Size, Status, clock_skew};
-use crate::maintenance::{self, Remembered};
-use crate::password;
-use crate::repository::Repository;
-use crate::restore::points::{Point, PointState, points};
-use crate::ui::text;
-use crate::whose::{ADOPT, Conflict, Owner, Whose};
+use crate::points::point::{Point, PointState, points};
+use crate::points::whose::{ADOPT, Conflict, Owner, Whose};
+use crate::repository::open::Repository;
+use crate::repository::password;
+use crate::retention::maintenance::{self, Remembered};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::base::text;
 use crate::context::Context;
+use crate::drivers::kopia;
 use crate::error::Result;
-use crate::kopia;
-use crate::repository;
-use crate::ui::text;
+use crate::repository::open as repository;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}

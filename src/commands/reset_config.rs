@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
+use crate::base::files as state;
+use crate::base::lock::Lock;
+use crate::base::private_file;
 use crate::config;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
-use crate::lock::Lock;
-use crate::private_file;
-use crate::state;
 use crate::ui::prompt;
 
 const WORD: &str = "DELETE";

@@ -7,19 +7,20 @@ use clap_complete::ArgValueCompleter;
 use serde_json::json;
 use tracing::info;
 
+use crate::base::text;
 use crate::completion;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::logging;
 use crate::model::UnitName;
+use crate::points::choose::Which;
 use crate::restore::all::Wanted;
-use crate::restore::choose::Which;
 use crate::restore::contents::Search;
 use crate::restore::doors::{self, Doors};
 use crate::restore::rebuild::{BringUp, OtherImages};
 use crate::restore::request::{self, Destination, Request, What};
 use crate::restore::{self, Plan, Session, reporter, safety, time, wizard};
-use crate::ui::{prompt, text};
+use crate::ui::prompt;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -3,15 +3,15 @@
 use serde_json::json;
 
 use crate::context::Context;
-use crate::deps::{self, Dependency, Distribution};
 use crate::error::Result;
+use crate::setup::programs::{self, Dependency, Distribution};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
 pub fn run(cx: &Context, _args: Args) -> Result<u8> {
     let here = Distribution::detect();
-    let guide = deps::guide(&here);
+    let guide = programs::guide(&here);
     if cx.ui.json {
         let needed: Vec<_> = Dependency::ALL
             .into_iter()
@@ -49,7 +49,7 @@ pub fn run(cx: &Context, _args: Args) -> Result<u8> {
         cx.ui
             .answer(format!("{}{here}, as root:", part.distribution));
         for command in &part.commands {
-            cx.ui.answer(deps::indented(command));
+            cx.ui.answer(programs::indented(command));
         }
         for by in &part.by_hand {
             cx.ui.answer(format!("    # {}", by.text()));

@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::logging;
 use crate::model::UnitName;
-use crate::restore::choose::Which;
+use crate::points::choose::Which;
 use crate::verify::{self, Hosts, Request, reporter};
 
 #[derive(Debug, clap::Args)]

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::base::files::make_private_folder;
+use crate::base::paths::Paths;
 use crate::config::Config;
 use crate::context::Context;
+use crate::drivers::tool::{self, Spec};
 use crate::error::Result;
-use crate::paths::Paths;
 use crate::service::install::{self, Place, SYSTEM_FOLDER, State};
 use crate::service::units::{self, Installation};
-use crate::state::make_private_folder;
-use crate::tool::{self, Spec};
 
 const RELOAD_DEADLINE: Duration = Duration::from_secs(90);
 

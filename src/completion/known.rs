@@ -8,20 +8,21 @@ use std::time::Duration;
 use clap_complete::CompletionCandidate;
 
 use super::words::{typed, value_of};
+use crate::base::shutdown::{Hangup, Shutdown};
+use crate::base::text;
 use crate::config::LogLevel;
 use crate::context::{CONFIG_VARIABLE, Context};
 use crate::discovery::{self, Rules};
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
+use crate::drivers::kopia::Manifest;
 use crate::error::Result;
-use crate::kopia::Manifest;
 use crate::logging;
-use crate::repository::Repository;
-use crate::restore::points::{Point, PointState, points};
-use crate::restore::recipe;
+use crate::points::point::{Point, PointState, points};
+use crate::points::recipe;
+use crate::repository::open::Repository;
 use crate::restore::request::handle;
-use crate::shutdown::{Hangup, Shutdown};
+use crate::ui::Ui;
 use crate::ui::printer::Lines;
-use crate::ui::{Ui, text};
 
 /// How many seconds an answer may take, for a repository that is far away.
 const PATIENCE: &str = "KOPI_DOCKA_COMPLETE_SECONDS";

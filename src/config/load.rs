@@ -12,8 +12,8 @@ use super::profile;
 use super::schema::{Config, Kopia};
 use super::unknown::Unknown;
 use super::value::expand_home;
+use crate::base::paths::Paths;
 use crate::error::{Exit, Failure, Result};
-use crate::paths::Paths;
 
 pub const SYSTEM_FILE: &str = "/etc/kopi-docka.json";
 

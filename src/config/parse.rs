@@ -9,8 +9,8 @@ use super::problem::{failure, mismatch, syntax};
 use super::schema::Config;
 use super::unknown::{self, Unknown};
 use super::{layout, version};
+use crate::base::text::printable;
 use crate::error::Failure;
-use crate::ui::text::printable;
 
 /// What a file says, before its values were looked at.
 pub struct Document {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::permissions::{self, Caller};
 use super::schema::Config;
-use super::secret::Secret;
+use crate::base::secret::Secret;
 use crate::error::{Exit, Failure, Result};
 
 /// Far more than anybody's password, far less than a wrong file could hold.

@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::key_path::KeyPath;
+use crate::base::text::printable;
 use crate::error::{Exit, Failure};
-use crate::ui::text::printable;
 
 pub fn failure(message: String) -> Failure {
     Failure::new(Exit::Config, message)

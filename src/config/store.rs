@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::schema::Config;
-use super::secret::Secret;
+use crate::base::secret::Secret;
 use crate::error::Result;
 
 /// What a configuration file says, to be changed and written back.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::key_path::KeyPath;
 use super::renamed::new_name;
 use super::schema::{Config, UnitConfig};
-use super::secret::{MASK, is_secret_name};
+use crate::base::secret::{MASK, is_secret_name};
 
 /// One key, with what it holds.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use super::mount_table::MountTable;
 use super::place::clean;
 use super::scene::{Scene, Strayed};
 use super::system_paths;
-use crate::docker::ContainerInspectResponse;
+use crate::drivers::docker::ContainerInspectResponse;
 use crate::model::Container;
 use crate::model::unit::{Mount, MountKind, Obstacle, Role};
 

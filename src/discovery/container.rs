@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::{database, labels};
-use crate::docker::inspect::mount;
-use crate::docker::{ContainerInspectResponse, HealthStatus};
+use crate::drivers::docker::inspect::mount;
+use crate::drivers::docker::{ContainerInspectResponse, HealthStatus};
 use crate::model::unit::{Container, ContainerState, Mount, MountKind, Standing};
 
 /// The container, its dependencies not yet known; `None` for an answer without an id.

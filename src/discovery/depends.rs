@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::labels;
-use crate::docker::ContainerInspectResponse;
+use crate::drivers::docker::ContainerInspectResponse;
 use crate::model::unit::{Condition, Container, Dependency};
 
 /// A container needed by one of another unit is nobody's dependency, since no unit starts both: these are told as

@@ -8,9 +8,9 @@ use super::nested;
 use super::policy::{Policy, Wish};
 use super::rules::Rules;
 use super::sources::cover_again;
+use crate::base::text;
 use crate::model::Unit;
 use crate::model::source::{Gap, GapReason, Source, SourceKey};
-use crate::ui::text;
 
 /// How much the binds of a unit may hold.
 pub struct BindLimit(Policy);

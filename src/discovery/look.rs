@@ -10,7 +10,7 @@ use super::roles::{self, Roles};
 use super::rules::Rules;
 use super::scene::{self, Scene};
 use super::{Discovery, group};
-use crate::docker::{Changes, ContainerInspectResponse, Engine, Follower, Inventory};
+use crate::drivers::docker::{Changes, ContainerInspectResponse, Engine, Follower, Inventory};
 use crate::error::Result;
 use crate::model::UnitName;
 

@@ -1,6 +1,6 @@
 //! What is on the host, sorted into units: what is stopped, what is read, and what is not, with the reason.
 //!
-//! Nothing here changes anything. Questions come first ([`docker`](crate::docker) and [`host`]), decisions after:
+//! Nothing here changes anything. Questions come first ([`docker`](crate::drivers::docker) and [`host`]), decisions after:
 //! they are pure, so an odd host is a recording in a test.
 //!
 //! Reading order: [`rules`] (what the operator wants) → [`host`], [`mount_table`] (what paths really are) →
@@ -60,7 +60,7 @@ pub use rules::Rules;
 pub use select::select;
 pub use writers::can_write;
 
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
 use crate::error::Result;
 use crate::model::Unit;
 use crate::model::point::IdWorld;

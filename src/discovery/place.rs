@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::labels;
-use crate::docker::Volume;
+use crate::drivers::docker::Volume;
 use crate::model::unit::{Mount, MountKind};
 use crate::ui::unnamed::is_unnamed;
 

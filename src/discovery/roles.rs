@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::rules::{Endpoint, Rules};
 use super::scene::Scene;
-use crate::docker::{ContainerInspectResponse, Inventory};
+use crate::drivers::docker::{ContainerInspectResponse, Inventory};
 use crate::model::unit::Role;
 
 /// For the name of the repository's server.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::base::paths::Paths;
 use crate::config::{Backend, BindMode as ConfiguredMode, Config, KopiaParams};
-use crate::paths::Paths;
 
 /// `Rules::default()` saves everything that can be saved.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@ use super::container::container;
 use super::host::Host;
 use super::place::{self, Place, Volumes, clean};
 use super::rules::Rules;
-use crate::docker::{ContainerInspectResponse, Inventory};
+use crate::drivers::docker::{ContainerInspectResponse, Inventory};
 use crate::model::unit::{Container, Mount};
 
 pub struct Scene<'a> {

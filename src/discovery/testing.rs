@@ -1,6 +1,6 @@
 //! Small things to decide about.
 
-use crate::docker::ContainerInspectResponse;
+use crate::drivers::docker::ContainerInspectResponse;
 use crate::model::UnitName;
 use crate::model::unit::{Condition, Container, Dependency, Unit, UnitKind};
 

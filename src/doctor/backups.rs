@@ -3,12 +3,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::finding::Finding;
+use crate::base::text;
 use crate::config::Config;
 use crate::error::Exit;
 use crate::model::UnitName;
 use crate::model::report::Outcome;
-use crate::reports::{self, Last, LastRuns};
-use crate::ui::text;
+use crate::reports::past::{self, Last, LastRuns};
 
 const AREA: &str = "backups";
 
@@ -30,7 +30,7 @@ pub fn check(
     let Some(config) = config else {
         return Vec::new();
     };
-    let folder = reports::folder(config);
+    let folder = past::folder(config);
     let last = match LastRuns::load(&folder, units.as_deref()) {
         Ok(last) => last,
         Err(error) => return vec![Finding::of_error(AREA, &error)],

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 
 use super::finding::Finding;
+use crate::base::blocking::aside;
+use crate::base::text;
 use crate::config::Config;
-use crate::restore::aside;
-use crate::ui::text;
 
 pub const AREA: &str = "recovery_bundle";
 

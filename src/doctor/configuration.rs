@@ -6,8 +6,8 @@ use std::path::Path;
 use super::finding::Finding;
 use crate::config::Loaded;
 use crate::context::Context;
+use crate::drivers::kopia;
 use crate::error::{Exit, Result};
-use crate::kopia;
 
 pub const AREA: &str = "configuration";
 

@@ -3,13 +3,13 @@
 use super::finding::Finding;
 use crate::backup;
 use crate::backup::memory::recall_losses;
+use crate::base::text;
 use crate::config::Config;
 use crate::context::Context;
 use crate::discovery::{self, Discovery, Rules};
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
 use crate::error::{Exit, Result};
 use crate::model::{Unit, UnitName};
-use crate::ui::text;
 
 pub const AREA: &str = "docker";
 const COVERAGE: &str = "coverage";

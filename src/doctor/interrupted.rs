@@ -1,15 +1,15 @@
 //! What an interrupted run left behind: containers that it stopped, a half restore, a half change of the password.
 
 use super::finding::Finding;
+use crate::base::files as state;
+use crate::base::lock;
 use crate::config::Config;
 use crate::context::Context;
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
 use crate::error::{Exit, Result};
-use crate::lock;
-use crate::password;
 use crate::quiesce::RecordFile;
+use crate::repository::password;
 use crate::restore::safety::{LeftDown, left_down};
-use crate::state;
 
 pub const AREA: &str = "interrupted";
 

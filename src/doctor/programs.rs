@@ -2,8 +2,8 @@
 
 use super::finding::Finding;
 use crate::config::Config;
-use crate::deps::{self, Dependency, Found, State};
 use crate::error::Exit;
+use crate::setup::programs::{self, Dependency, Found, State};
 
 pub const AREA: &str = "programs";
 
@@ -11,7 +11,7 @@ const REMEDY: &str =
     "run `kopi-docka install-deps`, or see `kopi-docka show-deps` to do it by hand";
 
 pub async fn check(config: Option<&Config>) -> Vec<Finding> {
-    let found = deps::look(config).await.into_iter();
+    let found = programs::look(config).await.into_iter();
     found
         .filter(|found| found.dependency != Dependency::Docker)
         .filter_map(|found| finding(&found, config))

@@ -5,15 +5,15 @@ use std::time::Duration;
 use chrono::Utc;
 
 use super::finding::Finding;
+use crate::base::text;
 use crate::config::Config;
 use crate::context::Context;
+use crate::drivers::kopia::{Kopia, Maintenance, Manifest, Status, clock_skew};
 use crate::error::Exit;
-use crate::kopia::{Kopia, Maintenance, Manifest, Status, clock_skew};
-use crate::maintenance;
-use crate::repository::Repository;
-use crate::restore::points::{Point, PointState, points};
-use crate::ui::text;
-use crate::whose::{self, OtherProfile, Whose};
+use crate::points::point::{Point, PointState, points};
+use crate::points::whose::{self, OtherProfile, Whose};
+use crate::repository::open::Repository;
+use crate::retention::maintenance;
 
 pub const AREA: &str = "repository";
 

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::finding::Finding;
+use crate::base::blocking::aside;
+use crate::base::text;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Exit;
-use crate::restore::aside;
-use crate::ui::text;
 
 pub const AREA: &str = "disk";
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::finding::Finding;
+use crate::base::blocking::aside;
 use crate::config::Loaded;
 use crate::context::Context;
-use crate::restore::aside;
+use crate::drivers::tool::{self, Spec};
 use crate::service::{install, units};
-use crate::tool::{self, Spec};
 
 pub const AREA: &str = "schedule";
 

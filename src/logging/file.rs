@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use crate::state::make_private_folder;
+use crate::base::files::make_private_folder;
 
 pub struct LogFile {
     path: PathBuf,

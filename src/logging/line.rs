@@ -12,7 +12,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::Open;
-use crate::ui::text::printable;
+use crate::base::text::printable;
 
 /// Gives every record to the log file, once there is one.
 pub struct Lines {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::record::Entry;
-use crate::docker::{ContainerInspectResponse, ContainerState};
+use crate::drivers::docker::{ContainerInspectResponse, ContainerState};
 
 /// The exit status of one that was ended by SIGKILL.
 const KILLED: i64 = 137;

@@ -1,7 +1,7 @@
 //! What a record names, as it is now.
 
 use super::record::Entry;
-use crate::docker::{ContainerInspectResponse, Engine};
+use crate::drivers::docker::{ContainerInspectResponse, Engine};
 use crate::error::Result;
 
 /// By id, or by project, service and number: it may have been re-created meanwhile.

@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::base::files as state;
 use crate::error::Result;
 use crate::model::unit::Dependency;
 use crate::model::{Container, UnitName};
-use crate::state;
 
 const FORMAT: u32 = 1;
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::record::RecordFile;
 use super::start::{Hurry, Started, forget, start_all};
-use crate::docker::Engine;
+use crate::base::shutdown::Shutdown;
+use crate::drivers::docker::Engine;
 use crate::error::Result;
 use crate::model::UnitName;
-use crate::shutdown::Shutdown;
 use crate::ui::Ui;
 
 /// What a replay found and did.

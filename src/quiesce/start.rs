@@ -10,11 +10,11 @@ use tracing::{info, warn};
 use super::find::find;
 use super::record::{Entry, RecordFile, StopRecord};
 pub use super::wait::{settle, wait_for};
-use crate::docker::{ContainerInspectResponse, Engine};
+use crate::base::pulse;
+use crate::base::shutdown::Shutdown;
+use crate::drivers::docker::{ContainerInspectResponse, Engine};
 use crate::error::{Exit, Result, exit_of};
 use crate::model::unit::Condition;
-use crate::pulse;
-use crate::shutdown::Shutdown;
 
 /// Between two tries to start, doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);

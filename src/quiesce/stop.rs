@@ -10,11 +10,11 @@ use tracing::info;
 
 use super::record::{Entry, RecordFile};
 use super::start::{self, Started};
-use crate::docker::Engine;
-use crate::docker::lifecycle::Stopped;
+use crate::base::pulse;
+use crate::base::shutdown::Shutdown;
+use crate::drivers::docker::Engine;
+use crate::drivers::docker::lifecycle::Stopped;
 use crate::error::Result;
-use crate::pulse;
-use crate::shutdown::Shutdown;
 
 /// What a stop may take beyond its grace, on a host that is busy.
 const STOP_SLACK: Duration = Duration::from_secs(60);

@@ -7,9 +7,9 @@ use tokio::time::{Instant, sleep};
 
 use super::find::find;
 use super::record::Entry;
-use crate::docker::{ContainerInspectResponse, Engine};
+use crate::base::pulse;
+use crate::drivers::docker::{ContainerInspectResponse, Engine};
 use crate::model::unit::Condition;
-use crate::pulse;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub async fn wait_for(engine: &Engine, id: &str, condition: Condition, patience:
 }
 
 fn fulfils(container: &ContainerInspectResponse, condition: Condition) -> bool {
-    use crate::docker::HealthStatus;
+    use crate::drivers::docker::HealthStatus;
     let Some(state) = &container.state else {
         return false;
     };

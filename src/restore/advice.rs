@@ -1,10 +1,10 @@
 //! What the operator should know of a point before it is restored.
 
-use super::choose::newer_but_not_whole;
-use super::marks;
-use super::points::Point;
 use crate::model::point::{PointRecord, SourceRecord};
 use crate::model::source::Gap;
+use crate::points::choose::newer_but_not_whole;
+use crate::points::point::Point;
+use crate::swap::marks;
 
 /// What the operator should know of the point before it is restored.
 pub fn doubts(

@@ -8,27 +8,28 @@ use anyhow::Context as _;
 use futures_util::future::join_all;
 use tokio::sync::{Semaphore, watch};
 
-use super::ahead::Ahead;
-use super::aside::aside;
 use super::doors::Doors;
 use super::extract::Extractor;
-use super::feed::{Cancelled, Feed};
-use super::flush::Flush;
-use super::journal::{Journal, JournalFile, PointName};
-use super::losses::Losses;
 use super::outcome;
 use super::plan::{self, Plan, SourcePlan};
-use super::recipe::NewVolume;
-use super::recipe::Recipe;
 use super::report::RestoreReport;
 use super::session::{Planned, Session};
 use super::space::Floors;
 use super::step::Step;
 use super::window::Window;
-use super::{attributes, files, nesting, staging};
-use crate::docker::Engine;
+use super::{files, nesting};
+use crate::base::blocking::aside;
+use crate::base::memory::Memory;
+use crate::drivers::docker::Engine;
+use crate::drivers::losses::Losses;
 use crate::error::Result;
-use crate::memory::Memory;
+use crate::points::ahead::Ahead;
+use crate::points::feed::{Cancelled, Feed};
+use crate::points::recipe::NewVolume;
+use crate::points::recipe::Recipe;
+use crate::swap::flush::Flush;
+use crate::swap::journal::{Journal, JournalFile, PointName};
+use crate::swap::{attributes, staging};
 
 /// A restore at work.
 pub(super) struct Applying<'a> {

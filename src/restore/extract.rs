@@ -5,18 +5,18 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::aside::aside;
-use super::beneath;
-use super::feed::{self, Feed, said};
-use super::journal::Swap;
-use super::losses::{self, Losses, Tolerance};
 use super::pieces;
 use super::plan::SourcePlan;
-use crate::activity::Activity;
-use crate::backup::Tar;
+use crate::base::activity::Activity;
+use crate::base::blocking::aside;
+use crate::drivers::losses::{self, Losses, Tolerance};
+use crate::drivers::tar::Tar;
+use crate::drivers::tool::{Ended, Spec};
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::{Part, PartKind};
-use crate::tool::{Ended, Spec};
+use crate::points::feed::{self, Feed, said};
+use crate::swap::beneath;
+use crate::swap::journal::Swap;
 
 /// What every extraction gets.
 #[derive(Clone)]

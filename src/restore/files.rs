@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::attributes::{give, set_time};
-use super::journal::Swap;
 use super::names::{Power, Trust, refuse_no_place};
 use super::new_home;
 use super::places::Places;
 use super::pool::Pool;
-use super::recipe::Recipe;
 use super::target::{self, Forbidden, Target};
 use crate::discovery::mount_table::MountTable;
 use crate::discovery::place::clean;
 use crate::error::{Result, hints_of};
 use crate::model::BackupId;
 use crate::model::point::{FileAttributes, FileRecord, FileRole};
+use crate::points::recipe::Recipe;
+use crate::swap::attributes::{give, set_time};
+use crate::swap::journal::Swap;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct FilePlan {
@@ -325,7 +325,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
-    use crate::restore::staging;
+    use crate::swap::staging;
 
     #[test]
     fn a_saved_file_is_staged_with_its_own_mode_owner_and_time() {

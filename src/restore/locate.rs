@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use super::nesting::{Bystander, Inside};
 use super::pieces::Piece;
 use super::places::Places;
-use super::recipe::NewVolume;
-use super::recipe::{Recipe, SavedVolume};
 use super::session::Session;
 use crate::discovery::place::{self, Place};
-use crate::docker::Volume;
+use crate::drivers::docker::Volume;
 use crate::error::{Exit, Failure, Result};
 use crate::model::SourceKey;
 use crate::model::point::SourceRecord;
+use crate::points::recipe::NewVolume;
+use crate::points::recipe::{Recipe, SavedVolume};
 
 impl Session<'_> {
     /// Where each source belongs on this host, by its name and by what Docker knows.
@@ -241,7 +241,7 @@ pub(super) fn check_volume_name(name: &str) -> Result<()> {
         Exit::UnitsFailed,
         format!(
             "the recipe names a volume `{}`, which Docker can't have",
-            crate::ui::text::printable(name)
+            crate::base::text::printable(name)
         ),
     )
     .into())

@@ -4,26 +4,26 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::aside::{aside, looked_up};
 use super::files::{Files, Planner};
-use super::journal::JournalFile;
 use super::locate::{Beneath, Located, NamedBy};
-use super::marks::{self, Mark};
 use super::names::{Power, Trust};
 use super::nesting::{self, Arranged, Bystander, LeftOut};
 use super::new_home;
 use super::pieces::{self, Piece};
 use super::places::Places;
 use super::plan::SourcePlan;
-use super::recipe::NewVolume;
-use super::recipe::Recipe;
 use super::request::{Request, What};
 use super::session::Session;
 use super::target::{self, Forbidden, Target};
+use crate::base::blocking::{aside, looked_up};
 use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::{DirectoryRecord, FileAttributes};
 use crate::model::{BackupId, SourceKey};
+use crate::points::recipe::NewVolume;
+use crate::points::recipe::Recipe;
+use crate::swap::journal::JournalFile;
+use crate::swap::marks::{self, Mark};
 
 /// What the disks say.
 pub(super) struct Looked {

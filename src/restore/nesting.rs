@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::attributes::{Attributes, keep_time};
 use super::locate::{Located, NamedBy};
 use super::plan::SourcePlan;
-use super::recipe::NewVolume;
 use super::target::Target;
 use crate::error::{Exit, Failure, Result};
 use crate::model::SourceKey;
 use crate::model::point::{PointRecord, SourceRecord};
+use crate::points::recipe::NewVolume;
+use crate::swap::attributes::{Attributes, keep_time};
 
 /// A source of the point that is not restored, and where it is on this host.
 #[derive(Clone, Debug)]

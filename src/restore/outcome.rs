@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use super::apply::Applying;
-use super::journal::JournalFile;
-use super::replay::undo;
 use super::report::{Loss, RestoreReport, RestoredFile, RestoredSource};
-use super::swap;
 use super::window::Window;
+use crate::base::shutdown::Shutdown;
+use crate::base::text;
 use crate::error::{Exit, Failure};
-use crate::shutdown::Shutdown;
-use crate::ui::text;
+use crate::recovery::undo;
+use crate::swap::exchange as swap;
+use crate::swap::journal::JournalFile;
 
 /// Nothing could be written down, so nothing was made. `what` is the sentence about what did not happen.
 pub fn not_begun(what: String, error: anyhow::Error) -> Failure {

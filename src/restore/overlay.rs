@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::aside::{aside, looked_up};
 use super::places::Places;
-use super::rebuild::Saved;
-use super::recipe::Recipe;
 use super::unnamed::Wire;
+use crate::base::blocking::{aside, looked_up};
 use crate::discovery::{labels, place};
-use crate::docker::json::Json as _;
+use crate::drivers::docker::json::Json as _;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::SourceRecord;
 use crate::model::{SourceKey, UnitName};
+use crate::points::recipe::Recipe;
+use crate::points::saved::Saved;
 
 /// Compose finds it by itself beside a file with one of [`DEFAULT_FILES`].
 const FOUND_BY_ITSELF: &str = "compose.override.yaml";

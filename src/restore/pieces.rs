@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Serialize;
 
-use super::attributes::{modified, set_modified};
 use crate::error::{Exit, Failure, Result};
+use crate::swap::attributes::{modified, set_modified};
 
 /// What is taken out of a stream, and what of that takes the place of something.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

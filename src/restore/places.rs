@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use super::recipe::SavedVolume;
 use super::request::Destination;
 use crate::discovery::labels;
 use crate::discovery::place::{self, Place};
-use crate::docker::Volume;
+use crate::drivers::docker::Volume;
 use crate::error::{Exit, Failure, Result};
 use crate::model::{SourceKey, UnitName};
+use crate::points::recipe::SavedVolume;
 
 /// Where bind mounts go whose paths are not below the project's working directory.
 const OUTSIDE: &str = "outside";

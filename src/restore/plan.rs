@@ -7,19 +7,19 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::files::FilePlan;
-use super::journal::Swap;
 use super::names::{Consent, Power};
 use super::nesting::{Inside, LeftOut};
 use super::pieces::Piece;
-use super::points::Tool;
 use super::pool::Pool;
 use super::rebuild::Rebuild;
-use super::recipe::NewVolume;
+use crate::base::text;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::{FileAttributes, Part};
 use crate::model::{BackupId, Grade, PointId, SourceKey, UnitName};
+use crate::points::point::Tool;
+use crate::points::recipe::NewVolume;
 use crate::quiesce::{Entry, Place};
-use crate::ui::text;
+use crate::swap::journal::Swap;
 
 #[derive(Debug, Serialize)]
 pub struct Plan {

@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::choose::{choose, unasked};
-use super::points::points;
-use super::recipe_tree;
 use super::request::Request;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
-use crate::repository::Repository;
+use crate::points::choose::{choose, unasked};
+use crate::points::point::points;
+use crate::points::recipe_tree;
+use crate::repository::open::Repository;
 
 /// Writes it to `<folder>/recipes/<unit>`, which must not be there.
 pub async fn run(cx: &Context, request: &Request, folder: &Path, is_dry: bool) -> Result<u8> {

@@ -10,11 +10,12 @@ use super::rebuild;
 use super::report::RestoreReport;
 use super::safety;
 use super::step::Step;
-use crate::activity::Activity;
+use crate::base::activity::Activity;
+use crate::base::text;
+use crate::base::timeline::Step as _;
 use crate::model::UnitName;
-use crate::timeline::Step as _;
 use crate::ui::progress::{Progress, Track};
-use crate::ui::{Ui, table, text};
+use crate::ui::{Ui, table};
 
 /// How many losses of a source are listed for people.
 const SHOWN_LOSSES: usize = 200;

@@ -2,12 +2,12 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::choose::{Wanted, Which};
 use super::doors::Doors;
 use super::rebuild::{BringUp, OtherImages};
 use crate::error::{Exit, Failure, Result};
 use crate::model::source::SourceKey;
 use crate::model::{PointId, UnitName};
+use crate::points::choose::{Wanted, Which};
 use crate::ui::unnamed;
 
 #[derive(Clone, Debug)]

@@ -149,11 +149,11 @@ mod tests {
     use super::*;
     use crate::error::{exit_of, render};
     use crate::model::{PointId, UnitName};
-    use crate::restore::choose::Which;
+    use crate::points::choose::Which;
+    use crate::points::recipe::parse;
+    use crate::points::recipe::tests::record;
     use crate::restore::doors::Doors;
     use crate::restore::rebuild::{BringUp, OtherImages};
-    use crate::restore::recipe::parse;
-    use crate::restore::recipe::tests::record;
     use crate::restore::request::Destination;
 
     fn request(only: &[&str]) -> Request {

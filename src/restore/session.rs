@@ -3,39 +3,41 @@
 use std::path::{Path, PathBuf};
 
 use super::advice::doubts;
-use super::ahead::Ahead;
 use super::all::Beside;
-use super::choose::{choose, unasked};
-use super::held::held;
 use super::look::Looked;
 use super::names::Trust;
 use super::nesting::{self, LeftOut};
 use super::overlay;
 use super::places::Places;
 use super::plan::{Plan, SourcePlan, space, swapped};
-use super::points::{Point, complete_roots, points};
-use super::rebuild::{Difference, Saved};
-use super::recipe::{self, Recipe};
+use super::rebuild::Difference;
 use super::request::{Destination, Request, What};
 use super::select::select;
 use super::unnamed;
-use super::users::{self, Users};
-use crate::backup::{self, Tar};
+use crate::base::lock::Lock;
+use crate::base::memory::Memory;
+use crate::base::work;
 use crate::config::Config;
 use crate::context::Context;
 use crate::discovery::{self, Discovery, Rules, place};
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
+use crate::drivers::kopia::Manifest;
+use crate::drivers::tar::Tar;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::Manifest;
-use crate::lock::Lock;
-use crate::memory::Memory;
 use crate::model::point::{IdWorld, PointRecord, SourceRecord};
 use crate::model::unit::ComposeProject;
 use crate::model::{SourceKey, Unit};
-use crate::repository::Repository;
+use crate::points::ahead::Ahead;
+use crate::points::choose::{choose, unasked};
+use crate::points::point::{Point, complete_roots, points};
+use crate::points::recipe::{self, Recipe};
+use crate::points::saved::Saved;
+use crate::points::whose::Whose;
+use crate::recovery;
+use crate::repository::open::Repository;
+use crate::swap::held::held;
+use crate::swap::users::{self, Users};
 use crate::ui;
-use crate::whose::Whose;
-use crate::work;
 
 /// Holds the lock, an open repository and a connected engine.
 pub struct Session<'a> {
@@ -69,7 +71,7 @@ impl<'a> Session<'a> {
         work::remove_stale(&cx.paths.runtime)?;
         if !is_dry {
             // What does not come up may be the very unit that is restored.
-            backup::bring_up_or_tell(cx).await?;
+            recovery::bring_up_or_tell(cx).await?;
         }
         let repository = Repository::of(cx, &config)?;
         let look = async {

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::aside::aside;
 use super::plan::Space;
 use super::pool::{floor_bytes, free_bytes};
+use crate::base::blocking::aside;
+use crate::base::text;
 use crate::error::{Exit, Failure};
-use crate::ui::text;
 
 /// Between two looks. A fast disk takes some ten megabytes meanwhile.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -1,6 +1,6 @@
 //! The steps of a restore, in order.
 
-use crate::timeline::{self, Step as _};
+use crate::base::timeline::{self, Step as _};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rustix::fs::{Access, StatVfsMountFlags};
 
-use super::holes::Holes;
-use super::journal::Swap;
 use super::names::{Power, refused};
 use super::pool::Pool;
+use crate::base::fault;
 use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result};
-use crate::fault;
 use crate::model::{BackupId, SourceKey};
+use crate::swap::holes::Holes;
+use crate::swap::journal::Swap;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {

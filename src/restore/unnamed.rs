@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::places::{Places, unnamed_key};
-use super::rebuild::{Saved, anonymous_volumes, container_name};
+use super::rebuild::anonymous_volumes;
 use crate::discovery::{Discovery, labels};
-use crate::docker::json::Json as _;
+use crate::drivers::docker::json::Json as _;
 use crate::model::point::SourceRecord;
 use crate::model::unit::MountKind;
 use crate::model::{SourceKey, UnitKind};
+use crate::points::saved::{Saved, container_name};
 use crate::ui;
 
 /// A volume that the overlay names for its place.

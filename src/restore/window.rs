@@ -5,19 +5,19 @@ use std::path::PathBuf;
 
 use futures_util::FutureExt as _;
 
-use super::held;
-use super::journal::{JournalFile, Phase};
-use super::late::Late;
 use super::reporter::Reporter;
 use super::step::{Step, Timeline};
-use super::swap;
-use super::users::Users;
 use crate::config::Config;
 use crate::context::Context;
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
 use crate::error::{Failure, Result};
 use crate::model::{BackupId, UnitName};
 use crate::quiesce::{self, Place, Quiesced, RecordFile, cold, replay};
+use crate::recovery::Late;
+use crate::swap::exchange as swap;
+use crate::swap::held;
+use crate::swap::journal::{JournalFile, Phase};
+use crate::swap::users::Users;
 
 /// What is known grows from step to step.
 pub struct Window<'a> {

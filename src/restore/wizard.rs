@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 
 use chrono::Utc;
 
-use super::choose::Which;
 use super::doors::Doors;
-use super::points::{Point, PointState};
 use super::rebuild::{BringUp, OtherImages};
 use super::request::{Destination, Request, What, handle, project_name};
 use super::session::Session;
+use crate::base::text;
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
 use crate::model::point::{PointRecord, SourceRecord};
 use crate::model::unit::UnitKind;
-use crate::ui::{prompt, text};
+use crate::points::choose::Which;
+use crate::points::point::{Point, PointState};
+use crate::ui::prompt;
 
 /// Asks what of what is to be restored where. `unit` and `host` are what the flags have said of it already.
 pub async fn ask(
@@ -287,7 +288,7 @@ fn host_of(point: &Point) -> &str {
     point.host()
 }
 
-fn shutdown<'a>(session: &'a Session<'_>) -> &'a crate::shutdown::Shutdown {
+fn shutdown<'a>(session: &'a Session<'_>) -> &'a crate::base::shutdown::Shutdown {
     &session.cx.shutdown
 }
 

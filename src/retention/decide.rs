@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::rules;
 use crate::config::Retention;
 use crate::model::{Grade, PointId, UnitKind, UnitName};
-use crate::restore::points::{Point, PointState, Tool};
+use crate::points::point::{Point, PointState, Tool};
 
 /// How long an unfinished point may still be at work, or be looked at by somebody who wants to know what went wrong.
 const UNFINISHED_FOR: TimeDelta = TimeDelta::hours(24);

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::kopia::Manifest;
+use crate::drivers::kopia::Manifest;
 use crate::model::SnapshotId;
-use crate::restore::points::Point;
+use crate::points::point::Point;
 
 /// Recipes first: were the deletion cut short, what is left is an unfinished point, which the next run removes, and never one that
 /// looks whole without its data. A snapshot whose root object is named by any recipe that stays is not among them.
@@ -42,7 +42,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::restore::points::points;
+    use crate::points::point::points;
 
     fn snapshot(id: &str, run: &str, kind: &str, root: &str, roots: Option<&str>) -> Value {
         let mut tags =

@@ -8,6 +8,7 @@
 
 mod decide;
 mod doomed;
+pub mod maintenance;
 mod own;
 mod rules;
 mod run;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::kopia::Kopia;
+use crate::drivers::kopia::Kopia;
 use crate::model::{UnitKind, UnitName};
-use crate::restore::points::{Point, Tool};
-use crate::restore::recipe;
-use crate::whose::Whose;
+use crate::points::point::{Point, Tool};
+use crate::points::recipe;
+use crate::points::whose::Whose;
 
 pub struct Own {
     pub points: Vec<Point>,

@@ -8,14 +8,14 @@ use chrono::{DateTime, Utc};
 use super::decide::{UnitDecision, decide};
 use super::doomed::doomed;
 use super::own::Own;
+use crate::base::fault;
 use crate::config::Config;
+use crate::drivers::kopia::{Kopia, Manifest};
 use crate::error::Result;
-use crate::fault;
-use crate::kopia::{Kopia, Manifest};
 use crate::model::report::{RemovedPoint, RetentionReport, UnitRetention};
 use crate::model::{PointId, SnapshotId, SourceKey, UnitName};
-use crate::restore::points::{Point, PointState, points};
-use crate::whose::{ADOPT, Conflict, Whose};
+use crate::points::point::{Point, PointState, points};
+use crate::points::whose::{ADOPT, Conflict, Whose};
 
 /// What retention is about.
 #[derive(Clone, Debug, Default)]

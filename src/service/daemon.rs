@@ -6,16 +6,18 @@ use tokio::time::sleep;
 use tracing::info;
 
 use super::schedule::{self, Last, Moment, Record};
-use super::{install, notify, units, watchdog};
+use super::{install, units, watchdog};
 use crate::backup;
+use crate::base::lock::Lock;
+use crate::base::pulse;
 use crate::config::Loaded;
 use crate::context::Context;
+use crate::drivers::systemd::notify;
 use crate::error::{Exit, Result, exit_of, render};
-use crate::lock::Lock;
 use crate::logging;
 use crate::model::report::RunReport;
-use crate::pulse;
-use crate::reports::{self, Reports};
+use crate::recovery;
+use crate::reports::past::{self, Reports};
 
 /// How often the clock is looked at: a timer of ours stands still while the host sleeps.
 const LOOK: Duration = Duration::from_secs(30);
@@ -83,7 +85,7 @@ fn idle(interval: Option<Duration>) -> String {
 }
 
 fn last_reported(loaded: &Loaded) -> Option<chrono::DateTime<chrono::Utc>> {
-    let mut reports = Reports::newest_first(&reports::folder(&loaded.config)).ok()?;
+    let mut reports = Reports::newest_first(&past::folder(&loaded.config)).ok()?;
     reports.find_map(|(_, report)| Some(report.ok()?.started_at))
 }
 
@@ -120,7 +122,7 @@ impl Daemon<'_> {
             return;
         };
         let _patience = pulse::allow(self.loaded.config.backup.stall_timeout);
-        if let Err(error) = backup::bring_up_all(self.cx).await {
+        if let Err(error) = recovery::bring_up_all(self.cx).await {
             self.failed(&error);
             self.tell(format!("Recovery failed: {error}"));
         }

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::units::UnitFile;
+use crate::base::files as state;
 use crate::error::{Exit, Failure, Result};
-use crate::state;
 
 /// Where an administrator's units are.
 pub const SYSTEM_FOLDER: &str = "/etc/systemd/system";

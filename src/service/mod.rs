@@ -5,9 +5,7 @@
 //! Nothing in here does a backup in another way than a shell does.
 
 pub mod daemon;
-pub mod inhibit;
 pub mod install;
-pub mod notify;
 mod schedule;
 pub mod units;
 mod watchdog;

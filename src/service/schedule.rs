@@ -8,9 +8,9 @@ use chrono::{DateTime, Utc};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+use crate::base::files as state;
+use crate::base::paths::Paths;
 use crate::error::Result;
-use crate::paths::Paths;
-use crate::state;
 
 /// A moment on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,10 +10,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use self::quote::{in_condition, in_list, in_words};
+use crate::base::paths::Paths;
 use crate::config::{Config, Loaded};
 use crate::context::Context;
 use crate::error::Result;
-use crate::paths::Paths;
 
 /// Every unit by its name.
 const TEMPLATES: [(&str, &str); 6] = [

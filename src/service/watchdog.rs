@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::notify;
-use crate::pulse;
+use crate::base::pulse;
+use crate::drivers::systemd::notify;
 
 /// How soon a run that gets on again is told of.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::backends;
 use super::password::{Password, ask_password};
 use super::write::{Replaced, Written, write};
-use crate::backends;
+use crate::base::lock::Lock;
+use crate::base::private_file;
 use crate::config::{self, Config};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
-use crate::lock::Lock;
-use crate::private_file;
 use crate::ui::prompt;
 
 /// Asks where the repository shall be and for its password, and writes the configuration. `force` replaces one that is there:

@@ -4,15 +4,15 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use super::backends::{self, Answers};
 use super::configuration::place;
 use super::password::{Password, ask_password};
 use super::write::{Written, write};
-use crate::backends::{self, Answers};
+use crate::base::lock::Lock;
 use crate::config::import::import as read;
 use crate::config::{self, Config};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
-use crate::lock::Lock;
 use crate::ui::prompt;
 
 /// Far more than any configuration needs.

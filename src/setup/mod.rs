@@ -5,9 +5,11 @@
 //!
 //! Until everything is answered nothing is written, so that whatever ends a question leaves nothing behind.
 
+mod backends;
 mod configuration;
 mod import;
 mod password;
+pub mod programs;
 mod steps;
 mod timer;
 mod write;

@@ -2,11 +2,12 @@
 
 use rand::RngExt as _;
 
-use crate::backends::{self, Answers};
-use crate::config::{self, Config, Secret};
+use super::backends::{self, Answers};
+use crate::base::secret::Secret;
+use crate::config::{self, Config};
 use crate::context::Context;
+use crate::drivers::kopia::Opens;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::Opens;
 use crate::ui::prompt;
 
 /// 190 bits: more than anybody guesses, and all of it can be typed from paper.

@@ -1,16 +1,16 @@
 //! All of `setup`, in order. Each step first looks whether it is done, so that a second run goes on where the first one ended.
 
 use super::configuration::new_configuration;
+use super::programs::{self, Assent};
 use super::timer;
 use super::write::Written;
+use crate::base::lock::Lock;
 use crate::commands::dry_run;
 use crate::context::Context;
-use crate::deps::{self, Assent};
+use crate::drivers::kopia::{Initialized, Opens};
 use crate::error::{self, Exit, Failure, Result};
-use crate::kopia::{Initialized, Opens};
-use crate::lock::Lock;
-use crate::password;
-use crate::repository::Repository;
+use crate::repository::open::Repository;
+use crate::repository::password;
 
 /// What the operator does not want to have touched.
 pub struct Skipped {
@@ -71,12 +71,12 @@ async fn programs(cx: &Context) -> Result<()> {
     // It says where Docker is and which backend it is; without one the usual ones count.
     let loaded = cx.config_again().ok();
     let config = loaded.as_ref().map(|loaded| &loaded.config);
-    let (required, optional): (Vec<_>, Vec<_>) = deps::missing(config)
+    let (required, optional): (Vec<_>, Vec<_>) = programs::missing(config)
         .await
         .into_iter()
         .partition(|missing| missing.is_required);
     if !required.is_empty() {
-        deps::install(cx, config, &required, Assent::Ask).await?;
+        programs::install(cx, config, &required, Assent::Ask).await?;
     }
     cx.ui.say("What a backup needs is installed.");
     for missing in optional {

@@ -7,8 +7,8 @@ use anyhow::bail;
 
 use crate::commands::write_units;
 use crate::context::Context;
+use crate::drivers::tool::{self, Spec};
 use crate::error::Result;
-use crate::tool::{self, Spec};
 use crate::ui::prompt;
 
 const TIMER: &str = "kopi-docka.timer";

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::base::private_file;
+use crate::base::secret::Secret;
+use crate::base::text::printable;
+use crate::config;
 use crate::config::import::LeftOut;
-use crate::config::{self, Secret};
 use crate::context::Context;
-use crate::credentials;
 use crate::error::Result;
-use crate::private_file;
-use crate::ui::text::printable;
+use crate::repository::credentials;
 
 /// What a new configuration takes the place of.
 pub struct Replaced {

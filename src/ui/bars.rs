@@ -2,7 +2,7 @@
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::text;
+use crate::base::text;
 
 /// What the bars show.
 #[derive(Clone, Debug)]

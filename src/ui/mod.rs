@@ -10,7 +10,6 @@ pub mod progress;
 pub mod prompt;
 mod stream;
 pub mod table;
-pub mod text;
 pub mod unnamed;
 
 use std::io::IsTerminal as _;

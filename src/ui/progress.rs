@@ -7,8 +7,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::bars::{Drawn, Picture};
-use super::{Ui, printer, text};
-use crate::activity::Activity;
+use super::{Ui, printer};
+use crate::base::activity::Activity;
+use crate::base::text;
 
 const REDRAW: Duration = Duration::from_millis(100);
 const LINE_EVERY: Duration = Duration::from_secs(10);

@@ -9,9 +9,9 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::printer::{self, Keep, Patience};
 use super::stream::Stream;
-use crate::config::Secret;
+use crate::base::secret::Secret;
+use crate::base::shutdown::Shutdown;
 use crate::error::{self, Exit, Failure, Result};
-use crate::shutdown::Shutdown;
 
 const ENDED: &str = "a signal ended the question: nothing was touched";
 

@@ -3,8 +3,8 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Table};
 
-use super::text::printable;
 use super::unnamed;
+use crate::base::text::printable;
 
 /// A borderless table; the columns in `right_aligned` hold numbers. Cells are made printable.
 pub fn table<const N: usize>(

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::drivers::kopia::Me;
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::Me;
 use crate::model::UnitName;
-use crate::restore::choose::{self, Wanted, Which, newer_but_not_whole};
-use crate::restore::points::{Point, PointState};
-use crate::whose::Whose;
+use crate::points::choose::{self, Wanted, Which, newer_but_not_whole};
+use crate::points::point::{Point, PointState};
+use crate::points::whose::Whose;
 
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -165,9 +165,9 @@ fn nothing(what: String) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drivers::kopia::testing::me;
     use crate::error::{exit_of, render};
-    use crate::kopia::testing::me;
-    use crate::restore::points::testing;
+    use crate::points::point::testing;
 
     const OWN: &str = "kopi-docka@here";
 

@@ -4,16 +4,16 @@ use std::fs::File;
 
 use anyhow::Context as _;
 
-use crate::activity::Activity;
-use crate::backup::Tar;
+use crate::base::activity::Activity;
+use crate::base::blocking;
+use crate::drivers::kopia::{Kopia, Manifest};
+use crate::drivers::tar::Tar;
+use crate::drivers::tool::{Output, Spec, pipe};
 use crate::error::{Exit, Failure, Result};
-use crate::kopia::{Kopia, Manifest};
 use crate::model::point::{Part, PartKind, PointRecord, SourceRecord};
-use crate::restore::aside;
-use crate::restore::feed::{Feed, said};
-use crate::restore::points::Point;
-use crate::restore::recipe;
-use crate::tool::{Output, Spec, pipe};
+use crate::points::feed::{Feed, said};
+use crate::points::point::Point;
+use crate::points::recipe;
 
 pub struct Reader<'a> {
     pub feed: Feed,
@@ -69,7 +69,7 @@ impl Reader<'_> {
 
     async fn tar(&self, part: &Part, moved: &Activity) -> Result<()> {
         let names = pipe()?;
-        let read = aside::start(move || {
+        let read = blocking::start(move || {
             let read = std::io::copy(&mut File::from(names.reader), &mut std::io::sink());
             read.context("tar's list can't be read")
         })?;

@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::base::files as state;
 use crate::error::Result;
 use crate::model::{MachineId, PointId, UnitName};
-use crate::restore::points::Point;
-use crate::state;
+use crate::points::point::Point;
 
 /// One point. In a file of its own, so that losing one loses no other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,7 +137,7 @@ fn weighs_more(known: &Verified, new: &Verified) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::restore::points::{PointState, testing};
+    use crate::points::point::{PointState, testing};
 
     fn point(unit: &str) -> Point {
         testing::point(unit, 2, "kopi-docka@h", PointState::Whole)

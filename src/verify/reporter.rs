@@ -3,12 +3,13 @@
 use serde_json::json;
 
 use super::report::{PointReport, PointResult, SourceResult, VerifyReport};
-use crate::activity::Activity;
+use crate::base::activity::Activity;
+use crate::base::text;
 use crate::error::render;
 use crate::model::point::SourceRecord;
-use crate::restore::points::Point;
+use crate::points::point::Point;
 use crate::ui::progress::{Progress, Track};
-use crate::ui::{Ui, table, text};
+use crate::ui::{Ui, table};
 
 /// What is shown while points are read.
 pub struct Reporter {

@@ -15,15 +15,15 @@ use super::report::{PointReport, PointResult, SourceReport, SourceResult, Verify
 use super::reporter::Reporter;
 use super::share::share;
 use super::verdict::{Verdict, verdict};
-use crate::backup::Tar;
+use crate::base::lock::Lock;
+use crate::base::memory;
 use crate::context::Context;
+use crate::drivers::tar::Tar;
 use crate::error::{Exit, Failure, Result, exit_of};
-use crate::lock::Lock;
-use crate::memory;
 use crate::model::point::{PointRecord, SourceRecord};
-use crate::repository::Repository;
-use crate::restore::feed::{Cancelled, Feed};
-use crate::restore::points::{Point, complete_roots, points};
+use crate::points::feed::{Cancelled, Feed};
+use crate::points::point::{Point, complete_roots, points};
+use crate::repository::open::Repository;
 
 /// What was found, and why it ended early if it did.
 pub struct Verified {

@@ -3,8 +3,8 @@
 
 use rustix::io::Errno;
 
+use crate::drivers::kopia::Killed;
 use crate::error::{Exit, exit_of};
-use crate::kopia::Killed;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -30,7 +30,7 @@ pub fn verdict(error: &anyhow::Error) -> Verdict {
     let is_about_this_host = error.chain().any(|cause| {
         cause.is::<Killed>()
             || cause.is::<std::io::Error>()
-            || cause.is::<crate::tool::NoAnswer>()
+            || cause.is::<crate::drivers::tool::NoAnswer>()
             // A tar that sees no sense in its input stops reading it.
             || cause.downcast_ref::<Errno>().is_some_and(|errno| *errno != Errno::PIPE)
     });

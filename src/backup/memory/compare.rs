@@ -1,11 +1,11 @@
 //! This unit now against what its last whole point held.
 
 use super::recall::{Held, Remembered};
+use crate::base::text;
 use crate::config::Percent;
 use crate::model::point::{FileSystem, Former};
 use crate::model::source::{Gap, GapReason};
 use crate::model::{PointId, Source, SourceKey, Unit};
-use crate::ui::text;
 
 /// What may go without a word. Less than this is what services make and remove by themselves: pid and lock files, sockets' neighbours,
 /// tokens, a cache's index. A doubt about each of those would teach the operator not to read doubts.

@@ -12,16 +12,16 @@ use super::uuid::Uuids;
 use super::{agree, file_system, left_out};
 use crate::backup::plan::UnitPlan;
 use crate::backup::saved::Saved;
-use crate::backup::tar::Record;
+use crate::base::blocking::aside;
 use crate::config::Percent;
 use crate::discovery::mount_table::MountTable;
 use crate::discovery::{self, Size};
+use crate::drivers::tar::Record;
 use crate::model::point::{
     Agreement, DirectoryRecord, FileSystem, Former, Hold, MissingSource, PointRecord,
 };
 use crate::model::source::{Gap, GapReason};
 use crate::model::{Source, SourceKey, UnitName};
-use crate::restore::aside;
 
 /// How long the point before a doubt is kept.
 const HELD_FOR: TimeDelta = TimeDelta::days(30);
@@ -204,8 +204,8 @@ impl Past {
         is_lost.then(|| {
             format!(
                 "it held {} in {} before the stop, and as good as nothing when it was read: does a container of the unit mount it?",
-                crate::ui::text::bytes(size.bytes),
-                crate::ui::text::count(files, "file"),
+                crate::base::text::bytes(size.bytes),
+                crate::base::text::count(files, "file"),
             )
         })
     }

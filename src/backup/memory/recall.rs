@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::base::files as state;
+use crate::base::paths::Paths;
 use crate::error::Result;
 use crate::model::point::{Agreement, FileSystem, Former, Hold, PointRecord, SourceRecord};
 use crate::model::source::Gap;
 use crate::model::{Grade, PointId, SourceKey, UnitKind, UnitName};
-use crate::paths::Paths;
-use crate::state;
 
 /// One unit of one profile. In a file of its own, so that losing one loses no other. Fields are only ever added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,9 +4,9 @@ use chrono::Utc;
 
 use super::agree;
 use super::recall::Recalled;
+use crate::base::paths::Paths;
 use crate::model::Unit;
 use crate::model::source::{Gap, GapReason};
-use crate::paths::Paths;
 
 /// Takes the gaps of `unit` that the operator agreed to for no losses; what the newest point lacks beside its gaps is returned. A backup
 /// alone finds out whether that is so still.

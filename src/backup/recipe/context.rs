@@ -90,7 +90,7 @@ impl Walk<'_> {
                 if self.bytes > self.limit {
                     return Err(format!(
                         "it is larger than {} (`backup.build_context_max`): of what the image is built from only the Dockerfile is saved",
-                        crate::ui::text::bytes(self.limit)
+                        crate::base::text::bytes(self.limit)
                     ));
                 }
                 self.files.insert(path);

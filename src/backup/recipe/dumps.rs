@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use super::Captured;
 use super::redact::{self, Removed};
-use crate::docker::json::Json as _;
-use crate::docker::{Engine, ImageRecord, neighbours};
+use crate::drivers::docker::json::Json as _;
+use crate::drivers::docker::{Engine, ImageRecord, neighbours};
 use crate::error::Result;
 use crate::model::point::{DOCUMENTS, dump_name};
 use crate::model::source::SourceKey;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::discovery::place::clean;
-use crate::docker::json::Json as _;
+use crate::drivers::docker::json::Json as _;
 use crate::model::Unit;
 use crate::model::point::{ContainerRecord, MountRecord, ServiceRecord};
 use crate::model::source::SourceKey;

@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::interpolate::interpolate;
 use super::redact::is_telling;
 use crate::discovery::place::clean;
-use crate::docker::json::Json as _;
+use crate::drivers::docker::json::Json as _;
 
 /// What Docker says of one container of each service.
 pub type Shown<'a> = BTreeMap<String, &'a Value>;

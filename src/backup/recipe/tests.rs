@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::discovery::{Rules, discover};
-use crate::docker::testing;
+use crate::drivers::docker::testing;
 use crate::model::UnitName;
 use crate::model::point::{FileRole, REDACTED};
 use crate::model::source::GapReason;

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use super::*;
-use crate::tool::{pipe, until_nobody_reads};
+use crate::drivers::tool::{pipe, until_nobody_reads};
 
 /// Numbers that differ at every position, so that a lost, doubled or zeroed byte shows.
 fn data(bytes: usize) -> Vec<u8> {

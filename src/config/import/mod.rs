@@ -21,7 +21,7 @@ use super::key_path::KeyPath;
 use super::params::KopiaParams;
 use super::password::is_placeholder;
 use super::schema::Config;
-use super::secret::Secret;
+use crate::base::secret::Secret;
 use crate::error::{Exit, Failure, Result};
 
 /// What became of an old file.

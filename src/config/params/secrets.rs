@@ -2,7 +2,7 @@
 //! environment, under the names that Kopia's own flags document (`kopia repository create s3 --help`).
 
 use super::flag::Flag;
-use crate::config::secret::{MASK, Secret, is_secret_name};
+use crate::base::secret::{MASK, Secret, is_secret_name};
 use crate::error::{Exit, Failure, Result};
 
 /// Where else a flag's value can come from.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::base::secret::{MASK, Secret};
 use crate::config::params::KopiaParams;
 use crate::config::password::is_placeholder;
 use crate::config::profile;
-use crate::config::secret::{MASK, Secret};
 use crate::config::value::{absolute, optional_any, optional_host, whole, word};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

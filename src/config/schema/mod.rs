@@ -21,7 +21,7 @@ pub use unit::UnitConfig;
 
 use serde::{Deserialize, Serialize};
 
-use crate::memory::Memory;
+use crate::base::memory::Memory;
 
 /// The version that this program writes; any `3.x` is read alike.
 pub const VERSION: &str = "3.0";

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::discovery::host::{Facts, Host, PathKind};
 use crate::discovery::mount_table::MountTable;
 use crate::discovery::{OrphanVolume, Rules, group, scene};
-use crate::docker::Inventory;
+use crate::drivers::docker::Inventory;
 use crate::model::Unit;
 
 #[derive(Default)]

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::build::{gaps, keys};
 use crate::discovery::{Look, Rules, discover};
-use crate::docker::{Engine, testing};
+use crate::drivers::docker::{Engine, testing};
 use crate::model::{ContainerState, Unit, UnitName};
 
 async fn unit(engine: &Engine, name: &str) -> Unit {

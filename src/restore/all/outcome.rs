@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
+use crate::base::text;
 use crate::error::Exit;
 use crate::model::{PointId, UnitName};
 use crate::restore::report::RestoreReport;
-use crate::ui::text;
 
 /// Fields are only ever added.
 #[derive(Debug, Serialize)]

@@ -7,13 +7,14 @@ use super::outcome::{UnitOutcome, exit_code};
 use super::show::plan_text;
 use super::survey::{Surveyed, survey};
 use super::units::Wanted;
+use crate::base::text;
 use crate::context::Context;
 use crate::error::{Exit, Result, exit_of, render};
 use crate::logging;
 use crate::restore::plan::Plan;
 use crate::restore::session::Session;
 use crate::restore::{apply, reporter};
-use crate::ui::{prompt, text};
+use crate::ui::prompt;
 
 /// Returns the worst exit code.
 pub async fn run(cx: &Context, wanted: &Wanted) -> Result<u8> {

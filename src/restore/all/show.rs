@@ -3,8 +3,9 @@
 use chrono::Local;
 
 use super::survey::Surveyed;
+use crate::base::text;
 use crate::restore::plan::Plan;
-use crate::ui::{table, text};
+use crate::ui::table;
 
 pub fn plan_text(all: &[Surveyed]) -> String {
     let plans: Vec<&Plan> = all

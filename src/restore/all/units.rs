@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
-use crate::restore::choose::Which;
+use crate::points::choose::Which;
+use crate::points::point::{Point, PointState};
 use crate::restore::doors::Doors;
-use crate::restore::points::{Point, PointState};
 use crate::restore::rebuild::{BringUp, OtherImages};
 use crate::restore::request::{Destination, Request, What};
 use crate::restore::session::Session;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::Serialize;
 
-use crate::kopia;
+use crate::drivers::kopia;
 use crate::model::point::Attributes;
 
 /// What an archive has of one path.

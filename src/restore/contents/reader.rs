@@ -9,14 +9,14 @@ use anyhow::Context as _;
 
 use super::line::Entry;
 use super::search::Search;
-use crate::activity::Activity;
-use crate::backup::Tar;
+use crate::base::activity::Activity;
+use crate::base::blocking;
+use crate::drivers::tar::Tar;
+use crate::drivers::tool::{Output, Spec, pipe};
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::{Part, PartKind, SourceRecord};
-use crate::restore::aside;
-use crate::restore::feed::{Feed, said};
-use crate::restore::legacy::Tree;
-use crate::tool::{Output, Spec, pipe};
+use crate::points::feed::{Feed, said};
+use crate::points::legacy::Tree;
 
 pub struct Reader {
     pub feed: Feed,
@@ -76,7 +76,7 @@ impl Reader {
         }
         let names = pipe()?;
         let search = self.search.clone();
-        let read = aside::start(move || each_line(names.reader, &search, say))?;
+        let read = blocking::start(move || each_line(names.reader, &search, say))?;
         let tar = list(&self.tar).output(Output::Pipe(names.writer));
         let tar = self.feed.run(part, tar, &Activity::default()).await?;
         read.await.context("a thread ended in a panic")??;
@@ -96,7 +96,7 @@ impl Reader {
         let read = Tree::read(&self.feed.kopia, &part.root, &alive);
         let tree = self.feed.shutdown.cut("the list", read).await?;
         let search = self.search.clone();
-        let walk = aside::start(move || {
+        let walk = blocking::start(move || {
             tree.each(&mut |path, entry| {
                 if search.matches(path) {
                     say(Entry::of_kopia(path, entry));

@@ -9,18 +9,19 @@ use tokio::sync::watch;
 use super::line::{Entry, Kind};
 use super::reader::Reader;
 use super::search::Search;
-use crate::backup::Tar;
+use crate::base::text;
 use crate::context::Context;
+use crate::drivers::tar::Tar;
 use crate::error::{Exit, Failure, Result};
 use crate::model::SourceKey;
 use crate::model::point::{PointRecord, SourceRecord};
-use crate::repository::Repository;
-use crate::restore::choose::{choose, unasked};
-use crate::restore::feed::Feed;
-use crate::restore::points::points;
-use crate::restore::recipe;
+use crate::points::choose::{choose, unasked};
+use crate::points::feed::Feed;
+use crate::points::point::points;
+use crate::points::recipe;
+use crate::repository::open::Repository;
 use crate::restore::request::{Request, handle, is_meant};
-use crate::ui::{Ui, text};
+use crate::ui::Ui;
 
 /// Lists what is in the point that `request` means and in the sources that it names, as far as it is searched for.
 pub async fn run(cx: &Context, request: &Request, search: Search) -> Result<u8> {

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use super::*;
+use crate::drivers::tool::{Child, Input, pipe};
 use crate::model::point::PartKind;
 use crate::model::{ObjectId, SnapshotId};
-use crate::restore::{feed, staging};
-use crate::tool::{Child, Input, pipe};
+use crate::points::feed;
+use crate::swap::staging;
 
 fn judge(part: &Part, pumped: Result<u64>, kopia: &Ended, tar: &Ended) -> Result<()> {
     feed::judge(part, pumped, kopia, tar)?;

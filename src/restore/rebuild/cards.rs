@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::saved::text;
-use crate::docker::Engine;
-use crate::docker::json::Json as _;
+use crate::drivers::docker::Engine;
+use crate::drivers::docker::json::Json as _;
+use crate::points::saved::text;
 
 /// In the network namespace that Docker runs in; `None` where that cannot be told.
 pub async fn cards(engine: &Engine) -> Option<BTreeSet<String>> {

@@ -8,10 +8,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::ports::{Listener, Published};
-use super::saved::{Saved, container_name, endpoints, fixed_addresses, text, texts};
+use crate::base::text::printable;
 use crate::discovery::labels;
-use crate::docker::json::Json as _;
-use crate::ui::text::printable;
+use crate::drivers::docker::json::Json as _;
+use crate::points::saved::{Saved, container_name, endpoints, fixed_addresses, text, texts};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conflict {

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::saved::{endpoints, fields, text, texts};
 use crate::discovery::place;
-use crate::docker::json::Json as _;
+use crate::drivers::docker::json::Json as _;
 use crate::model::point::REDACTED;
+use crate::points::saved::{endpoints, fields, text, texts};
 
 /// The first API that takes MAC addresses, and more than one network, with each endpoint.
 const ENDPOINT_MAC_API: (u32, u32) = (1, 44);

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::images::is_same;
 use super::members::Member;
+use crate::base::text::printable;
 use crate::discovery::{Discovery, labels};
-use crate::docker::{Engine, ImageRecord};
+use crate::drivers::docker::{Engine, ImageRecord};
 use crate::error::Result;
 use crate::model::unit::MountKind;
 use crate::model::{Container, SourceKey, UnitName};
-use crate::ui::text::printable;
 
 /// A container that is here and that is another one than the saved one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -140,7 +140,7 @@ impl Difference {
 mod tests {
     use super::*;
     use crate::discovery::testing::labelled;
-    use crate::restore::rebuild::saved::SavedImage;
+    use crate::points::saved::SavedImage;
 
     fn saved(hash: &str, version: &str) -> Member {
         Member {

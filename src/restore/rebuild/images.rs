@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::saved::{Saved, SavedImage};
-use crate::docker::{Engine, ImageRecord};
+use crate::base::text::printable;
+use crate::drivers::docker::{Engine, ImageRecord};
 use crate::error::Result;
-use crate::ui::text::printable;
+use crate::points::saved::{Saved, SavedImage};
 
 #[derive(Clone, Debug, Serialize)]
 pub struct ImagePlan {
@@ -217,8 +217,8 @@ impl ImagePlan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::saved::SavedEngine;
     use super::*;
+    use crate::points::saved::SavedEngine;
 
     fn record(id: &str, digests: &[&str]) -> ImageRecord {
         ImageRecord {

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::saved::{Saved, SavedImage, container_name, text};
 use crate::discovery::labels;
 use crate::discovery::place::clean;
-use crate::docker::json::Json as _;
+use crate::drivers::docker::json::Json as _;
 use crate::model::Container;
+use crate::points::saved::{Saved, SavedImage, container_name, text};
 use crate::restore::places::Places;
 use crate::ui::unnamed::is_unnamed;
 

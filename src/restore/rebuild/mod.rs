@@ -4,7 +4,7 @@
 //! repository: it goes to Docker as a value, and to a terminal with its control characters escaped.
 //!
 //! Reading order: [`saved`] (what the point has) → [`plan`] ([`networks`] with [`subnet`], [`images`], [`conflicts`] with [`ports`],
-//! [`container`]; [`relocated`] when it goes elsewhere) → [`show`] → [`up`] (carries it out, with [`pull`], [`crate::docker::cli`] and [`run_line`]).
+//! [`container`]; [`relocated`] when it goes elsewhere) → [`show`] → [`up`] (carries it out, with [`pull`], [`crate::drivers::docker::cli`] and [`run_line`]).
 
 mod agree;
 mod cards;
@@ -22,7 +22,6 @@ mod promise;
 mod pull;
 mod relocated;
 mod run_line;
-mod saved;
 mod show;
 mod subnet;
 mod up;
@@ -36,17 +35,16 @@ pub use container::anonymous_volumes;
 pub use differences::Difference;
 pub use members::Member;
 pub use program::program_here;
-pub use saved::{Documents, Saved, SavedImage, container_name};
 pub use show::plan_lines;
 
 use conflicts::Conflict;
 use images::ImagePlan;
 use networks::{NetworkAction, NetworkPlan};
 
-use super::program::Program;
-use super::recipe::NewVolume;
-use crate::docker::ComposeUp;
+use crate::drivers::docker::ComposeUp;
 use crate::model::point::PointRecord;
+use crate::points::recipe::NewVolume;
+use crate::swap::program::Program;
 
 /// Whether a unit is started when its data is back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

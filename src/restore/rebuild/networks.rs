@@ -6,11 +6,11 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::conflicts::Conflict;
-use super::saved::{Saved, container_name, endpoints, fields, fixed_addresses, text};
 use super::subnet::Subnet;
+use crate::base::text::printable;
 use crate::discovery::labels;
-use crate::docker::json::Json as _;
-use crate::ui::text::printable;
+use crate::drivers::docker::json::Json as _;
+use crate::points::saved::{Saved, container_name, endpoints, fields, fixed_addresses, text};
 
 /// Docker's own.
 const BUILT_IN: &[&str] = &["bridge", "host", "none", "ingress"];

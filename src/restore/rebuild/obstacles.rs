@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::networks::NetworkAction;
 use super::{BringUp, Rebuild, Start, cards};
+use crate::base::text::printable;
 use crate::error::Result;
 use crate::model::point::ProjectRecord;
-use crate::restore::recipe::Recipe;
+use crate::points::recipe::Recipe;
 use crate::restore::session::Session;
-use crate::ui::text::printable;
 
 impl Session<'_> {
     /// Networks on cards that this host does not have are not made.

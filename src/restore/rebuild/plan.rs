@@ -9,25 +9,25 @@ use super::conflicts::{self, Conflict, Others, is_of_unit};
 use super::differences::{Difference, differences};
 use super::images::ImagePlan;
 use super::ports::{Published, listeners};
-use super::saved::{Saved, container_name, fields, text, texts};
 use super::{BringUp, ComposeUp, ContainerPlan, OtherImages, Rebuild, Start, program_here};
 use super::{agree, container, images, members, networks, promise, run_line};
-use crate::backup;
+use crate::base::blocking::{aside, looked_up};
+use crate::base::text::printable;
+use crate::base::yaml;
 use crate::discovery::Discovery;
-use crate::docker::json::Json as _;
-use crate::docker::{cli, neighbours};
+use crate::drivers::docker::json::Json as _;
+use crate::drivers::docker::{cli, neighbours};
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::PointRecord;
 use crate::model::point::REDACTED;
 use crate::model::{BackupId, SourceKey, UnitKind, UnitName};
-use crate::restore::aside::{aside, looked_up};
+use crate::points::recipe::NewVolume;
+use crate::points::recipe::{Recipe, SavedVolume};
+use crate::points::saved::{Saved, container_name, fields, text, texts};
 use crate::restore::names::is_powerful;
 use crate::restore::places::Places;
-use crate::restore::recipe::NewVolume;
-use crate::restore::recipe::{Recipe, SavedVolume};
 use crate::restore::request::{Request, What};
 use crate::restore::session::Session;
-use crate::ui::text::printable;
 
 impl Session<'_> {
     /// What has to be made besides the data; an error when it is to be started and can't be for certain.
@@ -382,7 +382,7 @@ fn built(recipe: &Recipe, members: &[super::Member]) -> BTreeSet<String> {
         .chain(groups.flat_map(|group| &group.compose_files));
     let services: BTreeSet<String> = files
         .filter_map(|path| std::fs::read(recipe.file(path).ok()?).ok())
-        .filter_map(|text| backup::parse_yaml(&String::from_utf8_lossy(&text)).ok())
+        .filter_map(|text| yaml::parse(&String::from_utf8_lossy(&text)).ok())
         .flat_map(|document| promise::built_services(&document))
         .collect();
     members

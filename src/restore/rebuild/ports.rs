@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::saved::{fields, text};
-use crate::docker::json::Json as _;
+use crate::drivers::docker::json::Json as _;
+use crate::points::saved::{fields, text};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
@@ -83,7 +83,7 @@ impl Listener {
     /// ``process `nginx` ``
     pub fn process(&self) -> String {
         match &self.name {
-            Some(name) => format!("process `{}`", crate::ui::text::printable(name)),
+            Some(name) => format!("process `{}`", crate::base::text::printable(name)),
             None => "a process of this host".to_owned(),
         }
     }

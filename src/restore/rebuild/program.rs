@@ -2,9 +2,9 @@
 
 use super::ImagePlan;
 use crate::discovery::Discovery;
-use crate::docker::ComposeUp;
+use crate::drivers::docker::ComposeUp;
 use crate::model::UnitName;
-use crate::restore::program::{Aside, Program, Tag};
+use crate::swap::program::{Aside, Program, Tag};
 
 /// What runs of `unit` here.
 pub fn program_here(host: &Discovery, unit: &UnitName, images: &[ImagePlan]) -> Program {

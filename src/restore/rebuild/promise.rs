@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::ComposeUp;
 use super::members::{Member, What};
-use super::saved::{fields, text};
+use crate::base::text::printable;
 use crate::discovery::place::clean;
-use crate::docker::json::Json as _;
-use crate::ui::text::printable;
+use crate::drivers::docker::json::Json as _;
+use crate::points::saved::{fields, text};
 
 /// What compose understands of the files, for the containers that it would start.
 pub struct Promise<'a> {
@@ -236,8 +236,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::points::saved::SavedImage;
     use crate::restore::rebuild::members::Mounted;
-    use crate::restore::rebuild::saved::SavedImage;
 
     fn up() -> ComposeUp {
         ComposeUp {

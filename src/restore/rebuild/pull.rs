@@ -8,14 +8,14 @@ use tokio::time::Instant;
 
 use super::ComposeUp;
 use super::images::ImagePlan;
-use super::saved::{fields, text as string};
-use crate::docker::json::Json as _;
-use crate::docker::{Arrived, Engine, Login};
+use crate::base::shutdown::Shutdown;
+use crate::base::text;
+use crate::base::text::printable;
+use crate::drivers::docker::json::Json as _;
+use crate::drivers::docker::{Arrived, Engine, Login};
 use crate::error::Result;
+use crate::points::saved::{fields, text as string};
 use crate::restore::apply::Applying;
-use crate::shutdown::Shutdown;
-use crate::ui::text;
-use crate::ui::text::printable;
 
 /// Between two lines about one image.
 const PAUSE: Duration = Duration::from_secs(10);

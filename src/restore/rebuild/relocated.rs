@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::saved::{Saved, container_name, text};
 use crate::discovery::{labels, place};
-use crate::docker::json::Json as _;
+use crate::drivers::docker::json::Json as _;
 use crate::error::Result;
 use crate::model::UnitName;
+use crate::points::saved::{Saved, container_name, text};
 use crate::restore::places::Places;
 
 impl Saved {

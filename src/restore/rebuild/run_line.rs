@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::container::{anonymous_volumes, clean, network_mode};
-use super::saved::{container_name, endpoints, fields, fixed_addresses, text, texts};
-use crate::docker::json::Json as _;
+use crate::drivers::docker::json::Json as _;
 use crate::model::point::REDACTED;
+use crate::points::saved::{container_name, endpoints, fields, fixed_addresses, text, texts};
 
 /// A whole file for `sh`.
 pub fn script(inspect: &Value, secrets: &BTreeSet<&str>) -> String {

@@ -3,8 +3,8 @@
 use super::images::ImageState;
 use super::networks::NetworkAction;
 use super::{BringUp, Rebuild, Start};
+use crate::base::text::printable;
 use crate::ui::table;
-use crate::ui::text::printable;
 
 pub fn plan_lines(plan: &Rebuild) -> Vec<String> {
     let mut lines = Vec::new();

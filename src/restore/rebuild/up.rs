@@ -7,23 +7,24 @@ use serde_json::Value;
 
 use super::container::clean_endpoint;
 use super::promise::{self, Promise};
-use super::saved::{endpoints, text};
 use super::{BringUp, ComposeUp, Difference, ImagePlan, Start};
+use crate::base::blocking::aside;
+use crate::base::files as state;
+use crate::base::shutdown;
+use crate::base::text::printable;
 use crate::discovery;
-use crate::docker::cli;
-use crate::docker::json::Json as _;
+use crate::drivers::docker::cli;
+use crate::drivers::docker::json::Json as _;
 use crate::error::{Exit, Failure, Result, exit_of};
 use crate::model::Container;
+use crate::points::saved::{endpoints, text};
 use crate::quiesce::{self, Entry};
 use crate::restore::apply::Applying;
-use crate::restore::aside::aside;
-use crate::restore::journal::JournalFile;
-use crate::restore::program::aside_name;
 use crate::restore::step::Step;
 use crate::restore::window::Window;
-use crate::shutdown;
-use crate::state;
-use crate::ui::{prompt, text::printable};
+use crate::swap::journal::JournalFile;
+use crate::swap::program::aside_name;
+use crate::ui::prompt;
 
 impl Applying<'_> {
     /// Networks, and volumes without data, before anything starts that could need them. A unit that is here may have

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::members::Member;
-use crate::docker::ComposeUp;
+use crate::drivers::docker::ComposeUp;
 use crate::error::Result;
 use crate::restore::places::Places;
 

@@ -3,13 +3,13 @@
 //!
 //! Never here: a container without the id that was written down, and one that has its own name again is never removed.
 
-use super::record::Restored;
-use crate::docker::Engine;
-use crate::docker::json::Json as _;
+use crate::drivers::docker::Engine;
+use crate::drivers::docker::json::Json as _;
 use crate::error::{Exit, Failure, Result};
-use crate::restore::held::{ALWAYS, Held, UNLESS_STOPPED};
-use crate::restore::program::aside_name;
-use crate::restore::rebuild::container_name;
+use crate::points::saved::container_name;
+use crate::swap::held::{ALWAYS, Held, UNLESS_STOPPED};
+use crate::swap::kept::Restored;
+use crate::swap::program::aside_name;
 
 pub struct Containers {
     /// `None` when there is nothing to ask Docker for.

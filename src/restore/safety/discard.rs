@@ -9,21 +9,22 @@ use serde_json::json;
 
 use super::containers::{self, Containers};
 use super::list::{State, state};
-use super::record::{self, Replaced, Restored};
 use super::{Choice, Mode, no_such_restore, records};
-use crate::backup;
+use crate::base::blocking::aside;
+use crate::base::fault;
+use crate::base::files;
+use crate::base::lock::Lock;
+use crate::base::text;
 use crate::context::Context;
 use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result, exit_of};
-use crate::fault;
-use crate::lock::Lock;
 use crate::model::{BackupId, UnitName};
-use crate::restore::aside::aside;
-use crate::restore::attributes::keep_time;
-use crate::restore::marks::{self, Mark};
-use crate::restore::swap::rename_to_nothing;
-use crate::state as files;
-use crate::ui::{prompt, text};
+use crate::recovery;
+use crate::swap::attributes::keep_time;
+use crate::swap::exchange::rename_to_nothing;
+use crate::swap::kept::{self, Replaced, Restored};
+use crate::swap::marks::{self, Mark};
+use crate::ui::prompt;
 
 pub async fn run(
     cx: &Context,
@@ -34,7 +35,7 @@ pub async fn run(
 ) -> Result<u8> {
     let _lock = Lock::take(&cx.paths.runtime, "restore --discard-safety")?;
     if mode != Mode::DryRun {
-        backup::bring_up_or_tell(cx).await?;
+        recovery::bring_up_or_tell(cx).await?;
     }
     let mut records = records(cx, journals, unit)?;
     if let Choice::Id(id) = choice {
@@ -68,8 +69,7 @@ pub async fn run(
     let mut removed = Removed::default();
     for (restored, kept) in records.iter().zip(&kept) {
         let result = remove_all(cx, restored, kept, &mut removed).await;
-        if let Err(error) =
-            result.and_then(|()| files::remove(&record::path(journals, restored.id)))
+        if let Err(error) = result.and_then(|()| files::remove(&kept::path(journals, restored.id)))
         {
             show_removed(cx, &removed);
             let exit = match exit_of(&error) {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::record::{self, Restored};
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
 use crate::error::Result;
 use crate::model::{BackupId, UnitName};
+use crate::swap::kept::{self, Restored};
 
 #[derive(Debug)]
 pub struct LeftDown {
@@ -16,7 +16,7 @@ pub struct LeftDown {
 
 /// By the newest restore of each unit.
 pub async fn left_down(journals: &Path, engine: &Engine) -> Result<Vec<LeftDown>> {
-    let (records, _) = record::read_all(journals)?;
+    let (records, _) = kept::read_all(journals)?;
     let mut newest: Vec<Restored> = Vec::new();
     for record in records {
         if !newest.iter().any(|known| known.unit == record.unit) {

@@ -8,17 +8,18 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 
-use super::record::{Before, Replaced, Restored};
 use super::records;
+use crate::base::blocking::{aside, looked_up};
+use crate::base::text;
 use crate::context::Context;
 use crate::discovery::{self, Rules};
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
 use crate::error::Result;
 use crate::model::{BackupId, UnitName};
-use crate::restore::aside::{aside, looked_up};
-use crate::restore::journal::inode;
-use crate::restore::marks::{self, Mark};
-use crate::ui::{table, text};
+use crate::swap::journal::inode;
+use crate::swap::kept::{Before, Replaced, Restored};
+use crate::swap::marks::{self, Mark};
+use crate::ui::table;
 
 /// How long counting the bytes of one copy may take.
 const MEASURE_PATIENCE: Duration = Duration::from_secs(10);

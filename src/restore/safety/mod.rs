@@ -7,21 +7,19 @@ mod containers;
 mod discard;
 mod left_down;
 mod list;
-mod owed;
-pub mod record;
 mod undo;
 
 pub use left_down::{LeftDown, left_down};
-pub use owed::bring_up_owed;
 pub use undo::advice;
 
 use std::str::FromStr;
 
-use self::record::Restored;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::model::ids::InvalidId;
 use crate::model::{BackupId, UnitName};
+use crate::swap::kept;
+use crate::swap::kept::Restored;
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[group(id = "safety", multiple = false)]
@@ -116,7 +114,7 @@ fn records(
     journals: &std::path::Path,
     unit: Option<&UnitName>,
 ) -> Result<Vec<Restored>> {
-    let (mut records, damaged) = record::read_all(journals)?;
+    let (mut records, damaged) = kept::read_all(journals)?;
     for path in damaged {
         cx.ui.warn(format!(
             "`{}` is no record of a restore that this version can read",

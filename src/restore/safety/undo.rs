@@ -10,28 +10,28 @@ pub use self::report::advice;
 
 use self::plan::Plan;
 use self::report::Report;
-use super::owed::Comeback;
-use super::record::{self, Restored};
 use super::{Mode, Which, no_such_restore, records};
-use crate::backup;
+use crate::base::blocking::{aside, looked_up};
+use crate::base::lock::Lock;
+use crate::base::work;
 use crate::config::Config;
 use crate::context::Context;
 use crate::discovery::{self, Rules};
-use crate::docker::Engine;
+use crate::drivers::docker::Engine;
 use crate::error::{Exit, Failure, Result};
-use crate::lock::Lock;
 use crate::model::UnitName;
-use crate::restore::aside::{aside, looked_up};
-use crate::restore::held::{Held, held};
-use crate::restore::journal::{Journal, JournalFile};
+use crate::recovery;
+use crate::recovery::Comeback;
 use crate::restore::outcome;
 use crate::restore::rebuild::program_here;
-use crate::restore::staging;
 use crate::restore::step::Step;
-use crate::restore::users::{self, Users};
 use crate::restore::window::Window;
+use crate::swap::held::{Held, held};
+use crate::swap::journal::{Journal, JournalFile};
+use crate::swap::kept::{self, Restored};
+use crate::swap::staging;
+use crate::swap::users::{self, Users};
 use crate::ui::prompt;
-use crate::work;
 
 struct Undo<'a> {
     cx: &'a Context,
@@ -51,7 +51,7 @@ pub(super) async fn run(
     let lock = Lock::take(&cx.paths.runtime, "restore --undo")?;
     work::remove_stale(&cx.paths.runtime)?;
     if mode != Mode::DryRun {
-        backup::bring_up_or_tell(cx).await?;
+        recovery::bring_up_or_tell(cx).await?;
     }
     let journals = cx.paths.restore_journals();
     let records = records(cx, &journals, unit)?;
@@ -209,7 +209,7 @@ impl Undo<'_> {
             ));
         }
         let journals = self.cx.paths.restore_journals();
-        let forgotten = record::forget_owed(&journals, plan.restore_id);
+        let forgotten = kept::forget_owed(&journals, plan.restore_id);
         let stale = forgotten.err().map(|error| format!("{error:#}"));
         window.warnings.extend(stale);
     }

@@ -1,7 +1,7 @@
 //! `--scripts`: writes scripts that restore a point, for people who want to read first. They need neither this program nor
 //! its configuration.
 //!
-//! Reading order: [`run`] → [`super::recipe_tree`] (the recipe as it was saved) → [`script`] (a head for each source, and `body.sh`, which is
+//! Reading order: [`run`] → [`crate::points::recipe_tree`] (the recipe as it was saved) → [`script`] (a head for each source, and `body.sh`, which is
 //! the same in all of them) → [`readme`].
 //!
 //! Never here: anything that touches what is on the host. Nothing is put in place before it is whole.
@@ -18,12 +18,8 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use self::script::{Described, Script};
-use super::choose::{choose, unasked};
 use super::locate::check_volume_name;
 use super::names::Trust;
-use super::points::{Point, Tool, complete_roots, points};
-use super::recipe::{self, SavedVolume};
-use super::recipe_tree;
 use super::request::Request;
 use super::select::select;
 use crate::config::Config;
@@ -31,8 +27,12 @@ use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::{PointRecord, SourceRecord, dump_name};
 use crate::model::source::SourceKey;
-use crate::repository::Repository;
-use crate::whose::Whose;
+use crate::points::choose::{choose, unasked};
+use crate::points::point::{Point, Tool, complete_roots, points};
+use crate::points::recipe::{self, SavedVolume};
+use crate::points::recipe_tree;
+use crate::points::whose::Whose;
+use crate::repository::open::Repository;
 
 /// Writes everything into `folder`, which must not exist, or be empty.
 pub async fn run(cx: &Context, request: &Request, folder: &Path) -> Result<u8> {

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::kopia::Kopia;
+use crate::base::text::printable;
+use crate::drivers::kopia::Kopia;
 use crate::model::point::{FileRecord, PointRecord};
+use crate::points::point::Point;
 use crate::restore::names::is_powerful;
-use crate::restore::points::Point;
 use crate::restore::rebuild::start_command;
-use crate::ui::text::printable;
 
 pub fn text(
     kopia: &Kopia,

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::base::text::{bytes, printable};
 use crate::discovery::place::{self, Place};
-use crate::docker::Volume;
+use crate::drivers::docker::Volume;
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
 use crate::model::point::REDACTED;
 use crate::model::point::{Part, PartKind, PointRecord, SourceRecord};
 use crate::model::source::SourceKey;
-use crate::restore::points::Point;
-use crate::restore::recipe::SavedVolume;
-use crate::ui::text::{bytes, printable};
+use crate::points::point::Point;
+use crate::points::recipe::SavedVolume;
 
 const BODY: &str = include_str!("body.sh");
 

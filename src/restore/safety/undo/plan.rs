@@ -6,19 +6,20 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::base::text;
 use crate::context::Context;
 use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result};
 use crate::model::{BackupId, UnitName};
 use crate::quiesce::Place;
-use crate::restore::attributes::Attributes;
-use crate::restore::held::Held;
-use crate::restore::journal::{JournalFile, Swap, inode};
-use crate::restore::program::{Owed, Program};
 use crate::restore::safety::list::{State, state};
-use crate::restore::safety::record::{Before, Replaced, Restored};
 use crate::restore::target::{self, Forbidden};
-use crate::ui::{table, text};
+use crate::swap::attributes::Attributes;
+use crate::swap::held::Held;
+use crate::swap::journal::{JournalFile, Swap, inode};
+use crate::swap::kept::{Before, Replaced, Restored};
+use crate::swap::program::{Owed, Program};
+use crate::ui::table;
 
 #[derive(Debug, Serialize)]
 pub struct Plan {

@@ -6,12 +6,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::plan::Plan;
+use crate::base::text;
 use crate::context::Context;
 use crate::model::report::StepTime;
 use crate::model::{BackupId, UnitName};
 use crate::restore::reporter::left_behind;
 use crate::restore::window::Window;
-use crate::ui::text;
 
 /// Fields are only ever added.
 #[derive(Debug, Serialize)]

@@ -1,0 +1,4 @@
+//! TODO
+
+pub mod inhibit;
+pub mod notify;

@@ -1,0 +1,24 @@
+//! Other machines of the tailnet, as places for a repository.
+//!
+//! Reading order: [`status`] (what `tailscale` tells) → [`survey`] (how near each is, and how much is free there).
+//!
+//! Names of peers are chosen by whoever owns them: they are shown with care, and become a word of a command only when they are
+//! nothing but a host's name.
+
+mod status;
+mod survey;
+
+pub use status::tailnet;
+pub use survey::{Candidate, survey};
+
+use std::path::PathBuf;
+
+use super::tool;
+use crate::error::Result;
+
+fn find() -> Result<PathBuf> {
+    tool::find(
+        "tailscale",
+        "install Tailscale (https://tailscale.com/download) and run `sudo tailscale up`",
+    )
+}

@@ -1,0 +1,225 @@
+//! What the last runs did, as a file for the textfile collector of Prometheus' node exporter.
+//!
+//! Written after every run, also one that came to no unit. What a unit's last good run was comes from the reports, so it stays when
+//! the unit fails. That the file can't be written is for the caller to say, and fails no run.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+
+use super::past::{self, LastRuns};
+use crate::base::files as state;
+use crate::config::Config;
+use crate::error::Result;
+use crate::model::UnitName;
+use crate::model::report::RunReport;
+
+/// A run that is over.
+pub struct Ran<'a> {
+    pub started_at: DateTime<Utc>,
+    pub exit_code: u8,
+    /// `None` when it came to no unit.
+    pub report: Option<&'a RunReport>,
+    /// The units of this host: others are forgotten. `None` when the run ended before it knew them.
+    pub present: Option<&'a [UnitName]>,
+}
+
+/// Does nothing where no file is configured.
+pub fn write(config: &Config, ran: &Ran<'_>) -> Result<()> {
+    let Some(path) = &config.metrics.textfile else {
+        return Ok(());
+    };
+    let present: BTreeSet<UnitName> = match ran.present {
+        Some(present) => present.iter().cloned().collect(),
+        None => units_in(&std::fs::read_to_string(path).unwrap_or_default()),
+    };
+    let wanted: Vec<UnitName> = present.iter().cloned().collect();
+    let mut last = LastRuns::default();
+    if let Some(report) = ran.report {
+        // The disk of the reports may have been full.
+        last.add_older(report.clone());
+    }
+    last.go_back(&past::folder(config), Some(&wanted))?;
+    state::write_public(path, render(ran, &present, &last, Utc::now()).as_bytes())
+}
+
+/// The units that a file of ours tells of.
+fn units_in(text: &str) -> BTreeSet<UnitName> {
+    let start = format!("{LAST_RUN}{{unit=\"");
+    let names = text
+        .lines()
+        .filter_map(|line| UnitName::parse(&unescaped(line.strip_prefix(&start)?)?).ok());
+    names.collect()
+}
+
+const LAST_RUN: &str = "kopi_docka_unit_last_run_timestamp_seconds";
+
+type Sample = (Vec<(&'static str, String)>, f64);
+
+fn render(
+    ran: &Ran<'_>,
+    present: &BTreeSet<UnitName>,
+    last: &LastRuns,
+    now: DateTime<Utc>,
+) -> String {
+    let known: Vec<_> = present
+        .iter()
+        .filter_map(|unit| Some((unit, last.of(unit)?)))
+        .collect();
+    let of_units = |value: &dyn Fn(&past::Last) -> Option<f64>| -> Vec<Sample> {
+        let sample = |(unit, last): &(&UnitName, &past::Last)| {
+            Some((vec![("unit", unit.to_string())], value(last)?))
+        };
+        known.iter().filter_map(sample).collect()
+    };
+    let states = known.iter().map(|(unit, last)| {
+        let grade = last.report.grade.map_or("none", |grade| grade.as_str());
+        let labels = vec![
+            ("unit", unit.to_string()),
+            ("outcome", last.report.outcome.key().to_owned()),
+            ("grade", grade.to_owned()),
+        ];
+        (labels, 1.0)
+    });
+    let seconds = |time: DateTime<Utc>| time.timestamp() as f64;
+    let run = |value: f64| vec![(Vec::new(), value)];
+    let mut text = String::new();
+    let mut family = |name: &str, help: &str, samples: Vec<Sample>| {
+        write_family(&mut text, name, help, &samples);
+    };
+    family(
+        "kopi_docka_info",
+        "The version that wrote this file.",
+        vec![(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0)],
+    );
+    family(
+        "kopi_docka_last_run_timestamp_seconds",
+        "When the last backup run ended.",
+        run(seconds(now)),
+    );
+    family(
+        "kopi_docka_last_run_duration_seconds",
+        "How long the last backup run took.",
+        run((now - ran.started_at).num_milliseconds().max(0) as f64 / 1000.0),
+    );
+    family(
+        "kopi_docka_last_run_exit_code",
+        "What the last backup run exited with; 0 is success.",
+        run(f64::from(ran.exit_code)),
+    );
+    family(
+        "kopi_docka_unit_last_success_timestamp_seconds",
+        "When the unit was last saved well.",
+        of_units(&|last| last.good_at.map(seconds)),
+    );
+    family(
+        LAST_RUN,
+        "When the run ended that last tried the unit.",
+        of_units(&|last| Some(seconds(last.at))),
+    );
+    family(
+        "kopi_docka_unit_last_run_success",
+        "1 when the last run saved the unit well, else 0.",
+        of_units(&|last| Some(f64::from(u8::from(last.report.is_good())))),
+    );
+    family(
+        "kopi_docka_unit_last_run_state",
+        "What the last run made of the unit, and how good the restore point is; always 1.",
+        states.collect(),
+    );
+    family(
+        "kopi_docka_unit_losses",
+        "How many things the unit's last run could not save and the operator did not agree to.",
+        of_units(&|last| Some(last.report.losses.len() as f64)),
+    );
+    family(
+        "kopi_docka_unit_downtime_seconds",
+        "How long the unit was down in its last run.",
+        of_units(&|last| Some(last.report.downtime_seconds)),
+    );
+    family(
+        "kopi_docka_unit_bytes",
+        "How much was read of the unit in its last run.",
+        of_units(&|last| {
+            let bytes = last.report.sources.iter().map(|source| source.bytes);
+            Some(bytes.sum::<u64>() as f64)
+        }),
+    );
+    family(
+        "kopi_docka_unit_restore_points",
+        "How many restore points of the unit were left by the last retention.",
+        of_units(&|last| last.points.map(|points| points as f64)),
+    );
+    text
+}
+
+/// All of them are gauges: each says how things are now.
+fn write_family(text: &mut String, name: &str, help: &str, samples: &[Sample]) {
+    if samples.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+    for (labels, value) in samples {
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
+            .collect();
+        let labels = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", labels.join(","))
+        };
+        let _ = writeln!(text, "{name}{labels} {value}");
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
+/// What stands before the closing quote; `None` without one.
+fn unescaped(text: &str) -> Option<String> {
+    let mut value = String::new();
+    let mut chars = text.chars();
+    loop {
+        value.push(match chars.next()? {
+            '"' => return Some(value),
+            '\\' => match chars.next()? {
+                'n' => '\n',
+                other => other,
+            },
+            other => other,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_values_can_hold_anything() {
+        let mut text = String::new();
+        let sample = (vec![("unit", "a\"b\\c\nd".to_owned())], 1.5);
+        write_family(&mut text, "m", "Help.", &[sample]);
+        assert_eq!(
+            text,
+            "# HELP m Help.\n# TYPE m gauge\nm{unit=\"a\\\"b\\\\c\\nd\"} 1.5\n"
+        );
+        write_family(&mut text, "empty", "Nothing.", &[]);
+        assert!(!text.contains("empty"));
+    }
+
+    #[test]
+    fn the_units_of_an_earlier_file_are_known_whatever_else_is_in_it() {
+        let text = format!(
+            "# HELP x y\n{LAST_RUN}{{unit=\"web\"}} 17\n{LAST_RUN}{{unit=\"a\\\"b\"}} 1\n{LAST_RUN}\nother{{unit=\"db\"}} 1\n\0"
+        );
+        let expected = ["web", "a\"b"].map(|name| UnitName::parse(name).unwrap());
+        assert_eq!(units_in(&text), BTreeSet::from(expected));
+    }
+}

@@ -1,0 +1,4 @@
+//! TODO
+
+pub mod metrics;
+pub mod past;

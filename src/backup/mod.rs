@@ -14,6 +14,7 @@ mod own;
 mod pipeline;
 mod plan;
 pub mod preview;
+pub mod preview_text;
 mod proof;
 mod read;
 mod recipe;

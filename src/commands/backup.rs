@@ -5,15 +5,13 @@ use std::time::Duration;
 use clap_complete::ArgValueCompleter;
 use tracing::info;
 
-use crate::backup;
+use crate::backup::{self, preview_text};
 use crate::base::lock::{Lock, Wait};
 use crate::completion;
 use crate::context::Context;
 use crate::error::Result;
 use crate::logging;
 use crate::model::UnitName;
-
-use super::dry_run;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -44,7 +42,7 @@ pub struct Args {
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     if args.dry_run {
-        return dry_run::show(cx, &args.units).await;
+        return preview_text::show(cx, &args.units).await;
     }
     cx.require_root("backup")?;
     let loaded = cx.config()?;

@@ -2,15 +2,11 @@
 
 use clap_complete::ArgValueCompleter;
 
-use crate::backup::preview::{Preview, Stop, UnitPreview, preview};
-use crate::base::text;
+use crate::backup::preview_text;
 use crate::completion;
 use crate::context::Context;
-use crate::error::{Exit, Failure, Result};
-use crate::model::{UnitKind, UnitName};
-use crate::ui::table;
-
-use super::list_units::orphan_lines;
+use crate::error::Result;
+use crate::model::UnitName;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -20,140 +16,5 @@ pub struct Args {
 }
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
-    show(cx, &args.units).await
-}
-
-/// The exit code is the one that is certain for a backup already.
-pub async fn show(cx: &Context, units: &[UnitName]) -> Result<u8> {
-    cx.require_root("dry-run")?;
-    let previewed = tokio::select! {
-        biased;
-        () = cx.shutdown.asked() => {
-            return Err(Failure::new(cx.shutdown.exit(), "a signal ended it; nothing was touched").into());
-        }
-        previewed = preview(cx, units) => previewed?,
-    };
-    let plan = &previewed.preview;
-    if cx.ui.json {
-        cx.ui.answer_json(plan);
-    } else {
-        cx.ui.answer(plan_text(plan));
-        for warning in &plan.warnings {
-            cx.ui.warn(warning);
-        }
-    }
-    match previewed.obstacle {
-        Some(error) => Err(error.context("no backup could be made now")),
-        None if plan.units.iter().any(|unit| unit.blocker.is_some()) => {
-            Ok(Exit::UnitsFailed.code())
-        }
-        None => Ok(0),
-    }
-}
-
-fn plan_text(plan: &Preview) -> String {
-    let mut lines = Vec::new();
-    for unit in &plan.units {
-        lines.extend(unit_lines(unit));
-        lines.push(String::new());
-    }
-    for left in &plan.left_out {
-        lines.push(format!(
-            "Unit `{}` is left out: {}",
-            left.unit,
-            text::printable(&left.reason)
-        ));
-    }
-    lines.push(total(plan));
-    lines.extend(orphan_lines(&plan.orphan_volumes));
-    lines.join("\n")
-}
-
-fn unit_lines(unit: &UnitPreview) -> Vec<String> {
-    let kind = match unit.kind {
-        UnitKind::Stack => "stack",
-        UnitKind::Standalone => "standalone",
-    };
-    let mut lines = vec![format!("Unit `{}` ({kind})", unit.unit)];
-    if let Some(blocker) = &unit.blocker {
-        lines.push(format!("  FAILS: {blocker}"));
-    }
-    let steps = unit.stops.iter().map(|level| names(level));
-    let steps = steps.collect::<Vec<_>>().join(", then ");
-    if steps.is_empty() {
-        lines.push("  Stopped: nothing".to_owned());
-    } else {
-        lines.push(format!("  Stopped: {steps}; started in the reverse order"));
-        lines.push(format!("  Down for: {}", downtime(unit)));
-    }
-    for container in &unit.tolerated {
-        lines.push(format!(
-            "  Goes on writing: container `{}`: {}",
-            container.name, container.reason
-        ));
-    }
-    let doubts = unit.sources.iter().flat_map(|source| {
-        let key = &source.source.key;
-        source
-            .doubts
-            .iter()
-            .map(move |doubt| format!("  Not cold: {key}: {doubt}"))
-    });
-    lines.extend(doubts);
-    let losses = unit.gaps.iter().filter(|gap| gap.is_loss);
-    lines.extend(losses.map(|gap| format!("  Not saved: {}: {}", gap.what, gap.detail)));
-    let unmissed = unit.gaps.iter().filter(|gap| !gap.is_loss);
-    lines.extend(unmissed.map(|gap| format!("  Left out: {}: {}", gap.what, gap.detail)));
-    lines.extend(
-        unit.warnings
-            .iter()
-            .map(|warning| format!("  note: {warning}")),
-    );
-    let mut lines: Vec<String> = lines.iter().map(|line| text::printable(line)).collect();
-    if !unit.sources.is_empty() {
-        let rows = unit.sources.iter().map(|source| {
-            [
-                format!("  {}", source.source.key),
-                source.source.path.display().to_string(),
-                source
-                    .estimated_bytes
-                    .map_or("unknown".to_owned(), text::bytes),
-            ]
-        });
-        lines.push(table::table(["  DATA", "READ FROM", "SIZE"], &[2], rows));
-    }
-    lines
-}
-
-fn names(level: &[Stop]) -> String {
-    let names = level.iter().map(|stop| {
-        if stop.is_shared {
-            format!("{} (of another unit)", stop.container)
-        } else {
-            stop.container.clone()
-        }
-    });
-    names.collect::<Vec<_>>().join(" and ")
-}
-
-fn downtime(unit: &UnitPreview) -> String {
-    match unit.estimated_downtime_seconds {
-        Some(seconds) => format!(
-            "about {} (median of {})",
-            text::seconds(seconds),
-            text::count(unit.estimated_from_runs, "earlier run")
-        ),
-        None => "not known yet".to_owned(),
-    }
-}
-
-fn total(plan: &Preview) -> String {
-    let sources = plan.units.iter().map(|unit| unit.sources.len()).sum();
-    let bytes = plan.units.iter().map(|unit| unit.estimated_bytes).sum();
-    format!(
-        "{}, {}, {}. Nothing was touched.",
-        text::count(plan.units.len(), "unit"),
-        text::count(sources, "source"),
-        text::bytes(bytes)
-    )
+    preview_text::show(cx, &args.units).await
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::backup::memory;
-use crate::base::text::{bytes, count};
+use crate::backup::preview_text::orphan_lines;
+use crate::base::text::bytes;
 use crate::context::Context;
 use crate::discovery::{self, BindLimit, OrphanVolume, Rules, Size};
 use crate::drivers::docker::Engine;
@@ -255,28 +256,4 @@ fn remarks(shown: &Shown<'_>) -> Vec<String> {
         .iter()
         .map(|line| crate::base::text::printable(line))
         .collect()
-}
-
-pub(super) fn orphan_lines(orphans: &[OrphanVolume]) -> Vec<String> {
-    if orphans.is_empty() {
-        return Vec::new();
-    }
-    let named: Vec<&str> = orphans
-        .iter()
-        .filter(|volume| !volume.is_anonymous)
-        .map(|volume| volume.name.as_str())
-        .collect();
-    let anonymous = orphans.len() - named.len();
-    let mut lines = vec![
-        String::new(),
-        format!(
-            "In no backup, since no container uses them: {}",
-            count(orphans.len(), "volume")
-        ),
-    ];
-    lines.extend(named.iter().map(|name| format!("  `{name}`")));
-    if anonymous > 0 {
-        lines.push(format!("  {} without a name", count(anonymous, "volume")));
-    }
-    lines
 }

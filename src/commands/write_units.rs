@@ -1,22 +1,12 @@
 //! `write-units`: the systemd units, rendered from the configuration.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use serde_json::json;
-
-use crate::base::files::make_private_folder;
-use crate::base::paths::Paths;
-use crate::config::Config;
 use crate::context::Context;
-use crate::drivers::tool::{self, Spec};
 use crate::error::Result;
-use crate::service::install::{self, Place, SYSTEM_FOLDER, State};
-use crate::service::units::{self, Installation};
+use crate::service::write::{self, Options};
 
-const RELOAD_DEADLINE: Duration = Duration::from_secs(90);
-
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Args {
     /// Write them into this folder and do nothing else, for packagers [default: /etc/systemd/system]
     ///
@@ -31,139 +21,9 @@ pub struct Args {
 }
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
-    if args.output_dir.is_none() {
-        cx.require_root("write-units")?;
-    }
-    let loaded = match args.output_dir {
-        Some(_) => cx.config_if_named()?,
-        None => cx.config_if_any()?,
+    let options = Options {
+        output_dir: args.output_dir,
+        program: args.program,
     };
-    let is_configured = loaded.is_some();
-    let (config, config_file) = match loaded {
-        Some(loaded) => (loaded.config, loaded.path),
-        None => (Config::default(), crate::config::SYSTEM_FILE.into()),
-    };
-    let program = match args.program {
-        Some(program) => std::path::absolute(program)?,
-        None => units::own_program()?,
-    };
-    let paths = paths_of_root(cx);
-    let units = units::render(&Installation {
-        config: &config,
-        config_file,
-        program: program.clone(),
-        paths: &paths,
-    })?;
-    let folder = args
-        .output_dir
-        .as_deref()
-        .unwrap_or(Path::new(SYSTEM_FOLDER));
-    let places = install::compare(folder, &units)?;
-    if !cx.ui.json {
-        places.iter().for_each(|place| show(cx, place));
-    }
-    install::write(folder, &places)?;
-    let mut is_reloaded = false;
-    if args.output_dir.is_none() {
-        warn_of_program(cx, &program);
-        if is_configured {
-            make_folders(&config)?;
-        }
-        is_reloaded = reload(cx).await;
-    }
-    if cx.ui.json {
-        answer(cx, folder, &places, is_reloaded);
-    } else if args.output_dir.is_none() {
-        cx.ui.say(format!("Next: `{}`", units::ENABLE));
-    }
-    Ok(0)
-}
-
-/// The units run as root, whoever writes them for a package.
-fn paths_of_root(cx: &Context) -> Paths {
-    let home = if rustix::process::geteuid().is_root() {
-        cx.paths.home.clone()
-    } else {
-        PathBuf::from("/root")
-    };
-    Paths {
-        home,
-        ..cx.paths.clone()
-    }
-}
-
-fn show(cx: &Context, place: &Place<'_>) {
-    let what = match place.state {
-        State::New => "new",
-        State::Changed => "changed",
-        State::Same => "unchanged",
-    };
-    cx.ui.answer(format!("{}: {what}", place.path.display()));
-    for line in &place.difference {
-        cx.ui.answer(format!("  {line}"));
-    }
-    for drop_in in &place.drop_ins {
-        cx.ui.answer(format!("  kept: {}", drop_in.display()));
-    }
-}
-
-fn answer(cx: &Context, folder: &Path, places: &[Place<'_>], is_reloaded: bool) {
-    let units = places.iter().map(|place| {
-        json!({
-            "name": place.unit.name, "path": place.path, "state": place.state,
-            "difference": place.difference, "drop_ins": place.drop_ins,
-        })
-    });
-    cx.ui.answer_json(&json!({
-        "folder": folder, "units": units.collect::<Vec<_>>(), "reloaded": is_reloaded, "next": units::ENABLE,
-    }));
-}
-
-/// A unit that starts a program which a user can replace runs that as root.
-fn warn_of_program(cx: &Context, program: &Path) {
-    let places = ["/home", "/tmp", "/var/tmp"];
-    if places.iter().any(|place| program.starts_with(place)) {
-        cx.ui.warn(format!(
-            "the units start `{}`, which may be gone, hidden from them or replaced one day: install it to /usr/local/bin and run \
-             `kopi-docka write-units` from there",
-            program.display()
-        ));
-    }
-}
-
-/// A unit can write only to folders that are there when it starts. That of the repository is for `init` to make.
-fn make_folders(config: &Config) -> Result<()> {
-    let repository = config.kopia.kopia_params.local_path();
-    for folder in units::writable_folders(config) {
-        if repository.as_deref() != Some(folder) {
-            make_private_folder(folder)?;
-        }
-    }
-    Ok(())
-}
-
-/// Tells systemd, where it runs.
-async fn reload(cx: &Context) -> bool {
-    if !Path::new("/run/systemd/system").is_dir() {
-        cx.ui.say("systemd does not run here: nothing was reloaded");
-        return false;
-    }
-    let reload = async {
-        let systemctl = tool::find("systemctl", "install systemd")?;
-        let spec = Spec::new(&systemctl).arg("daemon-reload");
-        let done = tool::run(spec, RELOAD_DEADLINE).await?;
-        if !done.ended.status.success() {
-            anyhow::bail!("{}: {}", done.ended.describe(), done.ended.stderr);
-        }
-        Ok(())
-    };
-    match reload.await {
-        Ok(()) => true,
-        Err(error) => {
-            cx.ui.warn(format!(
-                "systemd was not told of the units: {error:#}; run `systemctl daemon-reload`"
-            ));
-            false
-        }
-    }
+    write::run(cx, options).await
 }

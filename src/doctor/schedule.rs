@@ -1,7 +1,6 @@
 //! Whether anything starts a backup by itself: the timer, the daemon, or cron.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use chrono::TimeDelta;
 
@@ -9,15 +8,13 @@ use super::finding::Finding;
 use crate::base::blocking::aside;
 use crate::config::Loaded;
 use crate::context::Context;
-use crate::drivers::tool::{self, Spec};
+use crate::drivers::systemd::asked;
 use crate::service::{install, units};
 
 pub const AREA: &str = "schedule";
 
 const TIMER: &str = "kopi-docka.timer";
 const SERVICE: &str = "kopi-docka.service";
-
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where cron keeps its tables, below the root of the file system: files, and folders of them.
 const CRON: [&str; 8] = [
@@ -87,11 +84,7 @@ pub async fn interval() -> Option<TimeDelta> {
 
 /// What `systemctl show` says of a unit.
 async fn show(unit: &str, options: &[&str]) -> Option<String> {
-    let systemctl = tool::find("systemctl", "").ok()?;
-    let spec = Spec::new(&systemctl).arg("show").args(options).arg(unit);
-    let finished = tool::run(spec, PATIENCE).await.ok()?;
-    let is_good = finished.ended.status.success();
-    is_good.then(|| String::from_utf8_lossy(&finished.stdout).into_owned())
+    asked(&[&["show"][..], options, &[unit]].concat()).await
 }
 
 /// From the last start to the next one: `LastTriggerUSec=@1764295200`. systemd before 247 writes them otherwise, and a timer that
@@ -159,20 +152,14 @@ fn judge(of_systemd: Option<&[Unit; 2]>, cron: &[PathBuf]) -> Finding {
 
 /// `None` where systemd does not run.
 async fn systemd() -> Option<[Unit; 2]> {
-    let systemctl = tool::find("systemctl", "").ok()?;
-    let ask = async |args: [&str; 2]| {
-        let spec = Spec::new(&systemctl).args(args);
-        let finished = tool::run(spec, PATIENCE).await.ok()?;
-        let answer = String::from_utf8_lossy(&finished.stdout).trim().to_owned();
-        (!answer.is_empty()).then_some(answer)
-    };
     // The program may be there without the rest of it, such as in a container.
-    let state = ask(["is-system-running", "--no-pager"]).await?;
+    let state = asked(&["is-system-running", "--no-pager"]).await?;
     if matches!(state.as_str(), "offline" | "unknown") {
         return None;
     }
     let unit = async |name: &'static str| {
-        let (enabled, active) = tokio::join!(ask(["is-enabled", name]), ask(["is-active", name]));
+        let (enabled, active) = (["is-enabled", name], ["is-active", name]);
+        let (enabled, active) = tokio::join!(asked(&enabled), asked(&active));
         let is = |answer: Option<String>, words: &[&str]| {
             answer.is_some_and(|answer| words.contains(&answer.as_str()))
         };

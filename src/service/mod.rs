@@ -1,7 +1,7 @@
 //! Unattended: the units that systemd runs us by, and the daemon.
 //!
-//! Reading order: [`units`] (rendered from the configuration) → [`install`] (put in place, compared with what is) → [`daemon`] →
-//! [`schedule`] (when a backup is due) → [`notify`] (what systemd is told) → [`watchdog`] → [`inhibit`].
+//! Reading order: [`units`] (rendered from the configuration) → [`install`] (put in place, compared with what is), [`write`] (both)  → [`daemon`] →
+//! [`schedule`] (when a backup is due) → [`watchdog`].
 //! Nothing in here does a backup in another way than a shell does.
 
 pub mod daemon;
@@ -9,3 +9,4 @@ pub mod install;
 mod schedule;
 pub mod units;
 mod watchdog;
+pub mod write;

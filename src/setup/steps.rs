@@ -4,8 +4,8 @@ use super::configuration::new_configuration;
 use super::programs::{self, Assent};
 use super::timer;
 use super::write::Written;
+use crate::backup::preview_text;
 use crate::base::lock::Lock;
-use crate::commands::dry_run;
 use crate::context::Context;
 use crate::drivers::kopia::{Initialized, Opens};
 use crate::error::{self, Exit, Failure, Result};
@@ -57,7 +57,7 @@ async fn steps(
         repository(cx).await?;
     }
     heading(cx, "What a backup will save");
-    let code = dry_run::show(cx, &[]).await?;
+    let code = preview_text::show(cx, &[]).await?;
     heading(cx, "Every night");
     timer::offer(cx).await?;
     Ok(code)

@@ -1,24 +1,16 @@
 //! Offers what starts a backup every night.
 
-use std::path::Path;
-use std::time::Duration;
-
-use anyhow::bail;
-
-use crate::commands::write_units;
 use crate::context::Context;
-use crate::drivers::tool::{self, Spec};
+use crate::drivers::systemd::{is_booted, systemctl};
 use crate::error::Result;
+use crate::service::write;
 use crate::ui::prompt;
 
 const TIMER: &str = "kopi-docka.timer";
 
-/// How long systemd may take to answer.
-const DEADLINE: Duration = Duration::from_secs(90);
-
 /// A timer that can't be started is no reason for a setup to fail: everything else is done.
 pub async fn offer(cx: &Context) -> Result<()> {
-    if !Path::new("/run/systemd/system").is_dir() {
+    if !is_booted() {
         cx.ui.say(
             "systemd does not run here: let what starts programs on this host, such as cron, run `kopi-docka backup` every night.",
         );
@@ -38,21 +30,12 @@ pub async fn offer(cx: &Context) -> Result<()> {
         cx.ui.say(later);
         return Ok(());
     }
-    write_units::run(cx, write_units::Args::default()).await?;
+    write::run(cx, write::Options::default()).await?;
     match systemctl(&["enable", "--now", TIMER]).await {
         Ok(()) => cx.ui.say(format!("{TIMER} is enabled and runs.")),
         Err(error) => cx.ui.warn(format!(
             "{TIMER} could not be started: {error:#}; run `systemctl enable --now {TIMER}`"
         )),
-    }
-    Ok(())
-}
-
-async fn systemctl(args: &[&str]) -> Result<()> {
-    let systemctl = tool::find("systemctl", "install systemd")?;
-    let done = tool::run(Spec::new(&systemctl).args(args), DEADLINE).await?;
-    if !done.ended.status.success() {
-        bail!("{}: {}", done.ended.describe(), done.ended.stderr);
     }
     Ok(())
 }

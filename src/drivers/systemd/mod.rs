@@ -1,4 +1,9 @@
-//! TODO
+//! systemd, where it runs: what it is told ([`notify`]), asked to hold back ([`inhibit`]), and asked to do ([`systemctl`]).
+//!
+//! Never here: what units say. A host without systemd is no error: nothing is sent, held or asked.
 
 pub mod inhibit;
 pub mod notify;
+mod systemctl;
+
+pub use systemctl::{asked, is_booted, systemctl};

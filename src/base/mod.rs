@@ -1,4 +1,10 @@
-//! TODO
+//! The ground: what knows nothing of backups, and what all others stand on.
+//!
+//! Files and places: [`paths`], [`files`] (there, whole, after a power cut), [`private_file`], [`work`], [`lock`]. Waiting: [`blocking`],
+//! [`shutdown`] (signals), [`activity`] and [`pulse`] (signs of life). This host: [`memory`], [`descriptors`]. Words: [`text`], [`secret`], [`yaml`].
+//! The run: [`timeline`], and [`fault`] for tests that kill it.
+//!
+//! Never here: Docker, Kopia, a unit, or a message to the operator.
 
 pub mod activity;
 pub mod blocking;

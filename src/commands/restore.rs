@@ -15,11 +15,13 @@ use crate::logging;
 use crate::model::UnitName;
 use crate::points::choose::Which;
 use crate::restore::all::Wanted;
+use crate::restore::apply::reporter;
+use crate::restore::by_hand;
 use crate::restore::contents::Search;
-use crate::restore::doors::{self, Doors};
+use crate::restore::plan::doors::{self, Doors};
 use crate::restore::rebuild::{BringUp, OtherImages};
 use crate::restore::request::{self, Destination, Request, What};
-use crate::restore::{self, Plan, Session, reporter, safety, time, wizard};
+use crate::restore::{self, Plan, Session, time, undo as safety, wizard};
 use crate::ui::prompt;
 
 #[derive(Debug, clap::Args)]
@@ -199,7 +201,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
             .into());
     }
     if let (Some(folder), Some(request)) = (&args.scripts, &by_flags) {
-        return restore::scripts::run(cx, request, folder).await;
+        return by_hand::scripts::run(cx, request, folder).await;
     }
     let session = Session::open(cx, args.dry_run).await?;
     let request = match by_flags {
@@ -212,7 +214,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     };
     if let (What::Recipe, Destination::Folder(folder)) = (&request.what, &request.to) {
         drop(session);
-        return restore::recipe_folder::run(cx, &request, folder, args.dry_run).await;
+        return by_hand::recipe_folder::run(cx, &request, folder, args.dry_run).await;
     }
     let planning = async {
         if args.yes && !args.dry_run {

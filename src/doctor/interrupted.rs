@@ -9,7 +9,7 @@ use crate::drivers::docker::Engine;
 use crate::error::{Exit, Result};
 use crate::quiesce::RecordFile;
 use crate::repository::password;
-use crate::restore::safety::{LeftDown, left_down};
+use crate::restore::undo::{LeftDown, left_down};
 
 pub const AREA: &str = "interrupted";
 

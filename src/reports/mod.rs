@@ -1,4 +1,6 @@
-//! TODO
+//! What runs leave on this host: reports, read back by [`past`], and [`metrics`] for monitors.
+//!
+//! Never here: anything that a later run depends on. A report may be deleted at any time.
 
 pub mod metrics;
 pub mod past;

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::doors::Doors;
+use super::plan::doors::Doors;
 use super::rebuild::{BringUp, OtherImages};
 use crate::error::{Exit, Failure, Result};
 use crate::model::source::SourceKey;

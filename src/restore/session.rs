@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use super::advice::doubts;
 use super::all::Beside;
-use super::look::Looked;
-use super::names::Trust;
-use super::nesting::{self, LeftOut};
-use super::overlay;
-use super::places::Places;
-use super::plan::{Plan, SourcePlan, space, swapped};
+use super::plan::advice::doubts;
+use super::plan::decision::{Plan, SourcePlan, space, swapped};
+use super::plan::look::Looked;
+use super::plan::names::Trust;
+use super::plan::nesting::{self, LeftOut};
+use super::plan::overlay;
+use super::plan::places::Places;
+use super::plan::select::select;
+use super::plan::unnamed;
 use super::rebuild::Difference;
 use super::request::{Destination, Request, What};
-use super::select::select;
-use super::unnamed;
 use crate::base::lock::Lock;
 use crate::base::memory::Memory;
 use crate::base::work;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::Utc;
 
-use super::doors::Doors;
+use super::plan::doors::Doors;
 use super::rebuild::{BringUp, OtherImages};
 use super::request::{Destination, Request, What, handle, project_name};
 use super::session::Session;
@@ -256,7 +256,7 @@ fn check_folder(text: &str) -> Result<(), String> {
     if !path.is_absolute() {
         return Err("an absolute path, such as /srv/restored".to_owned());
     }
-    super::new_home::check(path, false).map_err(|error| format!("{error:#}"))
+    super::plan::new_home::check(path, false).map_err(|error| format!("{error:#}"))
 }
 
 /// Words as a shell splits them, each a path inside a source.

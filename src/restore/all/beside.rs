@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::point::SourceRecord;
 use crate::model::{SourceKey, UnitName};
-use crate::restore::plan::Plan;
+use crate::restore::plan::decision::Plan;
 
 /// Empty where a unit is restored alone.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::base::text;
 use crate::error::Exit;
 use crate::model::{PointId, UnitName};
-use crate::restore::report::RestoreReport;
+use crate::restore::apply::report::RestoreReport;
 
 /// Fields are only ever added.
 #[derive(Debug, Serialize)]

@@ -11,9 +11,9 @@ use crate::base::text;
 use crate::context::Context;
 use crate::error::{Exit, Result, exit_of, render};
 use crate::logging;
-use crate::restore::plan::Plan;
+use crate::restore::apply::{apply, reporter};
+use crate::restore::plan::decision::Plan;
 use crate::restore::session::Session;
-use crate::restore::{apply, reporter};
 use crate::ui::prompt;
 
 /// Returns the worst exit code.

@@ -4,7 +4,7 @@ use chrono::Local;
 
 use super::survey::Surveyed;
 use crate::base::text;
-use crate::restore::plan::Plan;
+use crate::restore::plan::decision::Plan;
 use crate::ui::table;
 
 pub fn plan_text(all: &[Surveyed]) -> String {

@@ -8,7 +8,7 @@ use super::beside::Beside;
 use super::order::{Ties, order};
 use crate::error::Result;
 use crate::model::UnitName;
-use crate::restore::plan::Plan;
+use crate::restore::plan::decision::Plan;
 use crate::restore::request::Request;
 use crate::restore::session::Session;
 

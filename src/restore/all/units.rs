@@ -6,7 +6,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
 use crate::points::choose::Which;
 use crate::points::point::{Point, PointState};
-use crate::restore::doors::Doors;
+use crate::restore::plan::doors::Doors;
 use crate::restore::rebuild::{BringUp, OtherImages};
 use crate::restore::request::{Destination, Request, What};
 use crate::restore::session::Session;

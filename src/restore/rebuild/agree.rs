@@ -4,7 +4,7 @@
 use super::images::ImagePlan;
 use super::{BringUp, OtherImages, Start};
 use crate::error::{Exit, Failure, Result, exit_of};
-use crate::restore::apply::Applying;
+use crate::restore::apply::applying::Applying;
 use crate::ui::prompt;
 
 /// What is wrong with `image`, and the door.

@@ -11,7 +11,7 @@ use crate::discovery::place::clean;
 use crate::drivers::docker::json::Json as _;
 use crate::model::Container;
 use crate::points::saved::{Saved, SavedImage, container_name, text};
-use crate::restore::places::Places;
+use crate::restore::plan::places::Places;
 use crate::ui::unnamed::is_unnamed;
 
 /// A container as it was when it was saved, under the name that it has here.

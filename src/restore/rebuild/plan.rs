@@ -24,8 +24,8 @@ use crate::model::{BackupId, SourceKey, UnitKind, UnitName};
 use crate::points::recipe::NewVolume;
 use crate::points::recipe::{Recipe, SavedVolume};
 use crate::points::saved::{Saved, container_name, fields, text, texts};
-use crate::restore::names::is_powerful;
-use crate::restore::places::Places;
+use crate::restore::plan::names::is_powerful;
+use crate::restore::plan::places::Places;
 use crate::restore::request::{Request, What};
 use crate::restore::session::Session;
 

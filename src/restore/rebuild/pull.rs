@@ -15,7 +15,7 @@ use crate::drivers::docker::json::Json as _;
 use crate::drivers::docker::{Arrived, Engine, Login};
 use crate::error::Result;
 use crate::points::saved::{fields, text as string};
-use crate::restore::apply::Applying;
+use crate::restore::apply::applying::Applying;
 
 /// Between two lines about one image.
 const PAUSE: Duration = Duration::from_secs(10);

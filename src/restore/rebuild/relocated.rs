@@ -9,7 +9,7 @@ use crate::drivers::docker::json::Json as _;
 use crate::error::Result;
 use crate::model::UnitName;
 use crate::points::saved::{Saved, container_name, text};
-use crate::restore::places::Places;
+use crate::restore::plan::places::Places;
 
 impl Saved {
     /// Puts the bind mounts that are `restored` at their new paths, and the names of a copy in the place of those of `unit`.

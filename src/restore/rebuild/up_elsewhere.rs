@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::members::Member;
 use crate::drivers::docker::ComposeUp;
 use crate::error::Result;
-use crate::restore::places::Places;
+use crate::restore::plan::places::Places;
 
 impl ComposeUp {
     /// Of a point whose record does not tell what ran: by its containers.

@@ -1,0 +1,72 @@
+//! The named ways through refusals that protect. None is open unless the operator says so.
+
+use std::path::PathBuf;
+
+use super::decision::{Plan, check_space, together};
+use crate::discovery::place::clean;
+use crate::error::{Exit, Failure, Result};
+
+#[derive(Clone, Debug, Default, clap::Args)]
+#[group(id = "doors")]
+pub struct Args {
+    /// Restore also where the file system cannot hold all ACLs and extended attributes; each loss is listed, exit code 3
+    #[arg(long)]
+    accept_lost_attributes: bool,
+
+    /// Restore to this path, or below it, although what is there has power over this host; may be given several times
+    #[arg(long = "allow-path", value_name = "PATH")]
+    allow_paths: Vec<PathBuf>,
+
+    /// Restore although it may not fit beside what is there now, or leaves others too little space
+    #[arg(long)]
+    ignore_space: bool,
+}
+
+/// What the operator allows.
+#[derive(Clone, Debug, Default)]
+pub struct Doors {
+    pub accept_lost_attributes: bool,
+    /// With everything below.
+    pub allow_paths: Vec<PathBuf>,
+    pub ignore_space: bool,
+    /// Somebody looks at the plan and answers before anything is touched.
+    pub can_ask: bool,
+}
+
+impl Doors {
+    /// Refuses `plans` when they do not fit together, unless that is allowed.
+    pub fn check_space_of_all<'a>(&self, plans: impl Iterator<Item = &'a Plan>) -> Result<()> {
+        if self.ignore_space {
+            return Ok(());
+        }
+        check_space(&together(plans.flat_map(|plan| &plan.space)))
+    }
+
+    /// Refuses `plan` when it does not fit, unless that is allowed.
+    pub fn check_space(&self, plan: &Plan) -> Result<()> {
+        if self.ignore_space {
+            return Ok(());
+        }
+        check_space(&plan.space)
+    }
+}
+
+impl Args {
+    /// `can_ask`: there is a terminal, and no flag has answered beforehand.
+    pub fn doors(&self, can_ask: bool) -> Result<Doors> {
+        if let Some(path) = self.allow_paths.iter().find(|path| !path.is_absolute()) {
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("`--allow-path {}` is no absolute path", path.display()),
+            )
+            .hint("give the path as the plan names it")
+            .into());
+        }
+        Ok(Doors {
+            accept_lost_attributes: self.accept_lost_attributes,
+            allow_paths: self.allow_paths.iter().map(|path| clean(path)).collect(),
+            ignore_space: self.ignore_space,
+            can_ask,
+        })
+    }
+}

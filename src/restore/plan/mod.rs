@@ -1,0 +1,27 @@
+//! From a request to what a restore would do, decided before anything is touched.
+//!
+//! Reading order: [`decision`] (what is decided) → [`select`] (which data) → [`places`] with [`overlay`] and [`unnamed`] (where to) → [`locate`] (by
+//! name) → [`look`] (at the disks: [`names`] and [`power`] say what a recipe may name, then [`target`], [`pool`], [`new_home`], [`pieces`], [`nesting`],
+//! [`files`]) → [`advice`]; [`doors`] are the refusals that the operator opens.
+//!
+//! Never here: a change to the host.
+
+pub mod advice;
+pub mod decision;
+pub mod doors;
+pub mod files;
+pub mod locate;
+pub mod look;
+pub mod names;
+pub mod nesting;
+pub mod new_home;
+pub mod overlay;
+pub mod pieces;
+pub mod places;
+pub mod pool;
+pub mod power;
+pub mod select;
+pub mod target;
+pub mod unnamed;
+
+pub use decision::Plan;

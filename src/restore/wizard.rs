@@ -289,7 +289,7 @@ fn host_of(point: &Point) -> &str {
 }
 
 fn shutdown<'a>(session: &'a Session<'_>) -> &'a crate::base::shutdown::Shutdown {
-    &session.cx.shutdown
+    &session.ground.cx.shutdown
 }
 
 fn one_of<T>(items: Vec<T>, index: usize) -> Result<T> {

@@ -82,7 +82,7 @@ fn refused(one: &Surveyed) -> Option<UnitOutcome> {
 
 /// By a plan that is made anew: the units before it have changed what is here.
 async fn restore(session: &Session<'_>, one: &Surveyed) -> UnitOutcome {
-    let cx = session.cx;
+    let cx = session.ground.cx;
     let point = one.plan.as_ref().ok().map(|plan| plan.backup_id.clone());
     let unit = one.request.unit.clone();
     if cx.shutdown.is_asked() {

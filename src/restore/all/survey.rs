@@ -28,7 +28,7 @@ pub async fn survey(session: &mut Session<'_>, requests: Vec<Request>) -> Result
         .iter()
         .map(|request| request.unit.to_string())
         .collect();
-    session.beside = Beside {
+    session.ground.beside = Beside {
         containers: containers.clone(),
         ..Beside::default()
     };
@@ -36,20 +36,26 @@ pub async fn survey(session: &mut Session<'_>, requests: Vec<Request>) -> Result
     let good = || all.iter().filter_map(|one| one.plan.as_ref().ok());
     let before = containers.len();
     containers.extend(good().flat_map(brings));
-    session.beside.share(good());
+    session.ground.beside.share(good());
     let has_more = containers.len() > before;
-    session.beside.containers = containers;
+    session.ground.beside.containers = containers;
     // What has another one's data, or may need a container that only now is known to come.
     for one in &mut all {
         let is_changed = match &one.plan {
-            Ok(plan) => session.beside.has_anothers(plan),
+            Ok(plan) => session.ground.beside.has_anothers(plan),
             Err(_) => has_more,
         };
         if is_changed {
             one.plan = plan(session, &one.request).await?;
         }
     }
-    let shares: BTreeSet<UnitName> = session.beside.owners().into_iter().cloned().collect();
+    let shares: BTreeSet<UnitName> = session
+        .ground
+        .beside
+        .owners()
+        .into_iter()
+        .cloned()
+        .collect();
     let ties: Vec<Ties> = all
         .iter()
         .map(|one| match &one.plan {
@@ -81,7 +87,7 @@ async fn plans(session: &Session<'_>, requests: Vec<Request>) -> Result<Vec<Surv
 
 /// A signal, and nothing else, ends the whole.
 async fn plan(session: &Session<'_>, request: &Request) -> Result<Result<Plan>> {
-    let shutdown = &session.cx.shutdown;
+    let shutdown = &session.ground.cx.shutdown;
     let planned = shutdown.cut("the restore", session.plan(request)).await;
     match planned {
         Err(error) if shutdown.is_asked() => Err(error),

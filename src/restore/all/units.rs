@@ -31,7 +31,7 @@ impl Wanted {
     /// One for each unit that the host has restore points of, by name.
     pub(super) fn requests(&self, session: &Session<'_>) -> Result<Vec<Request>> {
         let points = session.points();
-        let identity = session.repository.kopia.identity();
+        let identity = session.ground.repository.kopia.identity();
         let is_meant = |point: &&Point| {
             point.is_of_host(self.host.as_deref(), &identity)
                 && point.state != PointState::Unfinished

@@ -25,8 +25,9 @@ use crate::points::recipe::NewVolume;
 use crate::points::recipe::Recipe;
 use crate::restore::plan::decision::{self, Plan, SourcePlan};
 use crate::restore::plan::doors::Doors;
+use crate::restore::plan::stages::Planned;
 use crate::restore::plan::{files, nesting};
-use crate::restore::session::{Planned, Session};
+use crate::restore::session::Session;
 use crate::swap::flush::Flush;
 use crate::swap::journal::{Journal, JournalFile, PointName};
 use crate::swap::{attributes, staging};
@@ -57,9 +58,9 @@ pub async fn apply(
     } = planned;
     let mut applying = Applying {
         window: Window::new(
-            session.cx,
-            &session.config,
-            &session.engine,
+            session.ground.cx,
+            &session.ground.config,
+            &session.ground.engine,
             plan.unit.clone(),
             plan.restore_id,
         ),
@@ -105,10 +106,10 @@ impl Applying<'_> {
             ..Journal::new(
                 plan.restore_id,
                 plan.unit.clone(),
-                self.session.engine.socket().to_owned(),
+                self.session.ground.engine.socket().to_owned(),
             )
         };
-        JournalFile::create(&self.session.cx.paths.restore_journals(), journal)
+        JournalFile::create(&self.session.ground.cx.paths.restore_journals(), journal)
             .map_err(|error| outcome::not_begun(plan.not_restored(), error).into())
     }
 
@@ -123,8 +124,8 @@ impl Applying<'_> {
         flush.now().await?;
         self.window.refuse_when_asked_to_end()?;
         let record = &self.recipe.record;
-        let users = self.session.users_now(&self.plan, record);
-        let shutdown = &self.session.cx.shutdown;
+        let users = self.session.ground.users_now(&self.plan, record);
+        let shutdown = &self.session.ground.cx.shutdown;
         let (users, differences) = shutdown.cut("the restore", users).await?;
         if differences != self.plan.rebuild.differences {
             self.plan.rebuild.differences = differences;
@@ -137,11 +138,11 @@ impl Applying<'_> {
     /// Makes folders, volumes and the staging folders. From here on the journal knows what to remove.
     async fn create(&mut self) -> Result<()> {
         self.window.enter(Step::Create).await;
-        let engine = &self.session.engine;
+        let engine = &self.session.ground.engine;
         for source in &self.plan.sources {
             if let Some(new) = &source.new_volume {
                 let making = make_volume(engine, new, source);
-                let shutdown = &self.session.cx.shutdown;
+                let shutdown = &self.session.ground.cx.shutdown;
                 shutdown.cut_soon("the restore", making).await?;
             }
         }
@@ -182,13 +183,13 @@ impl Applying<'_> {
         let session = self.session;
         let (cancel, is_cancelled) = watch::channel(false);
         let slots = Arc::new(Semaphore::new(
-            session.config.workers(Memory::of_this_host()),
+            session.ground.config.workers(Memory::of_this_host()),
         ));
         let extractor = Extractor {
             feed: Feed {
-                kopia: session.repository.kopia.clone(),
-                stall: session.config.backup.stall_timeout,
-                shutdown: session.cx.shutdown.clone(),
+                kopia: session.ground.repository.kopia.clone(),
+                stall: session.ground.config.backup.stall_timeout,
+                shutdown: session.ground.cx.shutdown.clone(),
                 is_cancelled,
                 ahead: Arc::clone(&self.ahead),
                 what: "restore",

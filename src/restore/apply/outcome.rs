@@ -111,7 +111,7 @@ impl Applying<'_> {
 
     pub fn into_report(mut self, kept: Vec<Option<PathBuf>>) -> RestoreReport {
         let losses = self.tell_losses();
-        let (exit_code, errors) = self.window.verdict(&self.session.cx.shutdown);
+        let (exit_code, errors) = self.window.verdict(&self.session.ground.cx.shutdown);
         // In the order of `Plan::swaps`: sources, then the files that are swapped.
         let mut kept = kept.into_iter();
         let sources = self.plan.sources.into_iter().map(|source| RestoredSource {

@@ -12,9 +12,9 @@ use crate::model::SourceKey;
 use crate::model::point::SourceRecord;
 use crate::points::recipe::NewVolume;
 use crate::points::recipe::{Recipe, SavedVolume};
-use crate::restore::session::Session;
+use crate::restore::plan::ground::Ground;
 
-impl Session<'_> {
+impl Ground<'_> {
     /// Where each source belongs on this host, by its name and by what Docker knows.
     pub async fn locate(
         &self,

@@ -20,8 +20,8 @@ use crate::model::point::{DirectoryRecord, FileAttributes};
 use crate::model::{BackupId, SourceKey};
 use crate::points::recipe::NewVolume;
 use crate::points::recipe::Recipe;
+use crate::restore::plan::ground::Ground;
 use crate::restore::request::{Request, What};
-use crate::restore::session::Session;
 use crate::swap::journal::JournalFile;
 use crate::swap::marks::{self, Mark};
 
@@ -40,7 +40,7 @@ pub struct Looked {
     pub warnings: Vec<String>,
 }
 
-impl Session<'_> {
+impl Ground<'_> {
     /// Asks the disks. Chooses an id whose names are all free.
     pub async fn look(
         &self,
@@ -58,7 +58,7 @@ impl Session<'_> {
             .chain(&self.rules.repository)
             .cloned()
             .collect();
-        let ground = Ground {
+        let judges = Judges {
             mounts: MountTable::read(),
             for_volumes: Forbidden(own.clone()),
             for_others: Forbidden(own.into_iter().chain([self.docker_root.clone()]).collect()),
@@ -71,14 +71,14 @@ impl Session<'_> {
             _ => Vec::new(),
         };
         looked_up(aside(move || {
-            ground.look(recipe, located, bystanders, &paths)
+            judges.look(recipe, located, bystanders, &paths)
         }))
         .await
     }
 }
 
 /// What places are judged by.
-struct Ground {
+struct Judges {
     mounts: MountTable,
     for_volumes: Forbidden,
     for_others: Forbidden,
@@ -87,7 +87,7 @@ struct Ground {
     journals: PathBuf,
 }
 
-impl Ground {
+impl Judges {
     fn look(
         &self,
         recipe: Recipe,

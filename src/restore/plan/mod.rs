@@ -1,6 +1,6 @@
 //! From a request to what a restore would do, decided before anything is touched.
 //!
-//! Reading order: [`decision`] (what is decided) → [`select`] (which data) → [`places`] with [`overlay`] and [`unnamed`] (where to) → [`locate`] (by
+//! Reading order: [`stages`] (the five of them, on a [`ground`]) → [`decision`] (what is decided) → [`select`] (which data) → [`places`] with [`overlay`] and [`unnamed`] (where to) → [`locate`] (by
 //! name) → [`look`] (at the disks: [`names`] and [`power`] say what a recipe may name, then [`target`], [`pool`], [`new_home`], [`pieces`], [`nesting`],
 //! [`files`]) → [`advice`]; [`doors`] are the refusals that the operator opens.
 //!
@@ -10,6 +10,7 @@ pub mod advice;
 pub mod decision;
 pub mod doors;
 pub mod files;
+pub mod ground;
 pub mod locate;
 pub mod look;
 pub mod names;
@@ -21,6 +22,7 @@ pub mod places;
 pub mod pool;
 pub mod power;
 pub mod select;
+pub mod stages;
 pub mod target;
 pub mod unnamed;
 

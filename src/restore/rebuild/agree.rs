@@ -29,7 +29,9 @@ impl Applying<'_> {
                 None if image.fetch.is_empty() => None,
                 // It is here under another name.
                 None => continue,
-                Some(digest) if self.session.engine.image(digest).await?.is_some() => continue,
+                Some(digest) if self.session.ground.engine.image(digest).await?.is_some() => {
+                    continue;
+                }
                 Some(digest) => match self.pull(digest, None).await {
                     Ok(()) => continue,
                     Err(error) => Some(error),
@@ -78,7 +80,7 @@ impl Applying<'_> {
             self.plan.unit
         );
         self.window.reporter.rest();
-        let shutdown = &self.session.cx.shutdown;
+        let shutdown = &self.session.ground.cx.shutdown;
         let answer = prompt::is_wanted(&question, shutdown).await;
         self.window.reporter.resume();
         rebuild.bring_up = if answer? { BringUp::Yes } else { BringUp::No };
@@ -104,7 +106,7 @@ impl Applying<'_> {
                     image.image
                 );
                 self.window.reporter.rest();
-                let answer = prompt::is_wanted(&question, &self.session.cx.shutdown).await;
+                let answer = prompt::is_wanted(&question, &self.session.ground.cx.shutdown).await;
                 self.window.reporter.resume();
                 answer?
             }

@@ -9,9 +9,9 @@ use crate::base::text::printable;
 use crate::error::Result;
 use crate::model::point::ProjectRecord;
 use crate::points::recipe::Recipe;
-use crate::restore::session::Session;
+use crate::restore::plan::ground::Ground;
 
-impl Session<'_> {
+impl Ground<'_> {
     /// Networks on cards that this host does not have are not made.
     pub(super) async fn find_missing_cards(&self, plan: &mut Rebuild) {
         let Some(cards) = cards::cards(&self.engine).await else {

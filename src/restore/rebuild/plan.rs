@@ -24,12 +24,12 @@ use crate::model::{BackupId, SourceKey, UnitKind, UnitName};
 use crate::points::recipe::NewVolume;
 use crate::points::recipe::{Recipe, SavedVolume};
 use crate::points::saved::{Saved, container_name, fields, text, texts};
+use crate::restore::plan::ground::Ground;
 use crate::restore::plan::names::is_powerful;
 use crate::restore::plan::places::Places;
 use crate::restore::request::{Request, What};
-use crate::restore::session::Session;
 
-impl Session<'_> {
+impl Ground<'_> {
     /// What has to be made besides the data; an error when it is to be started and can't be for certain.
     pub(in crate::restore) async fn rebuild(
         &self,

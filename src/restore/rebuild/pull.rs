@@ -56,7 +56,7 @@ impl Applying<'_> {
         for args in &image.fetch {
             match args.as_slice() {
                 [word, name] if word == "pull" => {
-                    if self.session.engine.image(name).await?.is_none() {
+                    if self.session.ground.engine.image(name).await?.is_none() {
                         self.pull(name, None).await?;
                     }
                 }
@@ -72,7 +72,7 @@ impl Applying<'_> {
     /// What `up` would still have to fetch: what else the compose files name. `config` is as `docker compose config` prints it.
     pub(super) async fn fetch_for(&self, up: &ComposeUp, config: &Value) -> Result<()> {
         for (image, platform) in pulled_by(up, config) {
-            if self.session.engine.image(image).await?.is_none() {
+            if self.session.ground.engine.image(image).await?.is_none() {
                 self.pull(image, platform).await?;
             }
         }
@@ -82,11 +82,11 @@ impl Applying<'_> {
     pub(super) async fn pull(&self, image: &str, platform: Option<&str>) -> Result<()> {
         let session = self.session;
         pull(
-            &session.engine,
+            &session.ground.engine,
             image,
             platform,
-            session.config.backup.stall_timeout,
-            &session.cx.shutdown,
+            session.ground.config.backup.stall_timeout,
+            &session.ground.cx.shutdown,
             |line| self.window.reporter.say(line),
         )
         .await

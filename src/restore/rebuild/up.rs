@@ -46,7 +46,7 @@ impl Applying<'_> {
             volumes.iter().map(|volume| volume.name.clone()).collect(),
             requests.iter().map(name_of).collect(),
         )?;
-        let engine = &self.session.engine;
+        let engine = &self.session.ground.engine;
         for volume in &volumes {
             let (options, labels) = (volume.saved.options.as_ref(), volume.saved.labels.as_ref());
             let making = engine.create_volume(&volume.name, &volume.saved.driver, options, labels);
@@ -70,7 +70,7 @@ impl Applying<'_> {
         if made.is_empty() || !self.plan.rebuild.is_here {
             return Ok(());
         }
-        let engine = &self.session.engine;
+        let engine = &self.session.ground.engine;
         for container in self.containers().await? {
             let Some(inspect) = engine.raw_container(&container.id).await? else {
                 continue;
@@ -89,7 +89,7 @@ impl Applying<'_> {
 
     /// Makes the container of a standalone unit, and starts the unit if that is wanted.
     pub(in crate::restore) async fn bring_up(&mut self) {
-        if !self.session.cx.shutdown.is_asked() {
+        if !self.session.ground.cx.shutdown.is_asked() {
             self.make_and_start().await;
         }
         let differences = &self.plan.rebuild.differences;
@@ -135,7 +135,7 @@ impl Applying<'_> {
                 Ok(false) => self.compose_up(*up).await,
                 Err(error) => Err(error),
             },
-            Start::Container { name } => self.session.engine.start(&name).await.map(|_| ()),
+            Start::Container { name } => self.session.ground.engine.start(&name).await.map(|_| ()),
         };
         match result {
             Ok(()) => {
@@ -223,7 +223,7 @@ impl Applying<'_> {
             let Some(known) = known.into_iter().find(|known| !known.is_empty()) else {
                 continue;
             };
-            if let Some(user) = self.session.engine.image_user(known).await? {
+            if let Some(user) = self.session.ground.engine.image_user(known).await? {
                 image_users.insert(image.image.clone(), user);
             }
         }
@@ -265,7 +265,7 @@ impl Applying<'_> {
                 let question = format!("The data of `{}` is back. Now {what}?", self.plan.name());
                 self.window.reporter.rest();
                 // No answer is a no: nothing is lost by that.
-                let shutdown = &self.session.cx.shutdown;
+                let shutdown = &self.session.ground.cx.shutdown;
                 let answer = prompt::confirm(&question, "--up", shutdown).await;
                 self.window.reporter.resume();
                 answer.is_ok()
@@ -295,9 +295,13 @@ impl Applying<'_> {
         }
         if let Some(id) = &container.replaces {
             let name = aside_name(&container.name, self.plan.restore_id);
-            self.session.engine.rename_container(id, &name).await?;
+            self.session
+                .ground
+                .engine
+                .rename_container(id, &name)
+                .await?;
         }
-        let engine = &self.session.engine;
+        let engine = &self.session.ground.engine;
         let made = engine
             .create_container(
                 &container.name,
@@ -328,7 +332,8 @@ impl Applying<'_> {
 
     /// Those of the unit that are here now.
     async fn containers(&self) -> Result<Vec<Container>> {
-        let host = discovery::discover(&self.session.engine, &self.session.rules).await?;
+        let host =
+            discovery::discover(&self.session.ground.engine, &self.session.ground.rules).await?;
         let name = self.plan.name();
         let unit = host.units.into_iter().find(|unit| unit.name == *name);
         Ok(unit.map(|unit| unit.containers).unwrap_or_default())
@@ -360,8 +365,9 @@ impl Applying<'_> {
                 )),
             }
         }
-        let patience = self.session.config.backup.start_timeout;
-        let unhealthy = quiesce::start::settle(&self.session.engine, &entries, patience).await;
+        let patience = self.session.ground.config.backup.start_timeout;
+        let unhealthy =
+            quiesce::start::settle(&self.session.ground.engine, &entries, patience).await;
         self.window.errors.extend(unhealthy);
         Ok(())
     }

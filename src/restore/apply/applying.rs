@@ -27,6 +27,7 @@ use crate::restore::plan::decision::{self, Plan, SourcePlan};
 use crate::restore::plan::doors::Doors;
 use crate::restore::plan::stages::Planned;
 use crate::restore::plan::{files, nesting};
+use crate::restore::rebuild::Rebuilding;
 use crate::restore::session::Session;
 use crate::swap::flush::Flush;
 use crate::swap::journal::{Journal, JournalFile, PointName};
@@ -73,15 +74,15 @@ pub async fn apply(
         losses: Vec::new(),
     };
     if applying.plan.is_empty() {
-        return Ok(applying.into_report(Vec::new()));
+        return Ok(outcome::report(applying, Vec::new()));
     }
-    applying.agree().await?;
+    applying.rebuilding().agree().await?;
     let mut file = applying.open_journal().await?;
     let result = applying.bring_in(&mut file).await;
     match result {
         Ok(kept) => {
-            applying.bring_up().await;
-            Ok(applying.into_report(kept))
+            applying.is_up = applying.rebuilding().bring_up().await;
+            Ok(outcome::report(applying, kept))
         }
         Err(error) => {
             let what = applying.plan.not_restored();
@@ -90,7 +91,17 @@ pub async fn apply(
     }
 }
 
-impl Applying<'_> {
+impl<'a> Applying<'a> {
+    fn rebuilding(&mut self) -> Rebuilding<'_, 'a> {
+        Rebuilding {
+            ground: &self.session.ground,
+            plan: &mut self.plan,
+            recipe: &self.recipe,
+            window: &mut self.window,
+            is_up: false,
+        }
+    }
+
     async fn open_journal(&mut self) -> Result<JournalFile> {
         self.window.enter(Step::Journal).await;
         let plan = &self.plan;
@@ -117,7 +128,7 @@ impl Applying<'_> {
     async fn bring_in(&mut self, file: &mut JournalFile) -> Result<Vec<Option<PathBuf>>> {
         self.create().await?;
         file.look_at_numbers().await?;
-        self.make_networks(file).await?;
+        self.rebuilding().make_networks(file).await?;
         let flush = Flush::of(&self.plan.swaps())?;
         self.extract(&flush).await?;
         self.window.enter(Step::Sync).await;

@@ -88,33 +88,39 @@ impl Window<'_> {
     }
 }
 
-impl Applying<'_> {
-    /// A restore that lost something, though by leave, does not end as one that did not.
-    fn tell_losses(&mut self) -> Vec<Loss> {
-        let losses = std::mem::take(&mut self.losses).into_iter();
-        let losses: Vec<Loss> = losses
-            .map(|(what, losses)| Loss {
-                what,
-                count: losses.count,
-                lost: losses.lines,
-            })
-            .collect();
-        for loss in &losses {
-            self.window.errors.push(format!(
-                "{} was restored without what its file system cannot hold: {}",
-                loss.what,
-                text::count(loss.count, "loss")
-            ));
-        }
-        losses
+/// A restore that lost something, though by leave, does not end as one that did not.
+fn tell_losses(applying: &mut Applying<'_>) -> Vec<Loss> {
+    let losses = std::mem::take(&mut applying.losses).into_iter();
+    let losses: Vec<Loss> = losses
+        .map(|(what, losses)| Loss {
+            what,
+            count: losses.count,
+            lost: losses.lines,
+        })
+        .collect();
+    for loss in &losses {
+        applying.window.errors.push(format!(
+            "{} was restored without what its file system cannot hold: {}",
+            loss.what,
+            text::count(loss.count, "loss")
+        ));
     }
+    losses
+}
 
-    pub fn into_report(mut self, kept: Vec<Option<PathBuf>>) -> RestoreReport {
-        let losses = self.tell_losses();
-        let (exit_code, errors) = self.window.verdict(&self.session.ground.cx.shutdown);
-        // In the order of `Plan::swaps`: sources, then the files that are swapped.
-        let mut kept = kept.into_iter();
-        let sources = self.plan.sources.into_iter().map(|source| RestoredSource {
+/// What came of it, once everything is in place. `kept` is where what was there before is.
+pub fn report(mut applying: Applying<'_>, kept: Vec<Option<PathBuf>>) -> RestoreReport {
+    let losses = tell_losses(&mut applying);
+    let (exit_code, errors) = applying
+        .window
+        .verdict(&applying.session.ground.cx.shutdown);
+    // In the order of `Plan::swaps`: sources, then the files that are swapped.
+    let mut kept = kept.into_iter();
+    let sources = applying
+        .plan
+        .sources
+        .into_iter()
+        .map(|source| RestoredSource {
             safety_copy: match source.inside {
                 None => kept.next().flatten(),
                 // In that of the one that it came with.
@@ -127,42 +133,41 @@ impl Applying<'_> {
             target: source.target,
             bytes: source.bytes,
         });
-        let sources: Vec<RestoredSource> = sources.collect();
-        let files = self.plan.files.into_iter().map(|file| RestoredFile {
-            safety_copy: file.swap.as_ref().and_then(|_| kept.next().flatten()),
-            path: file.path,
-            action: file.action,
-        });
-        RestoreReport {
-            restore_id: self.plan.restore_id,
-            unit: self.plan.unit,
-            project: self.plan.project,
-            backup_id: self.plan.backup_id,
-            identity: self.plan.identity,
-            is_restored: true,
-            sources,
-            files: files.collect(),
-            downtime_seconds: self.window.downtime_seconds,
-            steps: self.window.timeline.into_steps(),
-            warnings: self.window.warnings,
-            losses,
-            errors,
-            still_stopped: self
-                .window
-                .still_stopped
-                .into_iter()
-                .map(|(name, _)| name)
-                .collect(),
-            // Once the unit is up, others are in their place.
-            held: if self.is_up {
-                Vec::new()
-            } else {
-                self.window.held
-            },
-            container_script: self.plan.rebuild.script(),
-            is_up: self.is_up,
-            next_steps: self.plan.next_steps,
-            exit_code,
-        }
+    let sources: Vec<RestoredSource> = sources.collect();
+    let files = applying.plan.files.into_iter().map(|file| RestoredFile {
+        safety_copy: file.swap.as_ref().and_then(|_| kept.next().flatten()),
+        path: file.path,
+        action: file.action,
+    });
+    RestoreReport {
+        restore_id: applying.plan.restore_id,
+        unit: applying.plan.unit,
+        project: applying.plan.project,
+        backup_id: applying.plan.backup_id,
+        identity: applying.plan.identity,
+        is_restored: true,
+        sources,
+        files: files.collect(),
+        downtime_seconds: applying.window.downtime_seconds,
+        steps: applying.window.timeline.into_steps(),
+        warnings: applying.window.warnings,
+        losses,
+        errors,
+        still_stopped: applying
+            .window
+            .still_stopped
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect(),
+        // Once the unit is up, others are in their place.
+        held: if applying.is_up {
+            Vec::new()
+        } else {
+            applying.window.held
+        },
+        container_script: applying.plan.rebuild.script(),
+        is_up: applying.is_up,
+        next_steps: applying.plan.next_steps,
+        exit_code,
     }
 }

@@ -1,10 +1,10 @@
 //! What has to be agreed to, and fetched, before anything is touched: whether the saved program takes the place of the one that is here, and
 //! that its images are available.
 
+use super::Rebuilding;
 use super::images::ImagePlan;
 use super::{BringUp, OtherImages, Start};
 use crate::error::{Exit, Failure, Result, exit_of};
-use crate::restore::apply::applying::Applying;
 use crate::ui::prompt;
 
 /// What is wrong with `image`, and the door.
@@ -16,9 +16,9 @@ pub fn lost(image: &ImagePlan) -> String {
     )
 }
 
-impl Applying<'_> {
+impl Rebuilding<'_, '_> {
     /// Services run meanwhile, however long an image takes to arrive. An error means that nothing was touched.
-    pub(in crate::restore) async fn agree(&mut self) -> Result<()> {
+    pub async fn agree(&mut self) -> Result<()> {
         self.ask_about_the_program().await?;
         if !self.has_images() {
             return Ok(());
@@ -29,7 +29,7 @@ impl Applying<'_> {
                 None if image.fetch.is_empty() => None,
                 // It is here under another name.
                 None => continue,
-                Some(digest) if self.session.ground.engine.image(digest).await?.is_some() => {
+                Some(digest) if self.ground.engine.image(digest).await?.is_some() => {
                     continue;
                 }
                 Some(digest) => match self.pull(digest, None).await {
@@ -80,7 +80,7 @@ impl Applying<'_> {
             self.plan.unit
         );
         self.window.reporter.rest();
-        let shutdown = &self.session.ground.cx.shutdown;
+        let shutdown = &self.ground.cx.shutdown;
         let answer = prompt::is_wanted(&question, shutdown).await;
         self.window.reporter.resume();
         rebuild.bring_up = if answer? { BringUp::Yes } else { BringUp::No };
@@ -106,7 +106,7 @@ impl Applying<'_> {
                     image.image
                 );
                 self.window.reporter.rest();
-                let answer = prompt::is_wanted(&question, &self.session.ground.cx.shutdown).await;
+                let answer = prompt::is_wanted(&question, &self.ground.cx.shutdown).await;
                 self.window.reporter.resume();
                 answer?
             }

@@ -36,6 +36,7 @@ pub use differences::Difference;
 pub use members::Member;
 pub use program::program_here;
 pub use show::plan_lines;
+pub use up::Rebuilding;
 
 use conflicts::Conflict;
 use images::ImagePlan;

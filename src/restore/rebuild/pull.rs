@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::ComposeUp;
+use super::Rebuilding;
 use super::images::ImagePlan;
 use crate::base::shutdown::Shutdown;
 use crate::base::text;
@@ -15,7 +16,6 @@ use crate::drivers::docker::json::Json as _;
 use crate::drivers::docker::{Arrived, Engine, Login};
 use crate::error::Result;
 use crate::points::saved::{fields, text as string};
-use crate::restore::apply::applying::Applying;
 
 /// Between two lines about one image.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -50,13 +50,13 @@ pub async fn pull(
     shutdown.cut(&format!("the pull of `{name}`"), work).await
 }
 
-impl Applying<'_> {
+impl Rebuilding<'_, '_> {
     /// Carries out what brings a saved image here: a pull, and the name that it had.
     pub(super) async fn fetch(&self, image: &ImagePlan) -> Result<()> {
         for args in &image.fetch {
             match args.as_slice() {
                 [word, name] if word == "pull" => {
-                    if self.session.ground.engine.image(name).await?.is_none() {
+                    if self.ground.engine.image(name).await?.is_none() {
                         self.pull(name, None).await?;
                     }
                 }
@@ -72,7 +72,7 @@ impl Applying<'_> {
     /// What `up` would still have to fetch: what else the compose files name. `config` is as `docker compose config` prints it.
     pub(super) async fn fetch_for(&self, up: &ComposeUp, config: &Value) -> Result<()> {
         for (image, platform) in pulled_by(up, config) {
-            if self.session.ground.engine.image(image).await?.is_none() {
+            if self.ground.engine.image(image).await?.is_none() {
                 self.pull(image, platform).await?;
             }
         }
@@ -80,13 +80,12 @@ impl Applying<'_> {
     }
 
     pub(super) async fn pull(&self, image: &str, platform: Option<&str>) -> Result<()> {
-        let session = self.session;
         pull(
-            &session.ground.engine,
+            &self.ground.engine,
             image,
             platform,
-            session.ground.config.backup.stall_timeout,
-            &session.ground.cx.shutdown,
+            self.ground.config.backup.stall_timeout,
+            &self.ground.cx.shutdown,
             |line| self.window.reporter.say(line),
         )
         .await

@@ -17,19 +17,30 @@ use crate::drivers::docker::cli;
 use crate::drivers::docker::json::Json as _;
 use crate::error::{Exit, Failure, Result, exit_of};
 use crate::model::Container;
+use crate::points::recipe::Recipe;
 use crate::points::saved::{endpoints, text};
 use crate::quiesce::{self, Entry};
-use crate::restore::apply::applying::Applying;
 use crate::restore::apply::step::Step;
 use crate::restore::apply::window::Window;
+use crate::restore::plan::decision::Plan;
+use crate::restore::plan::ground::Ground;
 use crate::swap::journal::JournalFile;
 use crate::swap::program::aside_name;
 use crate::ui::prompt;
 
-impl Applying<'_> {
+/// A unit whose program comes back with its data.
+pub struct Rebuilding<'r, 'a> {
+    pub ground: &'r Ground<'a>,
+    pub plan: &'r mut Plan,
+    pub recipe: &'r Recipe,
+    pub window: &'r mut Window<'a>,
+    pub is_up: bool,
+}
+
+impl Rebuilding<'_, '_> {
     /// Networks, and volumes without data, before anything starts that could need them. A unit that is here may have
     /// containers that were on a network that is gone: they are put on the new one.
-    pub(in crate::restore) async fn make_networks(&mut self, file: &mut JournalFile) -> Result<()> {
+    pub async fn make_networks(&mut self, file: &mut JournalFile) -> Result<()> {
         let rebuild = &self.plan.rebuild;
         let requests: Vec<Value> = rebuild
             .new_networks()
@@ -46,7 +57,7 @@ impl Applying<'_> {
             volumes.iter().map(|volume| volume.name.clone()).collect(),
             requests.iter().map(name_of).collect(),
         )?;
-        let engine = &self.session.ground.engine;
+        let engine = &self.ground.engine;
         for volume in &volumes {
             let (options, labels) = (volume.saved.options.as_ref(), volume.saved.labels.as_ref());
             let making = engine.create_volume(&volume.name, &volume.saved.driver, options, labels);
@@ -70,7 +81,7 @@ impl Applying<'_> {
         if made.is_empty() || !self.plan.rebuild.is_here {
             return Ok(());
         }
-        let engine = &self.session.ground.engine;
+        let engine = &self.ground.engine;
         for container in self.containers().await? {
             let Some(inspect) = engine.raw_container(&container.id).await? else {
                 continue;
@@ -87,14 +98,14 @@ impl Applying<'_> {
         Ok(())
     }
 
-    /// Makes the container of a standalone unit, and starts the unit if that is wanted.
-    pub(in crate::restore) async fn bring_up(&mut self) {
-        if !self.session.ground.cx.shutdown.is_asked() {
+    /// Makes the container of a standalone unit, and starts the unit if that is wanted; whether it runs then.
+    pub async fn bring_up(mut self) -> bool {
+        if !self.ground.cx.shutdown.is_asked() {
             self.make_and_start().await;
         }
         let differences = &self.plan.rebuild.differences;
         if self.is_up || differences.is_empty() {
-            return;
+            return self.is_up;
         }
         let whom: Vec<String> = differences.iter().map(Difference::sentence).collect();
         self.window.errors.push(format!(
@@ -102,6 +113,7 @@ impl Applying<'_> {
             self.plan.unit,
             whom.join("; ")
         ));
+        false
     }
 
     async fn make_and_start(&mut self) {
@@ -135,7 +147,7 @@ impl Applying<'_> {
                 Ok(false) => self.compose_up(*up).await,
                 Err(error) => Err(error),
             },
-            Start::Container { name } => self.session.ground.engine.start(&name).await.map(|_| ()),
+            Start::Container { name } => self.ground.engine.start(&name).await.map(|_| ()),
         };
         match result {
             Ok(()) => {
@@ -223,7 +235,7 @@ impl Applying<'_> {
             let Some(known) = known.into_iter().find(|known| !known.is_empty()) else {
                 continue;
             };
-            if let Some(user) = self.session.ground.engine.image_user(known).await? {
+            if let Some(user) = self.ground.engine.image_user(known).await? {
                 image_users.insert(image.image.clone(), user);
             }
         }
@@ -265,7 +277,7 @@ impl Applying<'_> {
                 let question = format!("The data of `{}` is back. Now {what}?", self.plan.name());
                 self.window.reporter.rest();
                 // No answer is a no: nothing is lost by that.
-                let shutdown = &self.session.ground.cx.shutdown;
+                let shutdown = &self.ground.cx.shutdown;
                 let answer = prompt::confirm(&question, "--up", shutdown).await;
                 self.window.reporter.resume();
                 answer.is_ok()
@@ -295,13 +307,9 @@ impl Applying<'_> {
         }
         if let Some(id) = &container.replaces {
             let name = aside_name(&container.name, self.plan.restore_id);
-            self.session
-                .ground
-                .engine
-                .rename_container(id, &name)
-                .await?;
+            self.ground.engine.rename_container(id, &name).await?;
         }
-        let engine = &self.session.ground.engine;
+        let engine = &self.ground.engine;
         let made = engine
             .create_container(
                 &container.name,
@@ -332,8 +340,7 @@ impl Applying<'_> {
 
     /// Those of the unit that are here now.
     async fn containers(&self) -> Result<Vec<Container>> {
-        let host =
-            discovery::discover(&self.session.ground.engine, &self.session.ground.rules).await?;
+        let host = discovery::discover(&self.ground.engine, &self.ground.rules).await?;
         let name = self.plan.name();
         let unit = host.units.into_iter().find(|unit| unit.name == *name);
         Ok(unit.map(|unit| unit.containers).unwrap_or_default())
@@ -365,9 +372,8 @@ impl Applying<'_> {
                 )),
             }
         }
-        let patience = self.session.ground.config.backup.start_timeout;
-        let unhealthy =
-            quiesce::start::settle(&self.session.ground.engine, &entries, patience).await;
+        let patience = self.ground.config.backup.start_timeout;
+        let unhealthy = quiesce::start::settle(&self.ground.engine, &entries, patience).await;
         self.window.errors.extend(unhealthy);
         Ok(())
     }
@@ -375,7 +381,7 @@ impl Applying<'_> {
 
 impl Window<'_> {
     /// Runs `docker`, with `variables` in its environment.
-    pub(in crate::restore) async fn docker<'v>(
+    pub async fn docker<'v>(
         &self,
         args: &[String],
         variables: impl Iterator<Item = (&'v str, &'v str)>,

@@ -11,7 +11,7 @@ use super::memory::{self, Acceptance, Recalled};
 use super::plan::{Tolerated, UnitPlan};
 use super::survey::plan_unit;
 use crate::base::blocking::aside;
-use crate::base::files as state;
+use crate::base::files;
 use crate::config::Config;
 use crate::context::Context;
 use crate::discovery::{self, Discovery, OrphanVolume, Rules};
@@ -23,7 +23,7 @@ use crate::model::unit::{Container, ContainerState};
 use crate::model::{UnitKind, UnitName};
 use crate::quiesce::RecordFile;
 use crate::reports::past::{self, Downtimes};
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 
 /// For a look at the folder of a repository.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -136,7 +136,7 @@ async fn compare(cx: &Context, config: &Config, plan: &mut UnitPlan) {
 }
 
 fn restores_to_settle(cx: &Context) -> Vec<String> {
-    let journals = state::read_all(&cx.paths.restore_journals(), |_| Some(()));
+    let journals = files::read_all(&cx.paths.restore_journals(), |_| Some(()));
     match journals {
         Ok(journals) if journals.good.is_empty() => Vec::new(),
         Ok(_) => vec![

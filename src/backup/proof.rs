@@ -6,7 +6,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::base::shutdown::Shutdown;
 use crate::error::Result;
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 
 /// What is asked on the way; given up when dropped.
 pub struct Proof {

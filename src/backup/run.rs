@@ -48,8 +48,8 @@ use crate::points::whose::Whose;
 use crate::quiesce::Down;
 use crate::recovery::bring_up;
 use crate::reports::metrics;
-use crate::reports::past as reports;
-use crate::repository::open::Repository;
+use crate::reports::past;
+use crate::repository::Repository;
 use crate::repository::password;
 
 /// What all units of a run share.
@@ -398,7 +398,7 @@ fn is_remote(fs_type: &str) -> bool {
 async fn free_second(config: &Config) -> DateTime<Utc> {
     loop {
         let now = Utc::now();
-        if !reports::path(config, BackupId::at(now)).exists() {
+        if !past::path(config, BackupId::at(now)).exists() {
             return now;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -501,10 +501,10 @@ fn finish(run: &Run<'_>, units: Vec<UnitReport>, after: After, looked: Duration)
 }
 
 fn write_report(run: &Run<'_>, report: &RunReport) -> Result<()> {
-    let path = reports::path(run.config, report.backup_id);
+    let path = past::path(run.config, report.backup_id);
     crate::base::files::write(&path, &serde_json::to_vec_pretty(report)?)
         .context("the report of the run can't be written")?;
-    reports::prune(&reports::folder(run.config), report, Utc::now())
+    past::prune(&past::folder(run.config), report, Utc::now())
         .context("old reports of runs cannot be removed")
 }
 

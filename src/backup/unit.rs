@@ -2,12 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tempfile::TempDir;
 use tokio::sync::{Notify, Semaphore};
@@ -35,7 +34,7 @@ use crate::model::point::PointRecord;
 use crate::model::report::{Outcome, UnitReport};
 use crate::model::source::GapReason;
 use crate::model::{Grade, UnitName};
-use crate::quiesce::{self, Entry, Place, RecordFile, cold};
+use crate::quiesce::{self, Entry, Leave, Place, RecordFile, WhileDown, cold};
 
 /// One unit being saved.
 struct Saving<'a> {
@@ -124,6 +123,29 @@ impl Taken<'_> {
             Err(error) => Err(error),
         };
         self.saving.into_report(result)
+    }
+}
+
+/// What the window of a backup is for.
+struct Reading<'s, 'a> {
+    saving: &'s mut Saving<'a>,
+    /// Taken when it begins.
+    opened: Vec<Opened>,
+}
+
+impl WhileDown for Reading<'_, '_> {
+    type Done = Vec<Option<Storing>>;
+
+    async fn work(&mut self, down: quiesce::window::Down<'_>) -> Result<Self::Done> {
+        let opened = std::mem::take(&mut self.opened);
+        self.saving
+            .read_all(opened, down.stopped, down.entries, down.spoilt)
+            .await
+    }
+
+    async fn leave(&mut self, _: &thread::Result<Result<Self::Done>>) -> Leave {
+        self.saving.enter(Step::Start).await;
+        Leave::Started
     }
 }
 
@@ -244,36 +266,18 @@ impl<'a> Saving<'a> {
         )?;
         let inhibitor = inhibit::while_down(self.plan.unit.name.as_str());
         self.enter(Step::Stop).await;
-        let (quiesced, stopped) =
-            quiesce::stop_all(&self.run.engine, file, self.run.shutdown).await;
-        // A bug of ours must not leave containers down: a panic is held until they are up.
-        let engine = &self.run.engine;
-        let entries = quiesced.entries().to_vec();
-        let spoilt = Notify::new();
-        let (started, result) = {
-            let seen = quiesced.seen();
-            let reading = AssertUnwindSafe(self.read_all(opened, stopped, seen, &spoilt));
-            let mut reading = std::pin::pin!(reading.catch_unwind());
-            tokio::select! {
-                biased;
-                result = &mut reading => (Err(quiesced), result),
-                // What is still to be read is not cold any more, whatever stays down: so nothing does.
-                () = spoilt.notified() => {
-                    let (started, result) = tokio::join!(quiesced.start(engine), reading);
-                    (Ok(started), result)
-                }
-            }
+        let run = self.run;
+        let mut reading = Reading {
+            saving: self,
+            opened,
         };
-        self.enter(Step::Start).await;
-        self.plan.entries = entries;
-        let started = match started {
-            Ok(started) => started,
-            Err(quiesced) => quiesced.start(engine).await,
-        };
+        let over = quiesce::while_down(&run.engine, file, run.shutdown, &mut reading).await;
         drop(inhibitor);
         self.timeline.end();
+        let started = over.started;
         self.downtime_seconds = started.downtime_seconds;
         self.still_stopped = started.still_stopped;
+        self.plan.entries = over.entries;
         // Those have their error, and nothing is waited for.
         self.plan.entries.retain(|entry| {
             !self
@@ -282,7 +286,7 @@ impl<'a> Saving<'a> {
                 .any(|(name, _)| *name == entry.name)
         });
         self.warnings.extend(started.warnings);
-        match result {
+        match over.result {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
         }

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use chrono::Utc;
 use tempfile::NamedTempFile;
 
-use super::files as state;
+use super::files;
 use crate::error::Result;
 
 /// The file itself, links followed. It need not exist; its folder must, and something can be put there.
@@ -43,7 +43,7 @@ pub fn replace(place: &Path, content: &[u8]) -> Result<()> {
         }
         file.as_file().sync_all()?;
         file.persist(place)?;
-        state::sync_folder(folder(place))
+        files::sync_folder(folder(place))
     };
     put().with_context(|| format!("`{}` can't be replaced", place.display()))
 }
@@ -55,7 +55,7 @@ pub fn create(place: &Path, content: &[u8]) -> Result<()> {
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist_noclobber(place)?;
-        state::sync_folder(folder(place))
+        files::sync_folder(folder(place))
     };
     put().with_context(|| format!("`{}` can't be made", place.display()))
 }

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::drivers::kopia::Opens;
 use crate::error::{Exit, Failure, Result};
 use crate::recovery;
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 use crate::repository::password::{self, Settled};
 use crate::ui::prompt;
 

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::drivers::kopia::Initialized;
 use crate::error::Result;
 use crate::recovery;
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 use crate::repository::password;
 
 #[derive(Debug, clap::Args)]

@@ -12,7 +12,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
 use crate::points::point::{Point, PointState, points};
 use crate::points::whose::Whose;
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 use crate::ui::table;
 use crate::verify::Memory;
 

@@ -10,7 +10,7 @@ use crate::drivers::kopia::{Maintenance, Mode};
 use crate::error::{Exit, Failure, Result};
 use crate::model::report::{MaintenanceReport, RetentionReport};
 use crate::recovery;
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 use crate::repository::password;
 use crate::retention::maintenance;
 use crate::retention::{self, Scope};

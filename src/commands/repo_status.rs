@@ -10,7 +10,7 @@ use crate::drivers::kopia::{Maintenance, Size, Status, clock_skew};
 use crate::error::{Result, render};
 use crate::points::point::{Point, PointState, points};
 use crate::points::whose::{ADOPT, Conflict, Owner, Whose};
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 use crate::repository::password;
 use crate::retention::maintenance::{self, Remembered};
 

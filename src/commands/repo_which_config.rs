@@ -6,7 +6,7 @@ use crate::base::text;
 use crate::context::Context;
 use crate::drivers::kopia;
 use crate::error::Result;
-use crate::repository::open as repository;
+use crate::repository;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}

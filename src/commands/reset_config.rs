@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::base::files as state;
+use crate::base::files;
 use crate::base::lock::Lock;
 use crate::base::private_file;
 use crate::config;
@@ -48,7 +48,7 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
         return Err(Failure::new(Exit::Declined, "declined: nothing was changed").into());
     }
     let copy = private_file::keep_copy(&file)?;
-    state::remove(&path)?;
+    files::remove(&path)?;
     if cx.ui.json {
         cx.ui.answer_json(&json!({ "path": path, "copy": copy }));
     } else {

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::logging;
 use crate::points::point::{Point, PointState, points};
 use crate::points::recipe;
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 use crate::restore::request::handle;
 use crate::ui::Ui;
 use crate::ui::printer::Lines;

@@ -1,7 +1,7 @@
 //! What an interrupted run left behind: containers that it stopped, a half restore, a half change of the password.
 
 use super::finding::Finding;
-use crate::base::files as state;
+use crate::base::files;
 use crate::base::lock;
 use crate::config::Config;
 use crate::context::Context;
@@ -83,7 +83,7 @@ fn left(cx: &Context, config: Option<&Config>) -> Result<Vec<Finding>> {
             )),
         );
     }
-    let journals = state::read_all(&cx.paths.restore_journals(), |_| Some(()))?;
+    let journals = files::read_all(&cx.paths.restore_journals(), |_| Some(()))?;
     for (path, ()) in journals.good {
         let message = format!("a restore was interrupted (`{}`)", path.display());
         findings.push(Finding::failure(AREA, Exit::UnitsFailed, message).remedy(RECOVER));

@@ -12,7 +12,7 @@ use crate::drivers::kopia::{Kopia, Maintenance, Manifest, Status, clock_skew};
 use crate::error::Exit;
 use crate::points::point::{Point, PointState, points};
 use crate::points::whose::{self, OtherProfile, Whose};
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 use crate::retention::maintenance;
 
 pub const AREA: &str = "repository";

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::base::files as state;
+use crate::base::files;
 use crate::error::Result;
 use crate::model::unit::Dependency;
 use crate::model::{Container, UnitName};
@@ -141,23 +141,23 @@ impl RecordFile {
             .entries
             .retain(|entry| !ids.contains(&entry.id.as_str()));
         if self.record.entries.is_empty() {
-            return state::remove(&self.path);
+            return files::remove(&self.path);
         }
         if self.record.entries.len() == before {
             return Ok(());
         }
-        state::write(&self.path, &self.content()?)
+        files::write(&self.path, &self.content()?)
             .context("the record of what is stopped cannot be written")
     }
 
     fn save(&self) -> Result<()> {
-        state::write(&self.path, &self.content()?).context(
+        files::write(&self.path, &self.content()?).context(
             "the record of what is about to be stopped cannot be written, so nothing is stopped",
         )
     }
 
     fn save_soon(&self) -> Result<()> {
-        state::write_soon(&self.path, &self.content()?)
+        files::write_soon(&self.path, &self.content()?)
             .context("the record of what is being stopped cannot be written")
     }
 
@@ -167,12 +167,12 @@ impl RecordFile {
 
     /// Everything that it names runs again.
     pub fn clear(self) -> Result<()> {
-        state::remove(&self.path)
+        files::remove(&self.path)
     }
 
     /// The records that earlier runs left, the oldest first, and the files that are none.
     pub fn pending(folder: &Path) -> Result<(Vec<Self>, Vec<PathBuf>)> {
-        let found = state::read_all(folder, |bytes| {
+        let found = files::read_all(folder, |bytes| {
             let record: StopRecord = serde_json::from_slice(bytes).ok()?;
             (record.format == FORMAT).then_some(record)
         })?;

@@ -11,7 +11,7 @@ use crate::drivers::docker::Engine;
 use crate::error::{Exit, Failure, Result};
 use crate::model::{BackupId, UnitName};
 use crate::quiesce::{self, Place, Quiesced, RecordFile, cold};
-use crate::swap::exchange as swap;
+use crate::swap::exchange;
 use crate::swap::journal::Journal;
 use crate::swap::users::{self, Users};
 
@@ -156,7 +156,7 @@ impl Asked<'_> {
             };
             warnings.extend(late.restart().await.warnings);
         }
-        let is_half_way = matches!(&result, Err(error) if error.is::<swap::NotTakenBack>());
+        let is_half_way = matches!(&result, Err(error) if error.is::<exchange::NotTakenBack>());
         if let Some(mut quiesced) = self.stopped
             && !is_half_way
         {

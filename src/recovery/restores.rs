@@ -14,8 +14,8 @@ use crate::drivers::docker::json::Json as _;
 use crate::error::{Exit, Failure, Result, exit_of, hints_of};
 use crate::model::SourceKey;
 use crate::swap::journal::{Journal, JournalFile, Phase};
-use crate::swap::kept as record;
-use crate::swap::{exchange as swap, held, staging};
+use crate::swap::kept;
+use crate::swap::{exchange, held, staging};
 use crate::ui::Ui;
 
 /// What a replay found and did.
@@ -129,7 +129,7 @@ fn keep_all(file: &JournalFile) -> Vec<String> {
         .swaps
         .iter()
         .filter_map(|swap| {
-            let error = swap::keep(swap).err()?;
+            let error = exchange::keep(swap).err()?;
             Some(format!(
                 "what {} held before is still in `{}`: {error:#}",
                 swap.what,
@@ -147,7 +147,7 @@ fn keep_all(file: &JournalFile) -> Vec<String> {
 pub async fn undo(file: &JournalFile) -> Result<()> {
     let (journal, folder) = (file.journal.clone(), file.folder().to_owned());
     let journal: Journal = aside(move || {
-        record::write_taken_back(&folder, &journal)?;
+        kept::write_taken_back(&folder, &journal)?;
         for swap in &journal.swaps {
             staging::remove(swap)?;
         }
@@ -338,9 +338,9 @@ mod tests {
             let swaps = file.journal.swaps.clone();
             for step in 0..killed_after {
                 if step < 4 {
-                    swap::exchange_all(&swaps[step..=step]).await.unwrap();
+                    exchange::exchange_all(&swaps[step..=step]).await.unwrap();
                 } else {
-                    swap::keep(&swaps[step - 4]).unwrap();
+                    exchange::keep(&swaps[step - 4]).unwrap();
                 }
             }
             for round in 0..2 {
@@ -369,7 +369,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let mut file = extracted(root.path());
         file.decide().unwrap();
-        swap::exchange_all(&file.journal.swaps[..2]).await.unwrap();
+        exchange::exchange_all(&file.journal.swaps[..2])
+            .await
+            .unwrap();
         std::fs::remove_dir_all(file.journal.swaps[2].content()).unwrap();
         let replayed = replay(&root.path().join("journals"), Services::None, &Ui::quiet())
             .await
@@ -386,7 +388,7 @@ mod tests {
         let mut file = extracted(root.path());
         file.decide().unwrap();
         let swaps = file.journal.swaps.clone();
-        swap::exchange_all(&swaps[..1]).await.unwrap();
+        exchange::exchange_all(&swaps[..1]).await.unwrap();
         // Somebody took the old content away and put something else there.
         fill(&root.path().join("other"), "other");
         std::fs::remove_dir_all(swaps[0].content()).unwrap();

@@ -9,7 +9,7 @@ use crate::swap::changed;
 use crate::swap::exchange::{self, Standing};
 use crate::swap::held;
 use crate::swap::journal::{Journal, JournalFile, Swap};
-use crate::swap::kept as record;
+use crate::swap::kept;
 use crate::swap::staging;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +188,6 @@ async fn take_back(
 
 fn retreat(file: &mut JournalFile) -> Result<Ended> {
     file.retreat()?;
-    record::write_taken_back(file.folder(), &file.journal)?;
+    kept::write_taken_back(file.folder(), &file.journal)?;
     Ok(Ended::TakenBack)
 }

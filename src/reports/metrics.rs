@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 
 use super::past::{self, LastRuns};
-use crate::base::files as state;
+use crate::base::files;
 use crate::config::Config;
 use crate::error::Result;
 use crate::model::UnitName;
@@ -41,7 +41,7 @@ pub fn write(config: &Config, ran: &Ran<'_>) -> Result<()> {
         last.add_older(report.clone());
     }
     last.go_back(&past::folder(config), Some(&wanted))?;
-    state::write_public(path, render(ran, &present, &last, Utc::now()).as_bytes())
+    files::write_public(path, render(ran, &present, &last, Utc::now()).as_bytes())
 }
 
 /// The units that a file of ours tells of.

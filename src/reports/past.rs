@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::base::files as state;
+use crate::base::files;
 use crate::config::Config;
 use crate::error::Result;
 use crate::model::report::{Outcome, RunReport, UnitReport};
@@ -86,7 +86,7 @@ pub fn prune(folder: &Path, newest: &RunReport, now: DateTime<Utc>) -> Result<()
             .and_then(|name| BackupId::parse(name.to_str()?).ok());
         let is_young = id.is_some_and(|id| now - id.time() < KEPT_FOR);
         if index >= KEPT && !(is_young && held <= KEPT_BYTES) {
-            state::remove(&path)?;
+            files::remove(&path)?;
         }
     }
     Ok(())
@@ -111,7 +111,7 @@ fn note_good(folder: &Path, newest: &RunReport) -> Result<()> {
     for unit in newest.units.iter().filter(|unit| unit.is_good()) {
         good.insert(unit.unit.clone(), newest.finished_at);
     }
-    state::write(&path, &serde_json::to_vec_pretty(&good)?)
+    files::write(&path, &serde_json::to_vec_pretty(&good)?)
 }
 
 fn read_last_good(folder: &Path) -> Option<LastGood> {

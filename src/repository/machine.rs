@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::base::files as state;
+use crate::base::files;
 use crate::base::paths::Paths;
 use crate::error::Result;
 use crate::model::MachineId;
@@ -71,7 +71,7 @@ impl Machine {
             id: self.id.clone(),
             marks: self.marks.clone(),
         };
-        state::write(&self.file, &serde_json::to_vec_pretty(&remembered)?)
+        files::write(&self.file, &serde_json::to_vec_pretty(&remembered)?)
     }
 }
 

@@ -7,5 +7,7 @@
 
 pub mod credentials;
 pub mod machine;
-pub mod open;
+mod open;
 pub mod password;
+
+pub use open::{Repository, identity};

@@ -18,7 +18,7 @@ use crate::points::point::{Point, points};
 use crate::points::recipe;
 use crate::points::whose::Whose;
 use crate::recovery;
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 
 /// Holds the lock, an open repository and a connected engine.
 pub struct Session<'a> {

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::base::fault;
-use crate::base::files as state;
+use crate::base::files;
 use crate::base::paths::Paths;
 use crate::config::Config;
 use crate::drivers::kopia::{Kopia, Maintenance, Mode};
@@ -80,7 +80,7 @@ pub async fn run(
     let file = paths
         .maintenance()
         .join(format!("{}.json", config.profile()));
-    state::write(&file, &serde_json::to_vec_pretty(&remembered)?)?;
+    files::write(&file, &serde_json::to_vec_pretty(&remembered)?)?;
     Ok(MaintenanceReport {
         mode: mode.as_str().to_owned(),
         seconds: began.elapsed().as_secs_f64(),

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::units::UnitFile;
-use crate::base::files as state;
+use crate::base::files;
 use crate::error::{Exit, Failure, Result};
 
 /// Where an administrator's units are.
@@ -122,9 +122,9 @@ pub fn write(folder: &Path, places: &[Place<'_>]) -> Result<()> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("the folder `{}` can't be made", folder.display()))?;
     for place in places.iter().filter(|place| place.state != State::Same) {
-        state::write_public(&place.path, place.unit.text.as_bytes())?;
+        files::write_public(&place.path, place.unit.text.as_bytes())?;
     }
-    state::sync_folder(folder)
+    files::sync_folder(folder)
 }
 
 /// The files of installed units that are not as `units` says: the configuration has changed since, or the program. Empty when none is

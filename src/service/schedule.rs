@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::base::files as state;
+use crate::base::files;
 use crate::base::paths::Paths;
 use crate::error::Result;
 
@@ -84,8 +84,8 @@ impl Record {
     /// Before the run begins: one that takes the host down must not be begun again at once.
     pub fn write(&self, moment: Moment) -> Result<()> {
         let text = serde_json::to_vec(&moment)?;
-        state::write(&self.lasting, &text)?;
-        state::write(&self.volatile, &text)
+        files::write(&self.lasting, &text)?;
+        files::write(&self.volatile, &text)
     }
 }
 

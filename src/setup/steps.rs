@@ -9,7 +9,7 @@ use crate::base::lock::Lock;
 use crate::context::Context;
 use crate::drivers::kopia::{Initialized, Opens};
 use crate::error::{self, Exit, Failure, Result};
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 use crate::repository::password;
 
 /// What the operator does not want to have touched.

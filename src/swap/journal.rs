@@ -16,14 +16,14 @@ use super::attributes::{Attributes, Modified, modified};
 use super::beneath;
 use super::held::Held;
 use super::holes::Holes;
-use super::kept as record;
+use super::kept;
 use super::marks::{self, Mark};
 use super::numbers;
 use super::program::{Owed, Program};
 use super::within::{Moves, Within};
 use crate::base::blocking::aside;
 use crate::base::fault;
-use crate::base::files as state;
+use crate::base::files;
 use crate::error::Result;
 use crate::model::{BackupId, PointId, SourceKey, UnitName};
 
@@ -249,7 +249,7 @@ pub fn inode(path: &Path) -> Result<Option<u64>> {
 }
 
 fn save(path: &Path, journal: &Journal) -> Result<()> {
-    state::write(path, &serde_json::to_vec_pretty(journal)?)
+    files::write(path, &serde_json::to_vec_pretty(journal)?)
         .context("the journal of the restore can't be written")
 }
 
@@ -278,7 +278,7 @@ impl JournalFile {
     /// The first id that the next restore may have: now, but after every one that is known. Several in one second must be told apart,
     /// and in their order: the latest is the one that is put back.
     pub fn next_id(folder: &Path) -> BackupId {
-        let folders = [folder.to_owned(), record::folder(folder)];
+        let folders = [folder.to_owned(), kept::folder(folder)];
         let names = folders.iter().flat_map(std::fs::read_dir).flatten();
         let newest = names
             .flatten()
@@ -294,11 +294,11 @@ impl JournalFile {
 
     /// Writes down what is kept. From now on it is done, whatever becomes of the journal.
     pub fn note(&self) -> Result<()> {
-        record::write(self.folder(), &self.journal)
+        kept::write(self.folder(), &self.journal)
     }
 
     pub fn is_noted(&self) -> bool {
-        record::path(self.folder(), self.journal.id).exists()
+        kept::path(self.folder(), self.journal.id).exists()
     }
 
     pub fn folder(&self) -> &Path {
@@ -353,7 +353,7 @@ impl JournalFile {
         self.journal.swapped_at = Some(Utc::now());
         if let Err(error) = serde_json::to_vec_pretty(&self.journal)
             .map_err(anyhow::Error::from)
-            .and_then(|content| state::write_soon(&self.path, &content))
+            .and_then(|content| files::write_soon(&self.path, &content))
         {
             debug!("the journal does not say that all is in its place: {error:#}");
         }
@@ -378,21 +378,21 @@ impl JournalFile {
 
     /// Nothing is left to undo: it came to nothing.
     pub fn clear(&self) -> Result<()> {
-        state::remove(&self.path)
+        files::remove(&self.path)
     }
 
     /// Nothing is left to finish: all is in place, and it is written down what is kept.
     pub fn finish(&self) -> Result<()> {
         if let Some(undone) = self.journal.undoes {
             // Its copies are in their old place again.
-            state::remove(&record::path(self.folder(), undone))?;
+            files::remove(&kept::path(self.folder(), undone))?;
         }
         self.clear()
     }
 
     /// The journals that killed restores left, the oldest first, and the files that are none.
     pub fn pending(folder: &Path) -> Result<(Vec<Self>, Vec<PathBuf>)> {
-        let found = state::read_all(folder, |bytes| {
+        let found = files::read_all(folder, |bytes| {
             let journal: Journal = serde_json::from_slice(bytes).ok()?;
             (journal.format == FORMAT).then_some(journal)
         })?;
@@ -444,7 +444,7 @@ mod tests {
         let later = BackupId::at(Utc::now() + chrono::TimeDelta::seconds(90));
         for path in [
             JournalFile::path(&journals, later),
-            record::path(&journals, later),
+            kept::path(&journals, later),
         ] {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, "{}").unwrap();

@@ -12,7 +12,7 @@ use super::held::Held;
 use super::holes::Holes;
 use super::journal::{Journal, PointName, Swap, inode};
 use super::program::{Owed, Program};
-use crate::base::files as state;
+use crate::base::files;
 use crate::error::Result;
 use crate::model::{BackupId, SourceKey, UnitName};
 
@@ -259,7 +259,7 @@ pub fn forget_owed(journals: &Path, id: BackupId) -> Result<()> {
 }
 
 fn save(journals: &Path, restored: &Restored) -> Result<()> {
-    state::write(
+    files::write(
         &path(journals, restored.id),
         &serde_json::to_vec_pretty(restored)?,
     )
@@ -268,7 +268,7 @@ fn save(journals: &Path, restored: &Restored) -> Result<()> {
 
 /// Every record, the newest first, and the files that are none.
 pub fn read_all(journals: &Path) -> Result<(Vec<Restored>, Vec<PathBuf>)> {
-    let found = state::read_all(&folder(journals), |bytes| {
+    let found = files::read_all(&folder(journals), |bytes| {
         let restored: Restored = serde_json::from_slice(bytes).ok()?;
         (restored.format == FORMAT).then_some(restored)
     })?;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::base::files as state;
+use crate::base::files;
 use crate::error::Result;
 use crate::model::{MachineId, PointId, UnitName};
 use crate::points::point::Point;
@@ -39,7 +39,7 @@ pub struct Memory {
 
 impl Memory {
     pub fn load(folder: &Path, repository: &str) -> Result<Self> {
-        let found = state::read_all(folder, |bytes| {
+        let found = files::read_all(folder, |bytes| {
             serde_json::from_slice::<Verified>(bytes).ok()
         })?;
         Ok(Self {
@@ -75,7 +75,7 @@ impl Memory {
             return Ok(());
         }
         let path = self.folder.join(self.file_name(point));
-        state::write(&path, &serde_json::to_vec_pretty(&verified)?)?;
+        files::write(&path, &serde_json::to_vec_pretty(&verified)?)?;
         self.known.retain(|(known, _)| *known != path);
         self.known.push((path, verified));
         Ok(())
@@ -86,12 +86,12 @@ impl Memory {
         for (path, known) in &self.known {
             let is_there = points.iter().any(|point| self.is_of(known, point));
             if known.repository == self.repository && !is_there {
-                state::remove(path)?;
+                files::remove(path)?;
             }
         }
         self.damaged
             .drain(..)
-            .try_for_each(|path| state::remove(&path))
+            .try_for_each(|path| files::remove(&path))
     }
 
     fn is_of(&self, known: &Verified, point: &Point) -> bool {

@@ -23,7 +23,7 @@ use crate::error::{Exit, Failure, Result, exit_of};
 use crate::model::point::{PointRecord, SourceRecord};
 use crate::points::feed::{Cancelled, Feed};
 use crate::points::point::{Point, complete_roots, points};
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 
 /// What was found, and why it ended early if it did.
 pub struct Verified {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::base::files as state;
+use crate::base::files;
 use crate::base::paths::Paths;
 use crate::error::Result;
 use crate::model::point::{Agreement, FileSystem, Former, Hold, PointRecord, SourceRecord};
@@ -203,14 +203,14 @@ impl Recalled {
                 .extension()
                 .is_some_and(|extension| extension == "json");
             if is_ours && !kept.contains(&path) {
-                state::remove(&path)?;
+                files::remove(&path)?;
             }
         }
         Ok(())
     }
 
     pub fn write(&self, paths: &Paths, profile: &str, unit: &UnitName) -> Result<()> {
-        state::write(
+        files::write(
             &file(paths, profile, unit),
             &serde_json::to_vec_pretty(self)?,
         )

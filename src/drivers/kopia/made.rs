@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::files as state;
+use crate::base::files;
 use crate::base::paths::Paths;
 use crate::error::{Exit, Failure, Result};
 use crate::model::PointId;
@@ -41,7 +41,7 @@ impl Made {
         let file = paths.runs_made();
         let mut made = Self::of(&file);
         made.add(run);
-        state::write(&file, &serde_json::to_vec(&made)?).map_err(|error| {
+        files::write(&file, &serde_json::to_vec(&made)?).map_err(|error| {
             Failure::new(
                 Exit::UnitsFailed,
                 "the record of this run cannot be written, so nothing is stopped",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::server::Server;
-use crate::base::files as state;
+use crate::base::files;
 use crate::drivers::tool::{self, Spec};
 use crate::error::{Exit, Failure, Result};
 
@@ -86,7 +86,7 @@ impl HostKeys {
             .flat_map(|line| [line, "\n"])
             .collect();
         text.push_str(&self.lines(server));
-        state::write(file, text.as_bytes())
+        files::write(file, text.as_bytes())
     }
 
     /// Our own file, so that nobody else's tidying breaks the nightly backup.

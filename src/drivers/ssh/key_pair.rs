@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::base::files as state;
+use crate::base::files;
 use crate::base::files::make_private_folder;
 use crate::drivers::tool::{self, Spec};
 use crate::error::{Exit, Failure, Result};
@@ -74,7 +74,7 @@ impl KeyPair {
             std::fs::hard_link(&new, file)
         };
         put().with_context(|| format!("`{}` can't be made", file.display()))?;
-        state::sync_folder(folder)?;
+        files::sync_folder(folder)?;
         Self::open(file).await
     }
 }

@@ -11,7 +11,7 @@ use crate::config::Loaded;
 use crate::context::Context;
 use crate::drivers::kopia::Opens;
 use crate::error::{Exit, Failure, Result};
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 
 /// Gives the repository of `loaded` the password `new`, and stores it where the old one is. A signal waits until it is done.
 pub async fn change(cx: &Context, lock: &Lock, loaded: Loaded, new: &Secret) -> Result<()> {

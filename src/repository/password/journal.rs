@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::base::files as state;
+use crate::base::files;
 use crate::base::paths::Paths;
 use crate::base::secret::Secret;
 use crate::config::Config;
@@ -44,7 +44,7 @@ impl Journal {
             new_password: new.expose().to_owned(),
             location: self.location.clone(),
         };
-        state::write(&self.file, &serde_json::to_vec(&written)?)
+        files::write(&self.file, &serde_json::to_vec(&written)?)
     }
 
     /// The new password; a failure when the repository that was to get it is not the one of the configuration.
@@ -72,7 +72,7 @@ impl Journal {
     }
 
     pub fn remove(&self) -> Result<()> {
-        state::remove(&self.file)
+        files::remove(&self.file)
     }
 
     /// For errors.

@@ -8,7 +8,7 @@ use crate::config::Loaded;
 use crate::context::Context;
 use crate::drivers::kopia::{Kopia, Opens};
 use crate::error::{Exit, Failure, Result};
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 
 /// A configuration whose password can be believed.
 pub struct Settled {

@@ -9,7 +9,7 @@ use crate::base::shutdown::Shutdown;
 use crate::base::text;
 use crate::error::{Exit, Failure};
 use crate::recovery::undo;
-use crate::swap::exchange as swap;
+use crate::swap::exchange;
 use crate::swap::journal::JournalFile;
 
 /// Nothing could be written down, so nothing was made. `what` is the sentence about what did not happen.
@@ -27,7 +27,7 @@ impl Window<'_> {
         error: anyhow::Error,
         what: String,
     ) -> anyhow::Error {
-        let is_half_way = error.is::<swap::NotTakenBack>();
+        let is_half_way = error.is::<exchange::NotTakenBack>();
         let mut exit = crate::error::exit_of(&error);
         if exit == Exit::Unexpected {
             exit = Exit::UnitsFailed;

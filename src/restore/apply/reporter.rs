@@ -13,7 +13,7 @@ use crate::model::UnitName;
 use crate::restore::plan::decision::{Plan, SourcePlan};
 use crate::restore::plan::files::FileAction;
 use crate::restore::rebuild;
-use crate::restore::undo as safety;
+use crate::restore::undo;
 use crate::ui::progress::{Progress, Track};
 use crate::ui::{Ui, table};
 
@@ -215,7 +215,7 @@ pub fn report_text(report: &RestoreReport) -> String {
         lines.push(String::new());
         lines.push("What was there before is kept:".to_owned());
         lines.extend(copies.iter().map(|copy| format!("  `{copy}`")));
-        lines.extend(safety::advice(report.restore_id));
+        lines.extend(undo::advice(report.restore_id));
     }
     if !report.held.is_empty() {
         lines.push(format!(

@@ -1,9 +1,7 @@
 //! The window of a restore, and of taking one back: stop, swap all, start. Everything is extracted and on the disk by now.
 
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-
-use futures_util::FutureExt as _;
+use std::thread;
 
 use super::reporter::Reporter;
 use super::step::{Step, Timeline};
@@ -12,9 +10,9 @@ use crate::context::Context;
 use crate::drivers::docker::Engine;
 use crate::error::{Failure, Result};
 use crate::model::{BackupId, UnitName};
-use crate::quiesce::{self, Place, Quiesced, RecordFile, cold, replay};
+use crate::quiesce::{self, Entry, Leave, Place, RecordFile, WhileDown, cold, replay};
 use crate::recovery::Late;
-use crate::swap::exchange as swap;
+use crate::swap::exchange;
 use crate::swap::held;
 use crate::swap::journal::{JournalFile, Phase};
 use crate::swap::users::Users;
@@ -34,6 +32,56 @@ pub struct Window<'a> {
     pub held: Vec<String>,
     pub warnings: Vec<String>,
     pub errors: Vec<String>,
+}
+
+/// What the window of a restore is for.
+struct Swapping<'w, 'a> {
+    window: &'w mut Window<'a>,
+    file: &'w mut JournalFile,
+    swapped: &'w [Place],
+    tolerated: &'w [String],
+    /// Ids of those that are not started again, once that is known.
+    held: Vec<String>,
+}
+
+impl WhileDown for Swapping<'_, '_> {
+    type Done = Vec<Option<PathBuf>>;
+
+    async fn work(&mut self, down: quiesce::window::Down<'_>) -> Result<Self::Done> {
+        self.window
+            .swap(
+                self.file,
+                down.stopped,
+                down.entries,
+                self.swapped,
+                self.tolerated,
+            )
+            .await
+    }
+
+    async fn leave(&mut self, result: &thread::Result<Result<Self::Done>>) -> Leave {
+        let is_swapped = match result {
+            Ok(result) => result.is_ok(),
+            // A bug between two swaps: the unit must not start half old and half new.
+            Err(_) if self.file.journal.phase == Phase::Swapping => {
+                exchange::exchange_all(&self.file.journal.swaps)
+                    .await
+                    .is_ok()
+            }
+            Err(_) => false,
+        };
+        if is_swapped {
+            self.held = self.file.journal.held_ids();
+        }
+        if let Ok(Err(error)) = result
+            && error.is::<exchange::NotTakenBack>()
+        {
+            // Half old and half new: `recover` starts them when that is mended.
+            return Leave::Stopped;
+        }
+        self.window.enter(Step::Start).await;
+        Leave::StartedBut(self.held.clone())
+    }
 }
 
 impl<'a> Window<'a> {
@@ -100,7 +148,9 @@ impl<'a> Window<'a> {
         // It goes to the disk with the decision.
         file.journal.holds = holds;
         if entries.is_empty() {
-            let kept = self.swap(file, Ok(()), None, swapped, &tolerated).await?;
+            let kept = self
+                .swap(file, Ok(()), Vec::new(), swapped, &tolerated)
+                .await?;
             self.start_what_was_down().await?;
             return Ok(kept);
         }
@@ -114,41 +164,22 @@ impl<'a> Window<'a> {
             entries.clone(),
         )?;
         self.enter(Step::Stop).await;
-        let (mut quiesced, stopped) =
-            quiesce::stop_all(self.engine, record, &self.cx.shutdown).await;
-        // A bug of ours must not leave containers down: a panic is held until they are up.
-        let swapping = self.swap(file, stopped, Some(&quiesced), swapped, &tolerated);
-        let result = AssertUnwindSafe(swapping).catch_unwind().await;
-        let is_swapped = match &result {
-            Ok(result) => result.is_ok(),
-            // A bug between two swaps: the unit must not start half old and half new.
-            Err(_) if file.journal.phase == Phase::Swapping => {
-                swap::exchange_all(&file.journal.swaps).await.is_ok()
-            }
-            Err(_) => false,
+        let engine = self.engine;
+        let shutdown = &self.cx.shutdown;
+        let mut swapping = Swapping {
+            window: self,
+            file,
+            swapped,
+            tolerated: &tolerated,
+            held: Vec::new(),
         };
-        let held: Vec<String> = if is_swapped {
-            file.journal.held_ids()
-        } else {
-            Vec::new()
-        };
-        quiesced.hold(&held);
-        if let Ok(Err(error)) = &result
-            && error.is::<swap::NotTakenBack>()
-        {
-            // Half old and half new: the record stays for `recover`, which starts them when that is mended.
-            self.downtime_seconds = quiesced.seconds();
-            let names = quiesced.entries().iter().map(|entry| entry.name.clone());
-            self.still_stopped = names.map(|name| (name, String::new())).collect();
-        } else {
-            self.enter(Step::Start).await;
-            let started = quiesced.start(self.engine).await;
-            self.downtime_seconds = started.downtime_seconds;
-            self.still_stopped.extend(started.still_stopped);
-            self.warnings.extend(started.warnings);
-        }
+        let over = quiesce::while_down(engine, record, shutdown, &mut swapping).await;
+        let held = swapping.held;
+        self.downtime_seconds = over.started.downtime_seconds;
+        self.still_stopped.extend(over.started.still_stopped);
+        self.warnings.extend(over.started.warnings);
         self.timeline.end();
-        let kept = match result {
+        let kept = match over.result {
             Ok(result) => result?,
             Err(panic) => std::panic::resume_unwind(panic),
         };
@@ -188,7 +219,7 @@ impl<'a> Window<'a> {
         &mut self,
         file: &mut JournalFile,
         stopped: Result<()>,
-        quiesced: Option<&Quiesced>,
+        entries: Vec<Entry>,
         swapped: &[Place],
         tolerated: &[String],
     ) -> Result<Vec<Option<PathBuf>>> {
@@ -197,7 +228,6 @@ impl<'a> Window<'a> {
         }
         stopped?;
         self.enter(Step::ProveCold).await;
-        let entries = quiesced.map_or_else(Vec::new, Quiesced::seen);
         let prove = cold::prove(self.engine, &entries, swapped, tolerated);
         let ends = self.cx.shutdown.cut("the restore", prove).await?;
         self.warnings.extend(ends.warnings);
@@ -205,8 +235,8 @@ impl<'a> Window<'a> {
         self.enter(Step::Decide).await;
         file.decide()?;
         self.enter(Step::Swap).await;
-        if let Err(error) = swap::exchange_all(&file.journal.swaps).await {
-            if !error.is::<swap::NotTakenBack>()
+        if let Err(error) = exchange::exchange_all(&file.journal.swaps).await {
+            if !error.is::<exchange::NotTakenBack>()
                 && let Err(stale) = file.retreat()
             {
                 self.warnings.push(format!("{stale:#}"));
@@ -224,7 +254,7 @@ impl<'a> Window<'a> {
         self.enter(Step::Keep).await;
         let mut kept = Vec::new();
         for swap in &file.journal.swaps {
-            kept.push(match swap::keep(swap) {
+            kept.push(match exchange::keep(swap) {
                 Ok(kept) => kept,
                 Err(error) => {
                     let content = swap.content();

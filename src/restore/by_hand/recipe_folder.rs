@@ -11,7 +11,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::points::choose::{choose, unasked};
 use crate::points::point::points;
 use crate::points::recipe_tree;
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 use crate::restore::request::Request;
 
 /// Writes it to `<folder>/recipes/<unit>`, which must not be there.

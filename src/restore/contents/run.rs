@@ -19,7 +19,7 @@ use crate::points::choose::{choose, unasked};
 use crate::points::feed::Feed;
 use crate::points::point::points;
 use crate::points::recipe;
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 use crate::restore::request::{Request, handle, is_meant};
 use crate::ui::Ui;
 

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::discovery::Rules;
 use crate::drivers::docker::Engine;
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 use crate::restore::all::Beside;
 
 pub struct Ground<'a> {

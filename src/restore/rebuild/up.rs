@@ -9,7 +9,7 @@ use super::container::clean_endpoint;
 use super::promise::{self, Promise};
 use super::{BringUp, ComposeUp, Difference, ImagePlan, Start};
 use crate::base::blocking::aside;
-use crate::base::files as state;
+use crate::base::files;
 use crate::base::shutdown;
 use crate::base::text::printable;
 use crate::discovery;
@@ -289,7 +289,7 @@ impl Rebuilding<'_, '_> {
         let Some(container) = &self.plan.rebuild.container else {
             return Ok(());
         };
-        state::write(&container.script, container.script_text.as_bytes())?;
+        files::write(&container.script, container.script_text.as_bytes())?;
         if container.replaces.is_some() && self.plan.rebuild.bring_up != BringUp::Yes {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use super::distribution::Distribution;
 use super::kopia_key;
 use super::look::{self, Missing};
 use super::plan::{ByHand, Plan, Step};
-use crate::base::files as state;
+use crate::base::files;
 use crate::config::Config;
 use crate::context::Context;
 use crate::drivers::tool::{self, Spec};
@@ -88,7 +88,7 @@ async fn run(cx: &Context, step: &Step) -> Result<()> {
     match step {
         Step::Run(words) => command(cx, words).await,
         Step::CheckKey(file) => check_key(file).await,
-        Step::Write(file, content) => state::write_public(file, content.as_bytes()),
+        Step::Write(file, content) => files::write_public(file, content.as_bytes()),
     }
 }
 

@@ -28,7 +28,7 @@ use crate::points::point::{Point, Tool, complete_roots, points};
 use crate::points::recipe::{self, SavedVolume};
 use crate::points::recipe_tree;
 use crate::points::whose::Whose;
-use crate::repository::open::Repository;
+use crate::repository::Repository;
 use crate::restore::plan::locate::check_volume_name;
 use crate::restore::plan::names::Trust;
 use crate::restore::plan::select::select;

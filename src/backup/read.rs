@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::spool::Spool;
 use super::survey::Reading;
+use crate::base::activity::silent_for;
 use crate::base::shutdown::Shutdown;
-use crate::drivers::kopia::poll;
 use crate::drivers::tar::{self, Read, Tar};
 use crate::drivers::tool::{Child, Immortal, Meter, Output, pipe};
 use crate::error::{Exit, Failure, Result};
@@ -91,17 +91,12 @@ pub async fn timed_out(limit: Option<Duration>) {
 /// of a large file reads, and says nothing until it has found them.
 async fn stuck(spool: &Spool, meter: &Meter, limit: Duration) {
     let filled = spool.filled();
-    let mut last = filled.total();
+    let mut grows = filled.grows();
     let mut mark = meter.mark();
-    let mut since = Instant::now();
-    loop {
-        sleep(poll(limit)).await;
-        let now = filled.total();
-        if meter.has_moved_since(&mut mark) || now != last || !spool.has_room() {
-            last = now;
-            since = Instant::now();
-        } else if since.elapsed() >= limit {
-            return;
-        }
-    }
+    silent_for(limit, || {
+        // All of them are asked: each remembers what it was.
+        let (has_moved, has_grown) = (meter.has_moved_since(&mut mark), grows());
+        has_moved || has_grown || !spool.has_room()
+    })
+    .await;
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::read::{timed_out, too_long};
 use super::spool::{KopiaLeft, Spool};
+use crate::base::activity::silent_for;
 use crate::base::fault;
 use crate::base::shutdown::Shutdown;
-use crate::drivers::kopia::{Accepted, Kopia, Life, NewSnapshot, Stream, poll};
+use crate::drivers::kopia::{Accepted, Kopia, Life, NewSnapshot, Stream};
 use crate::error::{Failure, Result};
 
 /// A source that is on its way into the repository, in a task of its own.
@@ -159,15 +160,10 @@ impl Store {
     /// Resolves when kopia has given no sign of life for too long although something was there for it.
     async fn stalled(&self, spool: &Spool, mut life: Life) {
         let taken = spool.taken();
-        let mut since = Instant::now();
-        loop {
-            sleep(poll(self.stall)).await;
-            if life.goes_on(taken.total()) || !spool.waits_for_kopia() {
-                since = Instant::now();
-            } else if since.elapsed() >= self.stall {
-                return;
-            }
-        }
+        silent_for(self.stall, || {
+            life.goes_on(taken.total()) || !spool.waits_for_kopia()
+        })
+        .await;
     }
 
     fn too_long(&self) -> anyhow::Error {

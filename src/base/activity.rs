@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::pulse;
 
@@ -22,5 +25,32 @@ impl Activity {
 
     pub fn total(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Says each time it is asked whether it has grown since the last time.
+    pub fn grows(&self) -> impl FnMut() -> bool {
+        let mut last = self.total();
+        move || {
+            let now = self.total();
+            std::mem::replace(&mut last, now) != now
+        }
+    }
+}
+
+/// How often to look for signs of life that may stay away for `limit`.
+pub fn poll(limit: Duration) -> Duration {
+    (limit / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))
+}
+
+/// Resolves when `goes_on` has seen no sign of life for `limit`.
+pub async fn silent_for(limit: Duration, mut goes_on: impl FnMut() -> bool) {
+    let mut since = Instant::now();
+    loop {
+        sleep(poll(limit)).await;
+        if goes_on() {
+            since = Instant::now();
+        } else if since.elapsed() >= limit {
+            return;
+        }
     }
 }

@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
 
 use super::ahead::{Ahead, Opened};
 use super::legacy;
 use super::pump::pump;
-use crate::base::activity::Activity;
+use crate::base::activity::{Activity, silent_for};
 use crate::base::shutdown::Shutdown;
 use crate::drivers::kopia::Kopia;
 use crate::drivers::tool::{Child, Ended, Input, Spec, pipe};
@@ -105,7 +104,7 @@ impl Feed {
             biased;
             () = self.shutdown.asked() => Err(self.interrupted()),
             () = self.cancelled() => Err(Cancelled.into()),
-            () = stuck(alive, self.stall) => Err(self.stalled()),
+            () = silent_for(self.stall, alive.grows()) => Err(self.stalled()),
             done = work => done,
         }
     }
@@ -154,20 +153,4 @@ pub fn judge(part: &Part, pumped: Result<u64>, kopia: &Ended, tar: &Ended) -> Re
 /// What a tar that ended badly has to say.
 pub fn said(tar: &Ended) -> anyhow::Error {
     anyhow::anyhow!("tar said: {}", tar.stderr).context(tar.describe())
-}
-
-/// Resolves when nothing has moved for `limit`.
-async fn stuck(moved: &Activity, limit: Duration) {
-    let mut last = moved.total();
-    let mut since = Instant::now();
-    loop {
-        sleep((limit / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))).await;
-        let now = moved.total();
-        if now != last {
-            last = now;
-            since = Instant::now();
-        } else if since.elapsed() >= limit {
-            return;
-        }
-    }
 }

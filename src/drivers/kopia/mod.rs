@@ -44,4 +44,4 @@ pub use size::Size;
 pub use snapshot::{Accepted, NewSnapshot};
 pub use stream::{STREAM_FILE, Stream};
 pub use tree::{Entry, FOLDERS_AT_ONCE, restored};
-pub use watch::{Life, poll};
+pub use watch::Life;

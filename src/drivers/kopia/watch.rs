@@ -6,10 +6,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::ChildStdout;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::failure;
-use crate::base::activity::Activity;
+use crate::base::activity::{Activity, silent_for};
 use crate::base::pulse;
 use crate::drivers::tool::{Child, Ended, Mark, Meter, Said};
 use crate::error::{Exit, Failure, Result};
@@ -97,28 +96,16 @@ async fn while_alive(
     activity: &Activity,
     limit: Duration,
 ) -> Result<Option<Ended>> {
-    let mut since = Instant::now();
-    loop {
-        if let Ok(ended) = tokio::time::timeout(poll(limit), child.wait()).await {
-            return ended.map(Some);
-        }
-        if life.goes_on(activity.total()) {
-            since = Instant::now();
-        } else if since.elapsed() >= limit {
-            return Ok(None);
-        }
+    tokio::select! {
+        biased;
+        ended = child.wait() => ended.map(Some),
+        () = silent_for(limit, || life.goes_on(activity.total())) => Ok(None),
     }
 }
 
 /// Resolves when there was no sign of `life` for `limit`.
 pub async fn silence(mut life: Life, limit: Duration) {
-    let mut since = Instant::now();
-    while since.elapsed() < limit {
-        tokio::time::sleep(poll(limit)).await;
-        if life.goes_on(0) {
-            since = Instant::now();
-        }
-    }
+    silent_for(limit, || life.goes_on(0)).await;
 }
 
 async fn stuck(child: &mut Child, stall_timeout: Duration) -> anyhow::Error {
@@ -133,11 +120,6 @@ pub async fn given_up(child: &mut Child, what: String) -> anyhow::Error {
         Ok(ended) => failure::stuck(what, &ended),
         Err(error) => Failure::new(Exit::Storage, what).caused_by(error).into(),
     }
-}
-
-/// How often to look for signs of life that may stay away for `limit`.
-pub fn poll(limit: Duration) -> Duration {
-    (limit / 10).clamp(Duration::from_millis(50), Duration::from_secs(1))
 }
 
 /// What [`collect`] has read of a child that has ended. Its pipe may be held open by what it has left behind.

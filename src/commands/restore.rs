@@ -18,9 +18,10 @@ use crate::restore::all::Wanted;
 use crate::restore::apply::reporter;
 use crate::restore::by_hand;
 use crate::restore::contents::Search;
+use crate::restore::events::Event;
 use crate::restore::plan::doors::{self, Doors};
-use crate::restore::rebuild::{BringUp, OtherImages};
 use crate::restore::request::{self, Destination, Request, What};
+use crate::restore::request::{BringUp, OtherImages};
 use crate::restore::{self, Plan, Session, time, undo as safety, wizard};
 use crate::ui::prompt;
 
@@ -255,8 +256,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     for warning in &report.warnings {
         cx.ui.warn(warning);
     }
-    cx.ui
-        .event(&json!({"event": "restore_finished", "report": report}));
+    cx.ui.event(&Event::RestoreFinished { report: &report });
     if !cx.ui.json && !cx.ui.quiet {
         cx.ui.answer(reporter::report_text(&report));
     }
@@ -274,8 +274,7 @@ fn show(cx: &Context, plan: &Plan, is_dry: bool) {
         if is_dry {
             cx.ui.answer_json(&json!({"plan": plan}));
         } else {
-            cx.ui
-                .event(&json!({"event": "restore_planned", "plan": plan}));
+            cx.ui.event(&Event::RestorePlanned { plan });
         }
         return;
     }

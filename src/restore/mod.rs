@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`request`] (what is wanted, and where to) or [`wizard`] (asks for it) → [`session`] (from a request to a [`plan`]) →
 //! [`apply`] (carries it out) → [`rebuild`] (networks, images, containers); [`all`] for every unit of a host, [`undo`] for what every restore keeps,
-//! [`contents`] for a look into a point, [`by_hand`] for those who would rather do it themselves, [`time`] for `--before`.
+//! [`events`] is what programs hear of it, [`contents`] for a look into a point, [`by_hand`] for those who would rather do it themselves, [`time`] for `--before`.
 //!
 //! Never here: a target that was decided on without being looked at, or a unit that starts half old and half new.
 
@@ -11,6 +11,7 @@ pub mod all;
 pub mod apply;
 pub mod by_hand;
 pub mod contents;
+pub mod events;
 pub mod plan;
 pub mod rebuild;
 pub mod request;

@@ -3,12 +3,30 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::plan::doors::Doors;
-use super::rebuild::{BringUp, OtherImages};
 use crate::error::{Exit, Failure, Result};
 use crate::model::source::SourceKey;
 use crate::model::{PointId, UnitName};
 use crate::points::choose::{Wanted, Which};
 use crate::ui::unnamed;
+
+/// Whether a unit is started when its data is back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BringUp {
+    #[default]
+    No,
+    /// When it has no containers here.
+    Ask,
+    Yes,
+}
+
+/// Whether another image of the same name will do where the saved one is not available.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtherImages {
+    #[default]
+    No,
+    Ask,
+    Yes,
+}
 
 #[derive(Clone, Debug)]
 pub struct Request {

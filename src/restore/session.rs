@@ -1,6 +1,6 @@
 //! What both doors, the flags and the wizard, go through: opened once, then it lists, plans and applies.
 
-use super::all::Beside;
+use super::plan::beside::Beside;
 use super::plan::ground::Ground;
 use super::plan::stages::{self, Planned};
 use super::request::Request;

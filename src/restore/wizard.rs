@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use chrono::Utc;
 
 use super::plan::doors::Doors;
-use super::rebuild::{BringUp, OtherImages};
 use super::request::{Destination, Request, What, handle, project_name};
 use super::session::Session;
 use crate::base::text;
@@ -16,6 +15,7 @@ use crate::model::point::{PointRecord, SourceRecord};
 use crate::model::unit::UnitKind;
 use crate::points::choose::Which;
 use crate::points::point::{Point, PointState};
+use crate::restore::request::{BringUp, OtherImages};
 use crate::ui::prompt;
 
 /// Asks what of what is to be restored where. `unit` and `host` are what the flags have said of it already.

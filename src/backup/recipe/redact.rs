@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::point::REDACTED;
 use serde_json::Value;
+
+use crate::model::point::REDACTED;
 
 const TELLING: &[&str] = &[
     "PASS",

@@ -1,7 +1,8 @@
 //! Which images the containers run: recorded, so that a restore can get the same ones.
 
-use serde::Serialize;
 use std::collections::BTreeSet;
+
+use serde::Serialize;
 
 use super::engine::{Engine, PATIENCE, bounded};
 use super::errors::EngineError;

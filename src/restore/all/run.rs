@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::error::{Exit, Result, exit_of, render};
 use crate::logging;
 use crate::restore::apply::{apply, reporter};
+use crate::restore::events::Event;
 use crate::restore::plan::decision::Plan;
 use crate::restore::session::Session;
 use crate::ui::prompt;
@@ -50,9 +51,10 @@ pub async fn run(cx: &Context, wanted: &Wanted) -> Result<u8> {
         outcomes.push(outcome);
     }
     let exit_code = exit_code(&outcomes);
-    cx.ui.event(
-        &json!({"event": "restore_all_finished", "units": outcomes, "exit_code": exit_code}),
-    );
+    cx.ui.event(&Event::RestoreAllFinished {
+        units: &outcomes,
+        exit_code,
+    });
     if cx.ui.answers_people() {
         let lines: Vec<String> = outcomes.iter().map(UnitOutcome::text).collect();
         cx.ui.answer(lines.join("\n"));
@@ -97,8 +99,9 @@ async fn restore(session: &Session<'_>, one: &Surveyed) -> UnitOutcome {
             .await?;
         one.request.doors.check_space(&planned.plan)?;
         info!(target: logging::FILE, "restores `{}` from {}", planned.plan.unit, planned.plan.backup_id);
-        cx.ui
-            .event(&json!({"event": "restore_planned", "plan": planned.plan}));
+        cx.ui.event(&Event::RestorePlanned {
+            plan: &planned.plan,
+        });
         apply(session, planned, &one.request.doors).await
     };
     match done.await {
@@ -112,8 +115,7 @@ async fn restore(session: &Session<'_>, one: &Surveyed) -> UnitOutcome {
             if let Some(said) = reporter::left_behind(report.safety_copies()) {
                 cx.ui.warn(said);
             }
-            cx.ui
-                .event(&json!({"event": "restore_finished", "report": report}));
+            cx.ui.event(&Event::RestoreFinished { report: &report });
             UnitOutcome::restored(&report)
         }
         Err(error) => {

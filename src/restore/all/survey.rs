@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::beside::Beside;
 use super::order::{Ties, order};
 use crate::error::Result;
 use crate::model::UnitName;
+use crate::restore::plan::beside::Beside;
 use crate::restore::plan::decision::Plan;
 use crate::restore::request::Request;
 use crate::restore::session::Session;

@@ -7,7 +7,7 @@ use crate::model::UnitName;
 use crate::points::choose::Which;
 use crate::points::point::{Point, PointState};
 use crate::restore::plan::doors::Doors;
-use crate::restore::rebuild::{BringUp, OtherImages};
+use crate::restore::request::{BringUp, OtherImages};
 use crate::restore::request::{Destination, Request, What};
 use crate::restore::session::Session;
 

@@ -88,3 +88,11 @@ impl RestoreReport {
         )
     }
 }
+
+/// What can be done with the safety copies of `id`.
+pub fn advice(id: BackupId) -> [String; 2] {
+    [
+        format!("  put it back:  kopi-docka restore --undo {id}"),
+        format!("  remove it:    kopi-docka restore --discard-safety {id}"),
+    ]
+}

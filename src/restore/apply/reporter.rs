@@ -2,18 +2,16 @@
 
 use std::path::Path;
 
-use serde_json::json;
-
-use super::report::RestoreReport;
+use super::report::{self, RestoreReport};
 use super::step::Step;
 use crate::base::activity::Activity;
 use crate::base::text;
 use crate::base::timeline::Step as _;
 use crate::model::UnitName;
+use crate::restore::events::Event;
 use crate::restore::plan::decision::{Plan, SourcePlan};
 use crate::restore::plan::files::FileAction;
 use crate::restore::rebuild;
-use crate::restore::undo;
 use crate::ui::progress::{Progress, Track};
 use crate::ui::{Ui, table};
 
@@ -35,9 +33,11 @@ impl Reporter {
     }
 
     pub fn step(&self, unit: &UnitName, step: Step) {
-        self.ui.event(&json!({
-            "event": "step", "unit": unit, "step": step.name(), "in_window": step.is_in_window(),
-        }));
+        self.ui.event(&Event::Step {
+            unit,
+            step: step.name(),
+            in_window: step.is_in_window(),
+        });
         self.progress
             .headline(format!("{unit}: {}", step.words()), step.is_in_window());
     }
@@ -215,7 +215,7 @@ pub fn report_text(report: &RestoreReport) -> String {
         lines.push(String::new());
         lines.push("What was there before is kept:".to_owned());
         lines.extend(copies.iter().map(|copy| format!("  `{copy}`")));
-        lines.extend(undo::advice(report.restore_id));
+        lines.extend(report::advice(report.restore_id));
     }
     if !report.held.is_empty() {
         lines.push(format!(

@@ -1,9 +1,10 @@
 //! The whole answer: for people line by line, with `--json` an event each.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::watch;
 
 use super::line::{Entry, Kind};
@@ -13,8 +14,8 @@ use crate::base::text;
 use crate::context::Context;
 use crate::drivers::tar::Tar;
 use crate::error::{Exit, Failure, Result};
-use crate::model::SourceKey;
 use crate::model::point::{PointRecord, SourceRecord};
+use crate::model::{PointId, SourceKey, UnitName};
 use crate::points::choose::{choose, unasked};
 use crate::points::feed::Feed;
 use crate::points::point::points;
@@ -57,9 +58,11 @@ pub async fn run(cx: &Context, request: &Request, search: Search) -> Result<u8> 
     };
     line(
         &cx.ui,
-        json!({
-            "event": "list_started", "unit": record.unit, "backup_id": record.backup_id, "identity": record.identity,
-        }),
+        &Event::ListStarted {
+            unit: &record.unit,
+            backup_id: &record.backup_id,
+            identity: &record.identity,
+        },
     );
     let mut failed = 0;
     let found = Arc::new(AtomicU64::new(0));
@@ -93,7 +96,10 @@ pub async fn run(cx: &Context, request: &Request, search: Search) -> Result<u8> 
     };
     line(
         &cx.ui,
-        json!({"event": "list_finished", "entries": found, "exit_code": exit_code}),
+        &Event::ListFinished {
+            entries: found,
+            exit_code,
+        },
     );
     if found == 0 && failed == 0 {
         cx.ui.say("Nothing of that name is in it.");
@@ -139,7 +145,7 @@ fn say_files(ui: &Ui, record: &PointRecord, search: &Search, found: &AtomicU64) 
     for path in files {
         found.fetch_add(1, Ordering::Relaxed);
         if ui.json {
-            line(ui, json!({"event": "list_file", "path": path}));
+            line(ui, &Event::ListFile { path });
         } else {
             ui.answer(format!(
                 "{:>43}{}",
@@ -151,18 +157,38 @@ fn say_files(ui: &Ui, record: &PointRecord, search: &Search, found: &AtomicU64) 
 }
 
 /// For programs. Unlike events none is ever dropped: they are the answer.
-fn line(ui: &Ui, value: serde_json::Value) {
-    if ui.json {
-        ui.answer(value.to_string());
+fn line(ui: &Ui, event: &Event<'_>) {
+    if ui.json
+        && let Ok(text) = serde_json::to_string(event)
+    {
+        ui.answer(text);
     }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Event<'a> {
+    ListStarted {
+        unit: &'a UnitName,
+        backup_id: &'a PointId,
+        identity: &'a str,
+    },
+    ListFile {
+        path: &'a Path,
+    },
+    ListEntry {
+        source: &'a SourceKey,
+        entry: &'a Entry,
+    },
+    ListFinished {
+        entries: u64,
+        exit_code: u8,
+    },
 }
 
 fn say(ui: &Ui, key: &SourceKey, entry: &Entry) {
     if ui.json {
-        line(
-            ui,
-            json!({"event": "list_entry", "source": key, "entry": entry}),
-        );
+        line(ui, &Event::ListEntry { source: key, entry });
         return;
     }
     let size = match entry.kind {

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::beside::Beside;
 use crate::config::Config;
 use crate::context::Context;
 use crate::discovery::Rules;
 use crate::drivers::docker::Engine;
 use crate::repository::Repository;
-use crate::restore::all::Beside;
 
 pub struct Ground<'a> {
     pub cx: &'a Context,

@@ -7,6 +7,7 @@
 //! Never here: a change to the host.
 
 pub mod advice;
+pub mod beside;
 pub mod decision;
 pub mod doors;
 pub mod files;

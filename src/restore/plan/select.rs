@@ -153,8 +153,8 @@ mod tests {
     use crate::points::choose::Which;
     use crate::points::recipe::parse;
     use crate::points::recipe::tests::record;
-    use crate::restore::rebuild::{BringUp, OtherImages};
     use crate::restore::request::Destination;
+    use crate::restore::request::{BringUp, OtherImages};
 
     fn request(only: &[&str]) -> Request {
         Request {

@@ -2,9 +2,10 @@
 //! that its images are available.
 
 use super::Rebuilding;
+use super::Start;
 use super::images::ImagePlan;
-use super::{BringUp, OtherImages, Start};
 use crate::error::{Exit, Failure, Result, exit_of};
+use crate::restore::request::{BringUp, OtherImages};
 use crate::ui::prompt;
 
 /// What is wrong with `image`, and the door.

@@ -45,26 +45,8 @@ use networks::{NetworkAction, NetworkPlan};
 use crate::drivers::docker::ComposeUp;
 use crate::model::point::PointRecord;
 use crate::points::recipe::NewVolume;
+use crate::restore::request::{BringUp, OtherImages};
 use crate::swap::program::Program;
-
-/// Whether a unit is started when its data is back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BringUp {
-    #[default]
-    No,
-    /// When it has no containers here.
-    Ask,
-    Yes,
-}
-
-/// Whether another image of the same name will do where the saved one is not available.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OtherImages {
-    #[default]
-    No,
-    Ask,
-    Yes,
-}
 
 /// What is made besides the data. Empty for a part of a unit.
 #[derive(Debug, Default, Serialize)]

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::networks::NetworkAction;
-use super::{BringUp, Rebuild, Start, cards};
+use super::{Rebuild, Start, cards};
 use crate::base::text::printable;
 use crate::error::Result;
 use crate::model::point::ProjectRecord;
 use crate::points::recipe::Recipe;
 use crate::restore::plan::ground::Ground;
+use crate::restore::request::BringUp;
 
 impl Ground<'_> {
     /// Networks on cards that this host does not have are not made.

@@ -9,7 +9,7 @@ use super::conflicts::{self, Conflict, Others, is_of_unit};
 use super::differences::{Difference, differences};
 use super::images::ImagePlan;
 use super::ports::{Published, listeners};
-use super::{BringUp, ComposeUp, ContainerPlan, OtherImages, Rebuild, Start, program_here};
+use super::{ComposeUp, ContainerPlan, Rebuild, Start, program_here};
 use super::{agree, container, images, members, networks, promise, run_line};
 use crate::base::blocking::{aside, looked_up};
 use crate::base::text::printable;
@@ -27,6 +27,7 @@ use crate::points::saved::{Saved, container_name, fields, text, texts};
 use crate::restore::plan::ground::Ground;
 use crate::restore::plan::names::is_powerful;
 use crate::restore::plan::places::Places;
+use crate::restore::request::{BringUp, OtherImages};
 use crate::restore::request::{Request, What};
 
 impl Ground<'_> {

@@ -2,8 +2,9 @@
 
 use super::images::ImageState;
 use super::networks::NetworkAction;
-use super::{BringUp, Rebuild, Start};
+use super::{Rebuild, Start};
 use crate::base::text::printable;
+use crate::restore::request::BringUp;
 use crate::ui::table;
 
 pub fn plan_lines(plan: &Rebuild) -> Vec<String> {

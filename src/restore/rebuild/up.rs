@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::container::clean_endpoint;
 use super::promise::{self, Promise};
-use super::{BringUp, ComposeUp, Difference, ImagePlan, Start};
+use super::{ComposeUp, Difference, ImagePlan, Start};
 use crate::base::blocking::aside;
 use crate::base::files;
 use crate::base::shutdown;
@@ -24,6 +24,7 @@ use crate::restore::apply::step::Step;
 use crate::restore::apply::window::Window;
 use crate::restore::plan::decision::Plan;
 use crate::restore::plan::ground::Ground;
+use crate::restore::request::BringUp;
 use crate::swap::journal::JournalFile;
 use crate::swap::program::aside_name;
 use crate::ui::prompt;

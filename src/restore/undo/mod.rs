@@ -16,4 +16,5 @@ mod run;
 
 pub use asked::{Args, Mode, run};
 pub use left_down::{LeftDown, left_down};
-pub use report::advice;
+pub use plan::Plan as UndoPlan;
+pub use report::Report as UndoReport;

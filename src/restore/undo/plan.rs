@@ -13,6 +13,7 @@ use crate::discovery::mount_table::MountTable;
 use crate::error::{Exit, Failure, Result};
 use crate::model::{BackupId, UnitName};
 use crate::quiesce::Place;
+use crate::restore::events::Event;
 use crate::restore::plan::target::{self, Forbidden};
 use crate::swap::attributes::Attributes;
 use crate::swap::held::Held;
@@ -230,8 +231,7 @@ impl Plan {
             if is_dry {
                 cx.ui.answer_json(&json!({ "plan": self }));
             } else {
-                cx.ui
-                    .event(&json!({ "event": "undo_planned", "plan": self }));
+                cx.ui.event(&Event::UndoPlanned { plan: self });
             }
             return;
         }

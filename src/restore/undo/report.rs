@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use serde_json::json;
 
 use super::plan::Plan;
 use crate::base::text;
 use crate::context::Context;
 use crate::model::report::StepTime;
 use crate::model::{BackupId, UnitName};
+use crate::restore::apply::report;
 use crate::restore::apply::reporter::left_behind;
 use crate::restore::apply::window::Window;
+use crate::restore::events::Event;
 
 /// Fields are only ever added.
 #[derive(Debug, Serialize)]
@@ -67,8 +68,7 @@ impl Report {
         for warning in &self.warnings {
             cx.ui.warn(warning);
         }
-        cx.ui
-            .event(&json!({ "event": "undo_finished", "report": self }));
+        cx.ui.event(&Event::UndoFinished { report: self });
         if !cx.ui.json && !cx.ui.quiet {
             cx.ui.answer(self.text());
         }
@@ -101,16 +101,8 @@ impl Report {
         {
             lines.push(String::new());
             lines.push("What was restored is kept:".to_owned());
-            lines.extend(advice(self.restore_id));
+            lines.extend(report::advice(self.restore_id));
         }
         lines.join("\n")
     }
-}
-
-/// What can be done with the safety copies of `id`.
-pub fn advice(id: BackupId) -> [String; 2] {
-    [
-        format!("  put it back:  kopi-docka restore --undo {id}"),
-        format!("  remove it:    kopi-docka restore --discard-safety {id}"),
-    ]
 }

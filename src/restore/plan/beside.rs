@@ -12,7 +12,7 @@ pub struct Beside {
     /// Names of containers that will be there.
     pub containers: BTreeSet<String>,
     /// By what several units have: the one that it is restored with.
-    pub(super) owners: BTreeMap<SourceKey, UnitName>,
+    pub owners: BTreeMap<SourceKey, UnitName>,
 }
 
 impl Beside {

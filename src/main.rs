@@ -13,6 +13,8 @@ mod discovery;
 mod doctor;
 mod drivers;
 mod error;
+#[cfg(test)]
+mod layers;
 mod logging;
 mod model;
 mod points;

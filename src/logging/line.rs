@@ -11,7 +11,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::Open;
+use super::log::Open;
 use crate::base::text::printable;
 
 /// Gives every record to the log file, once there is one.

@@ -1,15 +1,15 @@
 //! Other machines of the tailnet, as places for a repository.
 //!
-//! Reading order: [`status`] (what `tailscale` tells) → [`survey`] (how near each is, and how much is free there).
+//! Reading order: [`status`] (what `tailscale` tells) → [`ping`] (how near each is).
 //!
 //! Names of peers are chosen by whoever owns them: they are shown with care, and become a word of a command only when they are
 //! nothing but a host's name.
 
+mod ping;
 mod status;
-mod survey;
 
-pub use status::tailnet;
-pub use survey::{Candidate, survey};
+pub use ping::ping;
+pub use status::{Peer, tailnet};
 
 use std::path::PathBuf;
 

@@ -15,7 +15,7 @@ pub fn store(file: &Path, new: &[(&str, Secret)]) -> Result<()> {
     if new.is_empty() {
         return Ok(());
     }
-    let text = super::read(file)?;
+    let text = super::environment::read(file)?;
     let found = parse::parse(&text, &file.display().to_string())?;
     let place = private_file::place(file)
         .with_context(|| format!("no credentials can be stored in `{}`", file.display()))?;

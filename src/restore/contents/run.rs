@@ -58,7 +58,7 @@ pub async fn run(cx: &Context, request: &Request, search: Search) -> Result<u8> 
     };
     line(
         &cx.ui,
-        &Event::ListStarted {
+        &Event::Started {
             unit: &record.unit,
             backup_id: &record.backup_id,
             identity: &record.identity,
@@ -96,7 +96,7 @@ pub async fn run(cx: &Context, request: &Request, search: Search) -> Result<u8> 
     };
     line(
         &cx.ui,
-        &Event::ListFinished {
+        &Event::Finished {
             entries: found,
             exit_code,
         },
@@ -145,7 +145,7 @@ fn say_files(ui: &Ui, record: &PointRecord, search: &Search, found: &AtomicU64) 
     for path in files {
         found.fetch_add(1, Ordering::Relaxed);
         if ui.json {
-            line(ui, &Event::ListFile { path });
+            line(ui, &Event::File { path });
         } else {
             ui.answer(format!(
                 "{:>43}{}",
@@ -166,29 +166,28 @@ fn line(ui: &Ui, event: &Event<'_>) {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[serde(tag = "event")]
 enum Event<'a> {
-    ListStarted {
+    #[serde(rename = "list_started")]
+    Started {
         unit: &'a UnitName,
         backup_id: &'a PointId,
         identity: &'a str,
     },
-    ListFile {
-        path: &'a Path,
-    },
-    ListEntry {
+    #[serde(rename = "list_file")]
+    File { path: &'a Path },
+    #[serde(rename = "list_entry")]
+    Entry {
         source: &'a SourceKey,
         entry: &'a Entry,
     },
-    ListFinished {
-        entries: u64,
-        exit_code: u8,
-    },
+    #[serde(rename = "list_finished")]
+    Finished { entries: u64, exit_code: u8 },
 }
 
 fn say(ui: &Ui, key: &SourceKey, entry: &Entry) {
     if ui.json {
-        line(ui, &Event::ListEntry { source: key, entry });
+        line(ui, &Event::Entry { source: key, entry });
         return;
     }
     let size = match entry.kind {

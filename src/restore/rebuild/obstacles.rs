@@ -145,7 +145,7 @@ fn has_run(project: &ProjectRecord, plan: &Rebuild) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::restore::rebuild::ComposeUp;
+    use crate::drivers::docker::ComposeUp;
 
     #[test]
     fn a_stack_is_not_started_without_the_files_that_were_not_put_back() {

@@ -1,6 +1,6 @@
 //! What runs of a unit on this host, as far as a restore may replace it.
 
-use super::ImagePlan;
+use super::images::ImagePlan;
 use crate::discovery::Discovery;
 use crate::drivers::docker::ComposeUp;
 use crate::model::UnitName;

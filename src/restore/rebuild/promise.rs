@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::ComposeUp;
 use super::members::{Member, What};
 use crate::base::text::printable;
 use crate::discovery::place::clean;
+use crate::drivers::docker::ComposeUp;
 use crate::drivers::docker::json::Json as _;
 use crate::points::saved::{fields, text};
 

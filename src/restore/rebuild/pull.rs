@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::ComposeUp;
 use super::Rebuilding;
 use super::images::ImagePlan;
 use crate::base::shutdown::Shutdown;
 use crate::base::text;
 use crate::base::text::printable;
+use crate::drivers::docker::ComposeUp;
 use crate::drivers::docker::json::Json as _;
 use crate::drivers::docker::{Arrived, Engine, Login};
 use crate::error::Result;

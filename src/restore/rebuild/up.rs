@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::container::clean_endpoint;
+use super::images::ImagePlan;
 use super::promise::{self, Promise};
-use super::{ComposeUp, Difference, ImagePlan, Start};
+use super::{Difference, Start};
 use crate::base::blocking::aside;
 use crate::base::files;
 use crate::base::shutdown;
 use crate::base::text::printable;
 use crate::discovery;
+use crate::drivers::docker::ComposeUp;
 use crate::drivers::docker::cli;
 use crate::drivers::docker::json::Json as _;
 use crate::error::{Exit, Failure, Result, exit_of};

@@ -3,11 +3,12 @@
 use std::net::ToSocketAddrs as _;
 use std::time::Duration;
 
+use super::candidates::{Candidate, survey};
 use super::{Answers, sftp};
 use crate::base::text::{self, printable};
 use crate::config::Config;
 use crate::context::Context;
-use crate::drivers::tailscale::{self, Candidate};
+use crate::drivers::tailscale;
 use crate::error::Result;
 use crate::ui::{prompt, table};
 
@@ -22,7 +23,7 @@ pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
         );
     }
     cx.ui.say("Asking the peers …");
-    let candidates = tailscale::survey(tailnet.peers, "root").await?;
+    let candidates = survey(tailnet.peers, "root").await;
     let rows = candidates.iter().map(row);
     let header = ["Status", "Hostname", "IP", "Disk Free", "Latency"];
     cx.ui.say(table::table(header, &[3, 4], rows));

@@ -44,11 +44,12 @@ test: ## Run all tests, with a real Docker engine and a real Kopia
 bench: ## Run the benchmarks in the same test bed
 	@tests/bed/run.sh --stock-kopia cargo bench --locked $(ARGS)
 
-lint: ## Check the formatting and run clippy; warnings are errors
+lint: ## Check the formatting, run clippy, and check the links of the documentation; warnings are errors
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --locked
 
 clean: ## Remove what cargo built
 	cargo clean

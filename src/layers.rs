@@ -209,6 +209,67 @@ fn source(path: PathBuf) -> Source {
 }
 
 #[test]
+fn the_architecture_page_leads_to_files_that_are_there_and_to_every_invariant() {
+    let page = std::fs::read_to_string(src().join("README.md")).unwrap();
+    let targets: Vec<&str> = page
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .collect();
+    for target in &targets {
+        assert!(src().join(target).is_file(), "{target}");
+    }
+    for source in sources() {
+        let path = source.path.strip_prefix(src()).unwrap().to_str().unwrap();
+        if source.code.contains("Never here") {
+            assert!(
+                targets.contains(&path),
+                "{path} has an invariant that the page does not tell"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_page_of_a_folder_names_every_room() {
+    let mut wrong = Vec::new();
+    for source in sources()
+        .iter()
+        .filter(|source| source.module.first().is_some_and(|own| own != "main"))
+    {
+        let page: Vec<&str> = source
+            .code
+            .lines()
+            .filter(|line| line.starts_with("//!"))
+            .collect();
+        let page = page.join("\n");
+        // A list, such as that of the commands.
+        if page.to_lowercase().contains("one file a ") {
+            continue;
+        }
+        let modules = source.code.lines().filter_map(|line| {
+            let line = line.trim_start_matches("pub ");
+            line.strip_prefix("mod ")?.strip_suffix(';')
+        });
+        for room in modules.filter(|room| !matches!(*room, "tests" | "testing")) {
+            let is_told = [
+                format!("[`{room}`]"),
+                format!("[`mod@{room}`]"),
+                format!("[`{room}::"),
+            ];
+            if !is_told.iter().any(|told| page.contains(told)) {
+                wrong.push(format!("{}: [`{room}`]", source.path.display()));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "rooms that no reading order leads to:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
 fn a_path_is_read_from_where_it_stands() {
     let module = ["restore", "plan", "look"].map(str::to_owned);
     let absolute = |text: &str| absolute(&module, text).map(|path| path.join("::"));

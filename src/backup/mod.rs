@@ -1,8 +1,10 @@
-//! Cold backup. [`run`] reads as the run goes, after [`bring_up`]; [`unit`] is what happens to one unit, with the window in its middle.
+//! Cold backup. [`mod@run`] reads as the run goes; [`mod@unit`] is what happens to one unit, with the window in its middle.
 //!
-//! Reading order: [`run`] → [`choose`], [`pipeline`] → [`survey`], [`plan`] → [`unit`] ([`step`], [`recipe`], [`read`] with [`tar`] and [`spool`], [`store`], [`turns`]) →
-//! [`commit`] → [`after`] → [`reporter`] ([`events`]); [`tags`] says how it is filed.
-//! [`preview`] is all of it up to the plan.
+//! Reading order: [`mod@run`] → [`mod@choose`], [`pipeline`] → [`mod@survey`], [`plan`] ([`own`] is never stopped; [`memory`] is what the last whole
+//! point held) → [`mod@unit`] ([`step`], [`recipe`], [`read`] into the [`spool`] or [`in_memory`], [`store`], [`turns`], [`saved`]) → [`commit`], [`proof`] →
+//! [`after`] → [`reporter`] ([`events`]); [`tags`] says how it is filed. [`preview`] is all of it up to the plan, [`preview_text`] that for people.
+//!
+//! Never here: a container that is left down, or a source that is left out without a word.
 
 mod after;
 mod choose;

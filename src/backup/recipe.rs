@@ -14,7 +14,7 @@
 //! secrets.json                    what was replaced, by container; only when asked for
 //! ```
 //!
-//! Reading order: [`yaml`] → [`environment`] → [`interpolate`] → [`references`] (what a compose file names) →
+//! Reading order: [`crate::base::yaml`] → [`environment`] → [`interpolate`] → [`references`] (what a compose file names) →
 //! [`templates`], [`solve`], [`infer`] (variables that no file gives) → [`copier`], [`context`] (how files are kept) →
 //! [`services`] (what was there) → [`project`] (all of it) → [`redact`] → [`dumps`] (the engine's side).
 //!

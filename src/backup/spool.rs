@@ -2,7 +2,8 @@
 //!
 //! A FIFO on a file without a name. The *filler* thread copies what tar writes into the file, the *drainer* thread
 //! moves it on into kopia's stdin, by `splice`, and what kopia has taken is punched out of the file when somebody needs
-//! the room. All spools of a run share one [`Budget`]. Where it is used up, or the disk is full,
+//! the room. All spools of a run share one [`Budget`]
+//! ([`budget`], which gives way to the [`floor`] of free space; [`held`] is what a spool has of it). Where it is used up, or the disk is full,
 //! tar's bytes go straight to kopia as soon as everything before them has gone: slower, never wrong.
 //!
 //! The drainer closes kopia's stdin only after [`Spool::commit`], and never after an error; [`Spool::abort`] closes it too

@@ -22,7 +22,7 @@ pub fn write_public(path: &Path, content: &[u8]) -> Result<()> {
     replace(path, content, 0o644)
 }
 
-/// As [`write`], without waiting for the disk: the new content is seen at once, and is on the disk a moment later. For what a power cut
+/// As [`write()`], without waiting for the disk: the new content is seen at once, and is on the disk a moment later. For what a power cut
 /// makes worthless, where a wait would cost.
 pub fn write_soon(path: &Path, content: &[u8]) -> Result<()> {
     let file = put(path, content, 0o600, |_| Ok(()))?;

@@ -15,6 +15,7 @@ use crate::logging;
 use crate::model::UnitName;
 use crate::points::choose::Which;
 use crate::restore::all::Wanted;
+use crate::restore::apply::report::RestoreReport;
 use crate::restore::apply::reporter;
 use crate::restore::by_hand;
 use crate::restore::contents::Search;
@@ -250,15 +251,21 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     let plan = &planned.plan;
     info!(target: logging::FILE, "restores `{}` from {}", plan.unit, plan.backup_id);
     let report = restore::apply(&session, planned, &request.doors).await?;
-    for line in reporter::report_text(&report).lines() {
+    tell(cx, &report);
+    Ok(report.exit_code)
+}
+
+/// What was done, and what went wrong after the data was in place.
+fn tell(cx: &Context, report: &RestoreReport) {
+    for line in reporter::report_text(report).lines() {
         info!(target: logging::FILE, "{line}");
     }
     for warning in &report.warnings {
         cx.ui.warn(warning);
     }
-    cx.ui.event(&Event::RestoreFinished { report: &report });
+    cx.ui.event(&Event::RestoreFinished { report });
     if !cx.ui.json && !cx.ui.quiet {
-        cx.ui.answer(reporter::report_text(&report));
+        cx.ui.answer(reporter::report_text(report));
     }
     if let Some(said) = reporter::left_behind(report.safety_copies()) {
         cx.ui.warn(said);
@@ -266,7 +273,6 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     for error in &report.errors {
         cx.ui.error(&format!("error: {error}"));
     }
-    Ok(report.exit_code)
 }
 
 fn show(cx: &Context, plan: &Plan, is_dry: bool) {

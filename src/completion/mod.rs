@@ -2,7 +2,7 @@
 //!
 //! Whoever types waits: it is fast or it is nothing. Never here: a message, an error, anything that is written.
 //!
-//! Reading order: [`answer`] (how a shell asks) → [`words`] (what has been typed) → [`known`] (what there is).
+//! Reading order: [`mod@answer`] (how a shell asks) → [`words`] (what has been typed) → [`known`] (what there is).
 
 mod answer;
 mod known;

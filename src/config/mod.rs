@@ -1,7 +1,7 @@
 //! The configuration: which file it is, what it can hold, and what its values mean.
 //!
 //! Reading order: [`schema`] (every key with its default) → [`value`] (kinds of values) → [`params`] (the backend) →
-//! [`load`] (search and read) → [`parse`] (JSON to schema) → [`problem`] (errors) → [`unknown`] → [`password`] → [`store`]
+//! [`mod@load`] (search and read: [`layout`], [`permissions`], [`profile`]) → [`version`], [`renamed`] → [`parse`] (JSON to schema; [`key_path`]) → [`problem`] (errors) → [`unknown`] → [`password`] → [`store`]
 //! (what is written back) → [`import`] (files of earlier versions).
 //!
 //! Nothing in here writes a file, asks or prints, and no error repeats a secret.

@@ -4,10 +4,10 @@
 //! they are pure, so an odd host is a recording in a test.
 //!
 //! Reading order: [`rules`] (what the operator wants) → [`host`], [`mount_table`] (what paths really are) →
-//! [`scene`] (all that decisions look at) → [`group`]: [`members`] (who belongs together), [`names`],
-//! [`depends`], [`levels`], [`order`] (in which order), [`comeback`] (whether Docker could start it again), [`roles`] (what must go on) →
+//! [`container`], [`labels`], [`database`] (what Docker says) → [`scene`] (all that decisions look at) → [`group`]: [`members`] (who belongs together), [`names`],
+//! [`depends`], [`levels`], [`mod@order`] (in which order), [`comeback`] (whether Docker could start it again), [`roles`] (what must go on) →
 //! [`sources`]: [`place`] (where data is), [`judge`] (whether it is saved), [`system_paths`], [`policy`], [`globs`], [`writers`], [`tree`],
-//! [`nested`] → [`compose`], [`compose_label`] (where its files are) → [`look`] (all of it, and kept right) → [`select`], [`measure`]
+//! [`nested`] → [`compose`], [`compose_label`] (where its files are) → [`mod@discover`] (all of it) → [`look`] (kept right) → [`mod@select`], [`mod@measure`]
 //! with [`holes`], [`limit`], [`disk`] (used by commands).
 
 mod comeback;

@@ -1,6 +1,6 @@
 //! Looks at everything that a backup needs, and says what is wrong with it and what to do.
 //!
-//! Reading order: [`finding`] (what a check says) → [`examine`] (all checks, at once, each with a time limit) → the checks:
+//! Reading order: [`finding`] (what a check says) → [`mod@examine`] (all checks, at once, each with a time limit) → the checks:
 //! [`programs`], [`configuration`], [`containers`] (Docker and what a backup would not save), [`repository`], [`room`],
 //! [`interrupted`], [`backups`], [`schedule`], [`bundle`].
 //!

@@ -1,6 +1,6 @@
 //! Diagnostics: on stderr for whoever looks for a cause now, in the log file for whoever asks the next morning.
 //!
-//! Reading order: [`line`] (what a record looks like) → [`file`] (appending and rotating) → [`writer`] (on a thread of its own);
+//! Reading order: [`log`] (what goes where) → [`mod@line`] (what a record looks like) → [`mod@file`] (appending and rotating) → [`writer`] (on a thread of its own);
 //! [`journal`] takes the place of stderr under systemd.
 //! Nothing in here can fail a run, or keep one waiting while services are down.
 

@@ -5,7 +5,7 @@
 //! `**/` at the beginning or between two names is any number of directories, none too; `{a,b}` is one pattern for each;
 //! `\` takes the meaning from the next character. The source itself is never matched.
 //!
-//! Each becomes one or more globs for fnmatch(3) over the names that tar gives its members (`./a/b`). `*/` before a glob, instead
+//! Reading order: [`parse`] → [`glob`]. Each becomes one or more globs for fnmatch(3) over the names that tar gives its members (`./a/b`). `*/` before a glob, instead
 //! of a match that begins anywhere, keeps `.*` away from the `.` that every name begins with.
 
 mod glob;

@@ -1,6 +1,6 @@
 //! Plain data that every layer shares: no I/O, no behaviour beyond parsing and ordering.
 //!
-//! Reading order: [`ids`] → [`unit`] (what is on the host) → [`source`] (what is read), [`exclude`] (and what in it is not) →
+//! Reading order: [`ids`] → [`mod@unit`] (what is on the host) → [`source`] (what is read), [`exclude`] (and what in it is not) →
 //! [`grade`] (how far it can be trusted) → [`point`] (what is in the repository) → [`report`] (what a run did).
 
 pub mod exclude;

@@ -1,7 +1,7 @@
 //! What an interrupted run left undone comes first, whatever the command: restores are finished or taken back, then what was stopped is
 //! started.
 //!
-//! Reading order: [`bring_up`] (the order of it) → [`restores`] (finishes or undoes what a killed restore left: [`unfinished`] with [`crew`],
+//! Reading order: [`mod@bring_up`] (the order of it) → [`restores`] (finishes or undoes what a killed restore left: [`unfinished`] with [`crew`],
 //! [`keep_down`], [`late`]) → [`crate::quiesce::replay`] (starts what was stopped) → [`owed`] (what an interrupted `--undo` brings up);
 //! [`before_docker`] for the boot.
 //!

@@ -2,7 +2,7 @@
 //! they are stopped for as long as a few renames take.
 //!
 //! Reading order: [`request`] (what is wanted, and where to) or [`wizard`] (asks for it) → [`session`] (from a request to a [`plan`]) →
-//! [`apply`] (carries it out) → [`rebuild`] (networks, images, containers); [`all`] for every unit of a host, [`undo`] for what every restore keeps,
+//! [`mod@apply`] (carries it out) → [`rebuild`] (networks, images, containers); [`all`] for every unit of a host, [`undo`] for what every restore keeps,
 //! [`events`] is what programs hear of it, [`contents`] for a look into a point, [`by_hand`] for those who would rather do it themselves, [`time`] for `--before`.
 //!
 //! Never here: a target that was decided on without being looked at, or a unit that starts half old and half new.

@@ -2,7 +2,7 @@
 //! drop a volume and keep its sibling, so its policy for our sources keeps everything.
 //!
 //! Reading order: [`rules`] (which of a row of times are kept) → [`own`] (which points are ours) → [`decide`] (which points go) → [`doomed`] (which snapshots
-//! those are) → [`run`] (asks, decides, deletes).
+//! those are) → [`run`] (asks, decides, deletes) → [`maintenance`] (Kopia frees the space).
 //!
 //! Never here: a point of another host, machine or profile or of the Python tool, and never the newest whole point of a unit.
 

@@ -1,6 +1,6 @@
 //! Unattended: the units that systemd runs us by, and the daemon.
 //!
-//! Reading order: [`units`] (rendered from the configuration) → [`install`] (put in place, compared with what is), [`write`] (both)  → [`daemon`] →
+//! Reading order: [`units`] (rendered from the configuration) → [`install`] (put in place, compared with what is), [`mod@write`] (both)  → [`daemon`] →
 //! [`schedule`] (when a backup is due) → [`watchdog`].
 //! Nothing in here does a backup in another way than a shell does.
 

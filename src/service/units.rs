@@ -1,5 +1,5 @@
 //! The units of `systemd/`, filled in with what the configuration says. Rendering asks the disk nothing: the same configuration
-//! gives the same text, so that an installed unit which differs is an old one.
+//! gives the same text, so that an installed unit which differs is an old one. [`quote`] makes a value safe for systemd.
 
 mod quote;
 

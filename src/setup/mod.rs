@@ -1,7 +1,7 @@
 //! From nothing to the first backup: what `setup` does step by step, and `new-config` alone.
 //!
-//! Reading order: [`configuration`] (the wizard) → [`password`] (made, typed, or kept) → [`import`] (from an old file) →
-//! [`write`] (checked by the loader itself, then put in place) → [`steps`] (all of `setup`) → [`timer`].
+//! Reading order: [`programs`] (what has to be installed) → [`configuration`] (the wizard: [`backends`]) → [`password`] (made, typed, or kept) → [`mod@import`] (from an old file) →
+//! [`mod@write`] (checked by the loader itself, then put in place) → [`steps`] (all of `setup`) → [`timer`].
 //!
 //! Until everything is answered nothing is written, so that whatever ends a question leaves nothing behind.
 

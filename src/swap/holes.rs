@@ -114,7 +114,7 @@ impl Holes {
     }
 }
 
-/// Makes the directories of `ways` in `kept`, closed to others until [`finish`] gives them their attributes.
+/// Makes the directories of `ways` in `kept`, closed to others until [`give`] gives them their attributes.
 pub fn make(ways: &[Way], kept: &Path) -> Result<()> {
     for way in ways {
         let path = kept.join(&way.path);

@@ -1,6 +1,8 @@
 //! The only place that prints. stdout is the answer, stderr the conversation. [`printer`] writes both, in the order in which they
 //! were said, and no caller waits for it.
 //!
+//! Reading order: [`output`] (for whom) → [`printer`] with [`stream`] → [`progress`] with [`bars`], [`prompt`]; [`table`], [`unnamed`] and [`color`] say how it looks.
+//!
 //! A reader that goes away (`| head`) is no error: what can't be written is dropped.
 
 mod bars;

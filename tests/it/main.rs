@@ -6,7 +6,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::disallowed_methods
+    clippy::disallowed_methods,
+    // A test reads as the story that it is.
+    clippy::too_many_lines
 )]
 
 mod common;

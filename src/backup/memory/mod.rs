@@ -1,7 +1,7 @@
 //! What the last whole point of a unit held, what this one lacks against it, and what the operator agreed to.
 //!
 //! Reading order: [`file_system`] with [`uuid`] (where a source is, in words that outlive a reboot) → [`recall`] (what is remembered, in the state
-//! directory or in the repository) → [`compare`] (loss, doubt, change) → [`agree`] (which losses count) → [`left_out`] (how they are
+//! directory or in the repository) → [`past`] (what the last points held) → [`compare`] (loss, doubt, change) → [`agree`] (which losses count) → [`left_out`] (how they are
 //! told); [`shown`] is for who only looks. `compare` and `agree` are pure.
 //!
 //! Never here: a decision about what retention removes; it reads what a point says of itself.

@@ -337,6 +337,7 @@ async fn owner_mode_time_and_links_are_data_and_the_copies_are_ours() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a story")]
 #[tokio::test]
 async fn variables_of_a_shell_are_told_from_the_containers_and_never_from_our_own_environment() {
     // Every process has this one.

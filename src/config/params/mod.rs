@@ -1,6 +1,6 @@
 //! `kopia.kopia_params`: the backend and its flags, as they would follow `kopia repository create`.
 //!
-//! In reading order: [`backend`] → [`flag`] (words into flags) → [`sftp`] (the short forms of an address) →
+//! Reading order: [`kopia_params`] → [`backend`] → [`flag`] (words into flags) → [`sftp`] (the short forms of an address) →
 //! [`secrets`] (which flags must not be seen, and where Kopia takes them from instead).
 //!
 //! There is no way to get the flags out with secrets among them: [`KopiaParams::split_secrets`] is what a

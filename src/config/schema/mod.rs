@@ -1,5 +1,5 @@
 //! What the configuration can hold. Every default of the program is in this folder, and nowhere else: in the
-//! `Default` of each section, next to the range of each value.
+//! `Default` of each section, next to the range of each value. One file a section.
 //!
 //! A section serializes as it is shown, with secrets masked; it can't be written back from here.
 

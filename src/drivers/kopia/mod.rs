@@ -1,7 +1,7 @@
 //! The `kopia` program: typed commands in, typed results out, stderr classified once.
 //!
-//! Reading order: [`client`] (how every call is made) → [`repository`] (status, create, connect) →
-//! [`identity`] (which repository it must be) → [`policy`] → [`stream`] (snapshots from stdin) →
+//! Reading order: [`client`] (how every call is made) → [`me`] with [`made`] (as whom) → [`repository`] (status, create, connect) →
+//! [`identity`] (which repository it must be) → [`policy`] → [`stream`] (snapshots from stdin; [`snapshot`], [`watch`] for signs of life) →
 //! [`manifest`] (snapshots as Kopia lists them) → [`listing`] (all of them) →
 //! [`delete`] → [`tree`] (what is in one) → [`fresh`] (read from the storage itself) →
 //! [`maintenance`] → [`size`] → [`password`] → [`probe`] (whether a storage answers at all) →

@@ -1,4 +1,4 @@
-//! systemd, where it runs: what it is told ([`notify`]), asked to hold back ([`inhibit`]), and asked to do ([`systemctl`]).
+//! systemd, where it runs: what it is told ([`notify`]), asked to hold back ([`inhibit`]), and asked to do ([`mod@systemctl`]).
 //!
 //! Never here: what units say. A host without systemd is no error: nothing is sent, held or asked.
 

@@ -1,6 +1,6 @@
 //! Other machines of the tailnet, as places for a repository.
 //!
-//! Reading order: [`status`] (what `tailscale` tells) → [`ping`] (how near each is).
+//! Reading order: [`status`] (what `tailscale` tells) → [`mod@ping`] (how near each is).
 //!
 //! Names of peers are chosen by whoever owns them: they are shown with care, and become a word of a command only when they are
 //! nothing but a host's name.

@@ -2,8 +2,8 @@
 //! bounded stderr, and dies with its handle.
 //!
 //! Reading order: [`spec`] (what to run) → [`child`] (a running one) → [`stderr`] (what it says) → [`meter`] (what it moves) →
-//! [`run`] (to the end, with a deadline) → [`uninterrupted`] (to its own end) → [`foreground`] (on the operator's terminal) →
-//! [`pipe`] → [`find`]; [`logfmt`] (what it says, without time and level).
+//! [`mod@run`] (to the end, with a deadline) → [`mod@uninterrupted`] (to its own end) → [`mod@foreground`] (on the operator's terminal) →
+//! [`mod@pipe`] → [`mod@find`]; [`logfmt`] (what it says, without time and level).
 
 mod child;
 mod find;

@@ -1,7 +1,7 @@
 //! The credentials of the storage, which are never in our configuration: the environment, and `/etc/kopi-docka.env`.
 //!
 //! Reading order: [`names`] (which variables reach Kopia) → [`parse`] (the file, as systemd's `EnvironmentFile=` reads it) →
-//! [`environment`] (what Kopia gets) → [`store`] (what the wizard writes).
+//! [`mod@environment`] (what Kopia gets) → [`mod@store`] (what the wizard writes).
 //!
 //! No error in here repeats a value, nor a line that it could not read.
 

@@ -1,7 +1,7 @@
 //! A new password for the repository: in the repository, then where the old one was. Ended at any moment, the repository opens
 //! with one of the two, and the next run finds out with which and finishes.
 //!
-//! Reading order: [`change`] → [`journal`] (what is written down before) → [`settle`] (what a later run makes of it) →
+//! Reading order: [`mod@change`] → [`journal`] (what is written down before) → [`mod@settle`] (what a later run makes of it) →
 //! [`store`] (where a password is kept).
 
 mod change;

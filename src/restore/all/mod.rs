@@ -2,7 +2,7 @@
 //! a unit alone; one that fails keeps no other from being restored.
 //!
 //! Reading order: [`units`] (which ones) → [`survey`] (all plans) with [`super::plan::beside`] (what units have in common) and [`order`] →
-//! [`show`] → [`run`] (one after the other) → [`outcome`].
+//! [`show`] → [`mod@run`] (one after the other) → [`outcome`].
 
 mod order;
 mod outcome;

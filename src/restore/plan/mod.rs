@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`stages`] (the five of them, on a [`ground`]) → [`decision`] (what is decided) → [`select`] (which data) → [`places`] with [`overlay`] and [`unnamed`] (where to) → [`locate`] (by
 //! name) → [`look`] (at the disks: [`names`] and [`power`] say what a recipe may name, then [`target`], [`pool`], [`new_home`], [`pieces`], [`nesting`],
-//! [`files`]) → [`advice`]; [`doors`] are the refusals that the operator opens.
+//! [`files`]) → [`advice`]; [`beside`] is what is restored in the same go, [`doors`] are the refusals that the operator opens.
 //!
 //! Never here: a change to the host.
 

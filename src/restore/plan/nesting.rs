@@ -69,128 +69,166 @@ enum Fate {
 }
 
 /// Decides for each target whose data brings what lies in it. Blocks.
-pub fn arrange(mut targets: Vec<(Located, Target)>, bystanders: &[Bystander]) -> Result<Arranged> {
-    let mut arranged = Arranged::default();
-    for bystander in bystanders {
-        arranged.left_out.push(LeftOut {
-            key: bystander.source.key.clone(),
-            reason: "it was not asked for".to_owned(),
-            restored_with: None,
-        });
-    }
-    let mut order: Vec<usize> = (0..targets.len()).collect();
-    order.sort_by_key(|index| depth(&targets, *index));
-    let mut fates = vec![Fate::Itself; targets.len()];
-    let mut holes: Vec<(usize, PathBuf, String)> = Vec::new();
-    for index in order {
-        let Some((located, target)) = targets.get(index) else {
-            continue;
-        };
-        if located.piece.take.is_some() {
-            refuse_to_empty(located, target, bystanders)?;
-            continue;
-        }
-        let Some(outer) = outer_of(&targets, &target.path, Some(index))? else {
-            continue;
-        };
-        let Some((outer_located, outer_target)) = targets.get(outer) else {
-            continue;
-        };
-        let is_same = target.path == outer_target.path;
-        let is_covered = || {
-            target.fixed.is_none()
-                && covers(outer_located, outer_target, &located.source, &target.path)
-        };
-        let fate = if is_same || is_covered() {
-            Fate::Covered(outer)
-        } else if target.fixed.is_some() {
-            let root = root_of(&fates, outer);
-            holes.push((root, target.path.clone(), located.source.key.to_string()));
-            Fate::Itself
-        } else {
-            if located.named_by != NamedBy::Operator {
-                arranged
-                    .warnings
-                    .extend(on_another_disk(&located.source, &outer_located.source));
-            }
-            Fate::Inside(root_of(&fates, outer))
-        };
-        if let Some(slot) = fates.get_mut(index) {
-            *slot = fate;
-        }
-    }
-    for (bystander, path) in bystanders
-        .iter()
-        .filter_map(|one| Some((one, one.path.as_ref()?)))
-    {
-        let Some(outer) = outer_of(&targets, path, None)? else {
-            continue;
-        };
-        let Some((located, target)) = targets.get(outer) else {
-            continue;
-        };
-        let (key, outer_key) = (&bystander.source.key, &located.source.key);
-        if located.piece.take.is_some() || target.path == *path {
-            continue;
-        }
-        if covers(located, target, &bystander.source, path) {
-            let known = arranged.left_out.iter_mut().find(|one| one.key == *key);
-            if let Some(left_out) = known {
-                left_out.reason = format!("it lies in {outer_key} and is restored with it");
-                left_out.restored_with = Some(outer_key.clone());
-            }
-            continue;
-        }
-        if has_something(path, &target.path) {
-            arranged.warnings.push(format!(
-                "{key} lies in {outer_key} and was not asked for: it stays as it is"
-            ));
-            holes.push((root_of(&fates, outer), path.clone(), key.to_string()));
-        }
-    }
-    for (root, path, what) in holes {
-        if let Some((_, target)) = targets.get_mut(root) {
-            let hole = path.strip_prefix(&target.path).unwrap_or(&path).to_owned();
-            target.leave(hole, format!("{what} stays where it is in it"))?;
-        }
-    }
-    let places: Vec<(SourceKey, PathBuf)> = targets
-        .iter()
-        .map(|(located, target)| (located.source.key.clone(), target.path.clone()))
-        .collect();
-    for ((mut located, mut target), fate) in targets.into_iter().zip(fates) {
-        match fate {
-            Fate::Itself => {}
-            Fate::Covered(outer) => {
-                let outer = places.get(outer).map(|(key, _)| key.clone());
-                let outer = outer.unwrap_or_else(|| located.source.key.clone());
-                let reason = format!("it lies in {outer} and is restored with it");
-                arranged.warnings.push(format!(
-                    "{} lies in {outer} and is restored with it",
-                    located.source.key
-                ));
-                arranged.volumes.extend(located.new_volume);
-                arranged.left_out.push(LeftOut {
-                    key: located.source.key,
-                    reason,
-                    restored_with: Some(outer),
-                });
+pub fn arrange(targets: Vec<(Located, Target)>, bystanders: &[Bystander]) -> Result<Arranged> {
+    let left_out = bystanders.iter().map(|bystander| LeftOut {
+        key: bystander.source.key.clone(),
+        reason: "it was not asked for".to_owned(),
+        restored_with: None,
+    });
+    let mut arranging = Arranging {
+        arranged: Arranged {
+            left_out: left_out.collect(),
+            ..Arranged::default()
+        },
+        fates: vec![Fate::Itself; targets.len()],
+        holes: Vec::new(),
+        targets,
+    };
+    arranging.decide(bystanders)?;
+    arranging.pass_by(bystanders)?;
+    arranging.settle()
+}
+
+struct Arranging {
+    targets: Vec<(Located, Target)>,
+    /// One for each target.
+    fates: Vec<Fate>,
+    /// What stays in a target, by its number: the place, and what it is.
+    holes: Vec<(usize, PathBuf, String)>,
+    arranged: Arranged,
+}
+
+impl Arranging {
+    /// What becomes of each target, the outer ones first.
+    fn decide(&mut self, bystanders: &[Bystander]) -> Result<()> {
+        let mut order: Vec<usize> = (0..self.targets.len()).collect();
+        order.sort_by_key(|index| depth(&self.targets, *index));
+        for index in order {
+            let Some((located, target)) = self.targets.get(index) else {
+                continue;
+            };
+            if located.piece.take.is_some() {
+                refuse_to_empty(located, target, bystanders)?;
                 continue;
             }
-            Fate::Inside(root) => {
-                if let Some((key, path)) = places.get(root) {
-                    let below = target.path.strip_prefix(path).unwrap_or(&target.path);
-                    located.inside = Some(Inside {
-                        root: key.clone(),
-                        path: below.to_owned(),
-                    });
-                    target.missing_folders.clear();
+            let Some(outer) = outer_of(&self.targets, &target.path, Some(index))? else {
+                continue;
+            };
+            let Some((outer_located, outer_target)) = self.targets.get(outer) else {
+                continue;
+            };
+            let is_same = target.path == outer_target.path;
+            let is_covered = || {
+                target.fixed.is_none()
+                    && covers(outer_located, outer_target, &located.source, &target.path)
+            };
+            let fate = if is_same || is_covered() {
+                Fate::Covered(outer)
+            } else if target.fixed.is_some() {
+                let root = root_of(&self.fates, outer);
+                self.holes
+                    .push((root, target.path.clone(), located.source.key.to_string()));
+                Fate::Itself
+            } else {
+                if located.named_by != NamedBy::Operator {
+                    self.arranged
+                        .warnings
+                        .extend(on_another_disk(&located.source, &outer_located.source));
                 }
+                Fate::Inside(root_of(&self.fates, outer))
+            };
+            if let Some(slot) = self.fates.get_mut(index) {
+                *slot = fate;
             }
         }
-        arranged.targets.push((located, target));
+        Ok(())
     }
-    Ok(arranged)
+
+    /// What becomes of what was not asked for and lies in a target.
+    fn pass_by(&mut self, bystanders: &[Bystander]) -> Result<()> {
+        for (bystander, path) in bystanders
+            .iter()
+            .filter_map(|one| Some((one, one.path.as_ref()?)))
+        {
+            let Some(outer) = outer_of(&self.targets, path, None)? else {
+                continue;
+            };
+            let Some((located, target)) = self.targets.get(outer) else {
+                continue;
+            };
+            let (key, outer_key) = (&bystander.source.key, &located.source.key);
+            if located.piece.take.is_some() || target.path == *path {
+                continue;
+            }
+            if covers(located, target, &bystander.source, path) {
+                let known = self
+                    .arranged
+                    .left_out
+                    .iter_mut()
+                    .find(|one| one.key == *key);
+                if let Some(left_out) = known {
+                    left_out.reason = format!("it lies in {outer_key} and is restored with it");
+                    left_out.restored_with = Some(outer_key.clone());
+                }
+                continue;
+            }
+            if has_something(path, &target.path) {
+                self.arranged.warnings.push(format!(
+                    "{key} lies in {outer_key} and was not asked for: it stays as it is"
+                ));
+                self.holes
+                    .push((root_of(&self.fates, outer), path.clone(), key.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(mut self) -> Result<Arranged> {
+        for (root, path, what) in std::mem::take(&mut self.holes) {
+            if let Some((_, target)) = self.targets.get_mut(root) {
+                let hole = path.strip_prefix(&target.path).unwrap_or(&path).to_owned();
+                target.leave(hole, format!("{what} stays where it is in it"))?;
+            }
+        }
+        let places: Vec<(SourceKey, PathBuf)> = self
+            .targets
+            .iter()
+            .map(|(located, target)| (located.source.key.clone(), target.path.clone()))
+            .collect();
+        for ((mut located, mut target), fate) in self.targets.into_iter().zip(self.fates) {
+            match fate {
+                Fate::Itself => {}
+                Fate::Covered(outer) => {
+                    let outer = places.get(outer).map(|(key, _)| key.clone());
+                    let outer = outer.unwrap_or_else(|| located.source.key.clone());
+                    let reason = format!("it lies in {outer} and is restored with it");
+                    self.arranged.warnings.push(format!(
+                        "{} lies in {outer} and is restored with it",
+                        located.source.key
+                    ));
+                    self.arranged.volumes.extend(located.new_volume);
+                    self.arranged.left_out.push(LeftOut {
+                        key: located.source.key,
+                        reason,
+                        restored_with: Some(outer),
+                    });
+                    continue;
+                }
+                Fate::Inside(root) => {
+                    if let Some((key, path)) = places.get(root) {
+                        let below = target.path.strip_prefix(path).unwrap_or(&target.path);
+                        located.inside = Some(Inside {
+                            root: key.clone(),
+                            path: below.to_owned(),
+                        });
+                        target.missing_folders.clear();
+                    }
+                }
+            }
+            self.arranged.targets.push((located, target));
+        }
+        Ok(self.arranged)
+    }
 }
 
 fn depth(targets: &[(Located, Target)], index: usize) -> usize {

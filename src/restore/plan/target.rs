@@ -41,6 +41,19 @@ pub struct Fixed {
 }
 
 impl Target {
+    /// One that can be renamed.
+    fn plain(path: PathBuf, exists: bool, missing_folders: Vec<PathBuf>, pool: Pool) -> Self {
+        Self {
+            path,
+            exists,
+            missing_folders,
+            pool,
+            fixed: None,
+            holes: Holes::default(),
+            powers: Vec::new(),
+        }
+    }
+
     /// How it is replaced.
     pub fn swap(&self, what: String, id: BackupId) -> Swap {
         match &self.fixed {
@@ -146,15 +159,7 @@ pub fn look(
                 let why = format!("`{}` is read-only", anchor.display());
                 return Err(cannot_swap(&real, &why).into());
             }
-            return Ok(Target {
-                path: real,
-                exists: false,
-                missing_folders,
-                pool: room.pool,
-                fixed: None,
-                holes: Holes::default(),
-                powers: Vec::new(),
-            });
+            return Ok(Target::plain(real, false, missing_folders, room.pool));
         }
         Err(error) => {
             return Err(error).with_context(|| format!("`{}` can't be looked at", real.display()));
@@ -186,15 +191,7 @@ pub fn look(
         None
     };
     let Some(why) = why else {
-        return Ok(Target {
-            path: real,
-            exists: true,
-            missing_folders,
-            pool: room.pool,
-            fixed: None,
-            holes: Holes::default(),
-            powers: Vec::new(),
-        });
+        return Ok(Target::plain(real, true, missing_folders, room.pool));
     };
     // Of a file only the content could be replaced, and not in one step.
     if !kind.is_dir() {
@@ -204,17 +201,13 @@ pub fn look(
     if room.is_read_only {
         return Err(cannot_swap(&real, &format!("{why}, and it is read-only")).into());
     }
+    let fixed = Fixed {
+        inode: fault::number(&real, metadata.ino()),
+        why,
+    };
     Ok(Target {
-        exists: true,
-        missing_folders,
-        pool: room.pool,
-        fixed: Some(Fixed {
-            inode: fault::number(&real, metadata.ino()),
-            why,
-        }),
-        holes: Holes::default(),
-        powers: Vec::new(),
-        path: real,
+        fixed: Some(fixed),
+        ..Target::plain(real, true, missing_folders, room.pool)
     })
 }
 

@@ -1,10 +1,11 @@
 //! Bringing the unit itself back, after its data: networks, images, the containers, and what is in their way.
 //!
-//! Nothing that is here is changed or removed: what differs is told. Everything in [`Saved`] was written by whoever wrote the
+//! Nothing that is here is changed or removed: what differs is told. Everything in [`Saved`](crate::points::saved::Saved) was written by whoever wrote the
 //! repository: it goes to Docker as a value, and to a terminal with its control characters escaped.
 //!
-//! Reading order: [`saved`] (what the point has) → [`plan`] ([`networks`] with [`subnet`], [`images`], [`conflicts`] with [`ports`],
-//! [`container`]; [`relocated`] when it goes elsewhere) → [`show`] → [`up`] (carries it out, with [`pull`], [`crate::drivers::docker::cli`] and [`run_line`]).
+//! Reading order: [`decision`] (what is decided) → [`plan`] ([`members`], [`networks`] with [`subnet`], [`images`], [`conflicts`] with [`ports`],
+//! [`obstacles`] with [`cards`], [`container`] with [`run_line`], [`differences`]; [`relocated`] and [`up_elsewhere`] when it goes elsewhere; [`program`] is
+//! what runs now) → [`show`] → [`agree`] (what is asked first) → [`up`] (carries it out, with [`pull`], and [`promise`] that it is what was saved).
 
 mod agree;
 mod cards;

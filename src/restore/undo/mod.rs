@@ -1,7 +1,7 @@
 //! What restores keep of the time before them: to be listed, discarded, or put back.
 //!
-//! Reading order: [`asked`] (the flags) → [`crate::swap::kept`] (what a restore left) → [`list`] → [`discard`] ([`containers`]) → [`run`] (puts
-//! back: [`plan`], then the window of a restore, then [`report`]); [`left_down`].
+//! Reading order: [`asked`] (the flags) → [`crate::swap::kept`] (what a restore left) → [`list`] → [`discard`] ([`containers`]) → [`mod@run`] (puts
+//! back: [`plan`], then the window of a restore, then [`report`]); [`mod@left_down`].
 //!
 //! Never here: anything removed or moved that isn't proven, by its name and its inode number, to be what the record says.
 

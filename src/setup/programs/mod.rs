@@ -1,7 +1,7 @@
 //! The programs that we need: which are there, what brings the others on this distribution, and running that.
 //!
-//! Reading order: [`distribution`] (which one this is) → [`look`] (what is there and what is missing) → [`plan`] (the exact commands) →
-//! [`kopia_key`] (whose packages we trust) → [`install`] (ask, run, look again) → [`guide`] (for people who do it by hand).
+//! Reading order: [`distribution`] (which one this is) → [`mod@look`] (what is there and what is missing) → [`mod@plan`] (the exact commands) →
+//! [`kopia_key`] (whose packages we trust) → [`mod@install`] (ask, run, look again) → [`mod@guide`] (for people who do it by hand).
 //!
 //! Never here: a script from the network that runs, or a package of an unsigned repository.
 

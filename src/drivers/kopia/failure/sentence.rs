@@ -12,6 +12,7 @@ pub fn of(cause: Cause) -> Failure {
 }
 
 /// Exit code, message, hints.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn known(cause: Cause) -> (Exit, &'static str, &'static [&'static str]) {
     match cause {
         Cause::WrongPassword => (

@@ -9,6 +9,7 @@ use crate::points::point::Point;
 use crate::restore::plan::names::is_powerful;
 use crate::restore::rebuild::start_command;
 
+#[expect(clippy::too_many_lines, reason = "a text")]
 pub fn text(
     kopia: &Kopia,
     point: &Point,

@@ -45,13 +45,69 @@ pub struct Described<'a> {
     pub accepts_losses: bool,
 }
 
+impl Described<'_> {
+    /// What `body.sh` calls, for this source.
+    fn functions(&self, volume_name: &str) -> Result<Vec<String>> {
+        let mut functions = Vec::new();
+        let mut extractions = Vec::new();
+        for (index, part) in self.source.parts.iter().enumerate() {
+            extractions.extend(extract(index, part)?);
+        }
+        functions.push(function(
+            "The snapshots that are needed.",
+            "objects",
+            self.source
+                .parts
+                .iter()
+                .map(|part| format!("echo {}", part.root)),
+        ));
+        functions.push(function(
+            "The data, one part over the other.",
+            "extract",
+            extractions,
+        ));
+        functions.push(function(
+            "The volume as it was.",
+            "create_volume",
+            self.volume.iter().map(|volume| create(volume_name, volume)),
+        ));
+        let others = self.others.iter().map(|path| text(path));
+        let others: Vec<String> = others.collect::<Result<_>>()?;
+        if let Some(odd) = others.iter().find(|path| path.contains('\n')) {
+            anyhow::bail!(
+                "`{}` has a line break, which no script can keep apart",
+                printable(odd)
+            );
+        }
+        functions.push(function(
+            "Places in it that belong to other sources: what is there stays.",
+            "others",
+            others.iter().map(|path| format!("echo {}", quote(path))),
+        ));
+        let pattern: Vec<String> = self.users.iter().cloned().collect();
+        let is_named = if pattern.is_empty() {
+            "return 1".to_owned()
+        } else {
+            format!(
+                "case $1 in {}) return 0 ;; esac; return 1",
+                pattern.join(" | ")
+            )
+        };
+        functions.push(function(
+            "Did the container $1 have it mounted when it was saved?",
+            "named",
+            [is_named],
+        ));
+        Ok(functions)
+    }
+}
+
 impl Script {
     pub fn of(described: &Described<'_>) -> Result<Self> {
         let Described {
             point,
             record,
             source,
-            volume,
             profile,
             ..
         } = described;
@@ -97,55 +153,7 @@ impl Script {
         ] {
             lines.push(format!("{variable}={}", quote(&value)));
         }
-        let mut extractions = Vec::new();
-        for (index, part) in source.parts.iter().enumerate() {
-            extractions.extend(extract(index, part)?);
-        }
-        lines.push(function(
-            "The snapshots that are needed.",
-            "objects",
-            source
-                .parts
-                .iter()
-                .map(|part| format!("echo {}", part.root)),
-        ));
-        lines.push(function(
-            "The data, one part over the other.",
-            "extract",
-            extractions,
-        ));
-        lines.push(function(
-            "The volume as it was.",
-            "create_volume",
-            volume.iter().map(|volume| create(volume_name, volume)),
-        ));
-        let others = described.others.iter().map(|path| text(path));
-        let others: Vec<String> = others.collect::<Result<_>>()?;
-        if let Some(odd) = others.iter().find(|path| path.contains('\n')) {
-            anyhow::bail!(
-                "`{}` has a line break, which no script can keep apart",
-                printable(odd)
-            );
-        }
-        lines.push(function(
-            "Places in it that belong to other sources: what is there stays.",
-            "others",
-            others.iter().map(|path| format!("echo {}", quote(path))),
-        ));
-        let pattern: Vec<String> = described.users.iter().cloned().collect();
-        let is_named = if pattern.is_empty() {
-            "return 1".to_owned()
-        } else {
-            format!(
-                "case $1 in {}) return 0 ;; esac; return 1",
-                pattern.join(" | ")
-            )
-        };
-        lines.push(function(
-            "Did the container $1 have it mounted when it was saved?",
-            "named",
-            [is_named],
-        ));
+        lines.extend(described.functions(volume_name)?);
         lines.push(BODY.to_owned());
         Ok(Self {
             unit: record.unit.clone(),

@@ -1,10 +1,11 @@
 //! The command line before its command: no floor below knows it.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
-use crate::commands::Command;
+use crate::commands::{self, Command};
 use crate::config::LogLevel;
 use crate::context::CONFIG_VARIABLE;
 use crate::logging;
@@ -21,38 +22,41 @@ Exit codes:
   10 no repository                 18 containers are still stopped
   11 another run holds the lock   130 SIGINT, 143 SIGTERM (containers are up)";
 
+const GLOBAL: &str = "Global options";
+
 /// Cold backups of whole Docker stacks into an encrypted, deduplicated Kopia repository.
 #[derive(Debug, Parser)]
 #[command(name = "kopi-docka", version, after_help = EXIT_CODES, propagate_version = true)]
 pub struct Cli {
     /// Configuration file [default: /etc/kopi-docka.json, then ~/.config/kopi-docka/config.json]
-    #[arg(long, global = true, value_name = "FILE", env = CONFIG_VARIABLE)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE", env = CONFIG_VARIABLE)]
     pub config: Option<PathBuf>,
 
-    /// What is logged: error, warn, info, debug or trace
+    /// Log level
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         value_name = "LEVEL",
         env = "KOPI_DOCKA_LOG_LEVEL",
         ignore_case = true
     )]
     pub log_level: Option<LogLevel>,
 
-    /// Say more about what happens
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    /// Print more detail
+    #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "quiet")]
     pub verbose: bool,
 
-    /// Only say what is wrong
-    #[arg(short, long, global = true)]
+    /// Print warnings and errors only
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub quiet: bool,
 
-    /// Print JSON for programs instead of text for people
-    #[arg(long, global = true)]
+    /// Print JSON instead of text
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub json: bool,
 
-    /// Colours: when the output is a terminal, or as told
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// When to use color
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "WHEN", default_value = "auto")]
     pub color: ColorChoice,
 
     #[command(subcommand)]
@@ -60,6 +64,42 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// What this process was called with; a wrong call ends it.
+    pub fn of_process() -> Self {
+        let mut program = Self::program();
+        let matches = program.get_matches_mut();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut program).exit())
+    }
+
+    /// The whole command line. Its help has the commands in groups.
+    pub fn program() -> clap::Command {
+        let program = Self::command();
+        let styles = program.get_styles();
+        let (header, literal) = (*styles.get_header(), *styles.get_literal());
+        let width = commands::GROUPS
+            .iter()
+            .flat_map(|(_, names)| names.iter())
+            .map(|name| name.len())
+            .max()
+            .unwrap_or_default();
+        let mut groups = String::new();
+        for (group, names) in commands::GROUPS {
+            let _ = writeln!(groups, "{header}{group}:{header:#}");
+            for name in names {
+                let about = program
+                    .find_subcommand(name)
+                    .and_then(|command| command.get_about());
+                let about = about.map_or_else(String::new, ToString::to_string);
+                let _ = writeln!(groups, "  {literal}{name:width$}{literal:#}  {about}");
+            }
+            groups.push('\n');
+        }
+        let template = format!(
+            "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}{header}{GLOBAL}:{header:#}\n{{options}}{{after-help}}"
+        );
+        program.help_template(template)
+    }
+
     pub fn ui(&self) -> ui::Options {
         ui::Options {
             json: self.json,
@@ -75,5 +115,55 @@ impl Cli {
             verbose: self.verbose,
             quiet: self.quiet,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_in_one_group_of_the_help() {
+        let program = Cli::program();
+        let shown = program
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set());
+        let mut shown: Vec<&str> = shown.map(clap::Command::get_name).collect();
+        let mut grouped: Vec<&str> = commands::GROUPS
+            .iter()
+            .flat_map(|(_, names)| names.iter().copied())
+            .collect();
+        shown.sort_unstable();
+        grouped.sort_unstable();
+        assert_eq!(grouped, shown);
+    }
+
+    #[test]
+    fn help_has_the_groups_and_each_option_once() {
+        let help = Cli::program().render_help().to_string();
+        for (group, _) in commands::GROUPS {
+            assert!(help.contains(&format!("\n{group}:\n")), "{help}");
+        }
+        assert_eq!(help.matches("--log-level").count(), 1, "{help}");
+        assert_eq!(help.matches("Exit codes:").count(), 1, "{help}");
+        let restore = Cli::program()
+            .find_subcommand_mut("restore")
+            .unwrap()
+            .render_help()
+            .to_string();
+        for heading in [
+            "What",
+            "Where to",
+            "How",
+            "Instead of restoring",
+            "Earlier restores",
+        ] {
+            assert!(restore.contains(&format!("\n{heading}:\n")), "{restore}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::program().debug_assert();
     }
 }

@@ -33,8 +33,7 @@ mod verify;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory as _, Parser as _};
-
+use crate::base::descriptors;
 use crate::base::shutdown::Shutdown;
 use crate::cli::Cli;
 use crate::context::Context;
@@ -51,10 +50,10 @@ const UNREAD_AFTER_SIGNAL: Duration = Duration::from_millis(500);
 /// One thread runs everything that waits: a child that follows its parent's *thread* into death
 /// (`PR_SET_PDEATHSIG`) must be spawned from one that lives as long as the process. Bytes move on threads of their own.
 fn main() -> ExitCode {
-    if completion::answer(Cli::command) {
+    if completion::answer(Cli::program) {
         return ExitCode::SUCCESS;
     }
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     std::panic::set_hook(Box::new(|panic| {
         printer::say_last(&panic.to_string());
     }));
@@ -77,7 +76,7 @@ fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> ExitCode {
     let ui = Ui::new(cli.ui());
-    crate::base::descriptors::raise();
+    descriptors::raise();
     let log = logging::init(
         cli.logging(),
         commands::logged_as(&cli.command),
@@ -98,7 +97,7 @@ async fn run(cli: Cli) -> ExitCode {
         Patience::Silence(UNREAD)
     };
     let context = Context::new(cli.config, ui, shutdown, log);
-    let (code, advice) = match commands::run(cli.command, &context, Cli::command()).await {
+    let (code, advice) = match commands::run(cli.command, &context, Cli::program()).await {
         Ok(code) => (code, error::advice(code)),
         Err(error) => {
             context.ui.error(&error::render(&error));

@@ -15,15 +15,15 @@ use crate::model::UnitName;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only this unit; may be given several times
+    /// Only this unit (can be repeated)
     #[arg(long = "unit", value_name = "UNIT", add = ArgValueCompleter::new(completion::units_here))]
     units: Vec<UnitName>,
 
-    /// Agree that what this unit lacks now is not saved: it counts as whole without it, and retention goes on; can be repeated
+    /// Accept the losses of this unit: it counts as whole without them, and retention continues (can be repeated)
     #[arg(long = "accept-loss", value_name = "UNIT", conflicts_with = "dry_run", add = ArgValueCompleter::new(completion::units_here))]
     accepted: Vec<UnitName>,
 
-    /// Wait for a run that holds the lock: as long as it takes, or such as 90s, 10m, 12h [default: leave with exit code 11]
+    /// Wait for another run to end: without a limit, or up to 90s, 10m, 12h [default: exit with code 11]
     #[arg(
         long,
         value_name = "T",
@@ -35,7 +35,7 @@ pub struct Args {
     )]
     wait: Option<Wait>,
 
-    /// Show what would be done, and do nothing; the same as `kopi-docka dry-run`
+    /// Show what would be done and change nothing, as `kopi-docka dry-run` does
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -17,10 +17,10 @@ use crate::ui::prompt;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Take the new password from this file instead of asking for it
+    /// Read the new password from this file instead of prompting
     ///
-    /// Readable for its owner alone; a newline at its end is not part of the password. It is asked for on a terminal otherwise, and never
-    /// taken from the command line, where everybody on the host could see it.
+    /// The file must be readable by its owner only; a trailing newline is not part of the password. A password is never taken from the
+    /// command line, where every user of the host could see it.
     #[arg(long, value_name = "FILE")]
     new_password_file: Option<PathBuf>,
 }

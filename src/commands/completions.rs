@@ -9,7 +9,7 @@ use crate::error::Result;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The shell that is to complete
+    /// Shell to generate completions for
     shell: Shell,
 }
 

@@ -8,15 +8,15 @@ use super::{edit_config, new_config, show_config};
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 pub struct Args {
-    /// As `new-config`
+    /// Same as `new-config`
     #[arg(long)]
     init: bool,
 
-    /// As `show-config`
+    /// Same as `show-config`
     #[arg(long)]
     show: bool,
 
-    /// As `edit-config`
+    /// Same as `edit-config`
     #[arg(long)]
     edit: bool,
 }

@@ -8,7 +8,7 @@ use crate::service;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Back up every unit this often, from the start of one run to that of the next [default: never, the timer does]
+    /// Back up every unit at this interval, from start to start [default: never, the timer does it]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=525_600))]
     interval_minutes: Option<u64>,
 }

@@ -17,7 +17,7 @@ use crate::ui::prompt;
 
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
-    /// The editor, with its arguments [default: $VISUAL, $EDITOR, nano or vi]
+    /// Editor to use, with its arguments [default: $VISUAL, $EDITOR, nano or vi]
     #[arg(long, value_name = "COMMAND")]
     pub editor: Option<String>,
 }

@@ -15,7 +15,7 @@ use crate::ui::table;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only this unit; may be given several times
+    /// Only this unit (can be repeated)
     #[arg(long = "unit", value_name = "UNIT", add = ArgValueCompleter::new(completion::units_here))]
     units: Vec<UnitName>,
 }

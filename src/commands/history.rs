@@ -18,15 +18,15 @@ use crate::ui::table;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only this unit; may be given several times
+    /// Only this unit (can be repeated)
     #[arg(long = "unit", value_name = "UNIT", add = ArgValueCompleter::new(completion::units_here))]
     units: Vec<UnitName>,
 
-    /// Only what did not go well
+    /// Only failed runs
     #[arg(long)]
     failed: bool,
 
-    /// How many runs are shown, at most
+    /// Maximum number of runs to show
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     last: u32,
 }

@@ -13,15 +13,15 @@ use crate::repository::password;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Use what is in the storage now, although this host had another repository there
+    /// Accept another repository in the storage than the one this host used before
     #[arg(long)]
     accept_new_repository: bool,
 
-    /// Points that another machine made under the name of this host are its own from now on: that machine is gone, or was this one
+    /// Take over the restore points of another machine of the same name: one that is gone, or this one before a reinstallation
     #[arg(long)]
     adopt_points: bool,
 
-    /// Points that this host made with the profile of this name are those of this configuration from now on; may be given several times
+    /// Take over the restore points that this host made with this profile (can be repeated)
     #[arg(long = "adopt-profile", value_name = "PROFILE")]
     adopt_profiles: Vec<String>,
 }

@@ -8,11 +8,11 @@ use crate::setup::programs::{self, Assent};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Show the commands, and run nothing
+    /// Show the commands and run nothing
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Run them without a question
+    /// Do not ask for confirmation
     #[arg(long, conflicts_with = "dry_run")]
     yes: bool,
 }

@@ -11,23 +11,23 @@ use super::{list_snapshots, list_units};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The backup units of this host: containers, sources, and what would not be saved (the default)
+    /// List the backup units of this host, with what would not be saved (default)
     #[arg(long)]
     units: bool,
 
-    /// The restore points in the repository
+    /// List the restore points in the repository
     #[arg(long, conflicts_with_all = ["units", "sizes"])]
     snapshots: bool,
 
-    /// Only this unit; may be given several times
+    /// Only this unit (can be repeated)
     #[arg(long = "unit", value_name = "UNIT", add = ArgValueCompleter::new(completion::units_here))]
     names: Vec<UnitName>,
 
-    /// Restore points of every host that uses the repository
+    /// Include the restore points of all hosts
     #[arg(long, requires = "snapshots")]
     all_hosts: bool,
 
-    /// Measure how much each source holds; takes as long as walking through all of it
+    /// Measure the size of each source (walks all files)
     #[arg(long)]
     sizes: bool,
 }

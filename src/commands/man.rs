@@ -10,10 +10,10 @@ use crate::error::{Exit, Failure, Result};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The page of this command [default: that of the program]
+    /// Command to show the page of [default: the program]
     command: Option<String>,
 
-    /// Write all pages into this folder, such as /usr/local/share/man/man1
+    /// Write all pages to this directory, such as /usr/local/share/man/man1
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     output_dir: Option<PathBuf>,
 }

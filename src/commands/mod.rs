@@ -36,94 +36,130 @@ use crate::base::shutdown::Hangup;
 use crate::context::Context;
 use crate::error::Result;
 
+/// The commands as the help shows them.
+pub const GROUPS: [(&str, &[&str]); 5] = [
+    (
+        "Setup",
+        &[
+            "setup",
+            "check",
+            "install-deps",
+            "show-deps",
+            "new-config",
+            "edit-config",
+            "show-config",
+            "reset-config",
+        ],
+    ),
+    (
+        "Backup",
+        &["backup", "dry-run", "estimate-size", "list", "history"],
+    ),
+    ("Restore", &["restore", "verify", "recover"]),
+    (
+        "Repository",
+        &[
+            "init",
+            "repo-status",
+            "repo-which-config",
+            "repo-maintenance",
+            "change-password",
+        ],
+    ),
+    (
+        "Service",
+        &["daemon", "write-units", "completions", "man", "version"],
+    ),
+];
+
 /// All commands, in the order of the README.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Go from nothing to the first backup: programs, configuration, repository, a look at what will be saved, the timer
+    /// Set everything up, step by step, to the first backup
     ///
-    /// Asks, does one step after the other, and says what is done already: run again, it goes on where it was ended.
+    /// Installs programs, writes the configuration, creates the repository, shows what will be saved and starts the timer. Steps that are
+    /// done are skipped: run it again to continue.
     Setup(setup::Args),
-    /// Write a configuration: asks where the repository shall be, and for its password
+    /// Create a configuration, asking for the repository and its password
     NewConfig(new_config::Args),
-    /// Change the configuration in an editor; it is checked before it counts
+    /// Edit the configuration; it is validated before it is saved
     EditConfig(edit_config::Args),
-    /// Take the configuration away; a copy is kept, and the repository stays
+    /// Remove the configuration, keeping a dated copy
     ResetConfig(reset_config::Args),
-    /// Look at everything that a backup needs, and say what to do about what is wrong
+    /// Check everything a backup needs, with a remedy for each finding
     ///
-    /// Programs, configuration, Docker, what a backup would not save, the repository, room on the disks, what an interrupted run left,
-    /// the last backup of every unit, and what starts the next one. Nothing is touched, so it may run beside a backup. Exit code 0
-    /// when nothing failed; warnings alone are no failure.
+    /// Programs, configuration, Docker, what a backup would not save, the repository, free space, what an interrupted run left, the last
+    /// backup of every unit, and what starts the next one. Changes nothing, so it can run beside a backup. The exit code is 0 unless a
+    /// check failed; warnings do not change it.
     #[command(alias = "doctor")]
     Check(check::Args),
-    /// Install the programs that are missing
+    /// Install missing programs
     ///
-    /// Prints the exact commands for this distribution, asks, runs them, and looks again. Kopia comes from its own signed package
-    /// repository, whose key is checked by its fingerprint.
+    /// Prints the commands for this distribution, asks for confirmation, runs them and checks again. Kopia comes from its own signed
+    /// package repository, whose key is verified by its fingerprint.
     #[command(alias = "install")]
     InstallDeps(install_deps::Args),
-    /// Show how to install what is needed by hand
+    /// Show how to install the required programs manually
     ShowDeps(show_deps::Args),
-    /// Show the configuration that is in force, secrets masked
+    /// Show the effective configuration, secrets masked
     ShowConfig(show_config::Args),
-    /// Give the repository a new password
+    /// Change the repository password
     ///
-    /// Changes it in the repository, stores it where the old one was (the password file, or the configuration), and proves that it opens
-    /// the repository. Interrupted at any moment, the next run finds out which password the repository has, and finishes.
+    /// Changes it in the repository, stores it in place of the old one (password file or configuration), and proves that it opens the
+    /// repository. If it is interrupted, the next run finds out which password is valid and finishes.
     ChangePassword(change_password::Args),
-    /// Create the repository, or connect to the one that is there
+    /// Create the repository, or connect to an existing one
     Init(init::Args),
-    /// Show the repository: where, whose, how much
+    /// Show the state of the repository
     ///
-    /// With `--verbose` also how large it is: for that every object in its storage is listed.
+    /// With `--verbose` also its size, for which every object in its storage is listed.
     RepoStatus(repo_status::Args),
-    /// Show which configuration, connection, cache and identity are in force
+    /// Show which configuration, connection, cache and identity are used
     RepoWhichConfig(repo_which_config::Args),
-    /// Remove old restore points, and let Kopia free their room
+    /// Apply retention and run Kopia maintenance
     ///
-    /// Retention as after a backup, for every unit that this host has restore points of; then Kopia's maintenance. After a backup
-    /// both happen by themselves, maintenance when it is due.
+    /// Both run automatically after a backup, maintenance when it is due.
     RepoMaintenance(repo_maintenance::Args),
-    /// List backup units, or the restore points in the repository
+    /// List backup units or restore points
     List(list::Args),
-    /// Back up every unit, or the named ones
+    /// Back up all units, or the named ones
     Backup(backup::Args),
-    /// Show what a backup would do, and touch nothing
+    /// Show what a backup would do, and change nothing
     ///
-    /// What stops in which order, what is read, what is left out and why, how long it may take. Exit code 3 when a unit would fail for certain, and that of the reason when the whole run would.
+    /// What is stopped in which order, what is read, what is left out and why, and the estimated downtime. The exit code is 3 when a unit
+    /// would certainly fail, and that of the cause when the whole run would.
     DryRun(dry_run::Args),
-    /// Measure how much a backup would read
+    /// Estimate how much a backup would read
     EstimateSize(estimate_size::Args),
-    /// Bring a restore point back
+    /// Restore a unit, volumes or files
     Restore(Box<restore::Args>),
-    /// Prove that restore points can be read back
+    /// Verify that restore points can be read back
     ///
-    /// Reads the recipe and the data of restore points out of the storage itself, past Kopia's cache, and checks that every stream
-    /// is as long as it was and a sound archive to its end. Nothing is written but what was found, which `list --snapshots`
-    /// shows; no container is touched, Docker is not needed, and backups go on meanwhile.
+    /// Reads recipes and data from the storage itself, bypassing Kopia's cache, and checks that every stream has its length and is a valid
+    /// archive. Stops no container, does not need Docker, and does not block backups. `list --snapshots` shows the results.
     Verify(verify::Args),
-    /// Show what earlier runs did
+    /// Show the results of earlier runs
     History(history::Args),
-    /// Stay, answer systemd's watchdog, and back up every so often when told
+    /// Run as a daemon, optionally backing up at an interval
     ///
-    /// Brings up what an interrupted run left down, then waits. SIGTERM ends it, after the containers run again; SIGHUP reads the
-    /// configuration again. Works the same in a shell.
+    /// Starts what an interrupted run left stopped, then waits. SIGTERM ends it, once all containers run again; SIGHUP reloads the
+    /// configuration.
     Daemon(daemon::Args),
-    /// Write the systemd units, as the configuration needs them
+    /// Write the systemd units for this configuration
     ///
-    /// The timer with its backup, the daemon, and the recovery at boot. Written again after a change of the configuration; what was set with
-    /// `systemctl edit` stays.
+    /// Timer and backup, daemon, and recovery at boot. Run it again after a change of the configuration; drop-ins made with
+    /// `systemctl edit` stay.
     WriteUnits(write_units::Args),
-    /// Start again what an interrupted run left stopped
+    /// Start what an interrupted run left stopped, and finish its restores
     Recover(recover::Args),
-    /// Print what teaches a shell to complete commands and flags
+    /// Generate shell completions
     Completions(completions::Args),
-    /// Print the manual page of the program or of a command, or write all of them
+    /// Show or write the manual pages
     Man(man::Args),
-    /// The spelling of version 1
+    /// Spelling of version 1
     #[command(hide = true)]
     Config(config_v1::Args),
-    /// Show the version
+    /// Show version information
     Version(version::Args),
 }
 

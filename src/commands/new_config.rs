@@ -10,13 +10,13 @@ use crate::setup::{self, Written};
 
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
-    /// Replace the configuration that is there; a copy of it is kept
+    /// Replace an existing configuration, keeping a dated copy
     #[arg(long)]
     pub force: bool,
 
-    /// Take over the file of an earlier version: `kopi-docka.conf` of version 1 or 2, or a later JSON file
+    /// Import the file of an earlier version: `kopi-docka.conf` of version 1 or 2, or a JSON file
     ///
-    /// Asks only for what is missing there, and says what has no place any more.
+    /// Prompts only for what is missing, and reports what is no longer supported.
     #[arg(long, value_name = "FILE")]
     pub import: Option<PathBuf>,
 }

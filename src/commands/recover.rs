@@ -15,7 +15,7 @@ use crate::recovery::before_docker::engine_at_work;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// At boot, while Docker does not run: only put the data of an interrupted restore in order, ask Docker nothing and start nothing
+    /// At boot, before Docker starts: only put the data of an interrupted restore in order
     #[arg(long)]
     before_docker: bool,
 }

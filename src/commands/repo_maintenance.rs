@@ -19,11 +19,11 @@ use crate::ui::table;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only what takes moments; a full maintenance, which frees room, may take long in a large repository
+    /// Run quick maintenance only; full maintenance, which frees space, can take long in a large repository
     #[arg(long)]
     quick: bool,
 
-    /// Show what would be removed and run; touch nothing
+    /// Show what would be removed and change nothing
     #[arg(long)]
     dry_run: bool,
 }

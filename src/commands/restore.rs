@@ -20,64 +20,68 @@ use crate::restore::apply::reporter;
 use crate::restore::by_hand;
 use crate::restore::contents::Search;
 use crate::restore::events::Event;
-use crate::restore::plan::doors::{self, Doors};
+use crate::restore::plan::doors::{self, Doors, HOW};
 use crate::restore::request::{self, Destination, Request, What};
 use crate::restore::request::{BringUp, OtherImages};
 use crate::restore::{self, Plan, Session, time, undo as safety, wizard};
 use crate::ui::prompt;
 
+const WHAT: &str = "What";
+const WHERE: &str = "Where to";
+const INSTEAD: &str = "Instead of restoring";
+
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The unit to restore
-    #[arg(long, value_name = "UNIT", add = ArgValueCompleter::new(completion::saved_units))]
+    /// Unit to restore
+    #[arg(long, help_heading = WHAT, value_name = "UNIT", add = ArgValueCompleter::new(completion::saved_units))]
     unit: Option<UnitName>,
 
-    /// Every unit that this host, or `--host`, has restore points of: the newest whole one of each, or of before `--before`
-    #[arg(long, conflicts_with_all = ["unit", "backup_id", "volumes", "recipe", "target", "scripts", "safety"])]
+    /// Restore every unit that has restore points
+    #[arg(long, help_heading = WHAT, conflicts_with_all = ["unit", "backup_id", "volumes", "recipe", "target", "scripts", "safety"])]
     all: bool,
 
-    /// Not this unit; may be given several times
-    #[arg(long, value_name = "UNIT", requires = "all", add = ArgValueCompleter::new(completion::saved_units))]
+    /// Leave out this unit (can be repeated)
+    #[arg(long, help_heading = WHAT, value_name = "UNIT", requires = "all", add = ArgValueCompleter::new(completion::saved_units))]
     except: Vec<UnitName>,
 
-    /// Which of its restore points: an id, or `latest` for the newest whole one
-    #[arg(long, value_name = "ID|latest", add = ArgValueCompleter::new(completion::backup_ids))]
+    /// Restore point: an ID, or `latest` for the newest whole one
+    #[arg(long, help_heading = WHAT, value_name = "ID|latest", add = ArgValueCompleter::new(completion::backup_ids))]
     backup_id: Option<Which>,
 
-    /// The newest whole restore point of before this time: a date, or a date and a time, in the zone of this host
-    #[arg(long, value_name = "TIME", value_parser = time::parse, conflicts_with = "backup_id")]
+    /// Use the newest whole restore point older than this date, or date and time
+    #[arg(long, help_heading = WHAT, value_name = "TIME", value_parser = time::parse, conflicts_with = "backup_id")]
     before: Option<DateTime<Utc>>,
 
-    /// Only this volume, or the bind mount of this path; may be given several times
-    #[arg(long = "volume", value_name = "VOLUME", add = ArgValueCompleter::new(completion::volumes))]
+    /// Only this volume, or the bind mount of this path (can be repeated)
+    #[arg(long = "volume", help_heading = WHAT, value_name = "VOLUME", add = ArgValueCompleter::new(completion::volumes))]
     volumes: Vec<String>,
 
-    /// Only this file or folder of the one `--volume`, by its path in it; may be given several times
-    #[arg(long = "path", value_name = "PATH", requires = "volumes")]
+    /// Only this file or directory, by its path in the one `--volume` (can be repeated)
+    #[arg(long = "path", help_heading = WHAT, value_name = "PATH", requires = "volumes")]
     paths: Vec<PathBuf>,
 
-    /// Only the compose files and what they name, no data
-    #[arg(long, conflicts_with_all = ["volumes", "paths"])]
+    /// Only the compose files and the files they reference, no data
+    #[arg(long, help_heading = WHAT, conflicts_with_all = ["volumes", "paths"])]
     recipe: bool,
 
-    /// Restore to this folder: with `--volume` as plain folders, else the unit gets its home there
-    #[arg(long, value_name = "DIR")]
+    /// Restore to this directory: with `--volume` as plain directories, else as the new home of the unit
+    #[arg(long, help_heading = WHERE, value_name = "DIR")]
     target: Option<PathBuf>,
 
-    /// Make a copy of the unit under this name, beside the original; its files go to `--target`
-    #[arg(long, value_name = "NAME", value_parser = request::project_name, requires = "target")]
+    /// Create a copy of the unit under this name, with its files in `--target`
+    #[arg(long, help_heading = WHERE, value_name = "NAME", value_parser = request::project_name, requires = "target")]
     project: Option<UnitName>,
 
-    /// Take a restore point that another host made
-    #[arg(long, value_name = "HOST", add = ArgValueCompleter::new(completion::hosts))]
+    /// Use the restore points of another host
+    #[arg(long, help_heading = WHAT, value_name = "HOST", add = ArgValueCompleter::new(completion::hosts))]
     host: Option<String>,
 
-    /// Start the unit when its data is back: `docker compose up -d`, or its container
-    #[arg(long, conflicts_with = "volumes")]
+    /// Start the unit after the restore: `docker compose up -d`, or its container
+    #[arg(long, help_heading = HOW, conflicts_with = "volumes")]
     up: bool,
 
-    /// Where a saved image is no longer available, take another one of the same name: it may be of another version than the data
-    #[arg(long, conflicts_with = "volumes")]
+    /// Use another image of the same name if a saved one is no longer available; its version may not fit the data
+    #[arg(long, help_heading = HOW, conflicts_with = "volumes")]
     other_images: bool,
     #[command(flatten)]
     doors: doors::Args,
@@ -85,24 +89,23 @@ pub struct Args {
     #[command(flatten)]
     safety: safety::Args,
 
-    /// List what is in the restore point: everything, or what has this in its path; a pattern such as `*.odt` is for names.
-    /// Its data is read, and nothing is written
+    /// List the content of the restore point: everything, or what has this in its path, or names that match `*.odt`
     #[arg(
-        long, value_name = "PATH", num_args = 0..=1, default_missing_value = "",
+        long, help_heading = INSTEAD, value_name = "PATH", num_args = 0..=1, default_missing_value = "",
         conflicts_with_all = ["all", "paths", "recipe", "target", "up", "scripts", "dry_run", "safety"]
     )]
     list: Option<String>,
 
-    /// Don't ask
-    #[arg(short, long)]
+    /// Do not ask for confirmation
+    #[arg(short, long, help_heading = HOW)]
     yes: bool,
 
-    /// Restore nothing: write a script for each volume and bind mount, the recipe and a README into this new folder
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["dry_run", "up", "target", "paths", "recipe"])]
+    /// Write shell scripts, the recipe and a README to this new directory
+    #[arg(long, help_heading = INSTEAD, value_name = "DIR", conflicts_with_all = ["dry_run", "up", "target", "paths", "recipe"])]
     scripts: Option<PathBuf>,
 
-    /// Show what would be done, and do nothing
-    #[arg(long)]
+    /// Show the plan and change nothing
+    #[arg(long, help_heading = INSTEAD)]
     dry_run: bool,
 }
 

@@ -6,15 +6,15 @@ use crate::setup::{self, Skipped};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Ask for the configuration although there is one; a copy of it is kept
+    /// Ask for the configuration even if there is one, keeping a dated copy
     #[arg(long)]
     force: bool,
 
-    /// Leave the programs on this host alone
+    /// Do not install programs
     #[arg(long)]
     skip_deps: bool,
 
-    /// Neither create a repository nor connect to one
+    /// Do not create or connect to a repository
     #[arg(long)]
     skip_init: bool,
 }

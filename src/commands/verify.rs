@@ -14,27 +14,26 @@ use crate::verify::{self, Hosts, Request, reporter};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only this unit; may be given several times
+    /// Only this unit (can be repeated)
     #[arg(long = "unit", value_name = "UNIT", add = ArgValueCompleter::new(completion::saved_units))]
     units: Vec<UnitName>,
 
-    /// Which restore points: those of one run by its id, or `latest` for the newest whole one of each unit
+    /// Restore point: the ID of a run, or `latest` for the newest whole one of each unit
     #[arg(long, value_name = "ID|latest", default_value = "latest", add = ArgValueCompleter::new(completion::backup_ids))]
     backup_id: Which,
 
-    /// Restore points that another host made
+    /// Verify restore points of another host
     #[arg(long, value_name = "HOST", conflicts_with = "all_hosts", add = ArgValueCompleter::new(completion::hosts))]
     host: Option<String>,
 
-    /// Restore points of every host that uses the repository
+    /// Verify the restore points of all hosts
     #[arg(long)]
     all_hosts: bool,
 
-    /// How much of the data is read, at least
+    /// Minimum share of the data to read, in percent
     ///
-    /// Kopia gives the stream of a source (a volume, a bind mount) from its beginning, so a source is read whole or not at all:
-    /// with less than 100, sources are drawn at random, larger ones sooner, until they hold that share of the bytes of all
-    /// points together. What was not drawn is named; recipes are always read.
+    /// A source (a volume, a bind mount) is read completely or not at all: below 100, sources are chosen at random, larger ones more
+    /// likely, until they hold that share of all bytes. Sources that were not chosen are listed; recipes are always read.
     #[arg(
         long,
         value_name = "N",

@@ -8,14 +8,13 @@ use crate::service::write::{self, Options};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Write them into this folder and do nothing else, for packagers [default: /etc/systemd/system]
+    /// Write the units to this directory and do nothing else, for packagers [default: /etc/systemd/system]
     ///
-    /// They are rendered from the defaults, or from the file that `--config` names: this host's own configuration is not that of
-    /// those who install the package.
+    /// They are rendered from the defaults, or from the file given with `--config`, not from the configuration of this host.
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
 
-    /// The program that the units start [default: the one that runs now]
+    /// Program that the units start [default: this one]
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
 }

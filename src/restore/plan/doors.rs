@@ -6,19 +6,22 @@ use super::decision::{Plan, check_space, together};
 use crate::discovery::place::clean;
 use crate::error::{Exit, Failure, Result};
 
+/// The heading of the options that say how.
+pub const HOW: &str = "How";
+
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "doors")]
 pub struct Args {
-    /// Restore also where the file system cannot hold all ACLs and extended attributes; each loss is listed, exit code 3
-    #[arg(long)]
+    /// Restore even if the file system cannot store all ACLs and extended attributes; losses are listed, exit code 3
+    #[arg(long, help_heading = HOW)]
     accept_lost_attributes: bool,
 
-    /// Restore to this path, or below it, although what is there has power over this host; may be given several times
-    #[arg(long = "allow-path", value_name = "PATH")]
+    /// Allow restoring to this path, or below it, although it controls this host (can be repeated)
+    #[arg(long = "allow-path", value_name = "PATH", help_heading = HOW)]
     allow_paths: Vec<PathBuf>,
 
-    /// Restore although it may not fit beside what is there now, or leaves others too little space
-    #[arg(long)]
+    /// Restore even if free space is short
+    #[arg(long, help_heading = HOW)]
     ignore_space: bool,
 }
 

@@ -9,19 +9,21 @@ use crate::model::ids::InvalidId;
 use crate::model::{BackupId, UnitName};
 use crate::swap::kept::{self, Restored};
 
+const EARLIER: &str = "Earlier restores";
+
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[group(id = "safety", multiple = false)]
 pub struct Args {
-    /// List what restores keep of the time before them
-    #[arg(long, conflicts_with_all = ["backup_id", "volumes", "host"])]
+    /// List the safety copies that restores keep of the previous data
+    #[arg(long, help_heading = EARLIER, conflicts_with_all = ["backup_id", "volumes", "host"])]
     list_safety: bool,
 
-    /// Remove what a restore keeps, for good
-    #[arg(long, value_name = "ID|all", conflicts_with_all = ["backup_id", "volumes", "host"])]
+    /// Delete the safety copy of a restore
+    #[arg(long, value_name = "ID|all", help_heading = EARLIER, conflicts_with_all = ["backup_id", "volumes", "host"])]
     discard_safety: Option<Choice>,
 
-    /// Put back what was there before a restore; what was restored is kept then
-    #[arg(long, value_name = "ID|latest", conflicts_with_all = ["backup_id", "volumes", "host"])]
+    /// Put the previous data back; the restored data is kept instead
+    #[arg(long, value_name = "ID|latest", help_heading = EARLIER, conflicts_with_all = ["backup_id", "volumes", "host"])]
     undo: Option<Which>,
 }
 

@@ -127,8 +127,8 @@ pub fn result(exit_code: u8) -> &'static str {
 pub fn advice(exit_code: u8) -> Option<String> {
     let advice = match exit_code {
         0 => return None,
-        3 => "see `kopi-docka history --failed`, mend what it names, then run the command again",
-        18 => "see `docker logs` of what is still stopped, mend it, then run `kopi-docka recover`",
+        3 => "see `kopi-docka history --failed`, fix what it names, then run the command again",
+        18 => "see `docker logs` of what is still stopped, fix it, then run `kopi-docka recover`",
         130 | 143 => "a signal ended it; run the command again",
         _ => "see what was said above, and run `kopi-docka check`",
     };

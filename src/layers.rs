@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// From the top down; a new folder takes its place here, and in `src/README.md`.
+/// From the top down; a new directory takes its place here, and in `src/README.md`.
 const FLOORS: [&str; 26] = [
     "cli",
     "commands",

@@ -86,7 +86,7 @@ async fn run(cli: Cli) -> ExitCode {
         Ok(shutdown) => shutdown,
         Err(error) => {
             printer::say_last(&format!(
-                "error: signal handlers can't be installed: {error}"
+                "error: signal handlers cannot be installed: {error}"
             ));
             return ExitCode::from(error::Exit::Unexpected.code());
         }

@@ -143,7 +143,7 @@ pub async fn write(
         .mode(0o600)
         .open(work.join(RECORD_FILE));
     file.and_then(|mut file| file.write_all(&serde_json::to_vec_pretty(record)?))
-        .with_context(|| format!("`{RECORD_FILE}` of the recipe can't be written"))?;
+        .with_context(|| format!("`{RECORD_FILE}` of the recipe cannot be written"))?;
     let parts = || record.sources.iter().flat_map(|source| &source.parts);
     let roots: Vec<ObjectId> = parts().map(|part| part.root.clone()).collect();
     let bytes = parts().map(|part| part.bytes).sum();

@@ -119,7 +119,7 @@ impl<'a> Pipeline<'a> {
                 let after = AssertUnwindSafe(taken.after()).catch_unwind();
                 let after = after.map(move |done| {
                     let broken = |_| {
-                        let what = "the program broke while it was stored: this is a bug";
+                        let what = "internal error while it was stored: this is a bug";
                         not_tried(name, Outcome::Failed, vec![what.to_owned()])
                     };
                     (index, done.unwrap_or_else(broken))

@@ -21,7 +21,7 @@ pub struct UnitPlan {
     pub reading: BTreeMap<SourceKey, Reading>,
     /// What is stopped, with its level.
     pub entries: Vec<Entry>,
-    /// Writers that go on, with the reason: their sources can't be cold.
+    /// Writers that go on, with the reason: their sources cannot be cold.
     pub tolerated: Vec<Tolerated>,
     /// What is known before the window to make a source less than cold: sentences by source.
     pub doubts: BTreeMap<SourceKey, Vec<String>>,
@@ -31,7 +31,7 @@ pub struct UnitPlan {
     pub errors: Vec<String>,
     /// Ids of containers that only this program writes from.
     pub own: Vec<String>,
-    /// Why this unit can't be backed up at all.
+    /// Why this unit cannot be backed up at all.
     pub refusal: Option<String>,
     /// What the last whole point held.
     pub past: Past,
@@ -114,7 +114,7 @@ impl UnitPlan {
         match container.state {
             ContainerState::Paused => {
                 let sentence = format!(
-                    "container `{}` was paused: what it had in memory isn't there",
+                    "container `{}` was paused: what it had in memory is not there",
                     container.name
                 );
                 self.doubt(&writes_to, &sentence);
@@ -128,7 +128,7 @@ impl UnitPlan {
             _ if container.auto_remove && writes_to.is_empty() => self.gaps.push(Gap {
                 what: format!("container `{}`", container.name),
                 reason: GapReason::AutoRemove,
-                detail: "a stop would delete it (`--rm`), so it goes on running".to_owned(),
+                detail: "a stop would delete it (`--rm`), so it keeps running".to_owned(),
                 is_loss: false,
             }),
             _ if container.auto_remove => {
@@ -147,14 +147,14 @@ impl UnitPlan {
         match container.standing.role {
             Some(Role::Own) => {
                 self.warnings.push(format!(
-                    "container `{name}` goes on running: kopi-docka runs in it"
+                    "container `{name}` keeps running: kopi-docka runs in it"
                 ));
                 self.own.push(container.id.clone());
                 return true;
             }
             Some(Role::Repository) => {
                 self.warnings.push(format!(
-                    "container `{name}` goes on running: it serves the backup repository. A backup that lies on the host that it is of is lost with it"
+                    "container `{name}` keeps running: it serves the backup repository. A backup stored on the host it belongs to is lost with that host"
                 ));
                 self.tolerate(container, "it serves the backup repository");
                 return true;
@@ -234,7 +234,7 @@ impl UnitPlan {
             let writes_to = self.written_by(container);
             if container.state == ContainerState::Paused {
                 let sentence = format!(
-                    "container `{}` was paused: what it had in memory isn't there",
+                    "container `{}` was paused: what it had in memory is not there",
                     container.name
                 );
                 self.doubt(&writes_to, &sentence);
@@ -252,10 +252,7 @@ impl UnitPlan {
                     container.name,
                     join(&writes_to)
                 ));
-                self.tolerate(
-                    container,
-                    "started again it would begin anew (`docker compose run`)",
-                );
+                self.tolerate(container, "it would start over (`docker compose run`)");
             } else if container.auto_remove {
                 self.refusal = Some(auto_remove_refusal(container, &writes_to));
             } else {
@@ -291,7 +288,7 @@ impl UnitPlan {
             } else if host.is_orchestrated(&container.id) {
                 Some("its orchestrator would replace it at once")
             } else if labels::is_one_off(&container.labels) {
-                Some("started again it would begin anew (`docker compose run`)")
+                Some("it would start over (`docker compose run`)")
             } else {
                 None
             };

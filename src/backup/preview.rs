@@ -25,7 +25,7 @@ use crate::quiesce::RecordFile;
 use crate::reports::past::{self, Downtimes};
 use crate::repository::Repository;
 
-/// For a look at the folder of a repository.
+/// For a look at the directory of a repository.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Fields are only ever added.
@@ -126,7 +126,7 @@ pub async fn preview(cx: &Context, units: &[UnitName]) -> Result<Previewed> {
     })
 }
 
-/// With what this host remembers: the storage isn't asked.
+/// With what this host remembers: the storage is not asked.
 async fn compare(cx: &Context, config: &Config, plan: &mut UnitPlan) {
     let name = &plan.unit.name;
     let limit = config.unit(name.as_str()).shrink_limit;
@@ -233,7 +233,7 @@ impl UnitPreview {
     }
 }
 
-/// What this host alone knows to end a run. The storage isn't asked: it may be far away, or in use.
+/// What this host alone knows to end a run. The storage is not asked: it may be far away, or in use.
 async fn obstacles(cx: &Context, config: &Config) -> Vec<anyhow::Error> {
     let mut obstacles: Vec<anyhow::Error> = Tar::find().await.err().into_iter().collect();
     match Repository::of(cx, config) {
@@ -251,7 +251,10 @@ async fn obstacles(cx: &Context, config: &Config) -> Vec<anyhow::Error> {
         if !matches!(is_there, Ok(Ok(true))) {
             let failure = Failure::new(
                 Exit::Storage,
-                format!("the repository's folder `{}` is not there", path.display()),
+                format!(
+                    "the repository's directory `{}` is not there",
+                    path.display()
+                ),
             );
             obstacles.push(
                 failure

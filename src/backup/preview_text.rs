@@ -14,7 +14,7 @@ pub async fn show(cx: &Context, units: &[UnitName]) -> Result<u8> {
     let previewed = tokio::select! {
         biased;
         () = cx.shutdown.asked() => {
-            return Err(Failure::new(cx.shutdown.exit(), "a signal ended it; nothing was touched").into());
+            return Err(Failure::new(cx.shutdown.exit(), "a signal ended it; nothing was changed").into());
         }
         previewed = preview(cx, units) => previewed?,
     };
@@ -73,7 +73,7 @@ fn unit_lines(unit: &UnitPreview) -> Vec<String> {
     }
     for container in &unit.tolerated {
         lines.push(format!(
-            "  Goes on writing: container `{}`: {}",
+            "  Keeps writing: container `{}`: {}",
             container.name, container.reason
         ));
     }
@@ -136,7 +136,7 @@ fn total(plan: &Preview) -> String {
     let sources = plan.units.iter().map(|unit| unit.sources.len()).sum();
     let bytes = plan.units.iter().map(|unit| unit.estimated_bytes).sum();
     format!(
-        "{}, {}, {}. Nothing was touched.",
+        "{}, {}, {}. Nothing was changed.",
         text::count(plan.units.len(), "unit"),
         text::count(sources, "source"),
         text::bytes(bytes)

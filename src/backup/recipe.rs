@@ -1,6 +1,6 @@
 //! The recipe of a unit: everything but the data that is needed to build it again.
 //!
-//! [`capture`] fills a folder, which then becomes part of a snapshot:
+//! [`capture`] fills a directory, which then becomes part of a snapshot:
 //!
 //! ```text
 //! files/<absolute path>           compose files, `.env`, and what the compose files name
@@ -46,7 +46,7 @@ use crate::model::point::{DirectoryRecord, FileRecord, ProjectRecord};
 use crate::model::source::{Gap, GapReason};
 use crate::model::unit::ComposeProject;
 
-/// What was put into the folder, and what was not.
+/// What was put into the directory, and what was not.
 #[derive(Debug, Default)]
 pub struct Captured {
     /// `None` for a unit that is no compose project.
@@ -65,7 +65,7 @@ pub struct Captured {
 /// Writes the recipe of `unit` into `folder`, which exists, is empty and is for root alone. What a project names may be on a file
 /// system that does not answer: it is waited for no longer than `patience`. A build context is kept up to `context_limit` bytes.
 ///
-/// Errors: the folder can't be written to, or the engine is gone.
+/// Errors: the directory cannot be written to, or the engine is gone.
 pub async fn capture(
     engine: &Engine,
     unit: &Unit,

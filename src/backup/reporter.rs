@@ -256,7 +256,7 @@ fn messages(report: &UnitReport) -> Vec<Message> {
                 report.still_stopped.join(", ")
             ));
             lines.push_str(
-                "hint: see `docker logs` of them, mend it, then run `kopi-docka recover`\n",
+                "hint: see `docker logs` of them, fix it, then run `kopi-docka recover`\n",
             );
         } else if report.downtime_seconds > 0.0 {
             lines.push_str(&format!(

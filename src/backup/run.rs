@@ -111,7 +111,7 @@ impl Run<'_> {
     }
 
     /// What the last whole point of `unit` held, from the state directory or else from the point itself; and a warning when that
-    /// can't be told.
+    /// cannot be told.
     async fn recall(&self, unit: &UnitName, kind: UnitKind) -> (Recalled, Option<String>) {
         let known = Recalled::read(self.paths, self.config.profile(), unit);
         let known = known.filter(|known| known.is_of(kind));
@@ -365,7 +365,7 @@ fn automatic_limit(is_local: bool, above: u64, available_memory: u64) -> u64 {
     }
 }
 
-/// Whether the storage is a disk of this host. A folder on a NAS is not, and what is behind FUSE cannot be told.
+/// Whether the storage is a disk of this host. A directory on a NAS is not, and what is behind FUSE cannot be told.
 fn is_local(config: &Config) -> bool {
     // By names alone: a share that does not answer must not be asked.
     config.kopia.kopia_params.local_path().is_some_and(|path| {
@@ -503,7 +503,7 @@ fn finish(run: &Run<'_>, units: Vec<UnitReport>, after: After, looked: Duration)
 fn write_report(run: &Run<'_>, report: &RunReport) -> Result<()> {
     let path = past::path(run.config, report.backup_id);
     crate::base::files::write(&path, &serde_json::to_vec_pretty(report)?)
-        .context("the report of the run can't be written")?;
+        .context("the report of the run cannot be written")?;
     past::prune(&past::folder(run.config), report, Utc::now())
         .context("old reports of runs cannot be removed")
 }

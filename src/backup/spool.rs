@@ -487,7 +487,7 @@ fn nameless_file(folder: &Path) -> Result<File> {
                 Exit::Config,
                 format!("no spool file can be made in `{}`", folder.display()),
             )
-            .hint("`backup.spool.directory` must be a folder on a writable disk; `backup.spool.size` 0 does without")
+            .hint("`backup.spool.directory` must be a directory on a writable disk; `backup.spool.size` 0 does without")
             .caused_by(error)
             .into()
         }),

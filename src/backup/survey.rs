@@ -71,7 +71,7 @@ pub async fn plan_unit(
 }
 
 /// Measures every source of `unit`, each for no longer than `patience`, and leaves out what is too large. It also warms the
-/// kernel's caches for the window. What lies on file systems below a source, and so isn't read, becomes a gap.
+/// kernel's caches for the window. What lies on file systems below a source, and so is not read, becomes a gap.
 pub async fn survey(mut unit: Unit, rules: &Rules, patience: Duration) -> Result<Surveyed> {
     own::leave_out(&mut unit, patience).await;
     let limit = BindLimit::new(&unit, rules);

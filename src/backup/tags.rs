@@ -118,7 +118,7 @@ fn encode(text: &str) -> String {
             if c == '%' || c.is_control() || is_dots || c == '\\' {
                 let mut buffer = [0; 4];
                 for byte in c.encode_utf8(&mut buffer).bytes() {
-                    // Writing to a String can't fail.
+                    // Writing to a String cannot fail.
                     let _ = write!(encoded, "%{byte:02X}");
                 }
             } else {

@@ -46,7 +46,7 @@ struct Saving<'a> {
     still_stopped: Vec<(String, String)>,
     warnings: Vec<String>,
     grade: Option<Grade>,
-    /// Something that isn't about a single source, after which the point is good all the same.
+    /// Something that is not about a single source, after which the point is good all the same.
     trouble: Vec<String>,
     /// What is not in the point, one line each.
     losses: Vec<String>,
@@ -408,7 +408,7 @@ impl<'a> Saving<'a> {
         // After a signal there will be no point, and an engine that does not answer must not keep services down.
         let since = self.run.shutdown.cut("the proof", since).await;
         let written = since.unwrap_or_else(|error| {
-            let sentence = format!("it could not be proven that nobody wrote to it: {error:#}");
+            let sentence = format!("cannot prove that it was not written to: {error:#}");
             let keys = self.plan.unit.sources.iter();
             vec![(
                 sentence,

@@ -1,4 +1,4 @@
-//! Work that blocks, on a thread of its own: a disk that doesn't answer must not stop us from hearing a signal.
+//! Work that blocks, on a thread of its own: a disk that does not answer must not stop us from hearing a signal.
 
 use std::time::Duration;
 

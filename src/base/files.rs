@@ -17,7 +17,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<()> {
     sync_folder(folder_of(path))
 }
 
-/// Replaces `path` by `content`, readable by all, as a whole or not at all. Its folder is somebody else's and must be there.
+/// Replaces `path` by `content`, readable by all, as a whole or not at all. Its directory is somebody else's and must be there.
 pub fn write_public(path: &Path, content: &[u8]) -> Result<()> {
     replace(path, content, 0o644)
 }
@@ -48,26 +48,26 @@ fn put(
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
         .tempfile_in(folder)
-        .with_context(|| format!("nothing can be written in `{}`", folder.display()))?;
+        .with_context(|| format!("cannot write to `{}`", folder.display()))?;
     let permissions = Permissions::from_mode(mode);
     file.write_all(content)
         .and_then(|()| file.as_file().set_permissions(permissions))
         .and_then(|()| sync(file.as_file()))
-        .with_context(|| format!("`{}` can't be written", path.display()))?;
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
     file.persist(path)
-        .with_context(|| format!("`{}` can't be put in place", path.display()))
+        .with_context(|| format!("cannot replace `{}`", path.display()))
 }
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }
 
-/// Removes `path`, for good after a power cut too. No error when it isn't there.
+/// Removes `path`, for good after a power cut too. No error when it is not there.
 pub fn remove(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Ok(()) => sync_folder(folder_of(path)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("`{}` can't be removed", path.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot remove `{}`", path.display())),
     }
 }
 
@@ -77,10 +77,10 @@ pub fn make_private_folder(folder: &Path) -> Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .with_context(|| format!("the folder `{}` can't be made", folder.display()))
+        .with_context(|| format!("cannot create directory `{}`", folder.display()))
 }
 
-/// What is in the files of a folder.
+/// What is in the files of a directory.
 #[derive(Debug)]
 pub struct Found<T> {
     pub good: Vec<(PathBuf, T)>,
@@ -88,7 +88,7 @@ pub struct Found<T> {
     pub damaged: Vec<PathBuf>,
 }
 
-/// Reads every `<folder>/*.json`; `read` makes something of its content. No folder is an empty one.
+/// Reads every `<folder>/*.json`; `read` makes something of its content. No directory is an empty one.
 pub fn read_all<T>(folder: &Path, read: impl Fn(&[u8]) -> Option<T>) -> Result<Found<T>> {
     let mut found = Found {
         good: Vec::new(),
@@ -100,7 +100,7 @@ pub fn read_all<T>(folder: &Path, read: impl Fn(&[u8]) -> Option<T>) -> Result<F
             return Ok(found);
         }
         Err(error) => {
-            return Err(error).with_context(|| format!("`{}` can't be read", folder.display()));
+            return Err(error).with_context(|| format!("cannot read `{}`", folder.display()));
         }
     };
     for entry in entries {
@@ -119,5 +119,5 @@ pub fn read_all<T>(folder: &Path, read: impl Fn(&[u8]) -> Option<T>) -> Result<F
 pub fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
-        .with_context(|| format!("`{}` can't be synced", folder.display()))
+        .with_context(|| format!("cannot sync `{}`", folder.display()))
 }

@@ -94,7 +94,7 @@ impl Lock {
             .mode(0o600)
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
             .open(&path)
-            .with_context(|| format!("the lock `{}` can't be opened", path.display()))?;
+            .with_context(|| format!("the lock `{}` cannot be opened", path.display()))?;
         if fs2::FileExt::try_lock_exclusive(&file).is_err() {
             let mut holder = String::new();
             let _ = file.read_to_string(&mut holder);

@@ -34,7 +34,7 @@ impl Memory {
             available: 0,
         };
         for entry in std::fs::read_dir(folder).ok()?.flatten() {
-            // Only the folders of nodes have one.
+            // Only the directories of nodes have one.
             let Ok(text) = std::fs::read_to_string(entry.path().join("meminfo")) else {
                 continue;
             };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 pub struct Paths {
     /// Stop records, restore journals, repository identities: survives a reboot.
     pub state: PathBuf,
-    /// The lock and work folders with secrets: gone after a reboot.
+    /// The lock and work directories with secrets: gone after a reboot.
     pub runtime: PathBuf,
     /// Kopia's connection profiles are below it.
     pub home: PathBuf,

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use super::files;
 use crate::error::Result;
 
-/// The file itself, links followed. It need not exist; its folder must, and something can be put there.
+/// The file itself, links followed. It need not exist; its directory must, and something can be put there.
 pub fn place(named: &Path) -> std::io::Result<PathBuf> {
     let place = match named.canonicalize() {
         Ok(place) if !place.metadata()?.is_file() => {
@@ -45,7 +45,7 @@ pub fn replace(place: &Path, content: &[u8]) -> Result<()> {
         file.persist(place)?;
         files::sync_folder(folder(place))
     };
-    put().with_context(|| format!("`{}` can't be replaced", place.display()))
+    put().with_context(|| format!("`{}` cannot be replaced", place.display()))
 }
 
 /// As [`replace`], for a file that is not there; one that appeared meanwhile is an error, and stays.
@@ -57,7 +57,7 @@ pub fn create(place: &Path, content: &[u8]) -> Result<()> {
         file.persist_noclobber(place)?;
         files::sync_folder(folder(place))
     };
-    put().with_context(|| format!("`{}` can't be made", place.display()))
+    put().with_context(|| format!("cannot create `{}`", place.display()))
 }
 
 /// Keeps what `place` holds beside it, under a name with the time.
@@ -79,12 +79,12 @@ pub fn keep_beside(place: &Path, what: &str, content: &[u8]) -> Result<PathBuf> 
     let free = (1..)
         .map(name)
         .find(|name| name.symlink_metadata().is_err());
-    let copy = free.with_context(|| format!("no copy of `{}` can be made", place.display()))?;
+    let copy = free.with_context(|| format!("cannot copy `{}`", place.display()))?;
     create(&copy, content)?;
     Ok(copy)
 }
 
-/// A file of ours in the folder of `place`, gone when it is dropped, readable for us alone.
+/// A file of ours in the directory of `place`, gone when it is dropped, readable for us alone.
 pub fn beside(place: &Path) -> std::io::Result<NamedTempFile> {
     tempfile::Builder::new()
         .prefix(".kopi-docka-new-")

@@ -32,7 +32,7 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Whether a key, flag or variable called `name` can be expected to hold a secret. One that names a file doesn't.
+/// Whether a key, flag or variable called `name` can be expected to hold a secret. One that names a file does not.
 pub fn is_secret_name(name: &str) -> bool {
     const WORDS: [&str; 7] = [
         "pass",

@@ -35,7 +35,7 @@ pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
-/// Control characters escaped, so that a hostile name can't drive the terminal or break a line.
+/// Control characters escaped, so that a hostile name cannot drive the terminal or break a line.
 pub fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::fault;
 use crate::model::report::StepTime;
 
-/// A step of some work. Entering one is the only way to record its time, and a fault point: a step without one can't
+/// A step of some work. Entering one is the only way to record its time, and a fault point: a step without one cannot
 /// be written.
 pub trait Step: Copy + fmt::Debug {
     /// Unique over the whole program: faults name it.

@@ -16,7 +16,7 @@ pub fn make(runtime: &Path) -> Result<TempDir> {
     tempfile::Builder::new()
         .prefix(PREFIX)
         .tempdir_in(runtime)
-        .with_context(|| format!("no work folder can be made in `{}`", runtime.display()))
+        .with_context(|| format!("cannot create a work directory in `{}`", runtime.display()))
 }
 
 /// Removes those that a killed run left below `runtime`. Nobody else may be at work.
@@ -25,7 +25,7 @@ pub fn remove_stale(runtime: &Path) -> Result<()> {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(PREFIX) {
             std::fs::remove_dir_all(entry.path())
-                .with_context(|| format!("`{}` can't be removed", entry.path().display()))?;
+                .with_context(|| format!("cannot remove `{}`", entry.path().display()))?;
         }
     }
     Ok(())

@@ -70,7 +70,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
 
 async fn ask(cx: &Context) -> Result<Secret> {
     if !prompt::is_possible() {
-        let what = "there is no terminal to ask for the new password on";
+        let what = "cannot prompt for the new password: not running on a terminal";
         return Err(Failure::new(Exit::Usage, what)
             .hint("say `--new-password-file FILE`")
             .into());

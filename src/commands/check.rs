@@ -15,7 +15,7 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
     let findings = tokio::select! {
         biased;
         () = cx.shutdown.asked() => {
-            return Err(Failure::new(cx.shutdown.exit(), "a signal ended it; nothing was touched").into());
+            return Err(Failure::new(cx.shutdown.exit(), "a signal ended it; nothing was changed").into());
         }
         findings = doctor::examine(cx) => findings,
     };

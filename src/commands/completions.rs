@@ -18,7 +18,7 @@ pub fn run(cx: &Context, args: Args) -> Result<u8> {
     let shells = Shells::builtins();
     let shell = shells
         .completer(&name)
-        .ok_or_else(|| anyhow::anyhow!("nothing is known of the shell {name}"))?;
+        .ok_or_else(|| anyhow::anyhow!("unsupported shell: {name}"))?;
     let mut script = Vec::new();
     shell.write_registration(
         VARIABLE,

@@ -27,6 +27,6 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     } else if args.edit {
         edit_config::run(cx, edit_config::Args::default()).await
     } else {
-        show_config::run(cx, show_config::Args {})
+        show_config::run(cx, show_config::Args::default())
     }
 }

@@ -30,17 +30,18 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         cx.config()?;
     }
     if !prompt::is_possible() {
-        return Err(
-            Failure::new(Exit::Usage, "there is no terminal for an editor")
-                .hint("run this on a terminal")
-                .into(),
-        );
+        return Err(Failure::new(
+            Exit::Usage,
+            "cannot start an editor: not running on a terminal",
+        )
+        .hint("run this on a terminal")
+        .into());
     }
     let file = private_file::place(&path)
-        .with_context(|| format!("`{}` can't be replaced", path.display()))?;
+        .with_context(|| format!("`{}` cannot be replaced", path.display()))?;
     let editor = Editor::find(args.editor)?;
     let before = std::fs::read(&file)?;
-    // What an editor leaves beside the file (swap files, its own copies) goes with the folder.
+    // What an editor leaves beside the file (swap files, its own copies) goes with the directory.
     let folder = tempfile::Builder::new()
         .prefix(".kopi-docka-edit-")
         .permissions(Permissions::from_mode(0o700))
@@ -68,7 +69,10 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         // Whoever else changes it holds the lock.
         let _lock = Lock::take(&cx.paths.runtime, "edit-config")?;
         if std::fs::read(&file)? != before {
-            let what = format!("somebody else has changed `{}` meanwhile", path.display());
+            let what = format!(
+                "`{}` was changed by someone else in the meantime",
+                path.display()
+            );
             return Err(Failure::new(Exit::Config, what).into());
         }
         private_file::replace(&file, &after)
@@ -102,7 +106,7 @@ async fn again(cx: &Context, error: &anyhow::Error) -> Result<()> {
         "Edit again".to_owned(),
         "Discard what was edited".to_owned(),
     ];
-    match prompt::select("This would be no valid configuration", items, &cx.shutdown).await? {
+    match prompt::select("The edited configuration is not valid", items, &cx.shutdown).await? {
         0 => Ok(()),
         _ => Err(Failure::new(Exit::Declined, "discarded: nothing was changed").into()),
     }
@@ -112,7 +116,7 @@ async fn again(cx: &Context, error: &anyhow::Error) -> Result<()> {
 fn keep(file: &Path, after: &[u8], error: anyhow::Error) -> anyhow::Error {
     let kept = private_file::keep_beside(file, "edited-", after);
     let exit = error::exit_of(&error);
-    let failure = Failure::new(exit, "what was edited is not in force");
+    let failure = Failure::new(exit, "the edited configuration was not saved");
     match kept {
         Ok(kept) => failure.hint(format!(
             "it is kept in `{}`: compare it with the configuration",
@@ -163,9 +167,11 @@ impl Editor {
         };
         let words = shell_words::split(&named).unwrap_or_default();
         let Some((program, args)) = words.split_first() else {
-            return Err(Failure::new(Exit::Usage, "the editor is no command")
-                .hint(remedy)
-                .into());
+            return Err(
+                Failure::new(Exit::Usage, "the editor is not a valid command")
+                    .hint(remedy)
+                    .into(),
+            );
         };
         let program = if program.contains('/') {
             std::path::absolute(program)?

@@ -116,7 +116,7 @@ fn read(folder: &Path, args: &Args) -> Result<History> {
         let names: Vec<String> = args.units.iter().map(|unit| format!("`{unit}`")).collect();
         let failure = Failure::new(
             Exit::NothingMatched,
-            format!("no run tells of unit {}", names.join(", ")),
+            format!("no run has unit {}", names.join(", ")),
         );
         return Err(failure
             .hint("see all runs with `kopi-docka history`")
@@ -172,7 +172,7 @@ fn explain(error: anyhow::Error, folder: &Path) -> anyhow::Error {
     Failure::new(
         Exit::NeedsRoot,
         format!(
-            "the reports in `{}` are not yours to read",
+            "no permission to read the reports in `{}`",
             folder.display()
         ),
     )
@@ -185,7 +185,7 @@ fn show(cx: &Context, args: &Args, history: &History) {
         cx.ui.answer(if args.failed {
             "No run failed."
         } else {
-            "No runs yet. `kopi-docka backup` makes one."
+            "No runs yet. `kopi-docka backup` creates one."
         });
         return;
     }

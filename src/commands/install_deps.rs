@@ -41,8 +41,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         return Ok(0);
     }
     if missing.is_empty() {
-        cx.ui
-            .answer("Everything that kopi-docka needs is installed.");
+        cx.ui.answer("All required programs are installed.");
     } else if args.dry_run {
         cx.ui.answer(format!("On {}:", distribution.name));
         for missing in &missing {

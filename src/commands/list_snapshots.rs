@@ -101,7 +101,7 @@ fn by_host(all: &[Point], listed: &[&Point], units: &[UnitName]) -> BTreeMap<Str
 
 fn none_of_this_host(elsewhere: &BTreeMap<String, usize>) -> String {
     if elsewhere.is_empty() {
-        return "No restore points. `kopi-docka backup` makes one.".to_owned();
+        return "No restore points. `kopi-docka backup` creates one.".to_owned();
     }
     let mut lines = vec!["No restore points of this host. The repository has:".to_owned()];
     lines.extend(elsewhere.iter().map(|(host, count)| {

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap_mangen::Man;
 
+use super::config_page;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Command to show the page of [default: the program]
+    /// Command to show the page of, or kopi-docka.json [default: the program]
     command: Option<String>,
 
-    /// Write all pages to this directory, such as /usr/local/share/man/man1
+    /// Write all pages to this directory
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     output_dir: Option<PathBuf>,
 }
@@ -24,6 +25,10 @@ pub fn run(cx: &Context, args: Args, program: clap::Command) -> Result<u8> {
         write_all(folder, program)?;
         cx.ui
             .say(format!("The manual pages are in `{}`", folder.display()));
+        return Ok(0);
+    }
+    if args.command.as_deref() == Some(config_page::NAME) {
+        cx.ui.answer(config_page::page().trim_end());
         return Ok(0);
     }
     let page = Man::new(page_of(args.command.as_deref(), program)?);
@@ -52,9 +57,13 @@ fn page_of(name: Option<&str>, program: clap::Command) -> Result<clap::Command> 
 fn write_all(folder: &Path, program: clap::Command) -> Result<()> {
     std::fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(program, folder))
+        .and_then(|()| {
+            let file = folder.join(format!("{}.5", config_page::NAME));
+            std::fs::write(file, config_page::page())
+        })
         .with_context(|| {
             format!(
-                "the manual pages can't be written to `{}`",
+                "the manual pages cannot be written to `{}`",
                 folder.display()
             )
         })

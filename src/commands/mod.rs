@@ -4,6 +4,7 @@ pub mod backup;
 pub mod change_password;
 pub mod check;
 pub mod completions;
+mod config_page;
 pub mod config_v1;
 pub mod daemon;
 pub mod dry_run;

@@ -47,11 +47,10 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     } else {
         if settled.finished > 0 {
             cx.ui
-                .answer("Finished: the interrupted restore is in place.");
+                .answer("Finished: the interrupted restore is complete.");
         }
         if settled.undone > 0 {
-            cx.ui
-                .answer("Undone: what the interrupted restore was to replace is in its place.");
+            cx.ui.answer("Undone: the previous data is back in place.");
         }
         if !replayed.started.up.is_empty() {
             cx.ui
@@ -68,7 +67,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         format!("container `{name}` does not start: {reason}"),
     )
     .hint(format!(
-        "see `docker logs {name}`, mend it, then run `kopi-docka recover` again"
+        "see `docker logs {name}`, fix it, then run `kopi-docka recover` again"
     ));
     for (name, reason) in still_stopped.iter().skip(1) {
         failure = failure.note(format!(
@@ -99,7 +98,7 @@ async fn before_docker(cx: &Context) -> Result<u8> {
         }));
     } else if settled.finished > 0 {
         cx.ui
-            .answer("Finished: the interrupted restore is in place.");
+            .answer("Finished: the interrupted restore is complete.");
     }
     Ok(0)
 }

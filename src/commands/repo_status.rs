@@ -124,7 +124,7 @@ fn show_json(cx: &Context, repository: &Repository, seen: &Seen) {
 fn show(cx: &Context, repository: &Repository, seen: &Seen) {
     let status = &seen.status;
     let room = status.volume.map_or_else(
-        || "the storage does not tell".to_owned(),
+        || "not reported by the storage".to_owned(),
         |volume| {
             format!(
                 "{} of {} free",

@@ -24,11 +24,13 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
         return Err(Failure::new(Exit::Config, message).into());
     }
     if !prompt::is_possible() {
-        return Err(Failure::new(Exit::Usage, "there is no terminal to ask on")
-            .hint(format!(
-                "run this on a terminal, or move `{name}` away yourself"
-            ))
-            .into());
+        return Err(
+            Failure::new(Exit::Usage, "cannot prompt: not running on a terminal")
+                .hint(format!(
+                    "run this on a terminal, or move `{name}` away yourself"
+                ))
+                .into(),
+        );
     }
     let file = private_file::place(&path)?;
     let _lock = Lock::take(&cx.paths.runtime, "reset-config")?;
@@ -42,7 +44,7 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
         ));
         has_password = loaded.config.kopia.password_file.is_none();
     }
-    let question = format!("Type {WORD} to take this configuration away");
+    let question = format!("Type {WORD} to remove this configuration");
     let typed = prompt::text(&question, |_| Ok(()), &cx.shutdown).await?;
     if typed != WORD {
         return Err(Failure::new(Exit::Declined, "declined: nothing was changed").into());
@@ -52,12 +54,14 @@ pub async fn run(cx: &Context, _args: Args) -> Result<u8> {
     if cx.ui.json {
         cx.ui.answer_json(&json!({ "path": path, "copy": copy }));
     } else {
-        cx.ui
-            .answer(format!("{name} is away; it is kept as {}", copy.display()));
+        cx.ui.answer(format!(
+            "Removed {name}; a copy is kept as {}",
+            copy.display()
+        ));
     }
     if has_password {
         cx.ui.say(format!(
-            "note: the password in {} is the only key to the repository: without it nobody reads the backups",
+            "note: the password in {} is the only key to the repository: without it the backups cannot be read",
             copy.display()
         ));
     }

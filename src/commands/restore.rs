@@ -126,8 +126,8 @@ impl Args {
                 || to != Destination::InPlace
                 || self.scripts.is_some()
             {
-                return Err(Failure::new(Exit::Usage, "of which restore point?")
-                    .hint("say `--unit UNIT` and `--backup-id ID`, `--backup-id latest` or `--before TIME`, or nothing at all to be asked")
+                return Err(Failure::new(Exit::Usage, "which restore point?")
+                    .hint("give `--unit UNIT` and `--backup-id ID`, `--backup-id latest` or `--before TIME`, or no option to be prompted")
                     .into());
             }
             return Ok(None);
@@ -198,11 +198,11 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         return restore::contents::run(cx, request, search).await;
     }
     if by_flags.is_none() && (cx.ui.json || args.yes || !prompt::is_possible()) {
-        return Err(Failure::new(Exit::Usage, "what is to be restored?")
-            .hint("`kopi-docka restore --unit UNIT --backup-id latest`, with `--dry-run` to look first")
+        return Err(Failure::new(Exit::Usage, "what should be restored?")
+            .hint("`kopi-docka restore --unit UNIT --backup-id latest`, with `--dry-run` to see the plan first")
             .hint("`kopi-docka restore --all` restores every unit of this host")
-            .hint("`kopi-docka list --snapshots` shows what there is")
-            .hint("on a terminal `kopi-docka restore` asks")
+            .hint("`kopi-docka list --snapshots` lists the restore points")
+            .hint("on a terminal `kopi-docka restore` prompts")
             .into());
     }
     if let (Some(folder), Some(request)) = (&args.scripts, &by_flags) {
@@ -244,7 +244,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         prompt::confirm(&question, "--allow-path", &cx.shutdown).await?;
     }
     if let Some(short) = short {
-        let question = format!("{short:#}. Restore it all the same?");
+        let question = format!("{short:#}. Restore anyway?");
         prompt::confirm(&question, "--ignore-space", &cx.shutdown).await?;
     }
     if !args.yes && !planned.plan.is_empty() {

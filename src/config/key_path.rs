@@ -83,7 +83,7 @@ impl fmt::Display for KeyPath {
         for step in &self.0 {
             match step {
                 Step::Key(key) if is_plain(key) => write!(f, "{separator}{key}")?,
-                // Quoted as JSON, so that a name with a dot or a control character can't be misread.
+                // Quoted as JSON, so that a name with a dot or a control character cannot be misread.
                 Step::Key(key) => write!(f, "[{}]", Value::from(key.as_str()))?,
                 Step::Index(index) => write!(f, "[{index}]")?,
             }

@@ -1,4 +1,4 @@
-//! Folders that must not lie in each other.
+//! Directories that must not lie in each other.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ pub fn check(config: &Config) -> Result<(), (KeyPath, String)> {
     for (key, path) in keys {
         if path.is_some_and(|path| path.starts_with(&cache)) {
             let message = format!(
-                "is inside `{}`, Kopia's cache, where nothing is safe: choose another folder, or another `kopia.profile`",
+                "is inside `{}`, Kopia's cache, where nothing is safe: choose another directory, or another `kopia.profile`",
                 cache.display()
             );
             return Err((KeyPath::of(key), message));

@@ -44,7 +44,7 @@ impl Loaded {
 
 /// Reads the file that was asked for, else the system's, else the user's.
 ///
-/// A file that is there but can't be read ends the search with an error: going on to the next one would work on
+/// A file that is there but cannot be read ends the search with an error: going on to the next one would work on
 /// another repository without anybody noticing.
 pub fn load(paths: &Paths, explicit: Option<&Path>) -> Result<Loaded> {
     search(
@@ -146,7 +146,7 @@ pub fn profile_at(paths: &Paths, path: &Path) -> String {
     default_profile(path, &standard_files(&paths.home))
 }
 
-/// Whether both are one file, however they are spelled: naming a standard file doesn't make it another one.
+/// Whether both are one file, however they are spelled: naming a standard file does not make it another one.
 fn is_same(one: &Path, other: &Path) -> bool {
     one == other
         || matches!(
@@ -174,7 +174,7 @@ fn unreadable(path: &Path, error: std::io::Error) -> anyhow::Error {
     let denied = error.kind() == ErrorKind::PermissionDenied;
     let failure = Failure::new(
         Exit::Config,
-        format!("the configuration `{}` can't be read", path.display()),
+        format!("the configuration `{}` cannot be read", path.display()),
     )
     .caused_by(error);
     if denied {
@@ -222,7 +222,7 @@ fn understand(document: Document, path: PathBuf, profile: &str, home: &Path) -> 
     })
 }
 
-/// Makes every path absolute: `~/` is the home folder, and a password file lies beside the configuration.
+/// Makes every path absolute: `~/` is the home directory, and a password file lies beside the configuration.
 fn resolve_paths(config: &mut Config, home: &Path, file: &Path) {
     let paths = [
         Some(&mut config.kopia.cache_directory),

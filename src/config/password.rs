@@ -38,7 +38,7 @@ pub fn read_file(file: &Path) -> Result<Secret> {
     Ok(Secret::new(text))
 }
 
-/// For one that is typed: why it can't be the password.
+/// For one that is typed: why it cannot be the password.
 pub fn check_new(text: &str) -> Result<(), String> {
     problem(text).map_or(Ok(()), |problem| Err(format!("it {problem}")))
 }
@@ -48,7 +48,7 @@ fn read(file: &Path, caller: &Caller) -> Result<String> {
     let unreadable = |error: std::io::Error| {
         let failure = Failure::new(
             Exit::Config,
-            format!("the password file `{}` can't be read", file.display()),
+            format!("the password file `{}` cannot be read", file.display()),
         );
         failure
             .caused_by(error)
@@ -192,6 +192,6 @@ mod tests {
     fn a_missing_password_file_is_an_error_and_never_the_inline_password() {
         let mut config = with_password("inline");
         config.kopia.password_file = Some("/nowhere/password".into());
-        assert!(error(&config).contains("`/nowhere/password` can't be read"));
+        assert!(error(&config).contains("`/nowhere/password` cannot be read"));
     }
 }

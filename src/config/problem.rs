@@ -1,5 +1,5 @@
 //! The errors of a configuration: the file, the place in it, what was expected. What was found is repeated only
-//! where it can't be a secret.
+//! where it cannot be a secret.
 
 use serde_json::Value;
 
@@ -27,20 +27,25 @@ pub fn mismatch(name: &str, document: &Value, path: &KeyPath, message: &str) -> 
     } else {
         format!("`{name}`: `{path}`")
     };
-    let Some((_, expected)) = message.rsplit_once("expected ") else {
+    let Some(expected) = expected_in(message) else {
         return failure(format!("{place} {message}"));
-    };
-    let expected = match expected {
-        "a sequence" => "a list (`[ … ]`)",
-        "a map" => "an object (`{ … }`)",
-        "a boolean" => "true or false",
-        other => other,
     };
     let found = path.find(document).map_or_else(
         || "missing".to_owned(),
         |value| describe(value, is_private(path)),
     );
     failure(format!("{place} is {found}, expected {expected}"))
+}
+
+/// What `message`, of serde or of one of our values, says that a value has to be.
+pub fn expected_in(message: &str) -> Option<&str> {
+    let (_, expected) = message.rsplit_once("expected ")?;
+    Some(match expected {
+        "a sequence" => "a list (`[ … ]`)",
+        "a map" => "an object (`{ … }`)",
+        "a boolean" => "true or false",
+        other => other,
+    })
 }
 
 fn is_private(path: &KeyPath) -> bool {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// The profile of a file that isn't one of the standard ones: its stem, made a harmless file name.
+/// The profile of a file that is not one of the standard ones: its stem, made a harmless file name.
 pub fn of_file(file: &Path) -> Option<String> {
     let stem = file.file_stem()?.to_string_lossy();
     let name: String = stem

@@ -165,7 +165,7 @@ pub fn no_way_back(container: &Container, is_mended: impl Fn(&Path) -> bool) -> 
 /// A path that is gone does not come back with a new container: that would start on an empty directory, or not at all.
 fn remedy(container: &Container, obstacles: &[&Obstacle]) -> String {
     let again = if container.project.is_some() {
-        "run `docker compose up -d` in the project's directory, which makes it anew"
+        "run `docker compose up -d` in the project's directory, which creates it again"
     } else {
         "create it again"
     };

@@ -15,7 +15,7 @@ use crate::ui::unnamed;
 
 #[derive(Clone, Debug)]
 pub struct Discovery {
-    /// Every unit, also those that are disabled or can't be covered; by name.
+    /// Every unit, also those that are disabled or cannot be covered; by name.
     pub units: Vec<Unit>,
     /// Volumes that no container uses: nobody's data until somebody says so.
     pub orphan_volumes: Vec<OrphanVolume>,
@@ -44,7 +44,7 @@ pub struct OrphanVolume {
     pub name: String,
     pub driver: String,
     pub is_anonymous: bool,
-    /// `None` when it isn't on this host's disks.
+    /// `None` when it is not on this host's disks.
     pub path: Option<PathBuf>,
 }
 

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-/// A set of patterns. One that matches a folder also matches everything below it; one that doesn't begin at the
-/// root, such as `media` or `*/cache`, matches at any depth. `*` stays within a name, `**` doesn't.
+/// A set of patterns. One that matches a directory also matches everything below it; one that does not begin at the
+/// root, such as `media` or `*/cache`, matches at any depth. `*` stays within a name, `**` does not.
 #[derive(Clone, Debug, Default)]
 pub struct Globs {
     set: GlobSet,
 }
 
 impl Globs {
-    /// The patterns that are globs, and a sentence about each one that isn't.
+    /// The patterns that are globs, and a sentence about each one that is not.
     pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> (Self, Vec<String>) {
         let mut builder = GlobSetBuilder::new();
         let mut wrong = Vec::new();
@@ -34,7 +34,7 @@ impl Globs {
             }
         }
         let set = builder.build().unwrap_or_else(|error| {
-            wrong.push(format!("the globs can't be used together: {error}"));
+            wrong.push(format!("the globs cannot be used together: {error}"));
             GlobSet::empty()
         });
         (Self { set }, wrong)

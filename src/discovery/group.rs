@@ -164,10 +164,10 @@ fn auto_remove(scene: &Scene, sources: &[Source], own: &[Container]) -> Vec<Gap>
                 return None;
             }
             let detail = if written.is_empty() {
-                "it was started with `--rm`: a stop would delete it, so it goes on running".to_owned()
+                "it was started with `--rm`: a stop would delete it, so it keeps running".to_owned()
             } else {
                 format!(
-                    "it was started with `--rm`, so it can't be stopped without being deleted, and it can write to {}",
+                    "it was started with `--rm`, so it cannot be stopped without being deleted, and it can write to {}",
                     written.join(", ")
                 )
             };

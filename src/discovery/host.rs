@@ -297,7 +297,7 @@ fn kind_of(metadata: &Metadata) -> PathKind {
     }
 }
 
-/// Links resolved in the part of `path` that exists: a repository that isn't made yet may still be behind one.
+/// Links resolved in the part of `path` that exists: a repository that is not made yet may still be behind one.
 fn resolve_existing(path: &Path) -> PathBuf {
     path.ancestors()
         .skip(1)

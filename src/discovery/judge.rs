@@ -73,13 +73,13 @@ pub fn host_path(scene: &Scene, wish: Wish, path: &Path, is_written: bool) -> Ve
     }
     match facts.kind {
         PathKind::Missing => leave(Missing, true, "nothing is there on this host"),
-        PathKind::Denied => leave(Missing, true, "this user may not look at it"),
+        PathKind::Denied => leave(Missing, true, "this user has no permission to read it"),
         PathKind::Silent => leave(Missing, true, "its file system does not answer"),
         _ => Verdict::Save,
     }
 }
 
-/// What holds the backups can't be part of them: it would grow by itself with every run.
+/// What holds the backups cannot be part of them: it would grow by itself with every run.
 pub fn own_state(scene: &Scene, real: &Path) -> Option<Verdict> {
     let rules = scene.rules;
     let repository = rules
@@ -103,7 +103,7 @@ pub fn own_state(scene: &Scene, real: &Path) -> Option<Verdict> {
         leave(GapReason::OwnState, false, "it is kopi-docka's own state")
     } else {
         let detail = format!(
-            "it contains kopi-docka's own `{}`: mount a smaller folder, or move that one",
+            "it contains kopi-docka's own `{}`: mount a smaller directory, or move that one",
             inside.display()
         );
         leave(GapReason::OwnState, true, detail)

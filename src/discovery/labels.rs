@@ -42,7 +42,7 @@ pub fn is_one_off(labels: &Labels) -> bool {
         .is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
-/// Whether the container says that its data isn't to be saved.
+/// Whether the container says that its data is not to be saved.
 pub fn says_no(labels: &Labels) -> bool {
     labels.get(ENABLE).is_some_and(|value| {
         ["false", "0", "no", "off"].contains(&value.trim().to_ascii_lowercase().as_str())

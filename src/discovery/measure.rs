@@ -16,12 +16,12 @@ use crate::model::exclude::Excludes;
 pub struct Size {
     /// What a reader of the data gets: holes left out, hard links counted once.
     pub bytes: u64,
-    /// Everything that is not a folder.
+    /// Everything that is not a directory.
     pub files: u64,
-    /// Folders that `tar --one-file-system` does not go into. Subvolumes (btrfs) are found only here: they are in no
+    /// Directories that `tar --one-file-system` does not go into. Subvolumes (btrfs) are found only here: they are in no
     /// mount table.
     pub other_file_systems: Vec<PathBuf>,
-    /// Folders that could not be read.
+    /// Directories that could not be read.
     pub unreadable: u64,
     /// What its files show of holes.
     #[serde(skip)]

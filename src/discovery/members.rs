@@ -92,7 +92,7 @@ fn unit(group: Group, containers: Vec<Container>, names: &mut Names) -> Members 
         Vec::new()
     } else {
         vec![format!(
-            "it is called `{name}` here, since `{wanted}` is the name of another unit or can't be one"
+            "it is called `{name}` here, since `{wanted}` is the name of another unit or cannot be one"
         )]
     };
     let (one_offs, services) = containers

@@ -31,11 +31,11 @@ pub fn of_mount(mount: &Mount, volumes: &Volumes) -> Place {
             Some(volume) => of_volume(volume),
             // Made after the list was taken: then it has the shape of a local one.
             None if is_local_shape(&mount.source, &mount.name) => Place::Path(clean(&mount.source)),
-            None => Place::Elsewhere("Docker doesn't list it: is its plugin running?".to_owned()),
+            None => Place::Elsewhere("Docker does not list it: is its plugin running?".to_owned()),
         },
         // A read-only image, or a named pipe of Windows. A cluster volume is writable and not ours to find.
         MountKind::Other if mount.read_write => {
-            Place::Elsewhere("this kind of mount can't be read on the host".to_owned())
+            Place::Elsewhere("this kind of mount cannot be read on the host".to_owned())
         }
         MountKind::Other => Place::Nothing,
     }

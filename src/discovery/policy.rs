@@ -1,7 +1,7 @@
 //! What the operator says about a unit: configuration and labels together.
 //!
 //! A container with the label `kopi-docka.enable=false` keeps what only it has mounted out of the backup; it is
-//! still stopped with its unit. When every container of a unit says so, the unit isn't backed up at all. The
+//! still stopped with its unit. When every container of a unit says so, the unit is not backed up at all. The
 //! configuration's `enabled` wins over the labels. Any other label holds for the whole unit.
 
 use std::path::Path;
@@ -22,7 +22,7 @@ pub struct Policy {
     unit_include: Globs,
     exclude: Globs,
     include: Globs,
-    /// About patterns that can't be used, and labels that do less than they seem to.
+    /// About patterns that cannot be used, and labels that do less than they seem to.
     pub warnings: Vec<String>,
 }
 

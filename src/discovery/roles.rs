@@ -126,7 +126,7 @@ impl Hints {
     }
 
     fn of(cgroup: &str, mountinfo: &str, host_name: &str) -> Self {
-        // Docker mounts three files of a container's folder into it: `… /var/lib/docker/containers/<id>/hostname /etc/hostname …`.
+        // Docker mounts three files of a container's directory into it: `… /var/lib/docker/containers/<id>/hostname /etc/hostname …`.
         let mounted = mountinfo.lines().filter_map(|line| {
             let mut fields = line.split(' ').skip(3);
             let root = fields.next()?;

@@ -16,7 +16,7 @@ pub struct Rules {
     pub repository: Option<PathBuf>,
     /// Where it is when it is not.
     pub endpoint: Option<Endpoint>,
-    /// Other folders of ours: cache, spool, state, reports, recovery bundles.
+    /// Other directories of ours: cache, spool, state, reports, recovery bundles.
     pub own_paths: Vec<PathBuf>,
     /// By the unit's name.
     pub units: BTreeMap<String, UnitRules>,
@@ -59,7 +59,7 @@ pub struct BindRules {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BindMode {
-    /// Every bind that isn't excluded.
+    /// Every bind that is not excluded.
     #[default]
     All,
     /// Only what an `include` names.

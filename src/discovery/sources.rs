@@ -186,9 +186,9 @@ fn judge(
     if facts.kind == PathKind::Directory {
         return Verdict::Save;
     }
-    // Docker made this folder, so it is there: just not for us.
+    // Docker made this directory, so it is there: just not for us.
     let detail = format!(
-        "its data at `{}` can't be seen from here: kopi-docka has to run as root on the host that Docker runs on",
+        "its data at `{}` cannot be seen from here: kopi-docka has to run as root on the host that Docker runs on",
         path.display()
     );
     blocker.get_or_insert_with(|| format!("{key}: {detail}"));

@@ -22,7 +22,7 @@ const EPHEMERAL_TREES: &[&str] = &[
     "/tmp/.X11-unix",
 ];
 
-/// Themselves; a folder below them may be data.
+/// Themselves; a directory below them may be data.
 const EPHEMERAL: &[&str] = &["/tmp", "/var/tmp", "/var/lock"];
 
 /// With everything below, whoever writes there.
@@ -86,7 +86,7 @@ const DATA_TREES: &[&str] = &[
 /// The system's as a whole while it is only read; the operator puts single files there.
 const READ_ONLY: &[&str] = &["/etc/pki/tls", "/etc/pki/tls/certs"];
 
-/// Themselves; a folder below them may be data.
+/// Themselves; a directory below them may be data.
 const SYSTEM: &[&str] = &[
     "/",
     "/etc",
@@ -217,7 +217,7 @@ pub fn ownership(path: &Path, is_written: bool) -> Ownership {
     }
 }
 
-/// A shared object, or a folder of those of one architecture (`/usr/lib/x86_64-linux-gnu`), in one of the places for them.
+/// A shared object, or a directory of those of one architecture (`/usr/lib/x86_64-linux-gnu`), in one of the places for them.
 fn is_library(path: &Path) -> bool {
     let is_in_place = READ_ONLY_TREES.iter().any(|tree| path.starts_with(tree));
     let is_one =

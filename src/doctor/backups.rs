@@ -58,7 +58,7 @@ fn judge(unit: &UnitName, last: Option<&Last>, now: DateTime<Utc>, interval: Tim
         .errors
         .first()
         .map_or_else(String::new, |error| format!(": {error}"));
-    let see = format!("see `kopi-docka history --unit {unit}`, mend it, then {again}");
+    let see = format!("see `kopi-docka history --unit {unit}`, fix it, then {again}");
     let tried = age(last.at);
     match last.report.outcome {
         _ if last.report.is_good() => {}

@@ -78,7 +78,7 @@ fn coverage(host: Discovery) -> Result<(Vec<Finding>, Vec<UnitName>)> {
     for left in chosen.left_out.iter().filter(|left| !left.on_purpose) {
         let message = format!("unit `{}` is not backed up: {}", left.unit, left.reason);
         findings.push(Finding::warning(COVERAGE, message).remedy(
-            "save its data by the means of whatever runs it, or leave the unit out (`kopi-docka.enable=false`)",
+            "save its data with the tools of its orchestrator, or leave the unit out (`kopi-docka.enable=false`)",
         ));
     }
     findings.extend(chosen.units.iter().filter_map(of_unit));
@@ -89,7 +89,7 @@ fn coverage(host: Discovery) -> Result<(Vec<Finding>, Vec<UnitName>)> {
 fn of_unit(unit: &Unit) -> Option<Finding> {
     let see = format!("see `kopi-docka dry-run --unit {}`", unit.name);
     if let Some(blocker) = &unit.blocker {
-        let message = format!("unit `{}` can't be backed up: {blocker}", unit.name);
+        let message = format!("unit `{}` cannot be backed up: {blocker}", unit.name);
         return Some(Finding::failure(COVERAGE, Exit::UnitsFailed, message).remedy(see));
     }
     let gaps: Vec<String> = unit

@@ -81,6 +81,6 @@ async fn limited(
         .unwrap_or_else(|_| {
             let seconds = limit.as_secs();
             let finding = Finding::failure(area, exit, format!("no answer within {seconds} s"));
-            vec![finding.remedy("look for a disk, a server or a program that hangs")]
+            vec![finding.remedy("check for a disk, a server or a program that hangs")]
         })
 }

@@ -10,7 +10,7 @@ pub enum State {
     Ok,
     /// A backup works, but somebody should look.
     Warning,
-    /// No backup, or no good one, until somebody mends it.
+    /// No backup, or no good one, until somebody fixes it.
     Failure,
 }
 
@@ -77,7 +77,7 @@ impl Finding {
 
 /// What the program ends with: the code of the failure that matters most, 0 without one.
 pub fn verdict(findings: &[Finding]) -> u8 {
-    /// What has to be mended first, since the rest may follow from it.
+    /// What has to be fixed first, since the rest may follow from it.
     const ORDER: [Exit; 8] = [
         Exit::StillStopped,
         Exit::Config,

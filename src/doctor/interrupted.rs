@@ -76,7 +76,7 @@ fn left(cx: &Context, config: Option<&Config>) -> Result<Vec<Finding>> {
     }
     for path in damaged {
         let path = path.display();
-        let message = format!("`{path}` is no stop record that this version can read");
+        let message = format!("`{path}` is not a stop record this version can read");
         findings.push(
             Finding::failure(AREA, Exit::StillStopped, message).remedy(format!(
                 "look for stopped containers (`docker ps -a`), start them, then remove `{path}`"

@@ -55,7 +55,7 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
             },
             Ok(Err(error)) => findings.push(Finding::of_error(
                 AREA,
-                &error.context(format!("{what} `{}` can't be looked at", path.display())),
+                &error.context(format!("cannot access {what} `{}`", path.display())),
             )),
             Err(_) => {
                 let message = format!("the disk of {what} `{}` does not answer", path.display());
@@ -70,7 +70,7 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
     findings
 }
 
-/// Of the nearest folder that is there: the rest is made when it is needed.
+/// Of the nearest directory that is there: the rest is made when it is needed.
 fn look(path: &Path) -> crate::error::Result<Room> {
     let there = path
         .ancestors()
@@ -103,7 +103,7 @@ fn judge(room: &Room, places: &[(&str, PathBuf)]) -> Finding {
         path.unwrap_or_default()
     );
     if room.has_no_inodes {
-        let message = format!("{message}, but no inode is left: no file can be made");
+        let message = format!("{message}, but no inode is left: no file can be created");
         Finding::failure(AREA, Exit::Storage, message).remedy(remedy)
     } else if room.free < NEEDED {
         Finding::failure(AREA, Exit::Storage, format!("only {message}")).remedy(remedy)

@@ -16,7 +16,7 @@ pub const AREA: &str = "schedule";
 const TIMER: &str = "kopi-docka.timer";
 const SERVICE: &str = "kopi-docka.service";
 
-/// Where cron keeps its tables, below the root of the file system: files, and folders of them.
+/// Where cron keeps its tables, below the root of the file system: files, and directories of them.
 const CRON: [&str; 8] = [
     "etc/crontab",
     "etc/cron.d",

@@ -1,6 +1,6 @@
 //! What a file system could not hold of what was saved: refused, or with the operator's leave restored without it, and listed.
 //!
-//! Owners and modes decide who may read the data, so they are no matter of leave; in a folder that the operator named the owner may be
+//! Owners and modes decide who may read the data, so they are no matter of leave; in a directory that the operator named the owner may be
 //! lost as well.
 
 use std::fs::File;

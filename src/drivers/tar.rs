@@ -140,7 +140,7 @@ fn excludes(source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// The folder that tar changes to and what it takes there.
+/// The directory that tar changes to and what it takes there.
 fn place(path: &Path, is_file: bool) -> (&Path, OsString) {
     if is_file && let (Some(folder), Some(name)) = (path.parent(), path.file_name()) {
         // The prefix keeps a name that begins with a dash from being read as a flag.
@@ -159,7 +159,7 @@ pub fn judge(ended: &Ended) -> Result<Read> {
         .filter_map(|line| line.strip_prefix("Total bytes written: "))
         .find_map(|rest| rest.split_whitespace().next()?.parse().ok());
     match (ended.status.code(), totals) {
-        // Attributes that can't be read leave the status at 0 and a line behind.
+        // Attributes that cannot be read leave the status at 0 and a line behind.
         (Some(0 | 1), Some(bytes)) => Ok(Read {
             bytes,
             complaints: complaints(&ended.stderr),

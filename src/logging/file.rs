@@ -1,6 +1,6 @@
 //! Appends lines to a file that other processes of ours append to as well, and begins a new one when it is full.
 //!
-//! A line is one `write` to a file opened with `O_APPEND`, so lines of two processes don't mix. Whoever finds the file full renames
+//! A line is one `write` to a file opened with `O_APPEND`, so lines of two processes do not mix. Whoever finds the file full renames
 //! it, holding a lock on it; the others notice by the inode.
 
 use std::fs::{File, Metadata, OpenOptions};
@@ -23,7 +23,7 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Makes what is missing of its folder.
+    /// Makes what is missing of its directory.
     pub fn open(path: &Path, limit_bytes: u64, keep: usize) -> Result<Self> {
         if let Some(folder) = path.parent() {
             make_private_folder(folder).map_err(|error| Error::other(format!("{error:#}")))?;
@@ -129,7 +129,7 @@ fn open(path: &Path) -> Result<File> {
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(Error::other("it is no plain file"))
+        Err(Error::other("it is not a regular file"))
     }
 }
 

@@ -19,7 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// For a journal that doesn't answer, at the end.
+/// For a journal that does not answer, at the end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A datagram has to fit the socket's buffer; no message of ours is near it, but the words of a program might be.

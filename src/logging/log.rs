@@ -27,7 +27,7 @@ pub const JOURNAL: &str = "journal";
 
 /// The log file, when there is one.
 pub struct Log {
-    /// `None`: this command doesn't write into it.
+    /// `None`: this command does not write into it.
     command: Option<&'static str>,
     asked: Option<LevelFilter>,
     is_verbose: bool,

@@ -1,4 +1,4 @@
-//! Writes on a thread of its own: a disk that is slow, or doesn't answer, must not keep services down.
+//! Writes on a thread of its own: a disk that is slow, or does not answer, must not keep services down.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::file::LogFile;
 
-/// For a disk that doesn't answer: while it is opened, and at the end.
+/// For a disk that does not answer: while it is opened, and at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct Writer {
@@ -35,7 +35,7 @@ impl Writer {
             }
             Err(error) => drop(opened.send(Err(error))),
         });
-        let failed = |why: String| Err(format!("the log file `{name}` can't be opened: {why}"));
+        let failed = |why: String| Err(format!("the log file `{name}` cannot be opened: {why}"));
         if let Err(error) = begun {
             return failed(error.to_string());
         }

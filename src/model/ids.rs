@@ -1,4 +1,4 @@
-//! Names of things, made only by `parse` so that a wrong one can't travel.
+//! Names of things, made only by `parse` so that a wrong one cannot travel.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! A restore point as it is written into the repository: `recipe.json`, the commit record.
 //!
-//! Fields are only ever added. A reader refuses a `format` that it doesn't know.
+//! Fields are only ever added. A reader refuses a `format` that it does not know.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -161,7 +161,7 @@ pub struct SourceRecord {
     pub destinations: Vec<String>,
     pub exclude_patterns: Vec<String>,
     pub grade: Grade,
-    /// Why the grade isn't `ok`, one sentence each.
+    /// Why the grade is not `ok`, one sentence each.
     pub reasons: Vec<String>,
     /// Extracted one over the other, in this order.
     pub parts: Vec<Part>,
@@ -221,7 +221,7 @@ pub enum PartKind {
     /// As [`Self::Full`], in the one file of the snapshot, whatever it is called. Only read: the Python tool wrote such.
     #[serde(skip)]
     OnlyFile,
-    /// A folder as Kopia keeps one, with what is known of its root. Only read, as above.
+    /// A directory as Kopia keeps one, with what is known of its root. Only read, as above.
     #[serde(skip)]
     Tree(Attributes),
     /// A file as Kopia keeps one. Only read, as above.
@@ -229,7 +229,7 @@ pub enum PartKind {
     File(Attributes),
 }
 
-/// What Kopia knows of a file or folder, beside its content.
+/// What Kopia knows of a file or directory, beside its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
     /// The 12 bits that `chmod` takes.

@@ -52,9 +52,9 @@ pub struct Unit {
     pub gaps: Vec<Gap>,
     /// Set when the unit must not be stopped at all (Swarm task, pod of a kubelet): the reason.
     pub not_coverable: Option<String>,
-    /// Set when a backup would fail for certain, so that nothing is stopped for it: data that this process can't see.
+    /// Set when a backup would fail for certain, so that nothing is stopped for it: data that this process cannot see.
     pub blocker: Option<String>,
-    /// False when a label or the configuration says that the unit isn't to be backed up.
+    /// False when a label or the configuration says that the unit is not to be backed up.
     pub enabled: bool,
     /// Things the operator should know, such as a dependency cycle.
     pub warnings: Vec<String>,

@@ -229,7 +229,7 @@ fn none_whole(of_unit: &[&Point], wanted: &Wanted) -> Failure {
                 "name it with `--backup-id {}` to see what it has",
                 point.backup_id
             )),
-        None => failure.hint("`kopi-docka backup` makes one"),
+        None => failure.hint("`kopi-docka backup` creates one"),
     }
 }
 
@@ -255,7 +255,7 @@ fn what_there_is(of_unit: &[&Point]) -> String {
         .map(|point| point.backup_id.to_string())
         .collect();
     if ids.is_empty() {
-        "there is no other one: `kopi-docka backup` makes one".to_owned()
+        "there is no other one: `kopi-docka backup` creates one".to_owned()
     } else {
         format!("the newest are {}", ids.join(", "))
     }

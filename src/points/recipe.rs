@@ -1,4 +1,4 @@
-//! The recipe of a point: what is needed of it, brought into a folder that only we can see.
+//! The recipe of a point: what is needed of it, brought into a directory that only we can see.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -76,7 +76,7 @@ pub struct NewVolume {
     pub saved: SavedVolume,
 }
 
-/// Reads the record of `point`, which is one of those that `manifests` make, and makes a folder below `runtime` for the rest.
+/// Reads the record of `point`, which is one of those that `manifests` make, and makes a directory below `runtime` for the rest.
 pub async fn fetch(
     kopia: &Kopia,
     point: &Point,
@@ -235,7 +235,7 @@ impl Recipe {
         Ok(Some(saved))
     }
 
-    /// Brings the copies of all files that the record names into our folder, with their modes, owners and times.
+    /// Brings the copies of all files that the record names into our directory, with their modes, owners and times.
     pub async fn bring_files(&mut self, kopia: &Kopia) -> Result<()> {
         let paths = self.record.files.iter().map(|file| file.path.clone());
         let this = &*self;
@@ -291,7 +291,7 @@ impl Recipe {
             }
         };
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return Ok(Err("it is no file".to_owned()));
+            return Ok(Err("it is not a file".to_owned()));
         };
         let folder = folder_in_recipe(folder);
         let mut entries = folders.get(&folder).into_iter().flatten();
@@ -300,7 +300,7 @@ impl Recipe {
             return Ok(Err("the point names it, but does not have it".to_owned()));
         };
         if !entry.is_file() {
-            return Ok(Err("in the point it is not a plain file".to_owned()));
+            return Ok(Err("in the point it is not a regular file".to_owned()));
         }
         let place = format!("{folder}/{}", entry.name);
         let Some(bytes) = kopia.read_file(root, &place).await? else {
@@ -312,7 +312,7 @@ impl Recipe {
     /// Adds a file that was not saved but made, as the last compose file of the project.
     pub fn add_compose_file(&mut self, path: PathBuf, bytes: &[u8]) -> Result<()> {
         let copy = self.folder.path().join("overlay");
-        std::fs::write(&copy, bytes).context("a work file can't be written")?;
+        std::fs::write(&copy, bytes).context("a work file cannot be written")?;
         if let Some(project) = &mut self.record.project {
             project.compose_files.push(path.clone());
         }
@@ -352,7 +352,7 @@ fn keep_copy(path: &Path, copy: &Path, bytes: &[u8], entry: &Entry) -> Result<Re
         return Ok(Err("it could not be read whole".to_owned()));
     }
     write_copy(copy, bytes, entry)
-        .with_context(|| format!("the copy of `{}` can't be written", path.display()))?;
+        .with_context(|| format!("the copy of `{}` cannot be written", path.display()))?;
     Ok(Ok(()))
 }
 

@@ -53,7 +53,7 @@ pub async fn copy(kopia: &Kopia, root: &ObjectId, folder: &Path) -> Result<Vec<S
                     files.push((path, entry));
                 }
                 _ => left_out.push(format!(
-                    "`{}` of the recipe is no plain file: it is left out",
+                    "`{}` of the recipe is not a regular file: it is left out",
                     printable(&path.display().to_string())
                 )),
             }
@@ -68,7 +68,7 @@ pub async fn copy(kopia: &Kopia, root: &ObjectId, folder: &Path) -> Result<Vec<S
                 return Err(refused(format!("`{place}` could not be read whole")).into());
             }
             write(&folder.join(&path), &bytes, &entry)
-                .with_context(|| format!("the copy of `{place}` can't be written"))
+                .with_context(|| format!("the copy of `{place}` cannot be written"))
         })
         .await?;
     give_all(folder, &written)?;
@@ -119,7 +119,7 @@ fn refused(why: String) -> Failure {
 
 /// As Kopia takes it.
 fn text(path: &Path) -> Result<String> {
-    let text = path.to_str().context("a path is no text")?;
+    let text = path.to_str().context("a path is not valid UTF-8")?;
     Ok(text.to_owned())
 }
 
@@ -128,7 +128,7 @@ fn make_folder(path: &Path) -> Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .with_context(|| format!("`{}` can't be made", path.display()))
+        .with_context(|| format!("cannot create `{}`", path.display()))
 }
 
 fn write(path: &Path, bytes: &[u8], entry: &Entry) -> std::io::Result<()> {

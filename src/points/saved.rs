@@ -88,7 +88,7 @@ impl Saved {
         let mut saved = Self::of_documents(documents.unwrap_or(&read));
         saved.problems.splice(0..0, problems);
         if let Some(secrets) = secrets {
-            // Not the parser's words: they quote what they can't read.
+            // Not the parser's words: they quote what they cannot read.
             match serde_json::from_slice(&secrets) {
                 Ok(secrets) => saved.secrets = secrets,
                 Err(_) => saved.problems.push(damaged(SECRETS)),

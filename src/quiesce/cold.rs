@@ -45,7 +45,7 @@ pub struct Ends {
     pub warnings: Vec<String>,
 }
 
-/// Fails unless every container of `entries` is down and no running container that isn't in `tolerated` can write to one of
+/// Fails unless every container of `entries` is down and no running container that is not in `tolerated` can write to one of
 /// `places`. One question for all of them; only what did not end with status 0 is looked at closer.
 pub async fn prove(
     engine: &Engine,
@@ -155,7 +155,7 @@ pub async fn writers_since(
             if tolerated.contains(&event.id) {
                 continue;
             }
-            // One that can't be asked what it had mounted may have written to any of them.
+            // One that cannot be asked what it had mounted may have written to any of them.
             if event
                 .mounts
                 .as_deref()

@@ -47,7 +47,7 @@ pub async fn replay(
     };
     for path in damaged {
         replayed.started.warnings.push(format!(
-            "`{}` is no stop record that this version can read: look for stopped containers yourself, then remove it",
+            "`{}` is not a stop record this version can read: check for stopped containers, then remove it",
             path.display()
         ));
     }

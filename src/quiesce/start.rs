@@ -209,7 +209,7 @@ impl Starting<'_> {
                 Ok(Attempt::Up) => return Ok(brought),
                 Ok(Attempt::Gone) => {
                     brought.warnings.push(format!(
-                        "container `{}` was removed while it was stopped, so it can't be started",
+                        "container `{}` was removed while it was stopped, so it cannot be started",
                         entry.name
                     ));
                     brought.is_gone = true;

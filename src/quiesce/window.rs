@@ -39,7 +39,7 @@ pub enum Leave {
     Started,
     /// All but those with these ids: they belong to other data.
     StartedBut(Vec<String>),
-    /// What they work on is half way: the record stays, and who mends that starts them.
+    /// What they work on is half way: the record stays, and who fixes that starts them.
     Stopped,
 }
 

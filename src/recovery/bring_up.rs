@@ -16,7 +16,7 @@ impl Down {
             format!("container `{name}`, which an earlier run stopped, does not start: {reason}"),
         )
         .hint(format!(
-            "see `docker logs {name}`, fix it (`docker compose up -d` makes it anew), then run `kopi-docka recover`"
+            "see `docker logs {name}`, fix it (`docker compose up -d` creates it again), then run `kopi-docka recover`"
         ));
         for (name, reason) in self.still_stopped.iter().skip(1) {
             failure = failure.note(format!(

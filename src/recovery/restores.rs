@@ -34,7 +34,7 @@ pub async fn replay(folder: &Path, services: Services<'_>, ui: &Ui) -> Result<Re
     let mut replayed = Replayed::default();
     for path in damaged {
         replayed.warnings.push(format!(
-            "`{}` is no restore journal that this version can read: look for folders called `….kopi-docka-…` yourself, then remove it",
+            "`{}` is not a restore journal this version can read: look for directories called `….kopi-docka-…` manually, then remove it",
             path.display()
         ));
     }
@@ -122,7 +122,7 @@ impl Replayed {
     }
 }
 
-/// Keeps what was there before and forgets the journal; what can't be kept as it should is told, and stays where it is.
+/// Keeps what was there before and forgets the journal; what cannot be kept as it should is told, and stays where it is.
 fn keep_all(file: &JournalFile) -> Vec<String> {
     let mut warnings: Vec<String> = file
         .journal

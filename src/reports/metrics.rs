@@ -1,7 +1,7 @@
 //! What the last runs did, as a file for the textfile collector of Prometheus' node exporter.
 //!
 //! Written after every run, also one that came to no unit. What a unit's last good run was comes from the reports, so it stays when
-//! the unit fails. That the file can't be written is for the caller to say, and fails no run.
+//! the unit fails. That the file cannot be written is for the caller to say, and fails no run.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

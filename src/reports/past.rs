@@ -1,4 +1,4 @@
-//! The reports of earlier runs on the disk: where they are, and reading them. The folder holds other files too.
+//! The reports of earlier runs on the disk: where they are, and reading them. The directory holds other files too.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,21 +21,21 @@ pub fn path(config: &Config, id: BackupId) -> PathBuf {
     folder(config).join(format!("{id}.json"))
 }
 
-/// The report files in a folder, the newest first. One is read when it is come to, so whoever wants the last few
-/// doesn't pay for years of them.
+/// The report files in a directory, the newest first. One is read when it is come to, so whoever wants the last few
+/// does not pay for years of them.
 pub struct Reports {
     files: std::vec::IntoIter<PathBuf>,
 }
 
 impl Reports {
-    /// No folder is an empty one.
+    /// No directory is an empty one.
     pub fn newest_first(folder: &Path) -> Result<Self> {
         let mut named: Vec<(BackupId, PathBuf)> = Vec::new();
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => Some(entries),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => {
-                return Err(error).with_context(|| format!("`{}` can't be read", folder.display()));
+                return Err(error).with_context(|| format!("cannot read `{}`", folder.display()));
             }
         };
         for entry in entries.into_iter().flatten() {
@@ -74,7 +74,7 @@ const KEPT_FOR: TimeDelta = TimeDelta::days(400);
 /// unless all that are newer hold so much already: hourly runs of hundreds of units.
 const KEPT_BYTES: u64 = 256 << 20;
 
-/// Removes the reports that are too old, so that the folder does not grow for ever. When each unit was saved well last is kept in
+/// Removes the reports that are too old, so that the directory does not grow for ever. When each unit was saved well last is kept in
 /// [`LAST_GOOD`], whatever goes. `newest` is the run that has just ended.
 pub fn prune(folder: &Path, newest: &RunReport, now: DateTime<Utc>) -> Result<()> {
     note_good(folder, newest)?;
@@ -138,7 +138,7 @@ pub struct LastRuns {
 
 impl LastRuns {
     /// Goes back until everything about `wanted` is known, but not for ever; without names through the same number of runs.
-    /// Reports that can't be read tell nothing.
+    /// Reports that cannot be read tell nothing.
     pub fn load(folder: &Path, wanted: Option<&[UnitName]>) -> Result<Self> {
         let mut last = Self::default();
         last.go_back(folder, wanted)?;
@@ -215,7 +215,7 @@ const RUNS: usize = 50;
 const SAMPLES: usize = 5;
 
 impl Downtimes {
-    /// Reports that can't be read tell nothing.
+    /// Reports that cannot be read tell nothing.
     pub fn load(folder: &Path) -> Self {
         let reports = Reports::newest_first(folder).into_iter().flatten();
         Self {

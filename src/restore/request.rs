@@ -50,7 +50,7 @@ pub enum What {
     Unit,
     /// These names of volumes and paths of bind mounts.
     Sources(Vec<String>),
-    /// Some files or folders of one source, by their paths in it.
+    /// Some files or directories of one source, by their paths in it.
     Files { source: String, paths: Vec<PathBuf> },
     /// The compose files and what they name, without data.
     Recipe,
@@ -60,9 +60,9 @@ pub enum What {
 pub enum Destination {
     /// Where it was.
     InPlace,
-    /// Plain folders below this one. Nothing else is touched, and nothing is stopped.
+    /// Plain directories below this one. Nothing else is touched, and nothing is stopped.
     Folder(PathBuf),
-    /// The unit lives in this folder from now on: its files and bind mounts go there, its volumes are Docker's as before.
+    /// The unit lives in this directory from now on: its files and bind mounts go there, its volumes are Docker's as before.
     Moved {
         folder: PathBuf,
         /// A copy beside the original, with volumes of its own; `None`: the unit itself moves.
@@ -151,7 +151,7 @@ fn path_in_source(path: &Path) -> Result<PathBuf> {
     Err(Failure::new(
         Exit::Usage,
         format!(
-            "`{}` is no path inside a volume or bind mount",
+            "`{}` is not a path inside a volume or bind mount",
             path.display()
         ),
     )
@@ -168,18 +168,19 @@ impl Destination {
     ) -> Result<Self> {
         let Some(target) = target else {
             if project.is_some() {
-                return Err(
-                    Failure::new(Exit::Usage, "another project needs a folder of its own")
-                        .hint("say where its files go: `--target DIR`")
-                        .into(),
-                );
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "another project needs a directory of its own",
+                )
+                .hint("say where its files go: `--target DIR`")
+                .into());
             }
             return Ok(Self::InPlace);
         };
         let folder = std::path::absolute(&target).map_err(|error| {
             Failure::new(
                 Exit::Usage,
-                format!("`{}` is no folder: {error}", target.display()),
+                format!("`{}` is not a directory: {error}", target.display()),
             )
         })?;
         match what {
@@ -188,7 +189,7 @@ impl Destination {
                 Exit::Usage,
                 "another project is made from a whole unit, not from pieces of it",
             )
-            .hint("leave out `--project` to get the pieces as plain folders")
+            .hint("leave out `--project` to get the pieces as plain directories")
             .into()),
             _ => Ok(Self::Folder(folder)),
         }

@@ -36,7 +36,7 @@ pub async fn ask(
     let what = ask_what(session, point, &record).await?;
     let to = ask_where(session, &what, &record).await?;
     let what = match (&what, &to) {
-        // Plain folders are pieces, all of them.
+        // Plain directories are pieces, all of them.
         (What::Unit, Destination::Folder(_)) => What::Sources(
             record
                 .sources
@@ -66,7 +66,7 @@ async fn ask_unit(session: &Session<'_>, points: &[Point]) -> Result<UnitName> {
     if units.is_empty() {
         return Err(
             Failure::new(Exit::NothingMatched, "there are no restore points")
-                .hint("`kopi-docka backup` makes one; `kopi-docka repo-status` shows which repository this is")
+                .hint("`kopi-docka backup` creates one; `kopi-docka repo-status` shows which repository this is")
                 .into(),
         );
     }
@@ -150,7 +150,7 @@ async fn ask_what(session: &Session<'_>, point: &Point, record: &PointRecord) ->
     }
     if !record.sources.is_empty() {
         choices.push((Choice::Sources, "some volumes or bind mounts"));
-        choices.push((Choice::Files, "some files or folders of one of them"));
+        choices.push((Choice::Files, "some files or directories of one of them"));
     }
     if !record.files.is_empty() {
         choices.push((Choice::Recipe, "the compose files alone, no data"));
@@ -209,7 +209,7 @@ async fn ask_where(
     choices.push((
         Choice::Folder,
         if *what == What::Unit {
-            "its data as plain folders in a directory: nothing else is touched"
+            "its data as plain directories in a directory: nothing else is touched"
         } else {
             "as plain files in a directory: nothing else is touched"
         },

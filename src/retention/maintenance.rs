@@ -108,7 +108,7 @@ pub fn is_ours(kopia: &Kopia, info: &Maintenance) -> bool {
 /// Whose it is, since when it is due, and how this host gets it.
 pub fn not_ours(kopia: &Kopia, info: &Maintenance) -> String {
     let who = if info.owner.is_empty() {
-        "nobody owns the maintenance of the repository".to_owned()
+        "the maintenance of the repository has no owner".to_owned()
     } else {
         format!(
             "the maintenance of the repository is done by `{}`",

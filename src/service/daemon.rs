@@ -79,7 +79,7 @@ async fn say_stopping(cx: &Context) {
 
 fn idle(interval: Option<Duration>) -> String {
     match interval {
-        None => "Idle: the timer, or somebody, makes the backups".to_owned(),
+        None => "Idle: backups are started by the timer or manually".to_owned(),
         Some(interval) => format!("Backs up every {} minutes", interval.as_secs() / 60),
     }
 }
@@ -175,7 +175,7 @@ impl Daemon<'_> {
         let now = Moment::now();
         if let Err(error) = self.record.write(now) {
             self.cx.ui.warn(format!(
-                "after a restart nobody will know when the last backup was: {error:#}"
+                "after a restart the time of the last backup will be unknown: {error:#}"
             ));
         }
         self.last = Last::ThisBoot(now);

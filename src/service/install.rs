@@ -82,8 +82,7 @@ fn read(path: &Path) -> Result<Option<String>> {
         }
         _ => {}
     }
-    let bytes =
-        std::fs::read(path).with_context(|| format!("`{}` can't be read", path.display()))?;
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
@@ -120,7 +119,7 @@ fn difference(old: &str, new: &str) -> Vec<String> {
 /// Writes what is new or changed, each file whole or not at all, readable by everybody.
 pub fn write(folder: &Path, places: &[Place<'_>]) -> Result<()> {
     std::fs::create_dir_all(folder)
-        .with_context(|| format!("the folder `{}` can't be made", folder.display()))?;
+        .with_context(|| format!("cannot create directory `{}`", folder.display()))?;
     for place in places.iter().filter(|place| place.state != State::Same) {
         files::write_public(&place.path, place.unit.text.as_bytes())?;
     }

@@ -73,7 +73,7 @@ impl Record {
             serde_json::from_slice(&std::fs::read(path).ok()?).ok()
         };
         match (read(&self.volatile), read(&self.lasting), reported) {
-            // A runtime folder that outlived the reboot holds a moment that has not come yet.
+            // A runtime directory that outlived the reboot holds a moment that has not come yet.
             (Some(last), _, _) if last.since_boot <= now.since_boot => Last::ThisBoot(last),
             (_, Some(last), _) => Last::Earlier(last.wall),
             (_, _, Some(wall)) => Last::Earlier(wall),

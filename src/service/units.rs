@@ -47,7 +47,7 @@ const HARDENING: &str = include_str!("../../systemd/hardening.conf");
 /// What an operator types to have backups made by the timer.
 pub const ENABLE: &str = "systemctl enable --now kopi-docka.timer";
 
-/// Containers whose own stop timeout is longer than ours get theirs; the configuration doesn't know it.
+/// Containers whose own stop timeout is longer than ours get theirs; the configuration does not know it.
 const GRACE_OF_A_CONTAINER: Duration = Duration::from_secs(600);
 /// How many levels of dependencies may each take as long as they can.
 const LEVELS: u32 = 4;
@@ -70,7 +70,7 @@ pub struct UnitFile {
     pub text: String,
 }
 
-/// All units. Fails when a path can't be written in one, such as one with a line break.
+/// All units. Fails when a path cannot be written in one, such as one with a line break.
 pub fn render(installation: &Installation<'_>) -> Result<Vec<UnitFile>> {
     let values = values(installation)?;
     let fill = |(name, template): (&'static str, &str)| {
@@ -98,7 +98,7 @@ pub fn of(cx: &Context, loaded: &Loaded) -> Result<Vec<UnitFile>> {
 pub fn own_program() -> Result<PathBuf> {
     std::env::current_exe()
         .and_then(|program| program.canonicalize())
-        .context("where this program is can't be found out; name it with `--program`")
+        .context("where this program is cannot be found out; name it with `--program`")
 }
 
 fn values(installation: &Installation<'_>) -> Result<Vec<(&'static str, String)>> {
@@ -169,7 +169,7 @@ fn variable(name: &str, value: &Path) -> Result<String> {
     Ok(format!("Environment={word}"))
 }
 
-/// The folders that a unit may write to. Those at their standard places are systemd's to make.
+/// The directories that a unit may write to. Those at their standard places are systemd's to make.
 fn folders(config: &Config, paths: &Paths) -> Result<String> {
     let standard = Paths::standard();
     let mut lines = Vec::new();
@@ -195,14 +195,14 @@ fn folders(config: &Config, paths: &Paths) -> Result<String> {
     }
     let connection = paths.home.join(".config/kopia");
     writable.insert(&connection);
-    // One that isn't there is no reason not to start: the run says more about it than systemd would.
+    // One that is not there is no reason not to start: the run says more about it than systemd would.
     for folder in writable {
         lines.push(format!("ReadWritePaths={}", in_list("-", folder)?));
     }
     Ok(lines.join("\n"))
 }
 
-/// Folders of the configuration that a backup writes to.
+/// Directories of the configuration that a backup writes to.
 pub fn writable_folders(config: &Config) -> BTreeSet<&Path> {
     let log = config.logging.file.as_deref().and_then(Path::parent);
     let repository = config.kopia.kopia_params.flag("path").map(Path::new);
@@ -216,7 +216,7 @@ pub fn writable_folders(config: &Config) -> BTreeSet<&Path> {
     folders.into_iter().chain(log).chain(repository).collect()
 }
 
-/// A disk that isn't mounted is no reason to fill the folder that it is mounted on.
+/// A disk that is not mounted is no reason to fill the directory that it is mounted on.
 fn mounts(config: &Config) -> Result<String> {
     let repository = config.kopia.kopia_params.local_path();
     let base = config.backup.base_path.clone();

@@ -11,7 +11,7 @@ use crate::drivers::systemd::notify;
 /// How soon a run that gets on again is told of.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Never ends; where systemd doesn't ask it does nothing.
+/// Never ends; where systemd does not ask it does nothing.
 pub async fn answer() {
     let Some(limit) = notify::watchdog_limit() else {
         return std::future::pending().await;

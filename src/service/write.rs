@@ -123,7 +123,7 @@ fn warn_of_program(cx: &Context, program: &Path) {
     }
 }
 
-/// A unit can write only to folders that are there when it starts. That of the repository is for `init` to make.
+/// A unit can write only to directories that are there when it starts. That of the repository is for `init` to make.
 fn make_folders(config: &Config) -> Result<()> {
     let repository = config.kopia.kopia_params.local_path();
     for folder in units::writable_folders(config) {
@@ -144,7 +144,7 @@ async fn reload(cx: &Context) -> bool {
         Ok(()) => true,
         Err(error) => {
             cx.ui.warn(format!(
-                "systemd was not told of the units: {error:#}; run `systemctl daemon-reload`"
+                "systemd was not reloaded: {error:#}; run `systemctl daemon-reload`"
             ));
             false
         }

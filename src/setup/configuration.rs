@@ -37,14 +37,14 @@ pub async fn new_configuration(cx: &Context, force: bool) -> Result<Written> {
     Ok(written)
 }
 
-/// Where it goes. Fails before the first question when that can't be.
+/// Where it goes. Fails before the first question when that cannot be.
 pub fn place(cx: &Context, force: bool) -> Result<Replaced> {
     let path = cx.config_target()?;
     let is_there = path.symlink_metadata().is_ok();
     if is_there && !force {
         return Err(Failure::new(
             Exit::Usage,
-            format!("there is a configuration already: `{}`", path.display()),
+            format!("the configuration already exists: `{}`", path.display()),
         )
         .hint("`kopi-docka edit-config` changes it; `--force` replaces it, and keeps a copy")
         .into());
@@ -54,7 +54,7 @@ pub fn place(cx: &Context, force: bool) -> Result<Replaced> {
             Exit::Config,
             format!("no configuration can be written to `{}`", path.display()),
         )
-        .hint("make its folder, or name another place with `--config FILE`")
+        .hint("make its directory, or name another place with `--config FILE`")
         .caused_by(error)
     })?;
     Ok(Replaced {
@@ -86,7 +86,7 @@ impl Before {
                     return Self { document, config };
                 }
                 Err(error) => cx.ui.warn(format!(
-                    "the configuration that is there can't be read, so a new one is made: {error:#}"
+                    "the configuration that is there cannot be read, so a new one is made: {error:#}"
                 )),
             }
         }
@@ -104,7 +104,7 @@ fn no_terminal(path: &Path) -> anyhow::Error {
     let path = path.display().to_string();
     let quoted = shell_words::quote(&path);
     let example = json!({"kopia": {"kopia_params": "filesystem --path /backup/kopia-repository", "password": "…"}});
-    Failure::new(Exit::Usage, "there is no terminal to ask on")
+    Failure::new(Exit::Usage, "cannot prompt: not running on a terminal")
         .hint(format!(
             "run this on a terminal; or take over an old file with `--import FILE`; or write it by hand: \
              `install -m 600 /dev/null {quoted}`, then {example} in it"

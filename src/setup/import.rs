@@ -34,7 +34,7 @@ pub async fn import(cx: &Context, old: &Path, force: bool) -> Result<Written> {
         if !prompt::is_possible() {
             return Err(Failure::new(
                 Exit::Usage,
-                format!("`{}` has {missing}, and there is no terminal to ask on", old.display()),
+                format!("`{}` has {missing}, and cannot prompt: not running on a terminal", old.display()),
             )
             .hint("add `kopia_params` or `password` to its section `[kopia]`, or run this on a terminal")
             .into());
@@ -80,7 +80,7 @@ fn text_of(old: &Path) -> Result<String> {
             .read_to_string(&mut text)
     };
     read().map_err(|error| {
-        Failure::new(Exit::Config, format!("`{name}` can't be read")).caused_by(error)
+        Failure::new(Exit::Config, format!("`{name}` cannot be read")).caused_by(error)
     })?;
     if text.len() as u64 > LARGEST_FILE {
         let message = format!("`{name}` is too large for a configuration");

@@ -66,7 +66,7 @@ pub async fn ask_password(
                     backends::told(&error)
                 ));
                 let note =
-                    "the password of the repository was not tried: `kopi-docka init` will tell";
+                    "the password of the repository was not tried: `kopi-docka init` will show";
                 answers.notes.push(note.to_owned());
                 return Ok(password);
             }
@@ -91,7 +91,7 @@ async fn ask_once(cx: &Context, config: &Config, has_repository: bool) -> Result
         );
         choices.push(("Type its password", Choice::Known));
     } else {
-        choices.push(("Make a strong one, shown once", Choice::Make));
+        choices.push(("Generate a strong one, shown once", Choice::Make));
         choices.push(("Type one, twice", Choice::Type));
     }
     if config.password().is_ok() {

@@ -78,11 +78,11 @@ async fn programs(cx: &Context) -> Result<()> {
     if !required.is_empty() {
         programs::install(cx, config, &required, Assent::Ask).await?;
     }
-    cx.ui.say("What a backup needs is installed.");
+    cx.ui.say("All required programs are installed.");
     for missing in optional {
         let name = missing.dependency.name();
         cx.ui.say(format!(
-            "Not here, and only needed for more: {name}: {}; `kopi-docka install-deps` brings it.",
+            "Optional, not installed: {name}: {}; `kopi-docka install-deps` installs it.",
             missing.why
         ));
     }
@@ -99,8 +99,8 @@ async fn configuration(cx: &Context, force: bool) -> Result<Option<Written>> {
             Ok(loaded)
         };
         let loaded = load().map_err(|error: anyhow::Error| {
-            Failure::new(error::exit_of(&error), "the configuration that is there can't be used")
-                .hint("`kopi-docka edit-config` mends it; `kopi-docka setup --force` asks for another one")
+            Failure::new(error::exit_of(&error), "the configuration that is there cannot be used")
+                .hint("`kopi-docka edit-config` fixes it; `kopi-docka setup --force` asks for another one")
                 .caused_by(error)
         })?;
         cx.ui.say(format!(

@@ -8,7 +8,7 @@ use crate::ui::prompt;
 
 const TIMER: &str = "kopi-docka.timer";
 
-/// A timer that can't be started is no reason for a setup to fail: everything else is done.
+/// A timer that cannot be started is no reason for a setup to fail: everything else is done.
 pub async fn offer(cx: &Context) -> Result<()> {
     if !is_booted() {
         cx.ui.say(

@@ -99,8 +99,8 @@ impl Written {
             return;
         };
         cx.ui.show_secret(&format!(
-            "\nThe password of the repository:\n\n    {}\n\nKeep a copy of it away from this host, in a password manager or on paper: without it nobody \
-             reads the backups,\nand it will not be shown again. (It is in {}.)\n",
+            "\nThe password of the repository:\n\n    {}\n\nKeep a copy of it away from this host, in a password manager or on paper: without it the backups \
+             cannot be read,\nand it will not be shown again. (It is in {}.)\n",
             password.expose(),
             self.path.display()
         ));

@@ -1,4 +1,4 @@
-//! Owner, mode, time and extended attributes (ACLs among them) of a folder that stays itself while its content changes.
+//! Owner, mode, time and extended attributes (ACLs among them) of a directory that stays itself while its content changes.
 
 use std::ffi::{CStr, CString};
 use std::fs::Permissions;
@@ -59,7 +59,7 @@ impl Attributes {
                 extended,
             })
         };
-        read().with_context(|| format!("the attributes of `{}` can't be read", folder.display()))
+        read().with_context(|| format!("the attributes of `{}` cannot be read", folder.display()))
     }
 
     /// Gives them to `folder`, and takes away what it has besides.
@@ -84,7 +84,7 @@ impl Attributes {
             fchmod(&opened, Mode::from_raw_mode(self.mode))?;
             self.set_time(&opened)
         };
-        set().with_context(|| format!("the attributes of `{}` can't be set", folder.display()))
+        set().with_context(|| format!("the attributes of `{}` cannot be set", folder.display()))
     }
 
     fn set_time(&self, opened: &OwnedFd) -> Result<()> {
@@ -111,9 +111,7 @@ pub fn modified(path: &Path) -> Result<Option<Modified>> {
         Ok(metadata) if metadata.is_dir() => Ok(Some((metadata.mtime(), metadata.mtime_nsec()))),
         Ok(_) => Ok(None),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => {
-            Err(error).with_context(|| format!("`{}` can't be looked at", path.display()))
-        }
+        Err(error) => Err(error).with_context(|| format!("cannot access `{}`", path.display())),
     }
 }
 
@@ -123,16 +121,16 @@ pub fn set_modified(path: &Path, modified: Option<Modified>) -> Result<()> {
         return Ok(());
     };
     utimensat(CWD, path, &times(modified), AtFlags::SYMLINK_NOFOLLOW)
-        .with_context(|| format!("the time of `{}` can't be set", path.display()))
+        .with_context(|| format!("the time of `{}` cannot be set", path.display()))
 }
 
-/// Does `work`, which makes or removes something in `folder`, and gives the folder the time back that it had.
+/// Does `work`, which makes or removes something in `folder`, and gives the directory the time back that it had.
 pub fn keep_time(folder: &Path, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let before = Attributes::of(folder)?;
     work()?;
     before
         .set_time(&open(folder)?)
-        .with_context(|| format!("the time of `{}` can't be set", folder.display()))
+        .with_context(|| format!("the time of `{}` cannot be set", folder.display()))
 }
 
 fn open(folder: &Path) -> Result<OwnedFd> {

@@ -19,7 +19,7 @@ pub struct Anchored {
     _opened: Vec<OwnedFd>,
 }
 
-/// Opens the directory of `swap`, if it is beneath a root that others write to, and its staging folder if that is too.
+/// Opens the directory of `swap`, if it is beneath a root that others write to, and its staging directory if that is too.
 pub fn anchor(swap: &Swap) -> Result<Anchored> {
     let mut anchored = Anchored {
         swap: swap.clone(),
@@ -49,7 +49,7 @@ pub fn anchor(swap: &Swap) -> Result<Anchored> {
     Ok(anchored)
 }
 
-/// The staging folder of `swap`, by a name that holds while it is open, for us and for programs that we start; `None` when there is none in
+/// The staging directory of `swap`, by a name that holds while it is open, for us and for programs that we start; `None` when there is none in
 /// reach of others.
 pub fn open_staging(swap: &Swap) -> Result<Option<(PathBuf, OwnedFd)>> {
     let Some(root) = &swap.beneath else {
@@ -76,11 +76,11 @@ pub fn open(root: &Path, below: &Path) -> Result<OwnedFd> {
         .components()
         .all(|part| matches!(part, Component::Normal(_)));
     if !is_plain {
-        anyhow::bail!("`{}` is no path inside a volume", below.display());
+        anyhow::bail!("`{}` is not a path inside a volume", below.display());
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = rustix::fs::open(root, flags, Mode::empty())
-        .with_context(|| format!("`{}` cannot be opened", root.display()))?;
+        .with_context(|| format!("cannot open `{}`", root.display()))?;
     if below.as_os_str().is_empty() {
         return Ok(opened);
     }

@@ -62,7 +62,7 @@ pub fn since(path: &Path, moment: DateTime<Utc>) -> Result<bool> {
         }
         Ok(false)
     };
-    look().with_context(|| format!("`{}` can't be looked through", path.display()))
+    look().with_context(|| format!("`{}` cannot be searched", path.display()))
 }
 
 /// Nobody can set this time.

@@ -17,12 +17,12 @@ use crate::base::fault;
 use crate::base::files::sync_folder;
 use crate::error::Result;
 
-/// Puts every new content in place, or none: when one can't be swapped, those before it are taken back.
+/// Puts every new content in place, or none: when one cannot be swapped, those before it are taken back.
 pub async fn exchange_all(swaps: &[Swap]) -> Result<()> {
     for (index, swap) in swaps.iter().enumerate() {
         fault::reached(&format!("restore_swap_{}", index + 1)).await;
         if let Err(error) = exchange(swap).await {
-            let error = error.context(format!("{} can't be put in its place", swap.what));
+            let error = error.context(format!("{} cannot be put in its place", swap.what));
             return Err(match take_back_all(swaps) {
                 Ok(()) => error,
                 Err(back) => NotTakenBack(format!("{back:#}")).into_error(error),
@@ -34,7 +34,7 @@ pub async fn exchange_all(swaps: &[Swap]) -> Result<()> {
 
 /// The unit is half old and half new, and neither way can be finished.
 #[derive(Debug, thiserror::Error)]
-#[error("what was swapped before it can't be taken back either: {0}")]
+#[error("what was swapped before it cannot be taken back either: {0}")]
 pub struct NotTakenBack(String);
 
 impl NotTakenBack {
@@ -142,7 +142,7 @@ async fn exchange(swap: &Swap) -> Result<()> {
     }
 }
 
-/// `swap_names` exchanges two names atomically, or says that this file system can't.
+/// `swap_names` exchanges two names atomically, or says that this file system cannot.
 fn exchange_by(swap: &Swap, swap_names: fn(&Path, &Path) -> Result<Swapped>) -> Result<()> {
     let (content, target) = (swap.content(), &swap.target);
     if standing_of(swap)? != Standing::New {
@@ -288,7 +288,7 @@ pub fn take_back_used(swap: &Swap, decided_at: DateTime<Utc>) -> Result<bool> {
     Ok(inode(&since)?.is_some())
 }
 
-/// Gives what was there before the name that it is kept under, and removes the staging folder. An empty folder isn't kept.
+/// Gives what was there before the name that it is kept under, and removes the staging folder. An empty directory is not kept.
 /// Returns where the old content is, if there was any. Only after every exchange.
 pub fn keep(swap: &Swap) -> Result<Option<PathBuf>> {
     if let Some(within) = &swap.within {
@@ -313,7 +313,7 @@ pub fn keep(swap: &Swap) -> Result<Option<PathBuf>> {
             }
             Err(error) => {
                 return Err(error)
-                    .with_context(|| format!("`{}` can't be moved", content.display()));
+                    .with_context(|| format!("`{}` cannot be moved", content.display()));
             }
         }
     } else if swap.old_empty.is_some() {
@@ -329,7 +329,7 @@ pub fn keep(swap: &Swap) -> Result<Option<PathBuf>> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => {
             return Err(error)
-                .with_context(|| format!("`{}` can't be removed", named.staging.display()));
+                .with_context(|| format!("cannot remove `{}`", named.staging.display()));
         }
     }
     sync_folder(swap.parent())?;
@@ -347,7 +347,7 @@ fn sync(swap: &Swap) -> Result<()> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Swapped {
     Done,
-    /// The file system or the kernel doesn't know how.
+    /// The file system or the kernel does not know how.
     NotPossible,
 }
 
@@ -357,7 +357,7 @@ fn exchange_names(one: &Path, other: &Path) -> Result<Swapped> {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(Swapped::NotPossible),
         Err(error) => Err(error).with_context(|| {
             format!(
-                "`{}` and `{}` can't be exchanged",
+                "`{}` and `{}` cannot be exchanged",
                 one.display(),
                 other.display()
             )
@@ -375,7 +375,7 @@ pub fn rename_to_nothing(from: &Path, to: &Path) -> Result<()> {
     };
     moved.with_context(|| {
         format!(
-            "`{}` can't be renamed to `{}`",
+            "`{}` cannot be renamed to `{}`",
             from.display(),
             to.display()
         )
@@ -509,7 +509,7 @@ mod tests {
         swap.old_inode = inode(&swap.target).unwrap();
         assert!(
             keep(&swap).is_err(),
-            "the new content is still in the staging folder"
+            "the new content is still in the staging directory"
         );
         exchange_by(&swap, exchange_names).unwrap();
         assert_eq!(keep(&swap).unwrap(), None);

@@ -51,7 +51,7 @@ impl Flush {
                 Ok((folder, device))
             };
             let (folder, device) =
-                open().with_context(|| format!("`{}` can't be opened", path.display()))?;
+                open().with_context(|| format!("cannot open `{}`", path.display()))?;
             if known.insert(device) {
                 disks.push(Disk { path, folder });
             }
@@ -98,7 +98,7 @@ impl Shared {
         };
         Err(failed.errno).with_context(|| {
             format!(
-                "the file system of `{}` can't be synced",
+                "the file system of `{}` cannot be synced",
                 failed.path.display()
             )
         })

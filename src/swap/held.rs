@@ -128,7 +128,7 @@ fn of_unit(stop_records: &Path, unit: &UnitName) -> Result<Vec<RecordFile>> {
     Ok(files)
 }
 
-/// The folder of the stop records, beside that of the journals.
+/// The directory of the stop records, beside that of the journals.
 fn stop_records(journals: &Path) -> PathBuf {
     journals.with_file_name("stopped")
 }

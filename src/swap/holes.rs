@@ -61,10 +61,10 @@ impl Holes {
         let ways = self.way_paths().into_iter().map(|path| {
             let at = target.join(&path);
             let found = std::fs::symlink_metadata(&at)
-                .with_context(|| format!("`{}` cannot be looked at", at.display()))?;
+                .with_context(|| format!("cannot access `{}`", at.display()))?;
             if !found.is_dir() || found.dev() != device {
                 anyhow::bail!(
-                    "`{}` is no directory of the file system of `{}`",
+                    "`{}` is not a directory of the file system of `{}`",
                     at.display(),
                     target.display()
                 );
@@ -145,8 +145,7 @@ pub fn remove(ways: &[Way], kept: &Path) -> Result<()> {
         let path = kept.join(&way.path);
         match std::fs::remove_dir(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error)
-                    .with_context(|| format!("`{}` cannot be removed", path.display()));
+                return Err(error).with_context(|| format!("cannot remove `{}`", path.display()));
             }
             _ => {}
         }

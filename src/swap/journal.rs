@@ -45,7 +45,7 @@ pub struct Journal {
     /// Networks that were not there before.
     #[serde(default)]
     pub new_networks: Vec<String>,
-    /// Folders that were not there before, the outermost first.
+    /// Directories that were not there before, the outermost first.
     pub new_folders: Vec<PathBuf>,
     /// What is restored; `None` when a restore is taken back.
     #[serde(default)]
@@ -134,13 +134,13 @@ pub enum Phase {
     Swapping,
 }
 
-/// One folder or file that takes the place of another. All its paths are in one folder, on one file system.
+/// One directory or file that takes the place of another. All its paths are in one directory, on one file system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Swap {
     /// As the operator knows it: ``volume `db` ``.
     pub what: String,
     pub target: PathBuf,
-    /// A folder that only root can enter; what is extracted is in it, as [`Swap::content`].
+    /// A directory that only root can enter; what is extracted is in it, as [`Swap::content`].
     pub staging: PathBuf,
     /// What the old content is called when it is kept.
     pub kept: PathBuf,
@@ -148,7 +148,7 @@ pub struct Swap {
     pub new_inode: Option<u64>,
     /// Inode number of what the target was before; `None` when there was nothing.
     pub old_inode: Option<u64>,
-    /// Set for a target that can't be renamed: what is in it is moved instead, and all its paths are in it.
+    /// Set for a target that cannot be renamed: what is in it is moved instead, and all its paths are in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Within>,
     /// The source that it is; `None` for a file of the recipe.
@@ -157,10 +157,10 @@ pub struct Swap {
     /// What takes the target's place when nothing was extracted: a safety copy.
     #[serde(default)]
     pub copy: Option<PathBuf>,
-    /// Set when swapping begins and the target is an empty folder: that isn't kept.
+    /// Set when swapping begins and the target is an empty folder: that is not kept.
     #[serde(default)]
     pub old_empty: Option<Attributes>,
-    /// The target is in this folder, where others write: its names are only used through what was opened in it.
+    /// The target is in this directory, where others write: its names are only used through what was opened in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beneath: Option<PathBuf>,
     /// This file system numbers by name: only which names there are tells what was done.
@@ -193,7 +193,7 @@ impl Swap {
         }
     }
 
-    /// For a target that can't be renamed; `root_inode` is its own.
+    /// For a target that cannot be renamed; `root_inode` is its own.
     pub fn within(what: String, target: PathBuf, id: BackupId, root_inode: u64) -> Self {
         Self {
             staging: marks::inside(&target, Mark::New, id),
@@ -227,7 +227,7 @@ impl Swap {
         within.map_or_else(Holes::default, |within| within.holes.clone())
     }
 
-    /// The folder that the staging folder and the safety copy are in.
+    /// The directory that the staging directory and the safety copy are in.
     pub fn parent(&self) -> &Path {
         self.kept.parent().unwrap_or(Path::new("/"))
     }
@@ -242,15 +242,13 @@ pub fn inode(path: &Path) -> Result<Option<u64>> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(fault::number(path, metadata.ino()))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => {
-            Err(error).with_context(|| format!("`{}` can't be looked at", path.display()))
-        }
+        Err(error) => Err(error).with_context(|| format!("cannot access `{}`", path.display())),
     }
 }
 
 fn save(path: &Path, journal: &Journal) -> Result<()> {
     files::write(path, &serde_json::to_vec_pretty(journal)?)
-        .context("the journal of the restore can't be written")
+        .context("the journal of the restore cannot be written")
 }
 
 /// A journal on the disk.
@@ -305,7 +303,7 @@ impl JournalFile {
         self.path.parent().unwrap_or(Path::new("/"))
     }
 
-    /// Finds out by what the old and the new can be told apart. The staging folders must be there.
+    /// Finds out by what the old and the new can be told apart. The staging directories must be there.
     pub async fn look_at_numbers(&mut self) -> Result<()> {
         let mut swaps = self.journal.swaps.clone();
         self.journal.swaps = aside(move || {

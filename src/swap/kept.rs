@@ -54,12 +54,12 @@ pub struct Replaced {
     pub target: PathBuf,
     /// Inode number of what is at `target` since then.
     pub inode: u64,
-    /// Set where the target is the same folder as before: what it had itself.
+    /// Set where the target is the same directory as before: what it had itself.
     pub root: Option<Attributes>,
     /// What stayed where it was in the target.
     #[serde(default)]
     pub holes: Holes,
-    /// The folder in which the target may lead elsewhere by now.
+    /// The directory in which the target may lead elsewhere by now.
     #[serde(default)]
     pub beneath: Option<PathBuf>,
     pub before: Before,
@@ -73,7 +73,7 @@ pub struct Replaced {
 #[serde(tag = "was", rename_all = "snake_case")]
 pub enum Before {
     Nothing,
-    /// A folder without anything in it.
+    /// A directory without anything in it.
     Empty {
         attributes: Attributes,
     },
@@ -180,7 +180,7 @@ impl Replaced {
         let is_new =
             matches!(&swap.key, Some(SourceKey::Volume { name }) if new_volumes.contains(name));
         let before = match (empty, kept) {
-            // Docker makes its folder with it.
+            // Docker makes its directory with it.
             (Some(_), _) if is_new => Before::Nothing,
             (Some(attributes), _) => Before::Empty { attributes },
             (None, Some((path, inode))) => Before::Kept { path, inode },
@@ -220,7 +220,7 @@ fn old_place(swap: &Swap) -> Result<Option<(PathBuf, u64)>> {
     Ok(None)
 }
 
-/// The folder of the records, beside that of the journals.
+/// The directory of the records, beside that of the journals.
 pub fn folder(journals: &Path) -> PathBuf {
     journals.with_file_name("restored")
 }
@@ -263,7 +263,7 @@ fn save(journals: &Path, restored: &Restored) -> Result<()> {
         &path(journals, restored.id),
         &serde_json::to_vec_pretty(restored)?,
     )
-    .context("the record of the restore can't be written")
+    .context("the record of the restore cannot be written")
 }
 
 /// Every record, the newest first, and the files that are none.

@@ -1,4 +1,4 @@
-//! What our own folders beside and inside a target are called, and how they are told from everything else.
+//! What our own directories beside and inside a target are called, and how they are told from everything else.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
@@ -109,12 +109,12 @@ fn is_inside(name: &OsStr) -> bool {
     parse(name).is_some_and(|(base, _, _)| base.is_empty())
 }
 
-/// Whether an entry of a target is a folder of ours. Not by its owner or mode: many a service begins with `chown -R`.
+/// Whether an entry of a target is a directory of ours. Not by its owner or mode: many a service begins with `chown -R`.
 pub fn is_own(name: &OsStr, metadata: &Metadata) -> bool {
     is_inside(name) && metadata.is_dir()
 }
 
-/// The names of our own folders in `folder`. Blocks.
+/// The names of our own directories in `folder`. Blocks.
 pub fn own_folders(folder: &Path) -> Result<Vec<String>> {
     let list = || -> std::io::Result<Vec<String>> {
         let mut own = Vec::new();
@@ -131,7 +131,7 @@ pub fn own_folders(folder: &Path) -> Result<Vec<String>> {
         own.sort();
         Ok(own)
     };
-    list().with_context(|| format!("`{}` can't be listed", folder.display()))
+    list().with_context(|| format!("`{}` cannot be listed", folder.display()))
 }
 
 /// The pattern for `tar --exclude` that leaves out `name`, directly in a source, and nothing else.

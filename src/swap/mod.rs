@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`marks`] (names beside a target) → [`journal`] (what is written down before anything moves: [`held`], [`program`]) →
 //! [`staging`] (where what comes is made) → [`exchange`] (the renames, and the way back; [`numbers`]) → [`within`] with [`holes`] and [`attributes`] (where
-//! a target can't be renamed) → [`changed`], [`flush`] → [`kept`] (what is kept of what was there). [`users`] tells whom a swap would pull the data
+//! a target cannot be renamed) → [`changed`], [`flush`] → [`kept`] (what is kept of what was there). [`users`] tells whom a swap would pull the data
 //! away from; [`beneath`] opens what no link leads to.
 //!
 //! Never here: a decision on which data goes where.

@@ -22,7 +22,7 @@ const CHANGING: [i64; 7] = [
 pub fn last(swap: &Swap) -> Result<bool> {
     let folder = swap.parent();
     let disk = rustix::fs::statfs(folder)
-        .with_context(|| format!("`{}` can't be looked at", folder.display()))?;
+        .with_context(|| format!("cannot access `{}`", folder.display()))?;
     if CHANGING.contains(&(disk.f_type as i64 & 0xFFFF_FFFF)) {
         return Ok(false);
     }

@@ -1,4 +1,4 @@
-//! Where a restore puts things before they have their place: folders beside the targets (inside those that can't be
+//! Where a restore puts things before they have their place: directories beside the targets (inside those that cannot be
 //! renamed), for root alone.
 
 use std::os::unix::fs::DirBuilderExt as _;
@@ -11,7 +11,7 @@ use super::attributes::keep_time;
 use super::journal::Swap;
 use crate::error::Result;
 
-/// Makes the staging folder of `swap`, 0700 and without the ACLs that its parent hands down: with `--no-acls` tar
+/// Makes the staging directory of `swap`, 0700 and without the ACLs that its parent hands down: with `--no-acls` tar
 /// would let every extracted file inherit them. A safety copy that is put back needs none.
 pub fn make(swap: &Swap) -> Result<()> {
     if swap.copy.is_some() {
@@ -29,14 +29,14 @@ pub fn make_private(folder: &Path) -> Result<()> {
     std::fs::DirBuilder::new()
         .mode(0o700)
         .create(folder)
-        .with_context(|| format!("`{}` can't be made", folder.display()))?;
+        .with_context(|| format!("cannot create `{}`", folder.display()))?;
     for name in ["system.posix_acl_default", "system.posix_acl_access"] {
         match rustix::fs::lremovexattr(folder, name) {
             Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
             Err(error) => {
                 return Err(error).with_context(|| {
                     format!(
-                        "the inherited ACLs of `{}` can't be removed",
+                        "the inherited ACLs of `{}` cannot be removed",
                         folder.display()
                     )
                 });
@@ -45,10 +45,10 @@ pub fn make_private(folder: &Path) -> Result<()> {
     }
     // Inherited ACLs may have changed the mode.
     rustix::fs::chmod(folder, rustix::fs::Mode::RWXU)
-        .with_context(|| format!("`{}` can't be closed to others", folder.display()))
+        .with_context(|| format!("`{}` cannot be closed to others", folder.display()))
 }
 
-/// A staging folder inside the target comes and goes without a trace in the target's own time.
+/// A staging directory inside the target comes and goes without a trace in the target's own time.
 fn in_place(swap: &Swap, work: impl FnOnce() -> Result<()>) -> Result<()> {
     match &swap.within {
         Some(within) => {
@@ -59,13 +59,13 @@ fn in_place(swap: &Swap, work: impl FnOnce() -> Result<()>) -> Result<()> {
     }
 }
 
-/// Removes a staging folder and what is in it. No error when it isn't there. Blocks.
+/// Removes a staging directory and what is in it. No error when it is not there. Blocks.
 pub fn remove(swap: &Swap) -> Result<()> {
     in_place(swap, || match std::fs::remove_dir_all(&swap.staging) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => {
-            Err(error).with_context(|| format!("`{}` can't be removed", swap.staging.display()))
+            Err(error).with_context(|| format!("cannot remove `{}`", swap.staging.display()))
         }
     })
 }

@@ -41,7 +41,7 @@ pub struct Users {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Use {
-    /// It has a folder above the target mounted and can write there: it finds the new content by itself.
+    /// It has a directory above the target mounted and can write there: it finds the new content by itself.
     Above,
     /// It has the target, or something in it, mounted: it would go on with the old content.
     Holds,
@@ -122,7 +122,7 @@ async fn real_paths(host: &Discovery) -> Result<BTreeMap<PathBuf, PathBuf>> {
     .await
 }
 
-/// `real` resolves the links of what containers have mounted; what isn't in it is as it is.
+/// `real` resolves the links of what containers have mounted; what is not in it is as it is.
 pub fn find(
     host: &Discovery,
     unit: Option<&Unit>,
@@ -177,7 +177,7 @@ impl Users {
         if let Some(reason) = unit.and_then(|unit| unit.not_coverable.as_deref()) {
             return Err(Failure::new(
                 Exit::UnitsFailed,
-                format!("container `{}` can't be stopped: {reason}", container.name),
+                format!("container `{}` cannot be stopped: {reason}", container.name),
             )
             .hint("scale it down where it is managed, then run this again")
             .into());
@@ -187,7 +187,7 @@ impl Users {
                 return Err(deleted_by_a_stop(container, used).into());
             }
             self.warnings.push(format!(
-                "container `{}` goes on running: a stop would delete it (`--rm`)",
+                "container `{}` keeps running: a stop would delete it (`--rm`)",
                 container.name
             ));
             return Ok(());
@@ -215,7 +215,7 @@ impl Users {
         let is_orchestrated = host.is_orchestrated(&container.id);
         if strongest == Use::Above && (policy.shared == SharedVolumes::Warn || is_orchestrated) {
             self.warnings.push(format!(
-                "container `{}` goes on running: it can write to the folder of {}",
+                "container `{}` keeps running: it can write to the directory of {}",
                 container.name,
                 keys(used)
             ));
@@ -226,7 +226,7 @@ impl Users {
             return Err(Failure::new(
                 Exit::UnitsFailed,
                 format!(
-                    "container `{}` uses {} and can't be stopped: its orchestrator would replace it at once",
+                    "container `{}` uses {} and cannot be stopped: its orchestrator would replace it at once",
                     container.name,
                     keys(used)
                 ),
@@ -266,7 +266,7 @@ impl Users {
                     format!("container `{name}` lives in the network of one that is stopped for this, and cannot be stopped with it"),
                 )
                 .hint(format!("`docker stop {name}` yourself, then run this again"))
-                .note("nothing was touched")
+                .note("nothing was changed")
                 .into());
             }
             self.warnings.push(format!(
@@ -302,7 +302,7 @@ impl Users {
                 format!("container `{name}` would be stopped, and Docker could not start it again: {why}"),
             )
             .hint(format!("{remedy}; or `docker stop {name}` yourself. Then run this again"))
-            .note("nothing was touched")
+            .note("nothing was changed")
             .into());
         }
         Ok(())
@@ -332,7 +332,7 @@ impl Users {
         let is_own = container.standing.role == Some(Role::Own);
         if is_own {
             self.warnings.push(format!(
-                "container `{}` goes on running: kopi-docka runs in it",
+                "container `{}` keeps running: kopi-docka runs in it",
                 container.name
             ));
             self.tolerated.push(container.id.clone());
@@ -398,7 +398,7 @@ fn paused(container: &Container, used: &[(Use, &SourceKey)]) -> Failure {
         "`docker unpause {0}` or `docker stop {0}`, then run this again",
         container.name
     ))
-    .note("nothing was touched")
+    .note("nothing was changed")
 }
 
 fn deleted_by_a_stop(container: &Container, used: &[(Use, &SourceKey)]) -> Failure {
@@ -414,7 +414,7 @@ fn deleted_by_a_stop(container: &Container, used: &[(Use, &SourceKey)]) -> Failu
         "`docker stop {}` yourself, then run this again",
         container.name
     ))
-    .note("nothing was touched")
+    .note("nothing was changed")
 }
 
 fn keys(used: &[(Use, &SourceKey)]) -> String {

@@ -1,4 +1,4 @@
-//! A target that can't be renamed itself, such as a mount point: what is in it is moved aside within it, entry by entry,
+//! A target that cannot be renamed itself, such as a mount point: what is in it is moved aside within it, entry by entry,
 //! and the new entries take its place. Each rename is atomic; the journal, with every entry in it, makes the whole so.
 
 use std::ffi::{OsStr, OsString};
@@ -29,7 +29,7 @@ const EXT_ROOT_INODE: u64 = 2;
 pub struct Within {
     /// Inode number of the target itself: after a boot it may not be mounted yet.
     pub root_inode: u64,
-    /// What the target is to have itself, when the folder with the new entries doesn't have that.
+    /// What the target is to have itself, when the directory with the new entries does not have that.
     #[serde(default)]
     pub new_root: Option<Attributes>,
     /// What in it stays where it is.
@@ -63,20 +63,20 @@ pub struct Entry {
 }
 
 impl Within {
-    /// Refuses another folder under the target's name: the empty one, say, that a disk is mounted on.
+    /// Refuses another directory under the target's name: the empty one, say, that a disk is mounted on.
     pub fn check_root(&self, target: &Path) -> Result<()> {
         if inode(target)? == Some(self.root_inode) {
             return Ok(());
         }
         anyhow::bail!(
-            "`{}` is not the folder that was there when the restore began: is its file system mounted?",
+            "`{}` is not the directory that was there when the restore began: is its file system mounted?",
             target.display()
         )
     }
 }
 
 impl Moves {
-    /// What has to be moved when the content of `target` is to be that of the folder `content`.
+    /// What has to be moved when the content of `target` is to be that of the directory `content`.
     pub fn plan(target: &Path, content: &Path, within: &Within) -> Result<Self> {
         let holes = &within.holes;
         holes.check(content)?;
@@ -222,8 +222,7 @@ fn put_old_back(swap: &Swap, moves: &Moves) -> Result<()> {
     holes::give(&moves.ways, &swap.target, |way| Some(&way.old))?;
     match std::fs::remove_dir(&swap.kept) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(error)
-                .with_context(|| format!("`{}` can't be removed", swap.kept.display()));
+            return Err(error).with_context(|| format!("cannot remove `{}`", swap.kept.display()));
         }
         _ => {}
     }
@@ -282,8 +281,7 @@ pub fn keep(swap: &Swap, within: &Within) -> Result<Option<PathBuf>> {
     for folder in [&content, &swap.staging] {
         match std::fs::remove_dir(folder) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error)
-                    .with_context(|| format!("`{}` can't be removed", folder.display()));
+                return Err(error).with_context(|| format!("cannot remove `{}`", folder.display()));
             }
             _ => {}
         }
@@ -331,7 +329,7 @@ fn is_there(swap: &Swap, entry: &Entry, folder: &Path) -> Result<bool> {
     })
 }
 
-/// The folder that the new entries came in goes when the last one has left it. Since then services may have been started
+/// The directory that the new entries came in goes when the last one has left it. Since then services may have been started
 /// by others, after a reboot say: what they made of them is theirs.
 fn all_are_there(target: &Path, moves: &Moves) -> Result<()> {
     for entry in &moves.new {
@@ -368,7 +366,7 @@ fn refuse_strangers(swap: &Swap, moves: &Moves, holes: &Holes) -> Result<()> {
     Ok(())
 }
 
-/// What happens to folders of ours.
+/// What happens to directories of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Own {
     /// In a target they stay.
@@ -382,7 +380,7 @@ fn entries(folder: &Path, own: Own, holes: &Holes) -> Result<Vec<Entry>> {
     let is_ours =
         |name: &OsStr, metadata: &Metadata| own == Own::LeaveOut && marks::is_own(name, metadata);
     let found = holes::list(folder, holes, is_ours)
-        .with_context(|| format!("`{}` can't be listed", folder.display()))?;
+        .with_context(|| format!("`{}` cannot be listed", folder.display()))?;
     let mut entries: Vec<Entry> = found
         .into_iter()
         .map(|(name, metadata)| Entry {
@@ -409,7 +407,7 @@ fn is_without_content(folder: &Path) -> Result<bool> {
         Ok(mut entries) => Ok(entries.next().is_none()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("`{}` can't be listed", path.display())),
+        Err(error) => Err(error).with_context(|| format!("`{}` cannot be listed", path.display())),
     }
 }
 

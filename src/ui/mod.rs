@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`output`] (for whom) → [`printer`] with [`stream`] → [`progress`] with [`bars`], [`prompt`]; [`table`], [`unnamed`] and [`color`] say how it looks.
 //!
-//! A reader that goes away (`| head`) is no error: what can't be written is dropped.
+//! A reader that goes away (`| head`) is no error: what cannot be written is dropped.
 
 mod bars;
 mod color;

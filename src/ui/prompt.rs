@@ -13,7 +13,7 @@ use crate::base::secret::Secret;
 use crate::base::shutdown::Shutdown;
 use crate::error::{self, Exit, Failure, Result};
 
-const ENDED: &str = "a signal ended the question: nothing was touched";
+const ENDED: &str = "a signal ended the question: nothing was changed";
 
 /// How long a question stands: whoever asks may hold the lock, and the nightly backup must not wait for an operator who
 /// went home.
@@ -42,17 +42,17 @@ pub async fn confirm(question: &str, flag: &str, shutdown: &Shutdown) -> Result<
     if !is_possible() {
         return Err(Failure::new(
             Exit::Usage,
-            "this needs a confirmation, and there is no terminal to ask on",
+            "this needs a confirmation, and cannot prompt: not running on a terminal",
         )
         .hint(format!(
-            "say `{flag}` to go ahead, or `--dry-run` to look first"
+            "use `{flag}` to proceed, or `--dry-run` to see the plan"
         ))
         .into());
     }
     if is_wanted(question, shutdown).await? {
         return Ok(());
     }
-    Err(Failure::new(Exit::Declined, "declined: nothing was touched").into())
+    Err(Failure::new(Exit::Declined, "declined: nothing was changed").into())
 }
 
 /// A yes or no, without a default.
@@ -84,7 +84,7 @@ pub async fn select_some(
     items: Vec<String>,
     shutdown: &Shutdown,
 ) -> Result<Vec<usize>> {
-    let question = format!("{question} (space marks, enter goes on)");
+    let question = format!("{question} (space selects, enter confirms)");
     answer(shutdown, move || {
         loop {
             let chosen = MultiSelect::new()
@@ -212,7 +212,7 @@ async fn answer<T: Send + 'static>(
         () = tokio::time::sleep(PATIENCE) => {
             drop(terminal);
             let minutes = PATIENCE.as_secs() / 60;
-            let why = format!("nobody answered for {minutes} minutes: nothing was touched");
+            let why = format!("no answer for {minutes} minutes: nothing was changed");
             return Err(Failure::new(Exit::Declined, why).into());
         }
     };
@@ -221,7 +221,7 @@ async fn answer<T: Send + 'static>(
     }
     drop(terminal);
     match answer {
-        Some(Ok(_)) => Err(Failure::new(Exit::Declined, "cancelled: nothing was touched").into()),
+        Some(Ok(_)) => Err(Failure::new(Exit::Declined, "cancelled: nothing was changed").into()),
         Some(Err(dialoguer::Error::IO(error))) if error.kind() != ErrorKind::Interrupted => {
             Err(anyhow::Error::from(error).context("the question could not be asked"))
         }

@@ -71,7 +71,7 @@ impl Reader<'_> {
         let names = pipe()?;
         let read = blocking::start(move || {
             let read = std::io::copy(&mut File::from(names.reader), &mut std::io::sink());
-            read.context("tar's list can't be read")
+            read.context("tar's list cannot be read")
         })?;
         let tar = list(&self.tar).output(Output::Pipe(names.writer));
         let tar = self.feed.run(part, tar, moved).await?;

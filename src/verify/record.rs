@@ -119,7 +119,7 @@ impl Memory {
         }
         let mut name = String::new();
         for byte in hash.finalize().iter().take(16) {
-            // Writing to a String can't fail.
+            // Writing to a String cannot fail.
             let _ = write!(name, "{byte:02x}");
         }
         name + ".json"

@@ -137,7 +137,7 @@ pub fn report_text(report: &VerifyReport) -> String {
                 SourceResult::Unread => "not read to its end",
             };
             lines.push(text::printable(&format!(
-                "Not proven: {} of `{}`, {}: {why}",
+                "Not verified: {} of `{}`, {}: {why}",
                 source.key,
                 point.unit,
                 text::bytes(source.bytes)

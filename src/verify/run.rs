@@ -319,7 +319,7 @@ impl Verify<'_> {
             && let Err(error) = memory.remember(point, report.percent, is_good)
         {
             self.reporter
-                .warn(&format!("what was found can't be remembered: {error:#}"));
+                .warn(&format!("what was found cannot be remembered: {error:#}"));
         }
     }
 
@@ -353,11 +353,11 @@ impl Trouble {
             Self::Damaged(error) => {
                 let failure = Failure::new(
                     Exit::UnitsFailed,
-                    format!("restore point {id} of unit `{unit}` is damaged: {what} can't be read back"),
+                    format!("restore point {id} of unit `{unit}` is damaged: {what} cannot be read back"),
                 )
                 .caused_by(error)
                 .hint(format!("take another restore point: `kopi-docka list --snapshots --unit {quoted}`"))
-                .hint("check the storage of the repository (its disk, `dmesg`); copy the repository before anything in it is mended");
+                .hint("check the storage of the repository (its disk, `dmesg`); copy the repository before anything in it is repaired");
                 if is_own {
                     failure.hint(format!(
                         "run `kopi-docka backup --unit {quoted}` now, and verify it too: what has not changed since shares its data with this point"

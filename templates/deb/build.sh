@@ -29,7 +29,7 @@ trap 'rm -rf "$stage"' EXIT
 umask 022
 root=$stage/root
 DESTDIR=$root PREFIX=/usr "$project/templates/install.sh" "$binary"
-gzip --best --no-name "$root"/usr/share/man/man1/*.1
+gzip --best --no-name "$root"/usr/share/man/man1/*.1 "$root"/usr/share/man/man5/*.5
 
 doc=$root/usr/share/doc/kopi-docka
 install -d "$doc"

@@ -48,7 +48,7 @@ fn main() {
     }
 }
 
-/// A world with a repository and a container on a volume of 1 GiB that can't be compressed.
+/// A world with a repository and a container on a volume of 1 GiB that cannot be compressed.
 fn with_volume() -> (World, String, PathBuf) {
     let world = World::new();
     let container = world.container("app", |service| service.volume("data", "/data"));

@@ -113,7 +113,7 @@ fn containers_of_every_kind_of_network(bed: &Bed) {
     ]);
     refused
         .stderr(format!("it needs container `{vpn}`, which is not here"))
-        .stderr("nothing was touched")
+        .stderr("nothing was changed")
         .code(3);
     let refused = world.kd(&[
         "--quiet",

@@ -177,7 +177,7 @@ fn every_unit_comes_back_with_one_question_and_one_that_cannot_keeps_no_other() 
     assert!(place(host.api.unit()) < place(host.web.unit()), "{order:?}");
     assert_eq!(names(&plan["refused"]), [&host.lost]);
     let volumes = world.docker(&["volume", "ls", "--quiet"]).text();
-    assert_eq!(volumes, "", "nothing was touched");
+    assert_eq!(volumes, "", "nothing was changed");
 
     let line = ["--json", "restore", "--all", "--yes", "--up"];
     let done = world.kd(&line).stdout_any().stderr_any().code(4);

@@ -10,7 +10,7 @@ use crate::common::{
 };
 use serde_json::{Value, json};
 
-const MENU: &str = "Where shall the repository be?";
+const MENU: &str = "Where should the repository be stored?";
 const PASSWORD: &str = "Password of the repository";
 
 const S3_ITEM: usize = 1;
@@ -58,7 +58,7 @@ fn describe(wizard: &mut Terminal, port: u16, folder: &str, key: &str) {
     wizard.answer("Host", "127.0.0.1");
     wizard.answer("Port", &port.to_string());
     wizard.answer("User", "root");
-    wizard.answer("Folder there", folder);
+    wizard.answer("Directory there", folder);
     wizard.answer("Key file", key);
 }
 
@@ -128,14 +128,14 @@ fn a_key_of_our_own_is_made_and_installed_by_hand() {
     sftp.see("keys of your server?");
     sftp.press("y");
     sftp.see("Making the key");
-    sftp.choose("How shall it get there?", 1);
+    sftp.choose("How should the key be installed?", 1);
     sftp.see("authorized_keys");
     let public = fs::read_to_string(own_key(&world).with_extension("pub")).unwrap();
     sftp.see(public.trim());
     // Not done yet: it is asked again.
     sftp.see("Done?");
     sftp.press("\r");
-    sftp.choose("How shall it get there?", 1);
+    sftp.choose("How should the key be installed?", 1);
     sftp.see("Done?");
     let before = fs::read_to_string(&accepted).unwrap();
     fs::write(&accepted, format!("{before}{public}")).unwrap();
@@ -226,7 +226,7 @@ fn the_operators_own_login_installs_the_key() {
     );
     sftp.see("keys of your server?");
     sftp.press("y");
-    sftp.choose("How shall it get there?", 0);
+    sftp.choose("How should the key be installed?", 0);
     sftp.see("The login works");
     finish(&world, sftp, false);
     let keys = fs::read_to_string(&accepted).unwrap();
@@ -253,7 +253,7 @@ fn a_server_with_other_keys_or_none_is_not_taken() {
     rub_out(&mut sftp);
     sftp.press("127.0.0.1\r");
     sftp.answer("Port", &sshd.server.port.to_string());
-    for question in ["User", "Folder there", "Key file"] {
+    for question in ["User", "Directory there", "Key file"] {
         sftp.answer(question, "");
     }
     sftp.see("keys of your server?");
@@ -286,23 +286,23 @@ fn a_folder_that_goes_with_docker_is_doubted() {
     let inside = stack.volume_path("data").join("repo");
     let outside = world.path("elsewhere/repo");
     let mut local = wizard(&world, 0);
-    local.answer("Folder of the repository", "relative");
+    local.answer("Directory of the repository", "relative");
     local.see("an absolute path is needed");
     rub_out(&mut local);
     local.press(inside.to_str().unwrap());
     local.press("\r");
     local.see("Free there");
     local.see("where Docker keeps its own data");
-    local.see("Use this folder anyway?");
+    local.see("Use this directory anyway?");
     local.press("n");
-    local.answer("Folder of the repository", outside.to_str().unwrap());
+    local.answer("Directory of the repository", outside.to_str().unwrap());
     local.see("Free there");
     // Whether it is on Docker's disk depends on the machine.
     let engine_disk = fs::metadata(stack.volume_path("data")).unwrap();
     let disk = fs::metadata(world.path("")).unwrap();
     use std::os::unix::fs::MetadataExt as _;
     if engine_disk.dev() == disk.dev() {
-        local.see("Use this folder anyway?");
+        local.see("Use this directory anyway?");
         local.press("y");
     }
     let params = finish(&world, local, false);
@@ -318,7 +318,7 @@ fn a_storage_that_does_not_answer_may_be_described_again_or_kept() {
     s3.see("only the name is needed");
     rub_out(&mut s3);
     s3.press("bkt\r");
-    s3.answer("Folder in it", "/host1");
+    s3.answer("Directory in it", "/host1");
     s3.answer("Endpoint", "https://127.0.0.1");
     s3.see("without https://");
     rub_out(&mut s3);
@@ -330,7 +330,7 @@ fn a_storage_that_does_not_answer_may_be_described_again_or_kept() {
     s3.answer("Secret access key", "hunter2hunter2");
     s3.see("Asking the storage");
     s3.choose("What now?", 0);
-    for question in ["Bucket", "Folder in it", "Endpoint", "Region"] {
+    for question in ["Bucket", "Directory in it", "Endpoint", "Region"] {
         s3.answer(question, "");
     }
     s3.see("TLS?");
@@ -362,7 +362,7 @@ fn describe_s3(wizard: &mut Terminal, s3: &S3, bucket: &str, secret: &str) {
         wizard.press(&format!("{text}\r"));
     };
     fill("Bucket", bucket);
-    fill("Folder in it", "host1");
+    fill("Directory in it", "host1");
     fill("Endpoint", &endpoint);
     fill("Region", "eu-test-1");
     wizard.see("TLS?");
@@ -421,7 +421,7 @@ fn each_cloud_asks_its_own_questions() {
     azure.see("lower-case letters");
     rub_out(&mut azure);
     azure.press("acme01\r");
-    azure.answer("Folder in it", "");
+    azure.answer("Directory in it", "");
     azure.choose("What opens it?", 1);
     azure.answer("without the question mark", "not a token");
     azure.see("Asking the storage");
@@ -435,7 +435,7 @@ fn each_cloud_asks_its_own_questions() {
     fs::write(key, "{}").unwrap();
     let mut gcs = wizard(&world, GCS);
     gcs.answer("Bucket", "backups");
-    gcs.answer("Folder in it", "h");
+    gcs.answer("Directory in it", "h");
     gcs.answer("key of the service account", key);
     gcs.see("not the key of a service account");
     gcs.press("\x03");
@@ -451,7 +451,7 @@ fn b2_is_offered_through_s3_and_its_own_flags_are_kopias() {
     b2.see("through S3?");
     b2.press("n");
     b2.answer("Bucket", "backups");
-    b2.answer("Folder in it", "host");
+    b2.answer("Directory in it", "host");
     b2.answer("Key id", "id");
     b2.answer("Application key", "hunter2hunter2");
     b2.choose("What now?", 2);
@@ -524,7 +524,7 @@ fn a_peer_of_the_tailnet_becomes_an_sftp_server() {
     peers.choose("Machine that holds the repository", 0);
     peers.answer("Port", &sshd.server.port.to_string());
     peers.answer("User", "root");
-    peers.answer("Folder there", sshd.path("store/r").to_str().unwrap());
+    peers.answer("Directory there", sshd.path("store/r").to_str().unwrap());
     peers.answer("Key file", sshd.path("id").to_str().unwrap());
     peers.see("Host keys of localhost");
     peers.see("keys of your server?");

@@ -215,7 +215,7 @@ fn a_start_is_heard_of_however_much_else_happens() {
     stack.assert_running(&["db"]);
 }
 
-// ---- what can't be stopped ----
+// ---- what cannot be stopped ----
 
 #[test]
 fn a_paused_writer_stays_paused_and_makes_it_crash() {

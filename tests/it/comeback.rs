@@ -317,7 +317,7 @@ fn a_restore_stops_nothing_that_could_not_come_back_unless_it_brings_back_what_i
         restore(unit)
             .stderr("and Docker could not start it again")
             .stderr(why)
-            .stderr("nothing was touched")
+            .stderr("nothing was changed")
             .code(3);
         assert_eq!(world.inspect(unit)["State"]["Running"], true);
     }

@@ -91,7 +91,7 @@ fn a_dry_run_tells_what_a_backup_then_does_and_touches_nothing() {
         .kd(&["dry-run", "--unit", web.unit()])
         .stdout("Down for: not known yet")
         .stdout("of another unit")
-        .stdout("Nothing was touched")
+        .stdout("Nothing was changed")
         .ok();
 
     let watch = world.watch();
@@ -584,7 +584,7 @@ fn a_log_file_that_cannot_be_written_is_one_warning_and_the_backup_is_made() {
     world.config(|c| c["logging"]["file"] = world.dir("folder").to_str().unwrap().into());
     let done = backup()
         .stderr("the log file")
-        .stderr("can't be opened")
+        .stderr("cannot be opened")
         .ok();
     assert_eq!(done.stderr().lines().count(), 1, "{done}");
     // Also where the configuration is read more than once.
@@ -597,7 +597,7 @@ fn a_log_file_that_cannot_be_written_is_one_warning_and_the_backup_is_made() {
         .ok();
     assert_eq!(done.stderr().matches("the log file").count(), 1, "{done}");
     world.config(|c| c["logging"]["file"] = "/dev/full".into());
-    backup().stderr("it is no plain file").ok();
+    backup().stderr("it is not a regular file").ok();
     let target = world.path("target");
     std::os::unix::fs::symlink(&target, world.path("link")).unwrap();
     world.config(|c| c["logging"]["file"] = world.path("link").to_str().unwrap().into());

@@ -57,7 +57,7 @@ fn the_files_of_a_point_are_listed_and_found_by_name() {
         "{found}"
     );
     let found = list(&["*.log", "--volume", &stack.volume("data")])
-        .stderr("Nothing of that name is in it.")
+        .stderr("Nothing matches.")
         .ok();
     assert!(!found.stdout().contains("report.log"), "{found}");
     list(&["--volume", "nothing"]).stderr("it has `").code(4);

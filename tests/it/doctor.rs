@@ -196,7 +196,7 @@ fn each_failure_is_found_with_its_remedy_and_its_exit_code() {
 
     fs::rename(world.path("repo"), world.path("elsewhere")).unwrap();
     let document = check(world.kd(&json), 17);
-    assert_fails(&document, "repository", "can't be reached", "mounted");
+    assert_fails(&document, "repository", "cannot be reached", "mounted");
 
     fs::remove_file(world.config_path()).unwrap();
     let document = check(world.kd(&json), 16);
@@ -381,7 +381,7 @@ fn what_is_missing_is_shown_asked_for_installed_and_verified() {
     );
     let before = log();
     install(&world, &["--yes"], &host)
-        .stdout_is("Everything that kopi-docka needs is installed.\n")
+        .stdout_is("All required programs are installed.\n")
         .ok();
     assert_eq!(log(), before);
     // As version 1 called it.
@@ -668,7 +668,7 @@ fn monitors_learn_of_every_run_and_a_unit_that_fails_keeps_its_last_success() {
     assert_eq!(of(&again, "last_run_success"), Some(1.0));
     assert!(of(&again, "last_success_timestamp_seconds") > success);
 
-    // A unit that is gone is forgotten; a folder that is gone is no failed run.
+    // A unit that is gone is forgotten; a directory that is gone is no failed run.
     let other = world.stack("other").service("a", |s| s).up();
     let unit = web.unit().to_owned();
     let gone = web.container("db");

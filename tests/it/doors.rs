@@ -231,7 +231,7 @@ fn a_place_with_power_needs_a_container_or_the_operator() {
         refused.stderr(format!("--allow-path {path}")).code(3);
     }
     restore(&world, &unit, &["--allow-path", "homes"])
-        .stderr("is no absolute path")
+        .stderr("is not an absolute path")
         .code(2);
     assert_eq!(read(&folder), "changed");
     let above = folder.parent().unwrap().to_str().unwrap();

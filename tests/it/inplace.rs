@@ -1,4 +1,4 @@
-//! Targets that can't be renamed: their content is replaced where it is, wholly or not at all.
+//! Targets that cannot be renamed: their content is replaced where it is, wholly or not at all.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +15,7 @@ fn restore_latest(world: &World, stack: &Stack) -> Run {
     world
         .kd(&args)
         .args(["--unit", stack.unit()])
-        .stderr("can't be renamed")
+        .stderr("cannot be renamed")
 }
 
 fn ours(target: &Path, mark: &str) -> Vec<PathBuf> {
@@ -177,7 +177,7 @@ fn a_safety_copy_inside_a_target_is_not_saved_with_it_and_what_only_looks_like_o
     restore_latest(&world, &stack).ok();
     let copy = copies(&disk).remove(0);
     let name = copy.file_name().unwrap().to_str().unwrap().to_owned();
-    // Not to the letter, not a folder, not at the root of the source.
+    // Not to the letter, not a directory, not at the root of the source.
     let look_alikes = [
         ".kopi-docka-before-2026-1-2T03-04-05Z",
         ".kopi-docka-new-2026-01-02T03-04-05Z",
@@ -214,7 +214,7 @@ fn a_safety_copy_inside_a_target_is_not_saved_with_it_and_what_only_looks_like_o
     );
 }
 
-/// A stack with a volume that can be renamed and a disk that can't.
+/// A stack with a volume that can be renamed and a disk that cannot.
 struct Changed {
     world: World,
     stack: Stack,
@@ -347,7 +347,7 @@ fn what_cannot_be_finished_is_taken_back_with_the_folder_s_own_attributes() {
     changed.assert_wholly(false, "taken back");
     assert!(copies(&changed.disk).is_empty());
 
-    // The disk isn't mounted when the host comes up: nothing is started, and nothing is forgotten.
+    // The disk is not mounted when the host comes up: nothing is started, and nothing is forgotten.
     killed("restore_move_3");
     let image = world.path("disk.image");
     unmount(&changed.disk);
@@ -458,7 +458,7 @@ fn a_read_only_parent_is_no_obstacle_and_a_mounted_file_is_refused() {
     let restore = |more: &[&str]| world.kd(&[&args[..], &["--unit", stack.unit()], more].concat());
     restore(&["--volume", conf.to_str().unwrap()])
         .stderr("another file system is mounted there")
-        .stderr("nothing was touched")
+        .stderr("nothing was changed")
         .code(3);
     unmount(&conf);
 

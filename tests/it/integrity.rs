@@ -337,7 +337,7 @@ fn a_volume_that_tar_does_not_read_to_its_end_is_missing_from_the_point() {
         "*--create*_NAME/_data*",
         &[
             ("exit2", r#""$REAL" "$@"; exit 2"#, "exited with status 2"),
-            // Which tar itself can't know.
+            // Which tar itself cannot know.
             (
                 "short",
                 r#""$REAL" "$@" | { head -c 1000000; cat >/dev/null; }"#,
@@ -371,7 +371,7 @@ fn a_volume_that_tar_does_not_read_to_its_end_is_missing_from_the_point() {
 fn a_tar_that_is_killed_in_the_middle_of_its_stream_is_noticed() {
     let world = World::new();
     world.init();
-    // Through two full pipes: tar can't come to its end while kopia stands still.
+    // Through two full pipes: tar cannot come to its end while kopia stands still.
     configure_spool(&world, 0);
     let stack = two_volumes(&world);
     let held = world.hold("read", backup(&world, &stack));
@@ -834,7 +834,7 @@ fn a_secret_is_in_the_configuration_and_nowhere_else() {
             String::from_utf8_lossy(&said)
         );
     }
-    // The compose file is the operator's, the stand-in's folder the test's.
+    // The compose file is the operator's, the stand-in's directory the test's.
     let mut found = Vec::new();
     for entry in fs::read_dir(world.path(".")).unwrap() {
         let path = entry.unwrap().path();

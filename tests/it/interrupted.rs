@@ -477,12 +477,15 @@ fn a_disk_that_gets_full_while_a_restore_is_taken_back_loses_no_record() {
 
     // Before it is decided: nothing has happened.
     for (step, record) in [
-        ("restore_journal", "journal of the restore can't be written"),
+        (
+            "restore_journal",
+            "journal of the restore cannot be written",
+        ),
         (
             "restore_record",
             "the record of what is about to be stopped cannot be written",
         ),
-        ("restore_decide", "journal of the restore can't be written"),
+        ("restore_decide", "journal of the restore cannot be written"),
     ] {
         let held = world.hold(step, restore(&["--undo", "latest"]));
         fill();
@@ -568,7 +571,7 @@ fn a_discard_that_was_killed_half_way_is_never_put_back() {
     let undo = ["--quiet", "restore", "--yes", "--undo", "latest"];
     let undo = changed.kd(&undo).args(["--unit", changed.stack.unit()]);
     undo.stderr("is half removed")
-        .stderr("nothing was touched")
+        .stderr("nothing was changed")
         .code(3);
     assert!(changed.is_new("not undone"));
     discard("").ok();
@@ -676,7 +679,7 @@ fn space_stays_free_for_others_unless_it_is_asked_for() {
     restore()
         .stderr("are to stay free for others")
         .stderr("--ignore-space")
-        .stderr("nothing was touched")
+        .stderr("nothing was changed")
         .code(3);
     watch.events().assert_untouched();
     restore().arg("--ignore-space").ok();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::common::{Bed, Manifest, Run, Signal, World, oracle, torture, until, writer};
 use rustix::fs::XattrFlags;
 
-/// What the kit says when `test` fails; panics when it doesn't.
+/// What the kit says when `test` fails; panics when it does not.
 fn complaint(test: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(test)).expect_err("this should have failed");
     let text = panic.downcast_ref::<String>().cloned();
@@ -29,7 +29,7 @@ fn set_xattr(path: &Path, name: &str, value: &[u8]) {
     rustix::fs::lsetxattr(path, name, value, XattrFlags::empty()).unwrap();
 }
 
-/// Writes without changing the time, so that the oracle can't have noticed that instead.
+/// Writes without changing the time, so that the oracle cannot have noticed that instead.
 fn poke(path: &Path, offset: u64, bytes: &[u8]) {
     let file = fs::File::options().write(true).open(path).unwrap();
     let time = file.metadata().unwrap().modified().unwrap();

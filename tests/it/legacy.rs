@@ -596,7 +596,7 @@ fn a_folder_with_a_name_that_leads_out_of_it_is_refused() {
         let tags = tags.each_ref().map(String::as_str);
         old.snapshot("/hostile", &["/hostile", &name], &tags, b"evil");
         old.restore(&id, &["--yes", "--volume", &volume])
-            .stderr("can't be a name")
+            .stderr("cannot be a name")
             .stderr("is as it was")
             .stderr_any()
             .code(3);

@@ -44,6 +44,7 @@ fn make_install_puts_everything_in_its_place_and_uninstall_takes_it_away() {
     for name in [
         "bin/kopi-docka",
         "share/man/man1/kopi-docka.1",
+        "share/man/man5/kopi-docka.json.5",
         "share/man/man1/kopi-docka-restore.1",
         "share/bash-completion/completions/kopi-docka",
         "share/zsh/site-functions/_kopi-docka",
@@ -219,7 +220,7 @@ fn the_package_upgrades_and_goes_without_losing_what_it_must_keep() {
         .ok();
     assert_eq!(machine.sh("cat /etc/kopi-docka.json").text(), config);
 
-    // Where it can't be started, the record waits for the next installation.
+    // Where it cannot be started, the record waits for the next installation.
     let said = host.install();
     assert!(
         said.contains("kopi-docka.timer is enabled, but does not run"),

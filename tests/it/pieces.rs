@@ -90,7 +90,7 @@ fn a_volume_becomes_a_plain_folder_with_exact_metadata_while_its_service_runs() 
     saved
         .restore(&[&["--volume", &data][..], &to].concat())
         .stderr("is there already")
-        .stderr("nothing was touched")
+        .stderr("nothing was changed")
         .code(3);
     assert!(volume.join("mine").exists());
 }
@@ -170,7 +170,7 @@ fn a_file_is_put_back_into_its_volume_and_the_rest_stays_as_it_is() {
     std::os::unix::fs::symlink(&outside, saved.volume.join("deep")).unwrap();
     saved
         .restore(&["--volume", &data, "--path", "deep/er/other"])
-        .stderr("is no folder")
+        .stderr("is no directory")
         .stderr_any()
         .code(3);
     assert_eq!(walk(&outside).len(), 0);
@@ -207,7 +207,7 @@ fn the_recipe_alone_puts_compose_files_back_and_touches_no_data() {
         .code(3);
 }
 
-/// A project of the real compose, with bind mounts inside and outside of its folder and a volume of each kind.
+/// A project of the real compose, with bind mounts inside and outside of its directory and a volume of each kind.
 struct Project {
     world: World,
     stack: Stack,
@@ -304,7 +304,7 @@ fn a_copy_lives_beside_its_original_and_shares_nothing_with_it() {
         .docker(&["exec", &copy, "sh", "-c", "echo more >/media/more"])
         .ok();
     assert!(!project.outside.join("more").exists());
-    // The name is taken now, and so is the folder.
+    // The name is taken now, and so is the directory.
     restore(world, stack, &to)
         .stderr(format!("there are containers of `{name}`"))
         .stderr_any()
@@ -331,7 +331,7 @@ fn a_unit_moves_to_another_folder_with_all_that_it_has() {
         .stderr_any()
         .ok();
     assert_eq!(project.seen(&stack.container("db")), "savedsavedsaved");
-    assert!(!stack.dir().exists(), "the old folder is not made again");
+    assert!(!stack.dir().exists(), "the old directory is not made again");
     assert!(!project.outside.exists());
     project.assert_compose_is_content(stack.unit(), &folder);
     // The next backup and restore find it where it is now.
@@ -376,12 +376,12 @@ fn what_the_flags_can_not_mean_is_said() {
     }
     world
         .kd(&["restore", "--target", "/x"])
-        .stderr("of which restore point?")
+        .stderr("which restore point?")
         .stderr_any()
         .code(2);
     world
         .kd(&["restore"])
-        .stderr("what is to be restored?")
+        .stderr("what should be restored?")
         .stderr_any()
         .code(2);
 }

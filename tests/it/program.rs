@@ -651,7 +651,7 @@ fn an_image_that_its_registry_lost_is_a_choice_and_never_a_surprise() {
     let refused = moved.restore(&["--up"]).code(3);
     assert!(refused.stderr().contains("--other-images"), "{refused}");
     assert!(
-        refused.stderr().contains("nothing was touched"),
+        refused.stderr().contains("nothing was changed"),
         "{refused}"
     );
     let volumes = moved.world.docker(&["volume", "ls", "--quiet"]).text();

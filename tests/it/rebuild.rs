@@ -689,7 +689,7 @@ fn a_container_whose_secrets_were_not_saved_is_not_made_and_its_data_is_restored
 
     let refused = restore(&world, &name, &["--up"])
         .stderr("no value for DB_PASSWORD")
-        .stderr("nothing was touched")
+        .stderr("nothing was changed")
         .code(3);
     assert!(refused.stderr().contains("leave `--up` away"), "{refused}");
     assert!(
@@ -778,7 +778,7 @@ fn an_image_that_is_another_one_or_missing_is_said_beforehand() {
             .starts_with("`docker tag sha256:"),
         "{missing}"
     );
-    // The image is here under another name: that is mended by itself.
+    // The image is here under another name: that is fixed by itself.
     restore(&world, &name, &["--up"]).stdout_any().ok();
     assert_eq!(world.inspect(&name)["State"]["Status"], "running");
     world.docker(&["rm", "--force", &name]).text();
@@ -810,14 +810,14 @@ fn what_others_have_is_refused_with_up_and_warned_about_without() {
     restore(&world, &name, &["--up"])
         .stderr(&taken)
         .stderr(format!("docker stop {other}"))
-        .stderr("nothing was touched")
+        .stderr("nothing was changed")
         .code(3);
     assert!(
         !world
             .docker(&["volume", "ls", "--quiet"])
             .text()
             .contains(&world_data),
-        "nothing was touched"
+        "nothing was changed"
     );
     restore(&world, &name, &[]).stdout_any().stderr(&taken).ok();
     assert_eq!(world.inspect(&name)["State"]["Status"], "created");
@@ -887,7 +887,7 @@ fn a_compose_that_hangs_is_ended_and_one_that_fails_is_quoted() {
     restore(&world, stack.unit(), &["--up"])
         .env("PATH", path)
         .stderr("`docker compose` is missing")
-        .stderr("nothing was touched")
+        .stderr("nothing was changed")
         .stderr_any()
         .code(15);
     assert_eq!(
@@ -993,7 +993,7 @@ fn a_network_that_is_another_one_here_is_left_and_told() {
     let id = create("10.213.6.0/24");
     restore(&world, &name, &["--up"])
         .stderr("needs the address 10.213.5.7")
-        .stderr("nothing was touched")
+        .stderr("nothing was changed")
         .code(3);
     let told = restore(&world, &name, &[])
         .stdout_any()

@@ -1,4 +1,4 @@
-//! A run that can't end well doesn't begin: the exit code says why, stderr says what to do, and no container is touched.
+//! A run that cannot end well does not begin: the exit code says why, stderr says what to do, and no container is touched.
 
 use std::ffi::OsString;
 use std::fs;
@@ -169,7 +169,7 @@ fn a_repository_that_has_vanished_is_noticed_in_spite_of_kopia_s_caches() {
         &world,
         backup(&world, &stack),
         17,
-        &["can't be reached", "check that it is mounted"],
+        &["cannot be reached", "check that it is mounted"],
     );
     // As a mount point without its disk.
     fs::create_dir(&repository).unwrap();

@@ -254,7 +254,7 @@ fn what_was_saved_comes_back_to_the_last_attribute_and_what_was_there_is_kept() 
             .filter(|s| s["safety_copy"].is_null())
             .count(),
         1,
-        "the empty folder"
+        "the empty directory"
     );
     let files = report["files"].as_array().unwrap();
     assert_eq!(files[0]["action"], "replace");
@@ -751,7 +751,7 @@ fn what_does_not_fit_or_has_a_mount_inside_is_refused_while_services_run() {
     let watch = world.watch();
     restore_latest(&world, &stack, &[])
         .stderr("free, the restore needs")
-        .stderr("nothing was touched")
+        .stderr("nothing was changed")
         .code(3);
     fs::remove_file(bind.join("noise")).unwrap();
     let inner = mount(&world, "disk/data/inner", &["-t", "tmpfs", "tmpfs"]);
@@ -926,7 +926,7 @@ fn a_point_that_means_harm_reaches_nothing_outside() {
     }
     let volume = serde_json::json!({ "type": "volume", "name": "../../../../tmp/evil" });
     let id = forger.point(volume, &harmless, |_| {});
-    forger.plan(&id).stderr("which Docker can't have").code(3);
+    forger.plan(&id).stderr("which Docker cannot have").code(3);
 
     // Links in the recipe, and files with a place of their own choice.
     let aside = world.path("aside.txt");
@@ -951,7 +951,7 @@ fn a_point_that_means_harm_reaches_nothing_outside() {
         .arg(&aside)
         .stdout_any()
         .stderr("nothing is restored to `/usr/local/bin/kopi-docka-test`")
-        .stderr("in the point it is not a plain file")
+        .stderr("in the point it is not a regular file")
         .stderr("nothing is restored to `/etc/cron.d/kopi-docka-test`")
         .stderr("nothing is restored to `/srv/../etc/cron.d/kopi-docka-test`")
         .ok();
@@ -1041,7 +1041,7 @@ fn an_archive_reaches_nothing_outside_and_what_is_no_plain_file_comes_back_as_it
     let (file, hard, symbolic) = (b'0', b'1', b'2');
     let absolute = secret.to_str().unwrap();
     let outside_path = outside.to_str().unwrap();
-    // Two folders up from the staging folder is where `binds` is.
+    // Two directories up from the staging directory is where `binds` is.
     let climbing = "../../../outside/secret";
     let evil = |name: &str| member(name, file, "", "0000644", b"evil");
     let archives = [
@@ -1088,7 +1088,7 @@ fn an_archive_reaches_nothing_outside_and_what_is_no_plain_file_comes_back_as_it
             ],
         ),
         (
-            "a folder that was a link",
+            "a directory that was a link",
             vec![
                 member("./link", symbolic, outside_path, "0000777", b""),
                 member("./link", b'5', "", "0000755", b""),

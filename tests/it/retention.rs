@@ -250,7 +250,7 @@ fn a_listing_with_gaps_removes_nothing() {
     let (world, stack) = world_that_keeps(1);
     let unit = stack.unit();
     plant(&world, unit, 10, OWN_SOURCE, &[]);
-    // What Kopia can't read it leaves out, and exits with 0: a point without it looks partial, or unfinished.
+    // What Kopia cannot read it leaves out, and exits with 0: a point without it looks partial, or unfinished.
     let path = world.stand_in(
         "kopia",
         r#""$REAL" "$@"; code=$?

@@ -69,7 +69,7 @@ impl Restored {
         };
         let done = restored
             .restore(&["--backup-id", "latest"])
-            .stderr("can't be renamed")
+            .stderr("cannot be renamed")
             .ok();
         assert_eq!(done.code, Some(0));
         restored.assert_is(&restored.saved);
@@ -292,7 +292,7 @@ fn only_what_is_proven_to_be_kept_is_removed_and_nothing_behind_a_link() {
     restored
         .restore(&["--undo", &id])
         .stderr("was replaced by hand")
-        .stderr("nothing was touched")
+        .stderr("nothing was changed")
         .code(3);
     restored.assert_is(&restored.saved);
     fs::remove_file(folder).unwrap();
@@ -324,7 +324,7 @@ fn what_was_touched_by_hand_is_not_put_back_and_what_was_new_stays() {
     restored
         .restore(&["--undo", &id])
         .stderr("is not what that restore put there")
-        .stderr("nothing was touched")
+        .stderr("nothing was changed")
         .code(3);
     assert_eq!(fs::read(compose).unwrap(), b"mine");
     fs::rename(world.path("aside"), compose).unwrap();
@@ -340,7 +340,7 @@ fn what_was_touched_by_hand_is_not_put_back_and_what_was_new_stays() {
     restored
         .restore(&["--undo", &id])
         .stderr("is gone")
-        .stderr("nothing was touched")
+        .stderr("nothing was changed")
         .code(3);
     restored.assert_is(&restored.saved);
 

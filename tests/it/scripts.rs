@@ -53,7 +53,7 @@ fn scripts(world: &World) -> Vec<PathBuf> {
 
 /// `script` with what an operator has: a shell, docker, kopia and the password.
 fn sh(world: &World, script: &Path) -> Run {
-    // Whoever runs the tests in the background ignores SIGINT, and a shell can't trap what was ignored before it began.
+    // Whoever runs the tests in the background ignores SIGINT, and a shell cannot trap what was ignored before it began.
     Run::new("env")
         .args(["--default-signal=INT", "sh"])
         .arg(script)
@@ -84,7 +84,7 @@ fn saved(world: &World, stack: &Stack) {
 fn scripts_bring_everything_back_without_this_program() {
     let world = World::new();
     world.init();
-    // As hostile as Docker lets a path be; a volume's name can't be.
+    // As hostile as Docker lets a path be; a volume's name cannot be.
     let bind = world.dir("binds/it's \"a\" $(touch pwned) `touch pwned` \\n & ;");
     let file = world.path("binds/one 'conf'");
     fs::write(&file, "saved").unwrap();
@@ -381,7 +381,7 @@ fn a_script_that_fails_leaves_the_old_data_and_the_services_running() {
     sh(world, script)
         .env("KOPIA_PASSWORD", "wrong")
         .stderr("invalid repository password")
-        .stderr("can't open the repository")
+        .stderr("cannot open the repository")
         .code(1);
     sh(world, script)
         .without_env("KOPIA_PASSWORD")

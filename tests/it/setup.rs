@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{Bed, PASSWORD, Terminal, World};
 
-const MENU: &str = "Where shall the repository be?";
-const FOLDER: &str = "Folder of the repository";
+const MENU: &str = "Where should the repository be stored?";
+const FOLDER: &str = "Directory of the repository";
 const KIND: &str = "Password of the repository";
 
-/// Answers the questions for a repository in a folder of the world.
+/// Answers the questions for a repository in a directory of the world.
 fn choose_folder(world: &World, wizard: &mut Terminal, folder: &Path) {
     wizard.choose(MENU, 0);
     wizard.answer(FOLDER, folder.to_str().unwrap());
@@ -25,7 +25,7 @@ fn choose_folder(world: &World, wizard: &mut Terminal, folder: &Path) {
     };
     let device = |path: &Path| fs::metadata(path).ok().map(|meta| meta.dev());
     if device(Path::new(&root)) == device(&world.path("home")) {
-        wizard.see("Use this folder anyway?");
+        wizard.see("Use this directory anyway?");
         wizard.press("y");
     }
 }
@@ -79,7 +79,7 @@ fn setup_goes_from_the_first_question_to_what_a_backup_needs() {
     setup.see("kept as");
     setup.see("Created a new repository in");
     setup.see("A new connection to it works");
-    let shown = setup.see("Nothing was touched.");
+    let shown = setup.see("Nothing was changed.");
     assert!(shown.contains(stack.unit()), "{shown}");
     decline_the_timer(&mut setup);
     setup.see("The password of the repository:");
@@ -286,7 +286,7 @@ fn without_a_terminal_it_says_how_to_do_it_by_hand() {
         .stderr("kopi-docka setup")
         .stderr("new-config")
         .code(16);
-    let missing = world.path("no folder/kopi-docka.json");
+    let missing = world.path("no directory/kopi-docka.json");
     world
         .kd(&["new-config"])
         .arg("--config")
@@ -307,7 +307,7 @@ fn a_configuration_that_can_not_be_used_is_said_and_kept() {
     // What others could have written is not taken over.
     fs::set_permissions(world.config_path(), fs::Permissions::from_mode(0o666)).unwrap();
     let mut wizard = world.kd(&["new-config", "--force"]).terminal();
-    wizard.see("can't be read, so a new one is made");
+    wizard.see("cannot be read, so a new one is made");
     choose_folder(&world, &mut wizard, &world.path("repo"));
     wizard.choose(KIND, 0);
     wizard.code(0);

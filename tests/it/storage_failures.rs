@@ -18,7 +18,7 @@ const MOMENT: Duration = Duration::from_secs(60);
 const REFUSED_KEY: &str = "the storage refused the credentials";
 const NO_BUCKET: &str = "the bucket or container of `kopia.kopia_params` does not exist";
 const WRONG_PASSWORD: &str = "the repository refused the password";
-const NOBODY: &str = "the storage's server can't be reached: nobody listens there";
+const NOBODY: &str = "cannot reach the storage server: connection refused";
 const NO_ANSWER: &str = "the repository's storage gives no answer";
 const UNTRUSTED: &str = "the certificate of the storage's server is not trusted";
 const OTHER_KEY: &str = "the SFTP server shows another host key than the known one";
@@ -124,19 +124,19 @@ fn sftp_says_what_is_wrong_with_key_host_key_and_address() {
         (
             params(port, &files(nowhere, &known_hosts)),
             16,
-            "the key for the SFTP server can't be used",
+            "the key for the SFTP server cannot be used",
             "--keyfile FILE",
         ),
         (
             params(port, &files(&id, nowhere)),
             16,
-            "the host keys of the SFTP server can't be read",
+            "the host keys of the SFTP server cannot be read",
             "ssh-keyscan -p",
         ),
         (
             params(port, &format!("--keyfile {}", id.display())),
             16,
-            "the host keys of the SFTP server can't be read",
+            "the host keys of the SFTP server cannot be read",
             "--known-hosts FILE",
         ),
         (
@@ -154,7 +154,7 @@ fn sftp_says_what_is_wrong_with_key_host_key_and_address() {
         (
             format!("sftp --path root@nowhere.invalid:{repo} {}", sshd.files()),
             17,
-            "the storage's server can't be reached: its name is not known",
+            "the storage's server cannot be reached: its name is not known",
             "DNS",
         ),
     ] {
@@ -400,7 +400,7 @@ fn at_once(all: &[&(dyn Fn() + Sync)]) {
 }
 
 /// A backup whose server is struck when the data begins to flow: the containers are up long before the kopia is given up, no point is
-/// offered, and when the server is mended the next run works.
+/// offered, and when the server is fixed the next run works.
 fn survives(
     params: &str,
     with: &dyn Fn(Run) -> Run,

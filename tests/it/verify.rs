@@ -1,4 +1,4 @@
-//! What `verify` calls good can be read back, what it calls damaged can't: the real Kopia, and no Docker where none is needed.
+//! What `verify` calls good can be read back, what it calls damaged cannot: the real Kopia, and no Docker where none is needed.
 
 use std::ffi::OsString;
 use std::fs;
@@ -179,7 +179,7 @@ fn damage_is_found_in_spite_of_every_cache_and_is_not_forgotten() {
         let run = verify(&world, &[])
             .stderr(format!("of unit `{}` is damaged", damaged.unit()))
             .stderr(format!(
-                "volume `{}` can't be read back",
+                "volume `{}` cannot be read back",
                 damaged.volume("data")
             ))
             .stderr("take another restore point")
@@ -302,7 +302,7 @@ fn what_does_not_exist_is_refused_before_anything_is_read() {
         .code(12);
     world.config(|config| config["kopia"]["password"] = crate::common::PASSWORD.into());
     fs::rename(world.path("repo"), world.path("away")).unwrap();
-    world.kd(&["verify"]).stderr("can't be reached").code(17);
+    world.kd(&["verify"]).stderr("cannot be reached").code(17);
     assert!(!world.path("state/verified").exists());
 }
 
@@ -348,7 +348,7 @@ fn what_says_nothing_about_the_point_is_not_called_damage() {
     );
     let run = verify(&world, &[])
         .env("PATH", kopia_that(&world, &filter))
-        .stderr("can't be reached");
+        .stderr("cannot be reached");
     let report = report(run, 17);
     assert_eq!(report["points"][0]["result"], "unfinished");
 }

@@ -274,7 +274,7 @@ fn after_a_second_signal_containers_start_without_waiting_for_health() {
     assert_nothing_is_left(&world);
 }
 
-// ---- containers that don't do as they are told ----
+// ---- containers that do not do as they are told ----
 
 #[test]
 fn a_container_that_ignores_the_stop_is_killed_after_its_grace_and_makes_the_point_crash() {

@@ -228,7 +228,7 @@ fn what_is_not_valid_is_edited_again_or_discarded() {
     edit(&world, r#"rm "$1""#).code(15);
     assert_eq!(fs::read(world.config_path()).unwrap(), before);
     assert_tidy(&world);
-    // One that is broken can be mended.
+    // One that is broken can be fixed.
     fs::write(world.config_path(), "{").unwrap();
     edit(&world, r#"echo '{}' >"$1""#).code(0);
     assert_eq!(world.read_config(), serde_json::json!({}));

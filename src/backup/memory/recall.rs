@@ -221,7 +221,7 @@ impl Recalled {
 fn file(paths: &Paths, profile: &str, unit: &UnitName) -> PathBuf {
     let mut name = String::new();
     for byte in Sha256::digest(unit.as_str()).iter().take(16) {
-        // Writing to a String can't fail.
+        // Writing to a String cannot fail.
         let _ = write!(name, "{byte:02x}");
     }
     paths.remembered().join(profile).join(name + ".json")

@@ -71,11 +71,11 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn folder(&mut self, folder: &Path) -> Result<(), String> {
         let unreadable =
-            |error: std::io::Error| format!("`{}` cannot be read: {error}", folder.display());
+            |error: std::io::Error| format!("cannot read `{}`: {error}", folder.display());
         for entry in std::fs::read_dir(folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             let metadata = std::fs::symlink_metadata(&path)
-                .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
+                .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
             let below = path.strip_prefix(self.root).unwrap_or(&path);
             let is_out = is_ignored(&self.rules, below);
             if metadata.is_dir() {
@@ -133,7 +133,7 @@ fn rule(line: &str) -> Option<Rule> {
     if pattern.is_empty() || pattern == "." {
         return None;
     }
-    // One that can't be read ignores nothing: more is saved.
+    // One that cannot be read ignores nothing: more is saved.
     let pattern = GlobBuilder::new(pattern)
         .literal_separator(true)
         .build()

@@ -30,7 +30,7 @@ pub struct Copier {
 enum NotSaved {
     /// Something about the file: a gap.
     Gap(String),
-    /// Something about the folder that is written to.
+    /// Something about the directory that is written to.
     Error(anyhow::Error),
 }
 
@@ -51,7 +51,7 @@ impl Copier {
     }
 
     /// Copies one file and gives its content; `None` when it is known already, or could not be saved, which is a gap by then.
-    /// Of a link both are saved, it and what it leads to. An error is about the folder that is written to.
+    /// Of a link both are saved, it and what it leads to. An error is about the directory that is written to.
     pub fn file(&mut self, path: &Path, role: FileRole, what: &str) -> Result<Option<Vec<u8>>> {
         let mut path = path.to_owned();
         let mut content = None;
@@ -119,7 +119,7 @@ impl Copier {
         let target = std::fs::read_link(path).map_err(unreadable)?;
         if target.to_str().is_none() {
             return Err(NotSaved::Gap(
-                "it is a link to a name that is no text".to_owned(),
+                "it is a link to a name that is not valid UTF-8".to_owned(),
             ));
         }
         let parent = path.parent().unwrap_or(Path::new("/"));
@@ -142,7 +142,7 @@ impl Copier {
         link: Option<PathBuf>,
     ) -> Result<(), NotSaved> {
         if path.to_str().is_none() {
-            return Err(NotSaved::Gap("its name is no text".to_owned()));
+            return Err(NotSaved::Gap("its name is not valid UTF-8".to_owned()));
         }
         self.directories_above(path);
         self.captured.files.push(FileRecord {
@@ -166,7 +166,7 @@ impl Copier {
 
     fn write(&self, path: &Path, content: &[u8]) -> Result<(), NotSaved> {
         if path.to_str().is_none() {
-            return Err(NotSaved::Gap("its name is no text".to_owned()));
+            return Err(NotSaved::Gap("its name is not valid UTF-8".to_owned()));
         }
         let copy = self.folder.join(path.strip_prefix("/").unwrap_or(path));
         let write = || -> io::Result<()> {
@@ -184,7 +184,7 @@ impl Copier {
             file.write_all(content)
         };
         write().map_err(|error| match error.kind() {
-            // The name is too long here, or it is a file in one place and a folder in another.
+            // The name is too long here, or it is a file in one place and a directory in another.
             io::ErrorKind::InvalidFilename
             | io::ErrorKind::NotADirectory
             | io::ErrorKind::IsADirectory
@@ -243,5 +243,5 @@ fn private_folder(path: &Path) -> Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .with_context(|| format!("the directory `{}` cannot be made", path.display()))
+        .with_context(|| format!("cannot create directory `{}`", path.display()))
 }

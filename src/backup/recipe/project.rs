@@ -201,7 +201,7 @@ impl<'a> Project<'a> {
             Ok(document) => Ok(Some(document)),
             Err(error) => {
                 let detail = format!(
-                    "it is saved, but what it names is not: it can't be read as YAML: {error}"
+                    "it is saved, but what it names is not: it cannot be read as YAML: {error}"
                 );
                 self.copier
                     .gap(format!("compose file `{}`", path.display()), detail, true);

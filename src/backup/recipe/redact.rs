@@ -1,7 +1,7 @@
 //! Secrets out of what Docker says about a container or volume.
 //!
 //! Only where values have names: environment variables, and the `password=` in a volume's mount options. Command
-//! lines and labels are kept as they are, since a container can't be rebuilt from a guess.
+//! lines and labels are kept as they are, since a container cannot be rebuilt from a guess.
 
 use std::collections::BTreeMap;
 

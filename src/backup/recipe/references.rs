@@ -14,9 +14,9 @@ pub struct References {
     pub files: Vec<Reference>,
     /// Compose files that it is made of: to be read as well.
     pub parts: Vec<Part>,
-    /// Folders that images are built from: `(service, folder)`.
+    /// Directories that images are built from: `(service, folder)`.
     pub build_contexts: Vec<(String, PathBuf)>,
-    /// What can't be found, since its path is not known.
+    /// What cannot be found, since its path is not known.
     pub unresolved: Vec<Unresolved>,
     /// Secrets and configs that compose takes from a variable: `(what, variable)`.
     pub from_variables: Vec<(String, String)>,

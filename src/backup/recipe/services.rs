@@ -108,7 +108,7 @@ pub fn anonymous_volumes(services: &[ServiceRecord]) -> Option<String> {
         return None;
     }
     Some(format!(
-        "these are in volumes without a name: {}. They are saved, but containers that are made anew get empty ones: name them in the compose file",
+        "these are in volumes without a name: {}. They are saved, but newly created containers get empty ones: name them in the compose file",
         all.join(", ")
     ))
 }

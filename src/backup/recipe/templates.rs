@@ -18,7 +18,7 @@ pub type Shown<'a> = BTreeMap<String, &'a Value>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     pub text: String,
-    /// `None` when it can't be told.
+    /// `None` when it cannot be told.
     pub became: Option<String>,
     /// It is the value of something that has a telling name.
     pub is_secret: bool,

@@ -268,7 +268,7 @@ async fn a_compose_file_that_is_no_yaml_is_saved_all_the_same() {
     );
     assert_eq!(captured.gaps.len(), 1);
     assert!(
-        captured.gaps[0].detail.contains("can't be read as YAML"),
+        captured.gaps[0].detail.contains("cannot be read as YAML"),
         "{:?}",
         captured.gaps
     );
@@ -576,7 +576,7 @@ async fn a_build_context_is_saved_up_to_its_limit_without_what_the_builder_does_
     );
     std::fs::remove_dir_all(project.root.join("p/web")).unwrap();
     let (captured, _target) = project.capture(&project.unit(&["p/compose.yaml"])).await;
-    assert!(project.losses(&captured)[0].contains("cannot be read"));
+    assert!(project.losses(&captured)[0].contains("cannot read"));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::floor::Floor;
 use super::lock;
 
-/// Less than this isn't worth the system calls.
+/// Less than this is not worth the system calls.
 const LEAST: u64 = 64 * 1024;
 
 /// Bytes that all spools of a run may hold together.

@@ -57,7 +57,7 @@ fn every_byte_arrives_in_order_whatever_the_budget_and_never_beyond_it() {
         assert!(peak <= limit, "limit {limit}, peak {peak}");
     }
     let (all, _) = through(None, 1000 * CHUNK, data.clone(), stumbling);
-    assert!(all == data, "no folder");
+    assert!(all == data, "no directory");
 }
 
 /// The largest file that the file system of `file` allows.

@@ -95,7 +95,7 @@ fn read(text: &str) -> Result<Vec<Raw>, (usize, &'static str)> {
                 return Err((number, "has a section without a name"));
             }
             if header != DEFAULT && sections.iter().any(|other| other == header) {
-                return Err((number, "begins a section that is there already"));
+                return Err((number, "begins a section that already exists"));
             }
             sections.push(header.to_owned());
             section = Some(header.to_owned());

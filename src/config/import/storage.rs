@@ -1,4 +1,4 @@
-//! An old address of a repository as parameters of the storage: a folder, or `s3://bucket/prefix` and its like.
+//! An old address of a repository as parameters of the storage: a directory, or `s3://bucket/prefix` and its like.
 
 use super::entry::is_params;
 
@@ -18,7 +18,7 @@ pub fn params(text: &str) -> Result<String, String> {
             Ok(text.to_owned())
         } else {
             Err(
-                "expected the folder of a repository, an address such as s3://bucket/prefix, or a backend with its flags"
+                "expected the directory of a repository, an address such as s3://bucket/prefix, or a backend with its flags"
                     .to_owned(),
             )
         };

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::error::{exit_of, render};
 
-/// A host with a system folder and a home of its own.
+/// A host with a system directory and a home of its own.
 struct Host {
     folder: tempfile::TempDir,
 }
@@ -45,7 +45,7 @@ impl Host {
         )
     }
 
-    /// The error as people see it, the host's folder taken out.
+    /// The error as people see it, the host's directory taken out.
     fn error(&self, explicit: Option<&Path>) -> String {
         let error = self.load(explicit).unwrap_err();
         assert_eq!(exit_of(&error), Exit::Config);
@@ -102,7 +102,7 @@ fn a_file_that_can_not_be_read_is_never_skipped() {
     symlink(host.path("nowhere"), host.system()).unwrap();
     assert!(
         host.error(None)
-            .contains("`/kopi-docka.json` can't be read")
+            .contains("`/kopi-docka.json` cannot be read")
     );
     std::fs::remove_file(host.system()).unwrap();
     host.write(&host.system(), "{", 0o644);

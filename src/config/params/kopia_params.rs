@@ -21,7 +21,7 @@ pub struct KopiaParams {
 }
 
 impl KopiaParams {
-    /// A repository in a folder of this host.
+    /// A repository in a directory of this host.
     pub fn filesystem(path: &str) -> Self {
         Self {
             backend: Backend::Filesystem,
@@ -48,7 +48,7 @@ impl KopiaParams {
             [address] if takes_address && !flags.iter().any(|flag| flag.name == "path") => {
                 flags.insert(0, Flag::new("path", address));
             }
-            _ => return Err("holds a word that belongs to no flag".to_owned()),
+            _ => return Err("holds a word that is not part of a flag".to_owned()),
         }
         secrets::refuse_in_addresses(&flags)?;
         match backend {
@@ -65,7 +65,7 @@ impl KopiaParams {
         flag.value.as_deref()
     }
 
-    /// The folder of a repository on this host.
+    /// The directory of a repository on this host.
     pub fn local_path(&self) -> Option<PathBuf> {
         match self.backend {
             Backend::Filesystem => self.flag("path").map(PathBuf::from),
@@ -121,7 +121,7 @@ fn check_folder(flags: &[Flag]) -> Result<(), String> {
     match path {
         Some(path) if starts_at_root(path) => Ok(()),
         Some(_) => Err("needs an absolute path after --path".to_owned()),
-        None => Err("needs a folder: `filesystem --path /folder`".to_owned()),
+        None => Err("needs a directory: `filesystem --path /directory`".to_owned()),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::{Exit, Failure, Result};
 /// Where else a flag's value can come from.
 #[derive(Clone, Copy)]
 enum Route {
-    /// It isn't secret, but only of use with its secret, and Kopia takes it from there as well.
+    /// It is not secret, but only of use with its secret, and Kopia takes it from there as well.
     Companion(&'static str),
     Variable(&'static str),
     /// Nothing that Kopia reads: what to use instead.
@@ -41,7 +41,7 @@ fn route(name: &str) -> Option<Route> {
     })
 }
 
-/// A flag that we don't know, by its name. Switches of Kopia such as `--embed-credentials` aren't meant.
+/// A flag that we do not know, by its name. Switches of Kopia such as `--embed-credentials` are not meant.
 fn is_other_secret(name: &str) -> bool {
     ["password", "secret", "token"]
         .iter()
@@ -63,7 +63,7 @@ fn is_rclone_secret(name: &str, value: &str) -> bool {
         })
 }
 
-/// Whether the text of `kopia_params` holds a secret, also when it can't be parsed.
+/// Whether the text of `kopia_params` holds a secret, also when it cannot be parsed.
 pub fn holds_secret(text: &str) -> bool {
     let words = shell_words::split(text)
         .unwrap_or_else(|_| text.split_whitespace().map(str::to_owned).collect());

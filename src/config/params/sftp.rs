@@ -1,4 +1,4 @@
-//! The short forms of an SFTP address, which Kopia itself doesn't know. It would take `--path user@host:/path`
+//! The short forms of an SFTP address, which Kopia itself does not know. It would take `--path user@host:/path`
 //! for a path, connect, and hang at the first snapshot: it wants host, user and path as flags of their own.
 
 use super::flag::Flag;
@@ -56,7 +56,7 @@ pub fn normalise(mut flags: Vec<Flag>) -> Result<Vec<Flag>, String> {
 
 /// `None` for a plain path.
 fn parse(text: &str) -> Result<Option<Address<'_>>, String> {
-    let invalid = || format!("holds an address that can't be read; write {FORMS}");
+    let invalid = || format!("holds an address that cannot be read; write {FORMS}");
     let (authority, port, path) = if let Some(rest) = text.strip_prefix("sftp://") {
         let (authority, path) = rest.split_at(rest.find('/').ok_or_else(invalid)?);
         let (authority, port) = split_port(authority);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 use super::unit::UnitConfig;
@@ -15,56 +16,90 @@ use crate::config::value::{
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(default)]
 pub struct Backup {
-    /// The folder of the run reports (`metadata/`).
+    /// Directory of the run reports (`metadata/`).
+    ///
+    /// Example: `"/srv/backup/kopi-docka"`. Since: the Python version.
     #[serde(deserialize_with = "absolute")]
     pub base_path: PathBuf,
+    /// Number of sources that are read and stored at once. `"auto"` follows the memory and the processors of this host.
+    ///
+    /// Example: `4`. Since: the Python version.
     pub parallel_workers: Workers,
-    /// What a container gets at least before it is killed.
+    /// Time that a container gets to stop before it is killed. A longer `stop_grace_period` of its own is kept.
+    ///
+    /// Example: `60`. Since: the Python version.
     #[serde(
         serialize_with = "seconds::serialize",
         deserialize_with = "seconds::deserialize::<1, HOUR, _>"
     )]
     pub stop_timeout: Duration,
-    /// How long a container may take to run, or to be healthy.
+    /// Time that a container gets to start, or to be healthy.
+    ///
+    /// Example: `120`. Since: the Python version.
     #[serde(
         serialize_with = "seconds::serialize",
         deserialize_with = "seconds::deserialize::<1, HOUR, _>"
     )]
     pub start_timeout: Duration,
-    /// For one source. `None` (0 in the file): as long as it takes.
+    /// Time limit for reading and storing one source. 0: no limit.
+    ///
+    /// Example: `14400`. Since: the Python version.
     #[serde(
         serialize_with = "optional_seconds::serialize_zero",
         deserialize_with = "optional_seconds::deserialize_zero::<{ 30 * DAY }, _>"
     )]
     pub task_timeout: Option<Duration>,
-    /// Without a sign of life of the program that works.
+    /// Time without any progress after which `tar`, `kopia` or a disk is given up. It limits silence, not the total time.
+    ///
+    /// Example: `1800`. Since: 0.1.
     #[serde(
         serialize_with = "seconds::serialize",
         deserialize_with = "seconds::deserialize::<1, DAY, _>"
     )]
     pub stall_timeout: Duration,
+    /// Write a recovery bundle after each run. Has no effect yet.
+    ///
+    /// Example: `true`. Since: the Python version.
     pub update_recovery_bundle: bool,
+    /// Directory of the recovery bundles.
+    ///
+    /// Example: `"/mnt/usb/recovery"`. Since: the Python version.
     #[serde(deserialize_with = "absolute")]
     pub recovery_bundle_path: PathBuf,
-    /// How many bundles are kept.
+    /// Number of recovery bundles to keep.
+    ///
+    /// Example: `5`. Since: the Python version.
     #[serde(deserialize_with = "whole::<1, 1000, _, _>")]
     pub recovery_bundle_retention: usize,
-    /// Of every unit; a unit's own come on top.
+    /// Files and directories that are not read, in every unit. Patterns of a unit are added.
+    ///
+    /// Example: `["*.log", "cache/"]`. Since: the Python version.
     pub exclude_patterns: Vec<Exclude>,
-    /// Whether a point also keeps, encrypted, what is redacted in its dumps.
+    /// Keep the values of secret environment variables in the recipe, encrypted like all data. Without them a container may have to be created again by hand.
+    ///
+    /// Example: `false`. Since: 0.1.
     pub include_secrets: bool,
-    /// In bytes: what an image is built from is kept in the recipe up to it; a larger one is a gap.
+    /// Maximum size of a build context that is saved with the recipe. A larger one is a loss, and only its Dockerfile is saved. 0: none.
+    ///
+    /// Example: `"200MiB"`. Since: 0.1.
     #[serde(with = "exact_size")]
     pub build_context_max: u64,
+    /// What happens to running containers of other units that can write to the data of a unit: `stop` stops them for its window, `warn` leaves them running and grades the source `hot`.
+    ///
+    /// Example: `"warn"`. Since: 0.1.
     pub shared_volumes: SharedVolumes,
-    /// A source that is smaller by more than this than in the last whole point is warned of.
+    /// A source that is smaller than in the last whole restore point by more than this is reported as a doubt.
+    ///
+    /// Example: `"80%"`. Since: 0.1.
     pub shrink_limit: Percent,
+    /// Buffer between reading and storing.
     pub spool: Spool,
+    /// Which bind mounts are saved.
     pub bind_mounts: BindMounts,
-    /// By the name of the unit. [`super::Config::unit`] puts them over the general settings.
+    /// Settings for single units, by name. They override the general ones.
     pub units: BTreeMap<String, UnitConfig>,
 }
 
@@ -92,10 +127,16 @@ impl Default for Backup {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(default)]
 pub struct Spool {
+    /// Maximum size of the spool. `"auto"`: half of the available memory for a repository on a local disk, else the free space of its disk less 10 %. 0: no spool; services are down until the data is stored.
+    ///
+    /// Example: `"20GiB"`. Since: 0.1.
     pub size: SpoolSize,
+    /// Directory of the spool, on a writable disk.
+    ///
+    /// Example: `"/mnt/fast/spool"`. Since: 0.1.
     #[serde(deserialize_with = "absolute")]
     pub directory: PathBuf,
 }
@@ -109,14 +150,24 @@ impl Default for Spool {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(default)]
 pub struct BindMounts {
+    /// `all` saves every bind mount that is not excluded, `include` only those that `include` names, `none` no bind mount.
+    ///
+    /// Example: `"include"`. Since: 0.1.
     pub mode: BindMode,
-    /// Of paths on this host.
+    /// Paths on the host that are not saved: glob patterns.
+    ///
+    /// Example: `["/mnt/media/**"]`. Since: 0.1.
     pub exclude: Vec<Pattern>,
+    /// Paths on the host that are saved even if they are above `max_size` or a system directory: glob patterns.
+    ///
+    /// Example: `["/srv/photos"]`. Since: 0.1.
     pub include: Vec<Pattern>,
-    /// In bytes; a larger one is a gap. `None`: no limit.
+    /// Maximum size of a bind mount. A larger one is not saved, which is a loss. `null`: no limit.
+    ///
+    /// Example: `"200GiB"`. Since: 0.1.
     #[serde(with = "optional_size")]
     pub max_size: Option<u64>,
 }

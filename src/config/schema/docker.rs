@@ -3,15 +3,22 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 use crate::config::value::{absolute, seconds};
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(default)]
 pub struct Docker {
+    /// Socket of the Docker engine.
+    ///
+    /// Example: `"/run/user/1000/docker.sock"`. Since: the Python version.
     #[serde(deserialize_with = "absolute")]
     pub socket: PathBuf,
+    /// Time limit for `docker compose up`. Pulling images has no limit of its own, only `backup.stall_timeout`.
+    ///
+    /// Example: `900`. Since: the Python version.
     #[serde(
         serialize_with = "seconds::serialize",
         deserialize_with = "seconds::deserialize::<1, 86_400, _>"

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use documented::DocumentedFields;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -11,33 +12,56 @@ use crate::config::password::is_placeholder;
 use crate::config::profile;
 use crate::config::value::{absolute, optional_any, optional_host, whole, word};
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(default)]
 pub struct Kopia {
-    /// The backend and its flags, as after `kopia repository create`.
+    /// Backend of the repository and its flags, as they follow `kopia repository create`. Secrets belong in `/etc/kopi-docka.env`.
+    ///
+    /// Example: `"s3 --bucket backups --prefix host1/ --endpoint s3.example.org"`. Since: the Python version.
     pub kopia_params: KopiaParams,
-    /// Read it with [`super::Config::password`], which knows that the file comes first.
+    /// Password of the repository. `password_file` takes precedence. Without the password the backups cannot be read.
+    ///
+    /// Example: `"a long sentence that nobody else knows"`. Since: the Python version.
     #[serde(serialize_with = "masked", deserialize_with = "secret")]
     pub password: Option<Secret>,
-    /// Absolute once loaded; in the file it may be relative to the folder of the configuration.
+    /// File with the password, readable by root only. A relative path starts at the directory of the configuration.
+    ///
+    /// Example: `"/etc/kopi-docka.password"`. Since: the Python version.
     #[serde(deserialize_with = "optional_any")]
     pub password_file: Option<PathBuf>,
-    /// Names Kopia's connection and its cache. What it is without this key depends on the file that was loaded.
+    /// Name of the connection to the repository and of its cache. The default is `kopi-docka`, or the name of the file given with `--config`.
+    ///
+    /// Example: `"offsite"`. Since: the Python version.
     #[serde(deserialize_with = "profile::deserialize")]
     pub profile: String,
-    /// This host in the repository. `None` for its host name at `init`.
+    /// Name of this host in the repository. `null`: its host name at `kopi-docka init`.
+    ///
+    /// Example: `"web1.example.org"`. Since: 0.1.
     #[serde(deserialize_with = "optional_host")]
     pub host: Option<String>,
+    /// Compression algorithm of Kopia.
+    ///
+    /// Example: `"zstd-fastest"`. Since: the Python version.
     #[serde(deserialize_with = "word")]
     pub compression: String,
-    /// Of a new repository; an existing one keeps what it has. So with `hash`.
+    /// Encryption algorithm of a new repository.
+    ///
+    /// Example: `"CHACHA20-POLY1305-HMAC-SHA256"`. Since: the Python version.
     #[serde(deserialize_with = "word")]
     pub encryption: String,
+    /// Hash algorithm of a new repository.
+    ///
+    /// Example: `"BLAKE3-256"`. Since: the Python version.
     #[serde(deserialize_with = "word")]
     pub hash: String,
+    /// Directory of Kopia's cache.
+    ///
+    /// Example: `"/mnt/fast/kopia-cache"`. Since: the Python version.
     #[serde(deserialize_with = "absolute")]
     pub cache_directory: PathBuf,
-    /// In MB as Kopia counts them.
+    /// Maximum size of Kopia's cache, in MB.
+    ///
+    /// Example: `2000`. Since: the Python version.
     #[serde(deserialize_with = "whole::<0, 1_000_000, _, _>")]
     pub cache_size_mb: u64,
 }

@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 use crate::config::value::optional_absolute;
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(default)]
 pub struct Metrics {
-    /// For the textfile collector of Prometheus' node exporter. `None`: no such file.
+    /// File for the textfile collector of Prometheus' node exporter, written after every run. Its directory must exist. `null`: no file.
+    ///
+    /// Example: `"/var/lib/prometheus/node-exporter/kopi-docka.prom"`. Since: 0.1.
     #[serde(deserialize_with = "optional_absolute")]
     pub textfile: Option<PathBuf>,
 }

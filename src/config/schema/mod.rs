@@ -1,7 +1,7 @@
-//! What the configuration can hold. Every default of the program is in this folder, and nowhere else: in the
+//! What the configuration can hold. Every default of the program is in this directory, and nowhere else: in the
 //! `Default` of each section, next to the range of each value. One file a section.
 //!
-//! A section serializes as it is shown, with secrets masked; it can't be written back from here.
+//! A section serializes as it is shown, with secrets masked; it cannot be written back from here.
 
 mod backup;
 mod docker;
@@ -11,14 +11,15 @@ mod metrics;
 mod retention;
 mod unit;
 
-pub use backup::{Backup, BindMounts};
+pub use backup::{Backup, BindMounts, Spool};
 pub use docker::Docker;
 pub use kopia::Kopia;
 pub use logging::Logging;
 pub use metrics::Metrics;
 pub use retention::Retention;
-pub use unit::UnitConfig;
+pub use unit::{BindMountsOverride, RetentionOverride, UnitConfig};
 
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 use crate::base::memory::Memory;
@@ -26,15 +27,24 @@ use crate::base::memory::Memory;
 /// The version that this program writes; any `3.x` is read alike.
 pub const VERSION: &str = "3.0";
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(default)]
 pub struct Config {
+    /// Version of the format of this file.
+    ///
+    /// Example: `"3.0"`. Since: 0.1.
     pub version: String,
+    /// The repository: where it is, how it is opened, how it is created.
     pub kopia: Kopia,
+    /// How a run proceeds: what is read, how long it may take, where its reports go.
     pub backup: Backup,
+    /// The Docker engine.
     pub docker: Docker,
+    /// How many restore points of each unit are kept. A point stays if any of these keeps it; all numbers 0 keep everything.
     pub retention: Retention,
+    /// The log file.
     pub logging: Logging,
+    /// Files for monitoring.
     pub metrics: Metrics,
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use documented::DocumentedFields;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{BindMounts, Config, Retention};
@@ -10,54 +11,97 @@ use crate::config::value::{
 };
 
 /// `None` and missing: as the general setting says.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(default)]
 pub struct UnitConfig {
+    /// Whether the unit is backed up. Without it the label `kopi-docka.enable` decides, and without that the unit is.
+    ///
+    /// Example: `false`. Since: 0.1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// Patterns in addition to `backup.exclude_patterns`.
+    ///
+    /// Example: `["*.tmp"]`. Since: 0.1.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude_patterns: Vec<Exclude>,
+    /// Single numbers of `retention`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionOverride>,
+    /// As `backup.stop_timeout`.
+    ///
+    /// Example: `120`. Since: 0.1.
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "optional_seconds::serialize_null",
         deserialize_with = "optional_seconds::deserialize_null::<1, 3600, _>"
     )]
     pub stop_timeout: Option<Duration>,
+    /// As `backup.shrink_limit`.
+    ///
+    /// Example: `"90%"`. Since: 0.1.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "percent")]
     pub shrink_limit: Option<Percent>,
+    /// As `backup.bind_mounts`; lists are added to the general ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_mounts: Option<BindMountsOverride>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(default)]
 pub struct RetentionOverride {
+    /// As `retention.latest`.
+    ///
+    /// Example: `1`. Since: 0.1.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "count")]
     pub latest: Option<u32>,
+    /// As `retention.hourly`.
+    ///
+    /// Example: `12`. Since: 0.1.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "count")]
     pub hourly: Option<u32>,
+    /// As `retention.daily`.
+    ///
+    /// Example: `30`. Since: 0.1.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "count")]
     pub daily: Option<u32>,
+    /// As `retention.weekly`.
+    ///
+    /// Example: `12`. Since: 0.1.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "count")]
     pub weekly: Option<u32>,
+    /// As `retention.monthly`.
+    ///
+    /// Example: `36`. Since: 0.1.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "count")]
     pub monthly: Option<u32>,
+    /// As `retention.yearly`.
+    ///
+    /// Example: `20`. Since: 0.1.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "count")]
     pub yearly: Option<u32>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(default)]
 pub struct BindMountsOverride {
+    /// As `backup.bind_mounts.mode`.
+    ///
+    /// Example: `"none"`. Since: 0.1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<BindMode>,
+    /// Patterns in addition to `backup.bind_mounts.exclude`.
+    ///
+    /// Example: `["/srv/cache"]`. Since: 0.1.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<Pattern>,
+    /// Patterns in addition to `backup.bind_mounts.include`.
+    ///
+    /// Example: `["/srv/media"]`. Since: 0.1.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<Pattern>,
-    /// Inner `None`: no limit for this unit.
+    /// As `backup.bind_mounts.max_size`.
+    ///
+    /// Example: `null`. Since: 0.1.
     #[serde(
         skip_serializing_if = "Option::is_none",
         serialize_with = "limit::serialize",
@@ -66,7 +110,7 @@ pub struct BindMountsOverride {
     pub max_size: Option<Option<u64>>,
 }
 
-/// What is in force for one unit.
+/// What is used for one unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UnitSettings {
     /// What the configuration says about it; `None` leaves it to a label, and without one to the default (yes).
@@ -81,7 +125,7 @@ pub struct UnitSettings {
 }
 
 impl UnitConfig {
-    /// One with every key set, to know the keys by. No `..`, so that a new field can't be forgotten.
+    /// One with every key set, to know the keys by. No `..`, so that a new field cannot be forgotten.
     pub(in crate::config) fn filled() -> Self {
         let pattern = || Pattern::parse("*").into_iter().collect();
         Self {
@@ -165,7 +209,7 @@ fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Percent>
     Percent::deserialize(deserializer).map(Some)
 }
 
-/// A key that is missing (as the general setting) isn't one that is `null` (no limit).
+/// A key that is missing (as the general setting) is not one that is `null` (no limit).
 mod limit {
     use serde::Serializer;
 

@@ -1,6 +1,6 @@
 //! The kinds of values that a configuration holds, each with its text in JSON and what is valid: one file a kind.
 //!
-//! A value that isn't valid fails with `expected …`; [`super::parse`] adds where it is and what was found, so
+//! A value that is not valid fails with `expected …`; [`super::parse`] adds where it is and what was found, so
 //! that no error here ever repeats what it read: it could be a secret.
 
 mod choice;

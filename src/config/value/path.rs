@@ -1,5 +1,5 @@
 //! Paths. A relative one would depend on where the program was started, and systemd starts it elsewhere than a
-//! shell does: so they are absolute, or below the home folder (`~/`).
+//! shell does: so they are absolute, or below the home directory (`~/`).
 
 use std::path::{Path, PathBuf};
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct Pattern(String);
 
 impl Pattern {
-    /// `None` when `text` isn't a glob, is empty, or holds a character that no file name and no list can.
+    /// `None` when `text` is not a glob, is empty, or holds a character that no file name and no list can.
     pub fn parse(text: &str) -> Option<Self> {
         let valid =
             !text.trim().is_empty() && !text.contains(['\0', '\n']) && Glob::new(text).is_ok();

@@ -101,7 +101,7 @@ impl TestHost {
         host
     }
 
-    /// Adds the container; its binds are folders that exist unless they are said to be something else.
+    /// Adds the container; its binds are directories that exist unless they are said to be something else.
     pub fn with(mut self, container: TestContainer) -> Self {
         for mount in container.0["Mounts"].as_array().unwrap() {
             let source = mount["Source"].as_str().unwrap_or_default();
@@ -150,7 +150,7 @@ impl TestHost {
         self
     }
 
-    /// `path` is a link to the folder `real`.
+    /// `path` is a link to the directory `real`.
     pub fn with_link(mut self, path: &str, real: &str) -> Self {
         let facts = Facts {
             real: real.into(),

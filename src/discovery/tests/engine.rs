@@ -1,4 +1,4 @@
-//! The same with a real engine and real folders.
+//! The same with a real engine and real directories.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,7 +26,7 @@ async fn a_real_container_with_awkward_mounts_is_sorted_out() {
     };
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
-    let odd = root.join("a folder\nof \\ \"names\"");
+    let odd = root.join("a directory\nof \\ \"names\"");
     for path in [&odd, &root.join("device"), &root.join("nest/inner")] {
         std::fs::create_dir_all(path).unwrap();
     }

@@ -56,7 +56,7 @@ async fn ask_version() -> Result<Finished> {
     tool::run(spec, ASK_PATIENCE).await
 }
 
-/// Refuses a `docker` that doesn't know `compose`.
+/// Refuses a `docker` that does not know `compose`.
 pub async fn check_compose() -> Result<()> {
     let finished = ask_version().await?;
     if finished.ended.status.success() {
@@ -67,8 +67,8 @@ pub async fn check_compose() -> Result<()> {
         "`docker compose` is missing, so the unit could not be started",
     )
     .hint("install the Compose plugin: https://docs.docker.com/compose/install/linux/")
-    .hint("leave `--up` away to restore the data all the same")
-    .note("nothing was touched")
+    .hint("omit `--up` to restore the data only")
+    .note("nothing was changed")
     .caused_by(anyhow::anyhow!(
         "{}",
         tool::messages(&finished.ended.stderr)

@@ -30,7 +30,7 @@ impl Engine {
             path.push_str(&format!("&platform={}", encoded(platform)));
         }
         let failed =
-            |error: EngineError| error.doing(format!("container `{name}` can't be created"));
+            |error: EngineError| error.doing(format!("container `{name}` cannot be created"));
         let made = self.post_json(&path, request).await.map_err(failed)?;
         let id = made
             .at("Id")
@@ -45,11 +45,11 @@ impl Engine {
         })
     }
 
-    /// Removes a container that doesn't run; its volumes stay. No error when there is none.
+    /// Removes a container that does not run; its volumes stay. No error when there is none.
     pub async fn remove_container(&self, id: &str) -> Result<()> {
         match self.delete(&format!("/containers/{}", encoded(id))).await {
             Err(error) if !error.is_not_found() => {
-                Err(error.doing(format!("container `{id}` can't be removed")))
+                Err(error.doing(format!("container `{id}` cannot be removed")))
             }
             _ => Ok(()),
         }
@@ -60,7 +60,7 @@ impl Engine {
         match self.get_json("/containers/json?all=true").await {
             Ok(Some(Value::Array(containers))) => Ok(containers),
             Ok(_) => Ok(Vec::new()),
-            Err(error) => Err(error.doing("the containers can't be listed")),
+            Err(error) => Err(error.doing("the containers cannot be listed")),
         }
     }
 }

@@ -85,9 +85,9 @@ async fn greet(socket: &Path) -> Result<Engine> {
             std::io::ErrorKind::PermissionDenied => {
                 Failure::new(Exit::Docker, denied(socket)).hint("run the command with `sudo`")
             }
-            std::io::ErrorKind::NotFound => unreachable(socket, "there is no such socket"),
+            std::io::ErrorKind::NotFound => unreachable(socket, "the socket does not exist"),
             std::io::ErrorKind::ConnectionRefused => {
-                unreachable(socket, "nobody listens on the socket")
+                unreachable(socket, "nothing listens on the socket")
             }
             _ => unreachable(socket, &error.to_string()),
         }
@@ -130,7 +130,7 @@ async fn greet(socket: &Path) -> Result<Engine> {
 fn unreachable(socket: &Path, why: &str) -> Failure {
     Failure::new(
         Exit::Docker,
-        format!("Docker can't be reached at `{}`: {why}", socket.display()),
+        format!("Docker cannot be reached at `{}`: {why}", socket.display()),
     )
     .hint("is Docker running? `systemctl start docker`")
     .hint("if its socket is elsewhere, set `docker.socket` in the configuration")
@@ -138,7 +138,7 @@ fn unreachable(socket: &Path, why: &str) -> Failure {
 
 fn denied(socket: &Path) -> String {
     format!(
-        "Docker's socket `{}` may not be opened by this user",
+        "no permission to open Docker's socket `{}`",
         socket.display()
     )
 }
@@ -182,7 +182,7 @@ mod tests {
             .unwrap_err();
         assert_eq!(exit_of(&error), Exit::Docker);
         let text = render(&error);
-        assert!(text.contains("there is no such socket"), "{text}");
+        assert!(text.contains("the socket does not exist"), "{text}");
         assert!(text.contains("systemctl start docker"), "{text}");
         assert!(text.contains("docker.socket"), "{text}");
     }
@@ -193,7 +193,7 @@ mod tests {
         let path = folder.path().join("docker.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let error = Engine::connect(&path).await.unwrap_err();
-        assert!(error.to_string().contains("nobody listens"), "{error}");
+        assert!(error.to_string().contains("nothing listens"), "{error}");
         assert_eq!(exit_of(&error), Exit::Docker);
     }
 
@@ -257,7 +257,7 @@ mod tests {
         let Some(engine) = testing::engine().await else {
             return;
         };
-        let refused = engine.volume("a name that can't be!").await;
+        let refused = engine.volume("a name that cannot be!").await;
         assert!(refused.is_ok_and(|volume| volume.is_none()));
     }
 

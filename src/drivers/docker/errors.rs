@@ -38,8 +38,8 @@ impl EngineError {
         if !is_lost {
             return error;
         }
-        Failure::new(Exit::Docker, "Docker can't be reached any more")
-            .hint("look at `systemctl status docker`, then run the command again")
+        Failure::new(Exit::Docker, "Docker cannot be reached any more")
+            .hint("check `systemctl status docker`, then run the command again")
             .caused_by(error)
             .into()
     }
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_lost_connection_is_told_from_a_refusal_by_its_exit_code() {
-        let lost = EngineError::Lost("broken pipe".into()).doing("container `a` can't be stopped");
+        let lost = EngineError::Lost("broken pipe".into()).doing("container `a` cannot be stopped");
         assert_eq!(exit_of(&lost), Exit::Docker);
         let silent = EngineError::Silent { seconds: 3 }.doing("x").context("y");
         assert_eq!(exit_of(&silent), Exit::Docker);
@@ -103,7 +103,7 @@ mod tests {
             status: 409,
             message: "conflict".into(),
         };
-        let refused = refused.doing("container `a` can't be started");
+        let refused = refused.doing("container `a` cannot be started");
         assert_eq!(exit_of(&refused), Exit::Unexpected);
     }
 }

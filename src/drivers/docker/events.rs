@@ -34,7 +34,7 @@ pub struct StartEvent {
 ///
 /// Asking afterwards is not enough: dockerd remembers its last 256 events (moby, `daemon/events`: `eventsLimit`), a
 /// health check makes three of them, and a restart of dockerd forgets them all. And a container that was removed
-/// again can't be asked any more what it had mounted.
+/// again cannot be asked any more what it had mounted.
 #[must_use = "it hears as long as it lives"]
 #[derive(Debug)]
 pub struct Listener {
@@ -77,7 +77,7 @@ impl Engine {
             .try_collect::<Vec<_>>();
         let all = bounded(PATIENCE, all)
             .await
-            .map_err(|error| error.doing("Docker's events can't be read"))?;
+            .map_err(|error| error.doing("Docker's events cannot be read"))?;
         Ok(all.into_iter().filter_map(start).collect())
     }
 

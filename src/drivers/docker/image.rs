@@ -30,7 +30,7 @@ impl Engine {
             let image = match bounded(PATIENCE, self.docker.inspect_image(id)).await {
                 Ok(image) => Some(image),
                 Err(error) if error.is_not_found() => None,
-                Err(error) => return Err(error.doing(format!("image `{id}` can't be inspected"))),
+                Err(error) => return Err(error.doing(format!("image `{id}` cannot be inspected"))),
             };
             let image = image.unwrap_or_default();
             records.push(ImageRecord {
@@ -60,11 +60,11 @@ impl Engine {
             | Err(EngineError::Refused {
                 status: 300..500, ..
             }) => Ok(None),
-            Err(error) => Err(error.doing(format!("image `{name}` can't be inspected"))),
+            Err(error) => Err(error.doing(format!("image `{name}` cannot be inspected"))),
         }
     }
 
-    /// The image that `name` (a tag, a digest or an id) leads to here; `None` also for what Docker doesn't take for a name.
+    /// The image that `name` (a tag, a digest or an id) leads to here; `None` also for what Docker does not take for a name.
     pub async fn image(&self, name: &str) -> Result<Option<ImageRecord>> {
         let raw = match self
             .get_json(&format!("/images/{}/json", encoded(name)))
@@ -75,7 +75,7 @@ impl Engine {
             | Err(EngineError::Refused {
                 status: 300..500, ..
             }) => return Ok(None),
-            Err(error) => return Err(error.doing(format!("image `{name}` can't be inspected"))),
+            Err(error) => return Err(error.doing(format!("image `{name}` cannot be inspected"))),
         };
         let texts = |key: &str| {
             let texts = raw.at(key).as_array().into_iter().flatten();

@@ -53,7 +53,7 @@ impl Engine {
     pub async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>> {
         self.container(id)
             .await
-            .map_err(|error| error.doing(format!("container `{id}` can't be inspected")))
+            .map_err(|error| error.doing(format!("container `{id}` cannot be inspected")))
     }
 
     /// Everything on the host that has processes, in one request.
@@ -63,7 +63,7 @@ impl Engine {
             self.docker.list_containers(None::<ListContainersOptions>),
         )
         .await
-        .map_err(|error| error.doing("the running containers can't be listed"))?;
+        .map_err(|error| error.doing("the running containers cannot be listed"))?;
         Ok(listed
             .into_iter()
             .filter_map(|summary| {
@@ -103,7 +103,7 @@ impl Engine {
             .build();
         let listed = bounded(PATIENCE, self.docker.list_containers(Some(options)))
             .await
-            .map_err(|error| error.doing(format!("service `{service}` can't be looked for")))?;
+            .map_err(|error| error.doing(format!("cannot look up service `{service}`")))?;
         Ok(listed.into_iter().find_map(|summary| summary.id))
     }
 
@@ -111,14 +111,14 @@ impl Engine {
     pub async fn raw_container(&self, id: &str) -> Result<Option<Value>> {
         self.get_json(&format!("/containers/{}/json", encoded(id)))
             .await
-            .map_err(|error| error.doing(format!("container `{id}` can't be inspected")))
+            .map_err(|error| error.doing(format!("container `{id}` cannot be inspected")))
     }
 
     /// What `docker network inspect` prints for the network with this id or name.
     pub async fn raw_network(&self, id: &str) -> Result<Option<Value>> {
         self.get_json(&format!("/networks/{}", encoded(id)))
             .await
-            .map_err(|error| error.doing(format!("network `{id}` can't be inspected")))
+            .map_err(|error| error.doing(format!("network `{id}` cannot be inspected")))
     }
 
     pub async fn container(

@@ -44,7 +44,7 @@ impl Engine {
             .buffered(AT_ONCE)
             .try_collect::<Vec<_>>();
         let asked = asked.await.map_err(|error: EngineError| {
-            error.doing("the containers that changed can't be inspected")
+            error.doing("the containers that changed cannot be inspected")
         })?;
         for (found, id) in asked {
             let is_it = |known: &ContainerInspectResponse| known.id.as_deref() == Some(&id);
@@ -63,7 +63,7 @@ impl Engine {
             inventory.volumes = self
                 .all_volumes()
                 .await
-                .map_err(|error| error.doing("Docker's volumes can't be listed"))?;
+                .map_err(|error| error.doing("Docker's volumes cannot be listed"))?;
         }
         Ok(())
     }
@@ -75,7 +75,7 @@ impl Engine {
             self.all_volumes(),
             bounded(PATIENCE, self.docker.info()),
         )
-        .map_err(|error| error.doing("Docker's containers and volumes can't be listed"))?;
+        .map_err(|error| error.doing("Docker's containers and volumes cannot be listed"))?;
         Ok(Inventory {
             containers,
             volumes,

@@ -12,7 +12,7 @@ const KILLING: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// It was running; now it isn't.
+    /// It was running; now it is not.
     Now,
     /// There was nothing to stop.
     Already,
@@ -41,7 +41,7 @@ impl Engine {
             Ok(204) => Ok(Stopped::Now),
             Ok(304) => Ok(Stopped::Already),
             Ok(_) => Ok(Stopped::Gone),
-            Err(error) => Err(error.doing(format!("container `{id}` can't be stopped"))),
+            Err(error) => Err(error.doing(format!("container `{id}` cannot be stopped"))),
         }
     }
 
@@ -53,11 +53,11 @@ impl Engine {
             // Docker says 404 also for an image or network that the container needs; then the container is there.
             Ok(_) if self.inspect(id).await?.is_some() => {
                 anyhow::bail!(
-                    "container `{id}` can't be started: something that it needs is gone (its network or image?)"
+                    "container `{id}` cannot be started: something that it needs is gone (its network or image?)"
                 )
             }
             Ok(_) => Ok(Started::Gone),
-            Err(error) => Err(error.doing(format!("container `{id}` can't be started"))),
+            Err(error) => Err(error.doing(format!("container `{id}` cannot be started"))),
         }
     }
 }

@@ -71,7 +71,7 @@ impl Login {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
-                return Err(error).with_context(|| format!("`{}` cannot be read", path.display()));
+                return Err(error).with_context(|| format!("cannot read `{}`", path.display()));
             }
         };
         let config: ClientConfig = serde_json::from_slice(&text)

@@ -14,7 +14,7 @@ impl Engine {
         match self.get_json("/networks").await {
             Ok(Some(Value::Array(networks))) => Ok(networks),
             Ok(_) => Ok(Vec::new()),
-            Err(error) => Err(error.doing("the networks can't be listed")),
+            Err(error) => Err(error.doing("the networks cannot be listed")),
         }
     }
 
@@ -23,7 +23,7 @@ impl Engine {
         let made = self.post_json("/networks/create", request).await;
         made.map(|_| ()).map_err(|error| {
             let name = request.at("Name").as_str().unwrap_or_default();
-            error.doing(format!("network `{name}` can't be created"))
+            error.doing(format!("network `{name}` cannot be created"))
         })
     }
 
@@ -36,7 +36,7 @@ impl Engine {
                 status: 403 | 404 | 409,
                 ..
             }) => Ok(()),
-            Err(error) => Err(error.doing(format!("network `{name}` can't be removed"))),
+            Err(error) => Err(error.doing(format!("network `{name}` cannot be removed"))),
         }
     }
 
@@ -52,7 +52,7 @@ impl Engine {
         let connected = self.post_json(&path, &request).await;
         connected.map(|_| ()).map_err(|error| {
             error.doing(format!(
-                "container `{container}` can't be put on network `{network}`"
+                "container `{container}` cannot be put on network `{network}`"
             ))
         })
     }
@@ -64,7 +64,7 @@ impl Engine {
         let gone = self.post_json(&path, &request).await;
         gone.map(|_| ()).map_err(|error| {
             error.doing(format!(
-                "container `{container}` can't be taken off network `{network}`"
+                "container `{container}` cannot be taken off network `{network}`"
             ))
         })
     }

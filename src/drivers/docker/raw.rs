@@ -1,6 +1,6 @@
-//! Requests that the typed client can't make: answers as Docker wrote them, and the status of an answer.
+//! Requests that the typed client cannot make: answers as Docker wrote them, and the status of an answer.
 //!
-//! The typed client drops every field that it doesn't know, which a record of the engine's state and what is made from
+//! The typed client drops every field that it does not know, which a record of the engine's state and what is made from
 //! one must not, and it takes 304 (nothing to do) for 204 (done).
 
 use std::time::Duration;

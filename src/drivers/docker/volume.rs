@@ -25,21 +25,21 @@ impl Engine {
         serde_json::from_value(raw)
             .map(Some)
             .map_err(|error| EngineError::Garbled(error.to_string()))
-            .map_err(|error| error.doing(format!("volume `{name}` can't be inspected")))
+            .map_err(|error| error.doing(format!("volume `{name}` cannot be inspected")))
     }
 
     /// What `docker volume inspect` prints for the volume, every field of it.
     pub async fn raw_volume(&self, name: &str) -> Result<Option<Value>> {
         self.get_json(&format!("/volumes/{}", encoded(name)))
             .await
-            .map_err(|error| error.doing(format!("volume `{name}` can't be inspected")))
+            .map_err(|error| error.doing(format!("volume `{name}` cannot be inspected")))
     }
 
     /// The name of the host that the engine runs on, as containers in its network see it.
     pub async fn host_name(&self) -> Result<String> {
         let info = bounded(PATIENCE, self.docker.info())
             .await
-            .map_err(|error| error.doing("Docker cannot be asked what its host is called"))?;
+            .map_err(|error| error.doing("cannot get the host name from Docker"))?;
         Ok(info.name.unwrap_or_default())
     }
 
@@ -47,7 +47,7 @@ impl Engine {
     pub async fn root_folder(&self) -> Result<PathBuf> {
         let info = bounded(PATIENCE, self.docker.info())
             .await
-            .map_err(|error| error.doing("Docker can't be asked where it keeps its data"))?;
+            .map_err(|error| error.doing("cannot get the data directory from Docker"))?;
         Ok(info
             .docker_root_dir
             .unwrap_or_else(|| "/var/lib/docker".into())
@@ -64,7 +64,7 @@ impl Engine {
         match removed {
             Ok(()) | Err(EngineError::Refused { status: 409, .. }) => Ok(()),
             Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => Err(error.doing(format!("volume `{name}` can't be removed"))),
+            Err(error) => Err(error.doing(format!("volume `{name}` cannot be removed"))),
         }
     }
 
@@ -91,7 +91,7 @@ impl Engine {
         };
         bounded(PATIENCE, self.docker.create_volume(request))
             .await
-            .map_err(|error| error.doing(format!("volume `{name}` can't be created")))
+            .map_err(|error| error.doing(format!("volume `{name}` cannot be created")))
     }
 }
 

@@ -100,7 +100,7 @@ impl Kopia {
         names.into_iter().collect()
     }
 
-    /// Fails for a version that this driver doesn't know to work.
+    /// Fails for a version that this driver does not know to work.
     pub async fn check_version(&self) -> Result<()> {
         check_version_of(&self.program).await.map(drop)
     }
@@ -156,7 +156,7 @@ pub fn find() -> Result<PathBuf> {
     tool::find("kopia", REMEDY)
 }
 
-/// The version of a `kopia`, such as `0.23.1`; fails for one that this driver doesn't know to work.
+/// The version of a `kopia`, such as `0.23.1`; fails for one that this driver does not know to work.
 pub async fn check_version_of(program: &Path) -> Result<String> {
     let answer = tool::run(Spec::new(program).arg("--version"), ASK_DEADLINE).await?;
     let text = String::from_utf8_lossy(&answer.stdout).into_owned();

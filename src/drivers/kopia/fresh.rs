@@ -26,7 +26,7 @@ impl Kopia {
         let fresh = Fresh { kopia };
         fresh.remove();
         let profile = std::fs::read(&self.profile)
-            .with_context(|| format!("`{}` can't be read", self.profile.display()))?;
+            .with_context(|| format!("cannot read `{}`", self.profile.display()))?;
         let mut profile: Value = serde_json::from_slice(&profile)
             .with_context(|| format!("`{}` is damaged", self.profile.display()))?;
         if let Some(caching) = profile.get_mut("caching").and_then(Value::as_object_mut) {
@@ -47,7 +47,7 @@ impl Kopia {
             file.persist(&fresh.kopia.profile)?;
             Ok(())
         };
-        write().with_context(|| format!("`{}` can't be written", fresh.kopia.profile.display()))?;
+        write().with_context(|| format!("cannot write `{}`", fresh.kopia.profile.display()))?;
         Ok(fresh)
     }
 }

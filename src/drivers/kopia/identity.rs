@@ -79,7 +79,7 @@ impl Identity {
             }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
-                Err(error).with_context(|| format!("`{}` can't be read", self.file.display()))
+                Err(error).with_context(|| format!("cannot read `{}`", self.file.display()))
             }
         }
     }
@@ -202,7 +202,7 @@ impl Identity {
                 Exit::NoRepository,
                 "the storage is empty, but this host had a repository there",
             )
-            .hint("check that the disk is mounted and that nobody moved the repository")
+            .hint("check that the disk is mounted and that the repository was not moved")
             .hint("to begin a new repository there, run `kopi-docka init --accept-new-repository`")
             .into()),
             _ => Ok(()),

@@ -32,7 +32,7 @@ impl Kopia {
             .args(["snapshot", "list", "--all", "--json", "--no-retention"])
     }
 
-    /// [`Kopia::list`] for who takes what is not listed for gone: Kopia leaves out what it can't read, says so, and exits with 0.
+    /// [`Kopia::list`] for who takes what is not listed for gone: Kopia leaves out what it cannot read, says so, and exits with 0.
     pub async fn list_without_gaps(&self) -> Result<Vec<Manifest>> {
         let (manifests, ended) = list(self.list_command()).await?;
         if ended.stderr.contains(UNREADABLE) {

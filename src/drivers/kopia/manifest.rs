@@ -17,7 +17,7 @@ pub struct Manifest {
     pub source: ManifestSource,
     #[serde(default, deserialize_with = "time")]
     start_time: Option<DateTime<Utc>>,
-    /// Why it isn't whole: `canceled`, `checkpoint`, …; empty when it is.
+    /// Why it is not whole: `canceled`, `checkpoint`, …; empty when it is.
     #[serde(default)]
     pub incomplete: String,
     #[serde(default)]
@@ -175,7 +175,7 @@ fn mode<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
 /// Clocks of hosts that are kept right differ by less.
 const SKEW: TimeDelta = TimeDelta::minutes(5);
 
-/// How far the newest snapshot lies in the future: this host's clock is behind then, or another one's is ahead. Kopia itself can't
+/// How far the newest snapshot lies in the future: this host's clock is behind then, or another one's is ahead. Kopia itself cannot
 /// tell: it stamps what it writes with the clock of whoever writes.
 pub fn clock_skew(manifests: &[Manifest], now: DateTime<Utc>) -> Option<TimeDelta> {
     let newest = manifests.iter().filter_map(Manifest::started_at).max()?;

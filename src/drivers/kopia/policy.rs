@@ -48,7 +48,7 @@ impl Kopia {
             &identity: {
                 "retention": keep_everything,
                 "compression": compression,
-                // A list that isn't empty replaces the inherited one.
+                // A list that is not empty replaces the inherited one.
                 "files": { "ignore": ["/.kopi-docka-never"], "ignoreDotFiles": [".kopi-docka-never"], "ignoreCacheDirs": false },
                 "errorHandling": { "ignoreFileErrors": false, "ignoreDirectoryErrors": false },
             },
@@ -56,7 +56,7 @@ impl Kopia {
             format!("{identity}:/{}", self.settings.me.profile): { "compression": compression },
         });
         let stdin = pipe()?;
-        // Far less than a pipe holds: this can't block.
+        // Far less than a pipe holds: this cannot block.
         std::fs::File::from(stdin.writer).write_all(&serde_json::to_vec(&policy)?)?;
         let spec = self
             .command()

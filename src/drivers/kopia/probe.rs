@@ -1,5 +1,5 @@
 //! Knocks at a storage: whether it answers, and whether a repository is in it. Nothing is made there but, over SFTP, the
-//! folder, which Kopia makes whenever it connects.
+//! directory, which Kopia makes whenever it connects.
 
 use chrono::{SecondsFormat, Utc};
 

@@ -96,7 +96,7 @@ impl Status {
 }
 
 impl Kopia {
-    /// Whether a profile is there; the repository isn't asked.
+    /// Whether a profile is there; the repository is not asked.
     pub fn check_connected(&self) -> Result<()> {
         if self.profile.exists() {
             return Ok(());
@@ -149,7 +149,7 @@ impl Kopia {
         } else {
             match failure::cause(&connected.ended.stderr) {
                 Cause::NotInitialized => {}
-                // Kopia makes the folder of a new repository itself.
+                // Kopia makes the directory of a new repository itself.
                 Cause::StorageUnreachable if self.may_create_folder() => {}
                 _ => return Err(failure::of(&connected.ended)),
             }
@@ -247,9 +247,9 @@ impl Kopia {
     /// Puts a profile that works in its place, with the live cache.
     fn install(&self, working: &Path) -> Result<()> {
         let text = std::fs::read(working)
-            .with_context(|| format!("`{}` can't be read", working.display()))?;
+            .with_context(|| format!("cannot read `{}`", working.display()))?;
         let mut profile: Value =
-            serde_json::from_slice(&text).context("kopia wrote a profile that can't be read")?;
+            serde_json::from_slice(&text).context("kopia wrote a profile that cannot be read")?;
         if let Some(caching) = profile.get_mut("caching").and_then(Value::as_object_mut) {
             caching.insert(
                 "cacheDirectory".into(),
@@ -266,7 +266,7 @@ impl Kopia {
             &self.profile,
             RenameFlags::empty(),
         )
-        .with_context(|| format!("`{}` can't be put in place", self.profile.display()))
+        .with_context(|| format!("cannot replace `{}`", self.profile.display()))
     }
 }
 

@@ -166,7 +166,10 @@ impl TemporaryProfile {
             .prefix(".kopi-docka-connect-")
             .tempdir_in(parent)
             .with_context(|| {
-                format!("no temporary folder can be made in `{}`", parent.display())
+                format!(
+                    "cannot create a temporary directory in `{}`",
+                    parent.display()
+                )
             })?;
         Ok(Self { folder })
     }

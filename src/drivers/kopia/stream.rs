@@ -1,5 +1,5 @@
 //! A snapshot from stdin. Kopia commits at the end of its input, whatever the reason for it: whoever holds the
-//! sink decides, and kills kopia before closing it when the data isn't whole.
+//! sink decides, and kills kopia before closing it when the data is not whole.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::drivers::tool::{Child, Input, Output, pipe};
 use crate::error::{Exit, Failure, Result};
 
 /// The name of the stream inside the snapshot. Without an extension: no rule of Kopia's skips it, and
-/// restoring it to a file doesn't turn it into something else.
+/// restoring it to a file does not turn it into something else.
 pub const STREAM_FILE: &str = "data";
 
 /// While services are down they come first; the window is over before kopia is.

@@ -1,6 +1,6 @@
-//! What is in a snapshot: folders one by one, small files under names that we choose, and whole trees.
+//! What is in a snapshot: directories one by one, small files under names that we choose, and whole trees.
 //!
-//! As of 0.23.1 `kopia restore` joins the names in a folder's object to the target as they are, so that a forged folder with
+//! As of 0.23.1 `kopia restore` joins the names in a directory's object to the target as they are, so that a forged directory with
 //! a file `../../x` writes there, as root. A tree may only be restored after all of its names were looked at.
 
 use std::path::Path;
@@ -20,10 +20,10 @@ use crate::error::Result;
 use crate::model::ObjectId;
 use crate::model::point::Attributes;
 
-/// How many folders one kopia is asked for.
+/// How many directories one kopia is asked for.
 pub const FOLDERS_AT_ONCE: usize = 50;
 
-/// One entry of a folder.
+/// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Entry {
     pub name: String,
@@ -42,7 +42,7 @@ pub struct Entry {
     pub obj: ObjectId,
 }
 
-/// The object of a folder.
+/// The object of a directory.
 #[derive(Deserialize)]
 struct Folder {
     /// `kopia:directory`
@@ -54,7 +54,7 @@ impl Folder {
     fn into_entries(self) -> Result<Vec<Entry>> {
         anyhow::ensure!(
             self.stream == "kopia:directory",
-            "it is not a folder but `{}`",
+            "it is not a directory but `{}`",
             self.stream
         );
         Ok(self.entries.unwrap_or_default())
@@ -103,7 +103,7 @@ pub fn posix_mode(go: &str) -> Option<u32> {
 }
 
 impl Kopia {
-    /// What is in the folder at `path` below `root`; `None` when there is none.
+    /// What is in the directory at `path` below `root`; `None` when there is none.
     pub async fn read_folder(&self, root: &ObjectId, path: &str) -> Result<Option<Vec<Entry>>> {
         let Some(shown) = self.show_small(&format!("{root}/{path}")).await? else {
             return Ok(None);
@@ -120,7 +120,7 @@ impl Kopia {
         let mut of_large = Vec::with_capacity(large.len());
         for folder in large {
             let shown = self.show_small(folder.as_str()).await?;
-            let shown = shown.with_context(|| format!("the folder {folder} is gone"))?;
+            let shown = shown.with_context(|| format!("the directory {folder} is gone"))?;
             of_large.push(parse_json::<Folder>(&shown)?);
         }
         let mut of_large = of_large.into_iter();
@@ -130,7 +130,8 @@ impl Kopia {
             } else {
                 of_large.next()
             };
-            let next = next.with_context(|| format!("kopia did not show the folder {folder}"))?;
+            let next =
+                next.with_context(|| format!("kopia did not show the directory {folder}"))?;
             found.push(next.into_entries()?);
         }
         Ok(found)
@@ -148,7 +149,7 @@ impl Kopia {
             .context("the answer of `kopia content show` is not what this version knows")?;
         anyhow::ensure!(
             folders.len() == ids.len(),
-            "kopia showed {} folders instead of {}",
+            "kopia showed {} directories instead of {}",
             folders.len(),
             ids.len()
         );
@@ -163,7 +164,7 @@ impl Kopia {
             .map(|shown| shown.stdout))
     }
 
-    /// Reads the file `root`, or every file below that folder, and writes none of them. Returns how many it read.
+    /// Reads the file `root`, or every file below that directory, and writes none of them. Returns how many it read.
     pub async fn read_tree(
         &self,
         root: &ObjectId,
@@ -224,13 +225,13 @@ impl Kopia {
         Child::spawn(spec)
     }
 
-    /// Brings the folder `object` to `target`, which may be there: contents and names alone, no owners, modes and times. Only
+    /// Brings the directory `object` to `target`, which may be there: contents and names alone, no owners, modes and times. Only
     /// for a tree in which every name was looked at.
     pub fn restore_tree(&self, object: &ObjectId, target: &Path) -> Result<Child> {
         let spec = self
             .command()
             .args(["restore", "--mode=local", "--no-ignore-permission-errors"])
-            // Kopia cuts the times of links and takes those of folders from what is in them: we set them, exactly.
+            // Kopia cuts the times of links and takes those of directories from what is in them: we set them, exactly.
             .args(["--skip-owners", "--skip-permissions", "--skip-times"])
             .args(["--progress", "--progress-update-interval=1s"])
             .arg(object.as_str())
@@ -288,7 +289,7 @@ pub fn restored(progress: &str) -> Option<(u64, u64)> {
 mod tests {
     use super::*;
 
-    /// As `kopia show` of 0.23.1 prints a folder.
+    /// As `kopia show` of 0.23.1 prints a directory.
     const RECORDED: &str = r#"{"name":"c.yml","type":"f","mode":"040000751","size":3,"mtime":"2026-11-22T08:15:20.051685074Z","uid":12,"gid":34,"obj":"e5b77252a03bccfd7278f6dbaaacc8c2"}"#;
 
     #[test]

@@ -138,7 +138,7 @@ pub fn collect(stdout: Option<ChildStdout>) -> JoinHandle<Vec<u8>> {
     tokio::spawn(async move {
         let mut bytes = Vec::new();
         if let Some(stdout) = stdout {
-            // What can't be read is missing, and the JSON won't parse.
+            // What cannot be read is missing, and the JSON will not parse.
             let _ = stdout.take(1 << 20).read_to_end(&mut bytes).await;
         }
         bytes

@@ -110,7 +110,7 @@ fn read(file: &Path) -> Result<String> {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
         Err(error) => {
-            let what = format!("`{}` can't be read", file.display());
+            let what = format!("cannot read `{}`", file.display());
             Err(Failure::new(Exit::Config, what).caused_by(error).into())
         }
     }

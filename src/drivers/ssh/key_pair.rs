@@ -56,7 +56,7 @@ impl KeyPair {
         let work = tempfile::Builder::new()
             .prefix(".kopi-docka-key-")
             .tempdir_in(folder)
-            .with_context(|| format!("nothing can be written in `{}`", folder.display()))?;
+            .with_context(|| format!("cannot write to `{}`", folder.display()))?;
         let new = work.path().join("key");
         let spec = Spec::new(&super::find("ssh-keygen")?)
             .args(["-q", "-t", "ed25519", "-N", "", "-C", "kopi-docka", "-f"])
@@ -73,17 +73,17 @@ impl KeyPair {
             // Never over one that appeared meanwhile.
             std::fs::hard_link(&new, file)
         };
-        put().with_context(|| format!("`{}` can't be made", file.display()))?;
+        put().with_context(|| format!("cannot create `{}`", file.display()))?;
         files::sync_folder(folder)?;
         Self::open(file).await
     }
 }
 
-/// Why a file that is there can't be the key.
+/// Why a file that is there cannot be the key.
 pub fn check_file(file: &Path) -> Result<(), String> {
     let meta = file
         .metadata()
-        .map_err(|error| format!("it can't be read: {error}"))?;
+        .map_err(|error| format!("it cannot be read: {error}"))?;
     if !meta.is_file() {
         return Err("this is not a file".to_owned());
     }

@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(40);
 /// Why a server did not let us in.
 #[derive(Debug)]
 pub enum Refusal {
-    /// It doesn't know our key.
+    /// It does not know our key.
     Key,
     Other(anyhow::Error),
 }
@@ -68,7 +68,7 @@ pub async fn try_folder(login: &Login, folder: &str) -> Result<()> {
     if finished.ended.status.success() && is_same() {
         return Ok(());
     }
-    // What can't be removed is named so that its owner knows what it is.
+    // What cannot be removed is named so that its owner knows what it is.
     let _ = run(login, &format!("-rm {there}\n")).await;
     let what = format!(
         "no file can be written, read and removed in `{}` of {}",
@@ -112,7 +112,7 @@ pub async fn feed(spec: Spec, batch: &str, deadline: Duration) -> Result<Finishe
     // The pipe is larger than any batch: this never waits.
     writer
         .write_all(batch.as_bytes())
-        .context("sftp can't be told what to do")?;
+        .context("cannot send commands to sftp")?;
     drop(writer);
     tool::run(spec.input(Input::Pipe(pipe.reader)), deadline).await
 }

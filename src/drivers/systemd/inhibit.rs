@@ -1,5 +1,5 @@
 //! A shutdown or a suspend waits, as long as logind lets it, while containers are stopped. logind's delay is short
-//! (`InhibitDelayMaxSec=`, 5 s); what it doesn't cover, the stop record does.
+//! (`InhibitDelayMaxSec=`, 5 s); what it does not cover, the stop record does.
 //!
 //! It must never keep a window from opening or from closing: where there is no logind, or it says no, there is no lock and no error.
 
@@ -14,7 +14,7 @@ use crate::error::Result;
 /// Held until dropped.
 pub struct Inhibitor {
     _child: Child,
-    /// `cat` ends when it is closed, also when we are killed: the lock can't outlive us.
+    /// `cat` ends when it is closed, also when we are killed: the lock cannot outlive us.
     _stdin: OwnedFd,
 }
 

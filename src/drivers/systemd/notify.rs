@@ -43,7 +43,7 @@ pub fn watchdog() {
     send("WATCHDOG=1".to_owned());
 }
 
-/// How long systemd waits for a sign before it ends us; `None`: it doesn't.
+/// How long systemd waits for a sign before it ends us; `None`: it does not.
 pub fn watchdog_limit() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }

@@ -134,7 +134,7 @@ fn check_state(state: &str) -> Result<()> {
         )),
         other => Err(unusable(
             &format!("Tailscale is in the state `{}`", printable(other)),
-            "look at `tailscale status`",
+            "check `tailscale status`",
         )),
     }
 }

@@ -82,7 +82,7 @@ impl Child {
         })
     }
 
-    /// The captured stdout; `None` when it isn't captured or was taken before.
+    /// The captured stdout; `None` when it is not captured or was taken before.
     pub fn take_stdout(&mut self) -> Option<ChildStdout> {
         self.inner.stdout.take()
     }

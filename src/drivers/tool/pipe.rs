@@ -17,7 +17,7 @@ pub struct Pipe {
 
 /// Neither end is inherited by other children.
 pub fn pipe() -> Result<Pipe> {
-    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context("no pipe could be made")?;
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).context("cannot create a pipe")?;
     // Refused when the user's pages for pipes are used up; the small one works too.
     let _ = fcntl_setpipe_size(&writer, PIPE_BYTES);
     Ok(Pipe { reader, writer })

@@ -9,7 +9,7 @@ use super::spec::{Output, Spec};
 use crate::base::{pulse, shutdown};
 use crate::error::{Exit, Failure, Result};
 
-/// More than any answer that we ask for; one that is longer is cut and won't parse.
+/// More than any answer that we ask for; one that is longer is cut and will not parse.
 const MAX_STDOUT_BYTES: u64 = 256 * 1024 * 1024;
 
 /// In the chain of the error for a program that took too long.

@@ -1,4 +1,4 @@
-//! Brings plain files of a snapshot into a staging folder, byte for byte, with the modes, owners and times that Kopia has.
+//! Brings plain files of a snapshot into a staging directory, byte for byte, with the modes, owners and times that Kopia has.
 //!
 //! Every name is looked at first; then kopia writes the files; then what is there is compared with what was looked at. Any
 //! difference fails the source.
@@ -27,7 +27,7 @@ use crate::points::feed::Feed;
 /// How often it is looked how far kopia is.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The one file of a source that is a file, in its folder.
+/// The one file of a source that is a file, in its directory.
 const FILE: &str = "file";
 
 /// The stream of an old tar snapshot. Its name has slashes, so that no path leads to it.
@@ -83,7 +83,7 @@ impl Feed {
         }
     }
 
-    /// Everything in the folder `object`, whose names were all looked at, without attributes.
+    /// Everything in the directory `object`, whose names were all looked at, without attributes.
     async fn bring_tree(
         &self,
         object: &ObjectId,
@@ -117,7 +117,7 @@ impl Feed {
             .create_new(true)
             .mode(0o600)
             .open(target)
-            .with_context(|| format!("`{}` can't be written", target.display()))?;
+            .with_context(|| format!("cannot write `{}`", target.display()))?;
         let child = self
             .kopia
             .show_object(object, Output::Pipe(file.try_clone()?.into()))?;
@@ -135,7 +135,7 @@ impl Feed {
         Ok(())
     }
 
-    /// `paths` with the folders above them; returns what has to be there.
+    /// `paths` with the directories above them; returns what has to be there.
     async fn bring_paths(
         &self,
         tree: &Tree,
@@ -162,7 +162,7 @@ impl Feed {
                 place.push(&one.name);
                 if !items.contains_key(&place) {
                     std::fs::create_dir(&place)
-                        .with_context(|| format!("`{}` can't be made", place.display()))?;
+                        .with_context(|| format!("cannot create `{}`", place.display()))?;
                     let item = Item::new(place.clone(), one.attributes(), Expected::Above);
                     items.insert(place.clone(), item);
                 }
@@ -187,11 +187,11 @@ impl Feed {
         let target = self.guarded(&Activity::default(), reading).await?;
         let target = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&target);
         std::os::unix::fs::symlink(target, place)
-            .with_context(|| format!("`{}` can't be made", place.display()))
+            .with_context(|| format!("cannot create `{}`", place.display()))
     }
 
     /// Waits for the end of a kopia that writes `bytes`; `now` tells how many files and bytes are there. When this returns, it
-    /// is gone: whoever removes the staging folder must find nobody at work in it.
+    /// is gone: whoever removes the staging directory must find nobody at work in it.
     async fn watched(
         &self,
         mut child: Child,

@@ -78,7 +78,7 @@ pub fn place(stored: &Stored, dumps: &Dumps, coverage: &Coverage) -> Placed {
             compose_files.push(path);
         }
     }
-    // Taken from beside the compose files: of several folders nobody knows which.
+    // Taken from beside the compose files: of several directories nobody knows which.
     let mut folders: Vec<&Path> = compose_files
         .iter()
         .filter_map(|path| path.parent())

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`members`] (what the snapshots of a point are) → [`mod@judge`] (what a listing can tell of it) →
 //! [`mod@translate`] (from its recipe to a record: [`dumps`], [`files`], [`notes`]) → [`tree`] (which names are in a snapshot of
-//! plain files) → [`bring`] (those files, into a staging folder) with [`settle`] (they are what the snapshot says).
+//! plain files) → [`bring`] (those files, into a staging directory) with [`settle`] (they are what the snapshot says).
 //!
 //! Never here: a word on what this program writes.
 

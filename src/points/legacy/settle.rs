@@ -1,6 +1,6 @@
 //! Compares what kopia wrote with what the snapshot says, and gives each thing its owner, mode and time.
 //!
-//! Not by kopia: it cuts the times of links, and gives a folder the time of the newest thing in it.
+//! Not by kopia: it cuts the times of links, and gives a directory the time of the newest thing in it.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -29,7 +29,7 @@ pub struct Item {
 pub enum Expected {
     /// With exactly what is in this object.
     Folder(ObjectId),
-    /// A folder above what was asked for, with that alone in it.
+    /// A directory above what was asked for, with that alone in it.
     Above,
     /// Of this length.
     File(u64),
@@ -113,8 +113,8 @@ fn compare_names(folder: &Path, entries: &[Entry]) -> Result<()> {
         .iter()
         .map(|entry| OsString::from(&entry.name))
         .collect();
-    let listed = std::fs::read_dir(folder)
-        .with_context(|| format!("`{}` can't be read", folder.display()))?;
+    let listed =
+        std::fs::read_dir(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
     for found in listed {
         let name = found?.file_name();
         ensure!(
@@ -179,7 +179,7 @@ pub fn set(
     };
     give().with_context(|| {
         format!(
-            "`{}` can't be given its owner, mode and time",
+            "`{}` cannot be given its owner, mode and time",
             path.display()
         )
     })?;

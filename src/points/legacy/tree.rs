@@ -1,5 +1,5 @@
-//! All folders of a snapshot of plain files, read before anything is written: kopia takes any name for a path, so that a
-//! forged folder with an entry `../../x` would be restored to there.
+//! All directories of a snapshot of plain files, read before anything is written: kopia takes any name for a path, so that a
+//! forged directory with an entry `../../x` would be restored to there.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -12,21 +12,21 @@ use crate::drivers::kopia::{Entry, FOLDERS_AT_ONCE, Kopia};
 use crate::error::Result;
 use crate::model::ObjectId;
 
-/// How many kopia processes read folders.
+/// How many kopia processes read directories.
 const AT_ONCE: usize = 4;
 
 /// Deeper than any path that Linux takes.
 const MAX_DEPTH: usize = 2048;
 
-/// Every name in it is one that a folder can have.
+/// Every name in it is one that a directory can have.
 #[derive(Debug)]
 pub struct Tree {
     root: ObjectId,
-    /// Folders with the same content are one object.
+    /// Directories with the same content are one object.
     folders: HashMap<ObjectId, Vec<Entry>>,
 }
 
-/// What is in a folder, with all that is below.
+/// What is in a directory, with all that is below.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measure {
     pub entries: u64,
@@ -35,7 +35,7 @@ pub struct Measure {
 }
 
 impl Tree {
-    /// Reads every folder below `root`. `alive` counts them.
+    /// Reads every directory below `root`. `alive` counts them.
     pub async fn read(kopia: &Kopia, root: &ObjectId, alive: &Activity) -> Result<Self> {
         let mut folders: HashMap<ObjectId, Vec<Entry>> = HashMap::new();
         let mut wanted = vec![root.clone()];
@@ -74,7 +74,7 @@ impl Tree {
 
     pub fn folder(&self, id: &ObjectId) -> Result<&[Entry]> {
         let entries = self.folders.get(id).map(Vec::as_slice);
-        entries.with_context(|| format!("the folder {id} was not read"))
+        entries.with_context(|| format!("the directory {id} was not read"))
     }
 
     /// How much is in it. Objects that stand in many places count in each of them.
@@ -93,7 +93,7 @@ impl Tree {
         }
         anyhow::ensure!(
             depth < MAX_DEPTH,
-            "its folders are deeper than a path can be"
+            "its directories are deeper than a path can be"
         );
         let mut measure = Measure::default();
         for entry in self.folder(id)? {
@@ -113,7 +113,7 @@ impl Tree {
         Ok(measure)
     }
 
-    /// Calls `say` with every path in it and what is there: a folder before what it holds, all in the order of their names.
+    /// Calls `say` with every path in it and what is there: a directory before what it holds, all in the order of their names.
     pub fn each(&self, say: &mut impl FnMut(&str, &Entry)) -> Result<()> {
         self.each_below(&self.root, "", 0, say)
     }
@@ -127,7 +127,7 @@ impl Tree {
     ) -> Result<()> {
         anyhow::ensure!(
             depth < MAX_DEPTH,
-            "its folders are deeper than a path can be"
+            "its directories are deeper than a path can be"
         );
         for entry in self.folder(id)? {
             let path = format!("{above}{}", entry.name);
@@ -139,7 +139,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The entry at `path`, and the folders above it, the outermost first.
+    /// The entry at `path`, and the directories above it, the outermost first.
     pub fn find(&self, path: &std::path::Path) -> Result<Option<(Vec<&Entry>, &Entry)>> {
         let mut above = Vec::new();
         let mut folder = &self.root;
@@ -170,12 +170,12 @@ fn check(entries: &[Entry]) -> Result<()> {
         let is_name = !matches!(name, "" | "." | "..") && !name.contains(['/', '\0']);
         anyhow::ensure!(
             is_name,
-            "a folder of it has an entry `{}`, which can't be a name: somebody may have forged it",
+            "a directory of it has an entry `{}`, which cannot be a file name: it may be forged",
             printable(name)
         );
         anyhow::ensure!(
             names.insert(name),
-            "a folder of it has two entries `{}`: somebody may have forged it",
+            "a directory of it has two entries `{}`: it may be forged",
             printable(name)
         );
         anyhow::ensure!(

@@ -68,7 +68,7 @@ pub fn read(file: &Path) -> Result<String> {
         let denied = error.kind() == ErrorKind::PermissionDenied;
         let failure = Failure::new(
             Exit::Config,
-            format!("the credentials in `{name}` can't be read"),
+            format!("the credentials in `{name}` cannot be read"),
         )
         .caused_by(error);
         if denied {

@@ -109,7 +109,7 @@ impl Reader<'_> {
         let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !is_name {
-            return Err("has something before its `=` that is no name of a variable");
+            return Err("has something before its `=` that is not a variable name");
         }
         let name = name.to_owned();
         let value = self.value()?;
@@ -151,7 +151,7 @@ impl Reader<'_> {
     }
 
     fn unquoted(&mut self, value: &mut String) {
-        // White space at the end isn't part of it, unless escaped.
+        // White space at the end is not part of it, unless escaped.
         let mut kept = value.len();
         loop {
             match self.next() {

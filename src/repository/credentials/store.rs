@@ -10,7 +10,7 @@ use crate::base::private_file;
 use crate::base::secret::Secret;
 use crate::error::Result;
 
-/// Sets or replaces `new` in `file`, which is made when it isn't there. Nothing to set: nothing is written.
+/// Sets or replaces `new` in `file`, which is made when it is not there. Nothing to set: nothing is written.
 pub fn store(file: &Path, new: &[(&str, Secret)]) -> Result<()> {
     if new.is_empty() {
         return Ok(());

@@ -39,7 +39,7 @@ pub async fn change(cx: &Context, lock: &Lock, loaded: Loaded, new: &Secret) -> 
             "the repository has the new password, but it could not be stored",
         )
         .hint(format!(
-            "mend that and run `kopi-docka change-password` again; until then the new password is in `{}`",
+            "fix that and run `kopi-docka change-password` again; until then the new password is in `{}`",
             journal.name()
         ))
         .caused_by(error)

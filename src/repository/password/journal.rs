@@ -49,8 +49,8 @@ impl Journal {
 
     /// The new password; a failure when the repository that was to get it is not the one of the configuration.
     pub fn read(&self) -> Result<Secret> {
-        let bytes = std::fs::read(&self.file)
-            .with_context(|| format!("`{}` can't be read", self.name()))?;
+        let bytes =
+            std::fs::read(&self.file).with_context(|| format!("cannot read `{}`", self.name()))?;
         // Without the cause, which may repeat what it could not read.
         let written: Option<Written> = serde_json::from_slice(&bytes).ok();
         let written = written.with_context(|| format!("`{}` is damaged", self.name()))?;

@@ -28,7 +28,7 @@ pub async fn run(cx: &Context, wanted: &Wanted) -> Result<u8> {
     if !is_asked {
         short?;
     } else if let Err(short) = short {
-        let question = format!("{short:#}. Restore all of it all the same?");
+        let question = format!("{short:#}. Restore anyway?");
         prompt::confirm(&question, "--ignore-space", &cx.shutdown).await?;
         // Each unit is looked at again when it is its turn.
         for one in &mut all {

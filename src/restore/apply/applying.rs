@@ -146,7 +146,7 @@ impl<'a> Applying<'a> {
         self.window.pass(file, &swapped, users).await
     }
 
-    /// Makes folders, volumes and the staging folders. From here on the journal knows what to remove.
+    /// Makes directories, volumes and the staging folders. From here on the journal knows what to remove.
     async fn create(&mut self) -> Result<()> {
         self.window.enter(Step::Create).await;
         let engine = &self.session.ground.engine;
@@ -160,7 +160,7 @@ impl<'a> Applying<'a> {
         for folder in self.plan.new_folders() {
             match std::fs::create_dir(&folder) {
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                    let what = format!("the folder `{}` can't be made", folder.display());
+                    let what = format!("cannot create directory `{}`", folder.display());
                     return Err(anyhow::Error::from(error).context(what));
                 }
                 Ok(()) => self.as_it_was(&folder)?,

@@ -28,7 +28,7 @@ pub struct Extractor {
 }
 
 impl Extractor {
-    /// Extracts `source` into its staging folder, which must exist. On an error what is there is worth nothing. Returns what was lost
+    /// Extracts `source` into its staging directory, which must exist. On an error what is there is worth nothing. Returns what was lost
     /// by the operator's leave.
     pub async fn extract(&self, source: &SourcePlan, moved: &Activity) -> Result<Losses> {
         let tolerance = Tolerance {
@@ -42,7 +42,7 @@ impl Extractor {
             swap.staging.clone_from(staging);
         }
         let content = swap.content();
-        // A file comes in an archive of one: it is taken out of a folder of its own.
+        // A file comes in an archive of one: it is taken out of a directory of its own.
         let piece = &source.piece;
         let folder = if source.is_file || piece.take.is_some() {
             swap.staging.join("unpacked")
@@ -50,7 +50,7 @@ impl Extractor {
             content.clone()
         };
         std::fs::create_dir(&folder)
-            .with_context(|| format!("`{}` can't be made", folder.display()))?;
+            .with_context(|| format!("cannot create `{}`", folder.display()))?;
         for (index, part) in source.parts.iter().enumerate() {
             let (delete, root) = (part.delete.clone(), folder.clone());
             aside(move || {
@@ -93,7 +93,7 @@ impl Extractor {
         Ok(losses)
     }
 
-    /// Takes `paths` out of the archive, or everything when there are none, into the folder; its words go to the other one.
+    /// Takes `paths` out of the archive, or everything when there are none, into the directory; its words go to the other one.
     async fn extract_part(
         &self,
         part: &Part,
@@ -119,7 +119,7 @@ impl Extractor {
             return Ok(Losses::default());
         }
         let mut said = tempfile::tempfile_in(aside)
-            .with_context(|| format!("nothing can be written in `{}`", aside.display()))?;
+            .with_context(|| format!("cannot write to `{}`", aside.display()))?;
         let untar = untar.errors(said.try_clone()?.into());
         let tar = self.feed.run_to_the_end(part, untar, moved).await?;
         match Losses::read(&mut said, tolerance)? {
@@ -134,7 +134,7 @@ impl Extractor {
 }
 
 /// Reads an archive from stdin into `folder`. Never with `--absolute-names`: without it tar keeps `..`, absolute names
-/// and what links lead to inside the folder.
+/// and what links lead to inside the directory.
 fn untar(tar: &Tar, folder: &Path) -> Spec {
     let mut directory = OsString::from("--directory=");
     directory.push(folder);
@@ -148,7 +148,7 @@ fn untar(tar: &Tar, folder: &Path) -> Spec {
         .arg(directory)
 }
 
-/// Attributes that can't be set leave the status at 0 and a line behind.
+/// Attributes that cannot be set leave the status at 0 and a line behind.
 fn refuse_words(tar: &Ended) -> Result<()> {
     if tar.stderr.is_empty() {
         return Ok(());
@@ -158,7 +158,7 @@ fn refuse_words(tar: &Ended) -> Result<()> {
         "not everything could be restored as it was",
     )
     .hint("the file system must be able to hold what was saved (owners, ACLs, extended attributes)")
-    .hint("`--accept-lost-attributes` restores all the same, lists each loss, and ends with exit code 3")
+    .hint("`--accept-lost-attributes` restores anyway, lists each loss, and ends with exit code 3")
     .caused_by(said(tar))
     .into())
 }
@@ -185,7 +185,7 @@ fn delete_below(root: &Path, path: &str) -> Result<()> {
         .all(|part| matches!(part, Component::Normal(_)));
     if path.is_empty() || !is_plain {
         anyhow::bail!(
-            "the recipe wants `{path}` to be deleted, which is no path inside the source"
+            "the recipe wants `{path}` to be deleted, which is not a path inside the source"
         );
     }
     let mut whole = root.to_owned();
@@ -201,7 +201,7 @@ fn delete_below(root: &Path, path: &str) -> Result<()> {
             } else {
                 std::fs::remove_file(&whole)
             };
-            return removed.with_context(|| format!("`{}` can't be deleted", whole.display()));
+            return removed.with_context(|| format!("`{}` cannot be deleted", whole.display()));
         }
         if !metadata.is_dir() {
             anyhow::bail!("the recipe wants `{path}` to be deleted, which leads through a link");
@@ -231,7 +231,7 @@ fn refuse_links_that_lead_out(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a link to `target`, `depth` folders below the root, can leave the root.
+/// Whether a link to `target`, `depth` directories below the root, can leave the root.
 fn leads_out(target: &Path, depth: usize) -> bool {
     let mut depth = depth;
     for part in target.components() {

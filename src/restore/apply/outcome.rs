@@ -15,7 +15,7 @@ use crate::swap::journal::JournalFile;
 /// Nothing could be written down, so nothing was made. `what` is the sentence about what did not happen.
 pub fn not_begun(what: String, error: anyhow::Error) -> Failure {
     Failure::new(Exit::UnitsFailed, what)
-        .note("nothing was touched")
+        .note("nothing was changed")
         .caused_by(error)
 }
 
@@ -45,7 +45,7 @@ impl Window<'_> {
         }
         let mut failure = Failure::new(exit, what);
         if is_half_way {
-            failure = failure.hint("mend what the error names, then run `kopi-docka recover`");
+            failure = failure.hint("fix what the error names, then run `kopi-docka recover`");
         } else {
             failure = failure.note("everything that was to be replaced is as it was");
         }
@@ -64,7 +64,7 @@ impl Window<'_> {
                 .collect();
             failure
                 .note(format!("still stopped: {}", names.join(", ")))
-                .hint("see `docker logs` of them, mend it, then run `kopi-docka recover`")
+                .hint("see `docker logs` of them, fix it, then run `kopi-docka recover`")
         };
         failure.caused_by(error).into()
     }

@@ -157,7 +157,7 @@ pub fn plan_text(plan: &Plan) -> String {
     }
     for space in &plan.space {
         lines.push(format!(
-            "Room in `{}`: {} needed, {} free",
+            "Free space in `{}`: {} needed, {} free",
             space.path.display(),
             text::bytes(space.needed_bytes),
             text::bytes(space.free_bytes)

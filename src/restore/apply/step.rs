@@ -6,7 +6,7 @@ use crate::base::timeline::{self, Step as _};
 pub enum Step {
     /// The journal goes to the disk, before anything else does.
     Journal,
-    /// Missing folders and volumes are made.
+    /// Missing directories and volumes are made.
     Create,
     /// Missing networks are made, and volumes that have no data in the point.
     Networks,

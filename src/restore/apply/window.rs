@@ -76,7 +76,7 @@ impl WhileDown for Swapping<'_, '_> {
         if let Ok(Err(error)) = result
             && error.is::<exchange::NotTakenBack>()
         {
-            // Half old and half new: `recover` starts them when that is mended.
+            // Half old and half new: `recover` starts them when that is fixed.
             return Leave::Stopped;
         }
         self.window.enter(Step::Start).await;

@@ -30,10 +30,10 @@ pub async fn run(cx: &Context, request: &Request, folder: &Path, is_dry: bool) -
     if std::fs::symlink_metadata(&target).is_ok() {
         return Err(Failure::new(
             Exit::UnitsFailed,
-            format!("`{}` is there already", target.display()),
+            format!("`{}` already exists", target.display()),
         )
-        .hint("restore to another folder, or move that away")
-        .note("nothing was touched")
+        .hint("restore to another directory, or move that away")
+        .note("nothing was changed")
         .into());
     }
     let root = point.recipe.as_ref().ok_or_else(|| {
@@ -56,7 +56,7 @@ pub async fn run(cx: &Context, request: &Request, folder: &Path, is_dry: bool) -
             cx.ui.warn(left_out);
         }
         std::fs::rename(draft.path(), &target)
-            .with_context(|| format!("`{}` can't be put in place", target.display()))?;
+            .with_context(|| format!("cannot replace `{}`", target.display()))?;
         // It has another name by now.
         let _ = draft.keep();
     }
@@ -74,13 +74,13 @@ pub async fn run(cx: &Context, request: &Request, folder: &Path, is_dry: bool) -
     Ok(0)
 }
 
-/// A new folder for root alone, beside the place that it gets when it is whole.
+/// A new directory for root alone, beside the place that it gets when it is whole.
 fn draft_in(parent: &Path) -> Result<tempfile::TempDir> {
     std::fs::create_dir_all(parent)
-        .with_context(|| format!("`{}` can't be made", parent.display()))?;
+        .with_context(|| format!("cannot create `{}`", parent.display()))?;
     tempfile::Builder::new()
         .prefix(".kopi-docka-recipe-")
         .permissions(std::fs::Permissions::from_mode(0o700))
         .tempdir_in(parent)
-        .with_context(|| format!("no folder can be made in `{}`", parent.display()))
+        .with_context(|| format!("cannot create a directory in `{}`", parent.display()))
 }

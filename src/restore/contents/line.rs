@@ -31,7 +31,7 @@ pub enum Kind {
 }
 
 impl Entry {
-    /// Of what Kopia keeps as a file or folder of its own. Where a link leads is no part of it.
+    /// Of what Kopia keeps as a file or directory of its own. Where a link leads is no part of it.
     pub fn of_kopia(path: &str, entry: &kopia::Entry) -> Self {
         let kind = if entry.is_folder() {
             Kind::Directory

@@ -102,7 +102,7 @@ pub async fn run(cx: &Context, request: &Request, search: Search) -> Result<u8> 
         },
     );
     if found == 0 && failed == 0 {
-        cx.ui.say("Nothing of that name is in it.");
+        cx.ui.say("Nothing matches.");
     }
     Ok(exit_code)
 }

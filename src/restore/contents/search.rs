@@ -27,7 +27,7 @@ impl Search {
             .literal_separator(true)
             .case_insensitive(true)
             .build()
-            .with_context(|| format!("`{text}` is no pattern"))?;
+            .with_context(|| format!("`{text}` is not a valid pattern"))?;
         Ok(Self::Pattern(glob.compile_matcher()))
     }
 

@@ -34,7 +34,7 @@ pub struct Plan {
     pub made_by: Tool,
     pub grade: Grade,
     pub is_whole_unit: bool,
-    /// The folder that it goes to; `None` in place.
+    /// The directory that it goes to; `None` in place.
     pub folder: Option<PathBuf>,
     /// The name of the copy that is made of the unit.
     pub project: Option<UnitName>,
@@ -72,7 +72,7 @@ pub struct SourcePlan {
     pub bytes: u64,
     /// Where what is there now will be kept; `None` when nothing is there.
     pub kept: Option<PathBuf>,
-    /// The volume isn't there and is made.
+    /// The volume is not there and is made.
     #[serde(skip)]
     pub new_volume: Option<NewVolume>,
     #[serde(skip)]
@@ -95,7 +95,7 @@ pub struct Space {
     /// By which file systems with the same space are known.
     #[serde(skip)]
     pub pool: String,
-    /// A folder on it.
+    /// A directory on it.
     pub path: PathBuf,
     pub needed_bytes: u64,
     pub free_bytes: u64,
@@ -115,7 +115,7 @@ fn names<S: serde::Serializer>(entries: &[Entry], serializer: S) -> Result<S::Ok
 }
 
 impl SourcePlan {
-    /// It goes to a folder that the operator named.
+    /// It goes to a directory that the operator named.
     pub fn is_in_named_folder(&self) -> bool {
         self.is_apart && self.new_volume.is_none()
     }
@@ -243,8 +243,8 @@ pub fn check_space(spaces: &[Space]) -> Result<()> {
     let what = format!("{}: what is there now is kept beside it", short.join("; "));
     Err(Failure::new(Exit::UnitsFailed, what)
     .hint("free space there (safety copies of earlier restores are called `….kopi-docka-before-…`), or restore fewer volumes at once with `--volume`")
-    .hint("if it fits all the same, because the file system compresses or you want what is left, add `--ignore-space`")
-    .note("nothing was touched")
+    .hint("if it fits anyway, because the file system compresses or you want what is left, add `--ignore-space`")
+    .note("nothing was changed")
     .into())
 }
 
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(spaces.len(), 2);
         assert_eq!((spaces[0].needed_bytes, spaces[0].free_bytes), (101, 190));
         let text = render(&check_space(&spaces).unwrap_err());
-        for part in ["`/a`", "nothing was touched", "--ignore-space"] {
+        for part in ["`/a`", "nothing was changed", "--ignore-space"] {
             assert!(text.contains(part), "{text}");
         }
         check_space(&spaces[1..]).unwrap();

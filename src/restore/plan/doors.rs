@@ -60,7 +60,7 @@ impl Args {
         if let Some(path) = self.allow_paths.iter().find(|path| !path.is_absolute()) {
             return Err(Failure::new(
                 Exit::Usage,
-                format!("`--allow-path {}` is no absolute path", path.display()),
+                format!("`--allow-path {}` is not an absolute path", path.display()),
             )
             .hint("give the path as the plan names it")
             .into());

@@ -90,7 +90,7 @@ impl Planner<'_> {
                 // Others may be using it: the home of this unit is elsewhere.
                 Ok(plan) if plan.action == FileAction::Replace && self.places.is_move() => {
                     files.warnings.push(format!(
-                        "`{}` is left as it is, though the saved one differs: it is outside of the new folder",
+                        "`{}` is left as it is, though the saved one differs: it is outside of the new directory",
                         plan.path.display()
                     ));
                 }
@@ -100,7 +100,7 @@ impl Planner<'_> {
                     files.powers.extend(plan.powers.iter().cloned());
                     files.plans.push(plan);
                 }
-                // The data does not wait for a file that the operator can mend by hand.
+                // The data does not wait for a file that the operator can fix by hand.
                 Err(error) => {
                     let is_here = path.symlink_metadata().is_ok();
                     let what = if is_here {
@@ -137,7 +137,7 @@ impl Planner<'_> {
             Err(error) => return Err(leave.err().unwrap_or(error)),
         };
         if target.exists && !target.path.is_file() {
-            anyhow::bail!("something that is no file is there");
+            anyhow::bail!("something that is not a file is there");
         }
         let action = if !target.exists {
             FileAction::PutBack
@@ -212,7 +212,7 @@ impl Planner<'_> {
     /// By whose leave something is put to `path`, which leads to `target`.
     fn leave(&self, path: &Path, target: &Target) -> Result<Vec<Power>> {
         if self.is_moved(path) {
-            // The operator named the folder.
+            // The operator named the directory.
             return Ok(Vec::new());
         }
         let mut powers: Vec<Power> = self.trust.file(path)?.into_iter().collect();
@@ -294,7 +294,7 @@ fn is_same(saved: &Path, target: &Path) -> Result<bool> {
     Ok(is_as_long && std::fs::read(saved)? == std::fs::read(target)?)
 }
 
-/// Copies the saved file into the staging folder of its swap, with its mode, owner and time. Blocks.
+/// Copies the saved file into the staging directory of its swap, with its mode, owner and time. Blocks.
 pub fn stage(file: &FilePlan) -> Result<()> {
     let Some(swap) = &file.swap else {
         return Ok(());
@@ -317,7 +317,7 @@ pub fn stage(file: &FilePlan) -> Result<()> {
         give(&content, &attributes)?;
         Ok(())
     };
-    copy().with_context(|| format!("`{}` can't be put back", file.path.display()))
+    copy().with_context(|| format!("`{}` cannot be put back", file.path.display()))
 }
 
 #[cfg(test)]

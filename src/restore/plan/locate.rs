@@ -121,7 +121,7 @@ impl Ground<'_> {
             named_by: if is_in_docker || new_volume.is_none() {
                 NamedBy::Docker
             } else if name != saved_name {
-                // In the folder of the copy.
+                // In the directory of the copy.
                 NamedBy::Operator
             } else {
                 NamedBy::Recipe
@@ -185,7 +185,7 @@ pub struct Located {
     pub path: PathBuf,
     pub piece: Piece,
     pub named_by: NamedBy,
-    /// It is below Docker's own folder, where volumes are.
+    /// It is below Docker's own directory, where volumes are.
     pub is_in_docker: bool,
     pub new_volume: Option<NewVolume>,
     /// A volume that is made under another name, for a copy of the unit: nobody has it.
@@ -196,7 +196,7 @@ pub struct Located {
     pub beneath: Option<Beneath>,
 }
 
-/// A folder that containers write to.
+/// A directory that containers write to.
 #[derive(Clone, Debug)]
 pub struct Beneath {
     pub root: PathBuf,
@@ -208,7 +208,7 @@ pub struct Beneath {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamedBy {
     Docker,
-    /// A place in the folder that was asked for.
+    /// A place in the directory that was asked for.
     Operator,
     /// Only the recipe says so.
     Recipe,
@@ -220,12 +220,12 @@ fn path_of(name: &str, volume: &Volume) -> Result<PathBuf> {
         Place::Path(path) => Ok(path),
         Place::Elsewhere(why) | Place::Memory(why) => Err(Failure::new(
             Exit::UnitsFailed,
-            format!("volume `{name}` can't be restored in its place: {why}"),
+            format!("volume `{name}` cannot be restored in its place: {why}"),
         )
-        .hint("restore the others by naming them: `--volume`, several times")
-        .note("nothing was touched")
+        .hint("restore the others by naming them: `--volume` (can be repeated)")
+        .note("nothing was changed")
         .into()),
-        Place::Nothing => anyhow::bail!("volume `{name}` is nowhere"),
+        Place::Nothing => anyhow::bail!("volume `{name}` was not found"),
     }
 }
 
@@ -240,7 +240,7 @@ pub fn check_volume_name(name: &str) -> Result<()> {
     Err(Failure::new(
         Exit::UnitsFailed,
         format!(
-            "the recipe names a volume `{}`, which Docker can't have",
+            "the recipe names a volume `{}`, which Docker cannot have",
             crate::base::text::printable(name)
         ),
     )

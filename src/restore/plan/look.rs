@@ -160,7 +160,7 @@ impl Judges {
                 target::look_at_name(path, &self.mounts, forbidden, stays, judge)?
             }
         };
-        // The folder of a volume that is about to be made isn't missing: Docker makes it.
+        // The directory of a volume that is about to be made is not missing: Docker makes it.
         if located.is_in_docker && located.piece.take.is_none() {
             if located.new_volume.is_none() && !target.exists {
                 return Err(not_visible(located).into());
@@ -214,7 +214,7 @@ impl Located {
             return Err(Failure::new(
                 Exit::Usage,
                 format!(
-                    "{} is a single file: `--path` takes files of a folder",
+                    "{} is a single file: `--path` takes files of a directory",
                     self.source.key
                 ),
             )
@@ -279,7 +279,7 @@ impl Located {
 }
 
 impl Beneath {
-    /// Beside the folder, where no container writes; in it when it is all that there is of its file system.
+    /// Beside the directory, where no container writes; in it when it is all that there is of its file system.
     fn staging(&self, piece: &Piece, id: BackupId) -> PathBuf {
         // Each piece has one of its own.
         let mut hasher = DefaultHasher::new();
@@ -316,7 +316,7 @@ fn check_piece(located: &Located, target: &Target) -> Result<()> {
             ),
         )
         .hint("stop it, or take the file to another place with `--target DIR`")
-        .note("nothing was touched")
+        .note("nothing was changed")
         .into());
     }
     if target.fixed.is_some() {
@@ -329,7 +329,7 @@ fn check_piece(located: &Located, target: &Target) -> Result<()> {
             ),
         )
         .hint("take it to another place with `--target DIR`")
-        .note("nothing was touched")
+        .note("nothing was changed")
         .into());
     }
     Ok(())
@@ -372,13 +372,13 @@ fn not_visible(located: &Located) -> Failure {
     Failure::new(
         Exit::UnitsFailed,
         format!(
-            "`{}`, the folder of {}, can't be seen from here",
+            "`{}`, the directory of {}, cannot be seen from here",
             located.path.display(),
             located.source.key
         ),
     )
     .hint("kopi-docka has to run as root on the host that Docker runs on")
-    .note("nothing was touched")
+    .note("nothing was changed")
 }
 
 fn no_folder(located: &Located, error: std::io::Error) -> Failure {
@@ -387,6 +387,6 @@ fn no_folder(located: &Located, error: std::io::Error) -> Failure {
         format!("there is no {} here to put files back in", located.source.key),
     )
     .hint("restore it as a whole, without `--path`, or take the files to another place with `--target DIR`")
-    .note("nothing was touched")
+    .note("nothing was changed")
     .caused_by(error)
 }

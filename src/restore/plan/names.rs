@@ -162,7 +162,7 @@ pub fn refuse_no_place(path: &Path) -> Result<()> {
         .iter()
         .any(|tree| path.starts_with(tree));
     if !is_plain || is_kernels || path == Path::new("/") {
-        return Err(refused(path, "it is no place for a unit's data").into());
+        return Err(refused(path, "it is not a place for the data of a unit").into());
     }
     Ok(())
 }
@@ -172,7 +172,7 @@ pub fn refused(path: &Path, why: &str) -> Failure {
         Exit::UnitsFailed,
         format!("nothing is restored to `{}`: {why}", path.display()),
     )
-    .hint("name what is to be restored without it: `--volume`, several times")
+    .hint("name what is to be restored without it: `--volume` (can be repeated)")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Sources that lie in one another. The stream of the outer one has an empty directory in the place of an inner one that is a file system of
 //! its own; so only what the record says to be in it is left to it. All others get their data themselves: in the staging
-//! folder of the outer one, or, where a file system is mounted (or a subvolume is) at their place, in that, and the outer one is replaced
+//! directory of the outer one, or, where a file system is mounted (or a subvolume is) at their place, in that, and the outer one is replaced
 //! around it.
 //!
 //! What nobody asked for stays: a source of the point that lies in one that is restored is not replaced by an empty directory.
@@ -329,8 +329,8 @@ fn one_place_for_two(one: &SourceRecord, other: &SourceRecord, path: &Path) -> F
             path.display()
         ),
     )
-    .hint("is one of them a link here? Remove it, or restore one at a time with `--volume` and `--target DIR`")
-    .note("nothing was touched")
+    .hint("is one of them a symbolic link here? Remove it, or restore one at a time with `--volume` and `--target DIR`")
+    .note("nothing was changed")
 }
 
 /// A directory that is put back must not take the place of another source that is in it.
@@ -353,8 +353,8 @@ fn refuse_to_empty(located: &Located, target: &Target, bystanders: &[Bystander])
                     located.source.key
                 ),
             )
-            .hint("name what is beside it: `--path`, several times")
-            .note("nothing was touched")
+            .hint("name what is beside it: `--path` (can be repeated)")
+            .note("nothing was changed")
             .into());
         }
     }
@@ -397,7 +397,7 @@ pub fn refuse_paths_of_others(
     Ok(())
 }
 
-/// Gives the swaps of what goes with another one their place in its staging folder.
+/// Gives the swaps of what goes with another one their place in its staging directory.
 pub fn settle(sources: &mut [SourcePlan]) {
     let roots: Vec<SourcePlan> = sources.to_vec();
     for (number, source) in sources.iter_mut().enumerate() {
@@ -452,7 +452,7 @@ pub fn join(sources: &[SourcePlan]) -> Result<Vec<String>> {
             ));
         }
         std::fs::remove_dir(&source.swap.staging)
-            .with_context(|| format!("`{}` cannot be removed", source.swap.staging.display()))?;
+            .with_context(|| format!("cannot remove `{}`", source.swap.staging.display()))?;
     }
     Ok(warnings)
 }
@@ -475,7 +475,7 @@ fn put(content: &Path, root: &Path, path: &Path) -> Result<bool> {
         if parts.peek().is_some() {
             match found {
                 Some(found) if found.is_dir() => {}
-                Some(_) => anyhow::bail!("`{}` is no directory in the point", at.display()),
+                Some(_) => anyhow::bail!("`{}` is not a directory in the point", at.display()),
                 None => keep_time(&parent, || Ok(std::fs::create_dir(&at)?))?,
             }
             continue;

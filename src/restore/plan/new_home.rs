@@ -1,4 +1,4 @@
-//! A folder that the operator names as the place for what is restored: nothing that is in it is ever replaced.
+//! A directory that the operator names as the place for what is restored: nothing that is in it is ever replaced.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::target::Target;
 use crate::error::{Exit, Failure, Result};
 
-/// Refuses a `folder` that can't be used; a unit that moves wants one that is empty. Blocks.
+/// Refuses a `folder` that cannot be used; a unit that moves wants one that is empty. Blocks.
 pub fn check(folder: &Path, is_move: bool) -> Result<()> {
     let mut entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -17,7 +17,7 @@ pub fn check(folder: &Path, is_move: bool) -> Result<()> {
                 Exit::Usage,
                 format!("nothing can be restored to `{}`", folder.display()),
             )
-            .hint("`--target` takes a folder")
+            .hint("`--target` takes a directory")
             .caused_by(error)
             .into());
         }
@@ -27,8 +27,8 @@ pub fn check(folder: &Path, is_move: bool) -> Result<()> {
             Exit::UnitsFailed,
             format!("`{}` is not empty", folder.display()),
         )
-        .hint("a unit moves to a new or an empty folder: `--target DIR`")
-        .note("nothing was touched")
+        .hint("a unit moves to a new or an empty directory: `--target DIR`")
+        .note("nothing was changed")
         .into());
     }
     Ok(())
@@ -44,7 +44,7 @@ pub fn check_target(target: &Target, folder: Option<&Path>) -> Result<()> {
             let real = ancestor.canonicalize().ok()?;
             Some(real.join(folder.strip_prefix(ancestor).ok()?))
         })
-        .with_context(|| format!("`{}` can't be looked at", folder.display()))?;
+        .with_context(|| format!("cannot access `{}`", folder.display()))?;
     if !target.path.starts_with(&existing) {
         return Err(Failure::new(
             Exit::UnitsFailed,
@@ -54,18 +54,18 @@ pub fn check_target(target: &Target, folder: Option<&Path>) -> Result<()> {
                 target.path.display()
             ),
         )
-        .hint("restore to a new folder")
-        .note("nothing was touched")
+        .hint("restore to a new directory")
+        .note("nothing was changed")
         .into());
     }
     let is_empty = || std::fs::read_dir(&target.path).is_ok_and(|mut all| all.next().is_none());
     if target.exists && !is_empty() {
         return Err(Failure::new(
             Exit::UnitsFailed,
-            format!("`{}` is there already", target.path.display()),
+            format!("`{}` already exists", target.path.display()),
         )
-        .hint("restore to another folder, or move that away")
-        .note("nothing was touched")
+        .hint("restore to another directory, or move that away")
+        .note("nothing was changed")
         .into());
     }
     Ok(())

@@ -53,9 +53,9 @@ pub async fn write(
         if places.project().is_some() {
             return Err(Failure::new(
                 Exit::Usage,
-                format!("`{unit}` is no compose project: `--project` can't make a copy of it"),
+                format!("`{unit}` is not a compose project: `--project` cannot make a copy of it"),
             )
-            .hint("`--volume`, several times, with `--target DIR` takes its data as plain folders")
+            .hint("`--volume` (can be repeated), with `--target DIR` takes its data as plain directories")
             .into());
         }
         return Ok(binds);

@@ -1,4 +1,4 @@
-//! Files and folders of a source that are restored without the rest of it.
+//! Files and directories of a source that are restored without the rest of it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub struct Piece {
 }
 
 impl Piece {
-    /// All of `paths`, with the folders above them.
+    /// All of `paths`, with the directories above them.
     pub fn tree(paths: &[PathBuf]) -> Self {
         Self {
             paths: paths.to_vec(),
@@ -30,7 +30,7 @@ impl Piece {
     }
 }
 
-/// How `paths` are put back below `root`: each by itself, or with the first folder above it that is missing. Blocks.
+/// How `paths` are put back below `root`: each by itself, or with the first directory above it that is missing. Blocks.
 pub fn in_place(root: &Path, paths: &[PathBuf]) -> Result<Vec<Piece>> {
     let mut pieces: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     for path in paths {
@@ -54,20 +54,19 @@ fn first_missing(root: &Path, path: &Path) -> Result<Option<PathBuf>> {
         match std::fs::symlink_metadata(&whole) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Some(seen)),
             Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("`{}` can't be looked at", whole.display()));
+                return Err(error).with_context(|| format!("cannot access `{}`", whole.display()));
             }
             Ok(metadata) if parts.peek().is_some() && !metadata.is_dir() => {
                 return Err(Failure::new(
                     Exit::UnitsFailed,
                     format!(
-                        "`{}` can't be put back: `{}` is no folder",
+                        "`{}` cannot be put back: `{}` is not a directory",
                         root.join(path).display(),
                         whole.display()
                     ),
                 )
                 .hint("move that away, or take the file to another place with `--target DIR`")
-                .note("nothing was touched")
+                .note("nothing was changed")
                 .into());
             }
             Ok(_) => {}
@@ -76,7 +75,7 @@ fn first_missing(root: &Path, path: &Path) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Arguments that make tar take `paths` alone, with the folders above them, so that these get their own modes and owners.
+/// Arguments that make tar take `paths` alone, with the directories above them, so that these get their own modes and owners.
 pub fn members(paths: &[PathBuf]) -> Vec<std::ffi::OsString> {
     let member = |path: &Path| Path::new(".").join(path).into_os_string();
     let mut folders: Vec<PathBuf> = paths
@@ -124,7 +123,10 @@ pub fn take_out(unpacked: &Path, take: &Path, content: &Path) -> Result<()> {
         // An archive may mean harm: the way must not lead through a link.
         let is_folder = std::fs::symlink_metadata(&whole).is_ok_and(|found| found.is_dir());
         if !is_folder {
-            anyhow::bail!("in the point, `{}` is not below a folder", take.display());
+            anyhow::bail!(
+                "in the point, `{}` is not below a directory",
+                take.display()
+            );
         }
         whole.push(part);
     }
@@ -133,7 +135,7 @@ pub fn take_out(unpacked: &Path, take: &Path, content: &Path) -> Result<()> {
         .with_context(|| format!("`{}` is not in the point", take.display()))?;
     set_modified(content, time)?;
     std::fs::remove_dir_all(unpacked)
-        .with_context(|| format!("`{}` can't be removed", unpacked.display()))
+        .with_context(|| format!("cannot remove `{}`", unpacked.display()))
 }
 
 #[cfg(test)]

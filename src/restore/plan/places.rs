@@ -1,4 +1,4 @@
-//! Where things go that do not go back to where they were: into a plain folder, or with their unit to a new home.
+//! Where things go that do not go back to where they were: into a plain directory, or with their unit to a new home.
 //!
 //! A home keeps the shape of the project: what was below its working directory is so again. What was elsewhere is below
 //! [`OUTSIDE`], at its old path.
@@ -50,7 +50,7 @@ impl Places {
         }
     }
 
-    /// The folder that everything with a path goes to; `None` in place.
+    /// The directory that everything with a path goes to; `None` in place.
     pub fn folder(&self) -> Option<&Path> {
         match &self.to {
             Destination::InPlace => None,
@@ -58,7 +58,7 @@ impl Places {
         }
     }
 
-    /// The unit gets a new home, as opposed to plain folders.
+    /// The unit gets a new home, as opposed to plain directories.
     pub fn is_move(&self) -> bool {
         matches!(self.to, Destination::Moved { .. })
     }
@@ -89,8 +89,8 @@ impl Places {
                 Exit::UnitsFailed,
                 format!("volume `{name}` does not belong to project `{unit}`: a copy would share it with the original"),
             )
-            .hint(format!("take its data as a plain folder: `--volume {name} --target DIR`"))
-            .note("nothing was touched")
+            .hint(format!("take its data as a plain directory: `--volume {name} --target DIR`"))
+            .note("nothing was changed")
             .into());
         };
         let device = saved.map(|saved| self.device(name, saved)).transpose()?;
@@ -140,15 +140,15 @@ impl Places {
                 format!("a copy of volume `{name}` would use what the original uses: {why}"),
             )
             .hint(format!(
-                "take its data as a plain folder: `--volume {name} --target DIR`"
+                "take its data as a plain directory: `--volume {name} --target DIR`"
             ))
-            .note("nothing was touched")
+            .note("nothing was changed")
             .into()),
             _ => Ok(None),
         }
     }
 
-    /// What the compose files don't make from the project's name by themselves.
+    /// What the compose files do not make from the project's name by themselves.
     pub fn explicit_volumes(&self) -> impl Iterator<Item = &Renamed> {
         let all = self.renamed.values();
         all.filter(|renamed| renamed.is_explicit || renamed.device.is_some())
@@ -221,10 +221,10 @@ impl Places {
     pub fn is_taken(&self, volume: &str) -> Failure {
         Failure::new(
             Exit::UnitsFailed,
-            format!("there is a volume `{volume}` already"),
+            format!("volume `{volume}` already exists"),
         )
         .hint("choose another name for the new project: `--project`")
-        .note("nothing was touched")
+        .note("nothing was changed")
     }
 }
 
@@ -246,7 +246,7 @@ fn below(path: &Path) -> Result<PathBuf> {
     }
     Err(Failure::new(
         Exit::UnitsFailed,
-        format!("the recipe names `{}`, which is no path", path.display()),
+        format!("the recipe names `{}`, which is not a path", path.display()),
     )
     .into())
 }

@@ -34,7 +34,7 @@ impl Pool {
                 total_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
             })
         };
-        look().with_context(|| format!("`{}` can't be looked at", folder.display()))
+        look().with_context(|| format!("cannot access `{}`", folder.display()))
     }
 
     /// What stays free for others: 5 %, at least 1 GiB (of a small disk a tenth), at most 50 GiB.
@@ -68,7 +68,7 @@ pub fn floor_bytes(needed_bytes: u64, free_bytes: u64, reserve_bytes: u64) -> u6
 /// Free bytes of the file system of `folder`. Blocks.
 pub fn free_bytes(folder: &Path) -> Result<u64> {
     let disk = rustix::fs::statvfs(folder)
-        .with_context(|| format!("`{}` can't be looked at", folder.display()))?;
+        .with_context(|| format!("cannot access `{}`", folder.display()))?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 

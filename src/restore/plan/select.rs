@@ -1,4 +1,4 @@
-//! Which sources of a point a request means, and why some can't be had.
+//! Which sources of a point a request means, and why some cannot be had.
 
 use std::collections::HashSet;
 

@@ -409,13 +409,13 @@ fn refuse_to_move_what_is_here(host: &Discovery, request: &Request) -> Result<()
         Exit::UnitsFailed,
         format!("there are containers of `{name}` on this host"),
     )
-    .note("nothing was touched");
+    .note("nothing was changed");
     Err(if project.is_some() {
         failure.hint("choose another name: `--project`")
     } else {
         failure
             .hint("`--project NAME` makes a copy beside it, with volumes of its own")
-            .hint("`--volume NAME`, several times, takes the data as plain folders")
+            .hint("`--volume NAME` (can be repeated) restores the data as plain directories")
             .hint("to move the unit, remove its containers first: `docker compose down`")
     }
     .into())

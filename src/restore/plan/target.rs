@@ -25,7 +25,7 @@ pub struct Target {
     pub missing_folders: Vec<PathBuf>,
     /// What the file system that it is on has left.
     pub pool: Pool,
-    /// Set when it can't be renamed: then what is in it is moved.
+    /// Set when it cannot be renamed: then what is in it is moved.
     pub fixed: Option<Fixed>,
     /// What in it stays where it is; only with `fixed`.
     pub holes: Holes,
@@ -33,7 +33,7 @@ pub struct Target {
     pub powers: Vec<Power>,
 }
 
-/// A folder that stays where it is.
+/// A directory that stays where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fixed {
     inode: u64,
@@ -68,11 +68,11 @@ impl Target {
         }
     }
 
-    /// Leaves what is at `hole`, relative to it, where it is. `why` it can't be renamed then. Blocks.
+    /// Leaves what is at `hole`, relative to it, where it is. `why` it cannot be renamed then. Blocks.
     pub fn leave(&mut self, hole: PathBuf, why: String) -> Result<()> {
         if self.fixed.is_none() {
             let found = std::fs::symlink_metadata(&self.path)
-                .with_context(|| format!("`{}` cannot be looked at", self.path.display()))?;
+                .with_context(|| format!("cannot access `{}`", self.path.display()))?;
             let inode = found.ino();
             self.fixed = Some(Fixed { inode, why });
         }
@@ -83,7 +83,7 @@ impl Target {
         Ok(())
     }
 
-    /// A folder on the file system that what is restored has to fit on.
+    /// A directory on the file system that what is restored has to fit on.
     pub fn folder(&self) -> &Path {
         match &self.fixed {
             Some(_) => &self.path,
@@ -96,7 +96,7 @@ impl Target {
         let (fixed, swap) = (self.fixed.as_ref()?, self.swap(String::new(), id));
         let name = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
         Some(format!(
-            "{what} can't be renamed ({}): it is extracted inside itself, in `{}`, and what is there now is kept in `{}`, where containers see it until it is discarded",
+            "{what} cannot be renamed ({}): it is extracted inside itself, in `{}`, and what is there now is kept in `{}`, where containers see it until it is discarded",
             fixed.why,
             name(&swap.staging),
             name(&swap.kept)
@@ -162,12 +162,12 @@ pub fn look(
             return Ok(Target::plain(real, false, missing_folders, room.pool));
         }
         Err(error) => {
-            return Err(error).with_context(|| format!("`{}` can't be looked at", real.display()));
+            return Err(error).with_context(|| format!("cannot access `{}`", real.display()));
         }
     };
     let kind = metadata.file_type();
     if !kind.is_dir() && !kind.is_file() {
-        return Err(cannot_swap(&real, "it is neither a folder nor a file").into());
+        return Err(cannot_swap(&real, "it is neither a directory nor a file").into());
     }
     let stays_there = |inner: &Path| {
         let mut stays = stays.iter();
@@ -211,7 +211,7 @@ pub fn look(
     })
 }
 
-/// What the file system of a folder has.
+/// What the file system of a directory has.
 struct Room {
     device: u64,
     pool: Pool,
@@ -230,7 +230,7 @@ impl Room {
                     || rustix::fs::access(folder, Access::WRITE_OK).is_err(),
             })
         };
-        look().with_context(|| format!("`{}` can't be looked at", folder.display()))
+        look().with_context(|| format!("cannot access `{}`", folder.display()))
     }
 }
 
@@ -238,7 +238,7 @@ fn is_mount_point(path: &Path, mounts: &MountTable) -> bool {
     mounts.of(path).is_some_and(|entry| entry.point == path)
 }
 
-/// `path` with its links resolved as far as it exists, and the folders that are missing above it.
+/// `path` with its links resolved as far as it exists, and the directories that are missing above it.
 fn resolve(path: &Path) -> Result<(PathBuf, Vec<PathBuf>)> {
     for existing in path.ancestors() {
         let real = match std::fs::canonicalize(existing) {
@@ -251,7 +251,7 @@ fn resolve(path: &Path) -> Result<(PathBuf, Vec<PathBuf>)> {
             }
             Err(error) => {
                 return Err(error)
-                    .with_context(|| format!("`{}` can't be looked at", existing.display()));
+                    .with_context(|| format!("cannot access `{}`", existing.display()));
             }
         };
         let mut whole = real;
@@ -274,10 +274,10 @@ fn resolve(path: &Path) -> Result<(PathBuf, Vec<PathBuf>)> {
 fn cannot_swap(path: &Path, why: &str) -> Failure {
     Failure::new(
         Exit::UnitsFailed,
-        format!("`{}` can't be replaced: {why}", path.display()),
+        format!("`{}` cannot be replaced: {why}", path.display()),
     )
-    .hint("mend that (unmount it, remount it writable), or restore the others by naming them: `--volume`, several times")
-    .note("nothing was touched")
+    .hint("fix that (unmount it, remount it writable), or restore the others by naming them: `--volume` (can be repeated)")
+    .note("nothing was changed")
 }
 
 #[cfg(test)]

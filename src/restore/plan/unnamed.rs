@@ -98,7 +98,7 @@ pub fn of_copy(sources: &mut Vec<SourceRecord>, wires: &[Wire]) -> Vec<String> {
                 wire.volume, wire.at, wire.service
             ),
             None => format!(
-                "the volume `{name}` has no place of its own in a copy: take it as a plain folder with `--volume {name} --target DIR`"
+                "the volume `{name}` has no place of its own in a copy: take it as a plain directory with `--volume {name} --target DIR`"
             ),
         });
         wire.is_some()

@@ -42,8 +42,8 @@ impl Rebuilding<'_, '_> {
             if let Err(error) = self.accept_another(&image, lost).await {
                 let exit = exit_of(&error);
                 return Err(Failure::new(exit, self.plan.not_restored())
-                    .hint("leave `--up` away to restore the data all the same")
-                    .note("nothing was touched")
+                    .hint("omit `--up` to restore the data only")
+                    .note("nothing was changed")
                     .caused_by(error)
                     .into());
             }

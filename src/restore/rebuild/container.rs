@@ -1,5 +1,5 @@
 //! From what `docker inspect` said of a container to the request that makes it again: pure, and in Docker's own JSON, so that
-//! a field which this program doesn't know comes back too.
+//! a field which this program does not know comes back too.
 
 use std::collections::{BTreeMap, BTreeSet};
 

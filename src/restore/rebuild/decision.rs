@@ -26,7 +26,7 @@ pub struct Rebuild {
     pub volumes: Vec<NewVolume>,
     pub images: Vec<ImagePlan>,
     pub conflicts: Vec<Conflict>,
-    /// The container of a standalone unit, when it isn't here.
+    /// The container of a standalone unit, when it is not here.
     pub container: Option<ContainerPlan>,
     /// `None` when there is nothing that could be started.
     pub start: Option<Start>,
@@ -35,7 +35,7 @@ pub struct Rebuild {
     /// The unit has containers here.
     #[serde(skip)]
     pub is_here: bool,
-    /// Pieces go to a folder of their own: there is nothing to start.
+    /// Pieces go to a directory of their own: there is nothing to start.
     #[serde(skip)]
     pub is_elsewhere: bool,
     /// Containers here that are not those of the point: they are not started on its data.

@@ -135,7 +135,7 @@ fn judge(
             pull.push(from.clone());
             fetch.push(pull);
         }
-        // A name that is a digest or an id can't be given.
+        // A name that is a digest or an id cannot be given.
         if !saved.image.contains("sha256:") {
             fetch.push(["tag", from, &saved.image].map(str::to_owned).into());
         }

@@ -32,7 +32,7 @@ pub enum NetworkAction {
     /// It is here.
     Leave,
     Create,
-    /// It is missing and can't be made; a warning says why.
+    /// It is missing and cannot be made; a warning says why.
     Skip,
 }
 
@@ -158,7 +158,7 @@ fn pools(network: &Value) -> impl Iterator<Item = (&str, &Value)> {
         .filter(|(subnet, _)| !subnet.is_empty())
 }
 
-/// The subnet that can't be had, and the network that has it.
+/// The subnet that cannot be had, and the network that has it.
 fn taken(network: &Value, here: &[Value]) -> Option<(String, String)> {
     pools(network).find_map(|(subnet, _)| {
         let wanted = Subnet::parse(subnet)?;

@@ -32,7 +32,7 @@ use crate::restore::request::{BringUp, OtherImages};
 use crate::restore::request::{Request, What};
 
 impl Ground<'_> {
-    /// What has to be made besides the data; an error when it is to be started and can't be for certain.
+    /// What has to be made besides the data; an error when it is to be started and cannot be for certain.
     pub(in crate::restore) async fn rebuild(
         &self,
         host: &Discovery,
@@ -279,7 +279,7 @@ impl Ground<'_> {
                 "container `{name}` did not run when it was saved, so it is not started"
             )),
             Some(why) => plan.conflicts.push(Conflict::certain(
-                format!("container `{name}` can't be made again: {why}"),
+                format!("container `{name}` cannot be created again: {why}"),
                 format!(
                     "make it by hand, with what will be in `{}`",
                     script.display()
@@ -342,8 +342,8 @@ impl Ground<'_> {
                     .hint(conflict.remedy.clone());
             }
             return Err(failure
-                .hint("leave `--up` away to restore the data all the same")
-                .note("nothing was touched")
+                .hint("omit `--up` to restore the data only")
+                .note("nothing was changed")
                 .into());
         }
         let rest: Vec<String> = rest.into_iter().map(ToString::to_string).collect();

@@ -99,7 +99,7 @@ impl Listener {
     }
 }
 
-/// Those that listen at one of `wanted`. Blocks. What can't be read is as if nobody were there: the start will tell.
+/// Those that listen at one of `wanted`. Blocks. What cannot be read is as if nobody were there: the start will tell.
 pub fn listeners(wanted: &[Published]) -> Vec<Listener> {
     let mut found = Vec::new();
     for (protocol, state, files) in [

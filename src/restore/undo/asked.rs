@@ -98,7 +98,7 @@ pub async fn run(
     Ok(None)
 }
 
-/// The records of `unit`, or of all, the newest first. What can't be read is told.
+/// The records of `unit`, or of all, the newest first. What cannot be read is told.
 pub fn records(
     cx: &Context,
     journals: &std::path::Path,
@@ -107,7 +107,7 @@ pub fn records(
     let (mut records, damaged) = kept::read_all(journals)?;
     for path in damaged {
         cx.ui.warn(format!(
-            "`{}` is no record of a restore that this version can read",
+            "`{}` is not a restore record this version can read",
             path.display()
         ));
     }

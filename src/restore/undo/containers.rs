@@ -50,7 +50,7 @@ pub async fn of(restored: &Restored) -> Result<Containers> {
                 format!("; `docker rm {name}` removes the container that made way, if there is one")
             });
             containers.unasked = Some(format!(
-                "the containers that restore {} left down were not looked at: {error:#}{remove}",
+                "the containers that restore {} left down were not checked: {error:#}{remove}",
                 restored.id
             ));
             return Ok(containers);

@@ -220,7 +220,7 @@ fn remove_whole(path: &Path) -> Result<()> {
     };
     match removed {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("`{}` can't be removed", path.display()))
+            Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
         }
         _ => Ok(()),
     }

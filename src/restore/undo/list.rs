@@ -31,7 +31,7 @@ struct Listed {
     unit: UnitName,
     what: String,
     target: PathBuf,
-    /// `None` where an empty folder was: nothing of it is on the disk.
+    /// `None` where an empty directory was: nothing of it is on the disk.
     path: Option<PathBuf>,
     kept_since: DateTime<Utc>,
     bytes: Option<u64>,
@@ -92,7 +92,7 @@ pub async fn run(cx: &Context, journals: &Path, unit: Option<&UnitName>) -> Resu
     match unrecorded(cx, known).await {
         Ok(found) => listed.extend(found),
         Err(error) => cx.ui.warn(format!(
-            "copies that no record tells of can't be looked for: {error:#}"
+            "copies that no record tells of cannot be looked for: {error:#}"
         )),
     }
     listed.retain(|copy| unit.is_none_or(|unit| copy.unit == *unit));
@@ -202,7 +202,7 @@ async fn unrecorded(cx: &Context, known: BTreeSet<PathBuf>) -> Result<Vec<Listed
     .await
 }
 
-/// What is named as a copy of `target`. A folder that can't be read has none.
+/// What is named as a copy of `target`. A directory that cannot be read has none.
 fn copies_of(target: &Path) -> Vec<(PathBuf, BackupId)> {
     let parent = target.parent().unwrap_or(target);
     [parent, target]

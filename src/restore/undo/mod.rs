@@ -3,7 +3,7 @@
 //! Reading order: [`asked`] (the flags) → [`crate::swap::kept`] (what a restore left) → [`list`] → [`discard`] ([`containers`]) → [`mod@run`] (puts
 //! back: [`plan`], then the window of a restore, then [`report`]); [`mod@left_down`].
 //!
-//! Never here: anything removed or moved that isn't proven, by its name and its inode number, to be what the record says.
+//! Never here: anything removed or moved that is not proven, by its name and its inode number, to be what the record says.
 
 mod asked;
 mod containers;

@@ -49,13 +49,13 @@ pub struct Plan {
 pub struct TargetPlan {
     pub what: String,
     pub target: PathBuf,
-    /// What comes back; `None` for an empty folder.
+    /// What comes back; `None` for an empty directory.
     pub from: Option<PathBuf>,
     /// Where what was restored will be kept.
     pub kept: PathBuf,
     #[serde(skip)]
     pub swap: Swap,
-    /// What an empty folder has itself.
+    /// What an empty directory has itself.
     #[serde(skip)]
     pub empty: Option<Attributes>,
 }
@@ -67,11 +67,11 @@ pub fn look(restored: &Restored, all: &[Restored], journals: &Path) -> Result<Pl
         Failure::new(
             Exit::UnitsFailed,
             format!(
-                "restore {} of unit `{}` can't be taken back",
+                "restore {} of unit `{}` cannot be taken back",
                 restored.id, restored.unit
             ),
         )
-        .note("nothing was touched")
+        .note("nothing was changed")
         .caused_by(why)
     };
     let mut id = JournalFile::next_id(journals);
@@ -148,14 +148,14 @@ fn plan_one(
     };
     if inode(target)? != Some(replaced.inode) {
         anyhow::bail!(
-            "`{}` is not what that restore put there: a later restore, or somebody, replaced it",
+            "`{}` is not what that restore put there: it was replaced by a later restore or by someone else",
             target.display()
         );
     }
     let later = all.iter().find(|other| {
         other.id > restored.id && other.replaced.iter().any(|it| it.target == *target)
     });
-    // The folder is the same through all restores: its number tells nothing.
+    // The directory is the same through all restores: its number tells nothing.
     if let (Some(later), Some(_)) = (later, &replaced.root) {
         anyhow::bail!("restore {} of {} came later", later.id, replaced.what);
     }
@@ -169,7 +169,7 @@ fn plan_one(
     let mut swap = match &replaced.root {
         Some(_) => Swap::within(replaced.what.clone(), target.clone(), id, replaced.inode),
         None if looked.fixed.is_some() => {
-            anyhow::bail!("`{}` can't be renamed any more", target.display())
+            anyhow::bail!("`{}` cannot be renamed any more", target.display())
         }
         None => Swap::new(replaced.what.clone(), target.clone(), id),
     };
@@ -252,7 +252,7 @@ impl Plan {
                 target.what.clone(),
                 target.target.display().to_string(),
                 from.map_or_else(
-                    || "an empty folder".to_owned(),
+                    || "an empty directory".to_owned(),
                     |from| from.display().to_string(),
                 ),
             ]

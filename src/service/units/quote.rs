@@ -57,7 +57,7 @@ fn is_harmless(c: char) -> bool {
 fn refusal(path: String) -> anyhow::Error {
     Failure::new(
         Exit::Config,
-        format!("`{path}` can't be written in a systemd unit"),
+        format!("`{path}` cannot be written in a systemd unit"),
     )
     .hint("choose a path without line breaks and without both kinds of quotes")
     .into()

@@ -143,7 +143,7 @@ fn a_path_that_would_be_another_line_of_the_unit_is_refused() {
     let config = json!({ "backup": { "base_path": "/srv/a\nExecStartPre=/bin/sh" } });
     let text = crate::error::render(&rendered(config).unwrap_err());
     assert!(
-        text.contains("can't be written in a systemd unit"),
+        text.contains("cannot be written in a systemd unit"),
         "{text}"
     );
 }

@@ -10,7 +10,7 @@ use crate::ui::prompt;
 /// One line of something, without what a terminal or a protocol would take for a command.
 pub fn word(text: &str) -> Result<(), String> {
     if text.is_empty() {
-        return Err("something has to be typed".to_owned());
+        return Err("a value is required".to_owned());
     }
     optional(text)
 }
@@ -36,7 +36,7 @@ pub fn absolute(text: &str) -> Result<(), String> {
 pub fn bucket(text: &str) -> Result<(), String> {
     word(text)?;
     if text.contains('/') || text.contains(char::is_whitespace) {
-        return Err("only the name is needed; a folder in it is asked for next".to_owned());
+        return Err("only the name is needed; the directory in it is asked for next".to_owned());
     }
     Ok(())
 }
@@ -69,7 +69,7 @@ pub fn endpoint(text: &str) -> Result<(), String> {
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, _)) if host.contains(':') && !host.starts_with('[') => {
-            return Err("an IPv6 address belongs into brackets".to_owned());
+            return Err("an IPv6 address needs brackets".to_owned());
         }
         Some((host, port)) if !port.ends_with(']') => {
             let port = port.parse().ok().filter(|port| *port > 0);
@@ -80,7 +80,7 @@ pub fn endpoint(text: &str) -> Result<(), String> {
     resolves(host.trim_matches(['[', ']']), port)
 }
 
-/// Not behind a proxy, which knows hosts that this one doesn't.
+/// Not behind a proxy, which knows hosts that this one does not.
 fn resolves(host: &str, port: u16) -> Result<(), String> {
     let proxies = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
     if port != 22 && proxies.iter().any(|name| std::env::var_os(name).is_some()) {
@@ -102,7 +102,7 @@ pub fn port(text: &str) -> Result<(), String> {
 
 /// Several hosts may share a bucket. Kopia puts the prefix before its names as it is, so it ends with a slash.
 pub async fn ask_prefix(default: &str, shutdown: &Shutdown) -> Result<String> {
-    let question = "Folder in it (empty for none)";
+    let question = "Directory in it (empty for none)";
     let prefix = prompt::text_or(question, default, optional, shutdown).await?;
     let prefix = prefix.trim_matches('/');
     Ok(if prefix.is_empty() {

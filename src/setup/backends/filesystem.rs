@@ -1,4 +1,4 @@
-//! A folder of this host, or one that is mounted on it.
+//! A directory of this host, or one that is mounted on it.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ const DOCKER_DEADLINE: Duration = Duration::from_secs(10);
 
 const DOCKER_ROOT: &str = "/var/lib/docker";
 
-/// The file that every repository begins with, as Kopia calls it in a folder.
+/// The file that every repository begins with, as Kopia calls it in a directory.
 const FORMAT_FILE: &str = "kopia.repository.f";
 
 pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
@@ -28,7 +28,7 @@ pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
     loop {
         let rules = config.clone();
         let path = prompt::text_or(
-            "Folder of the repository",
+            "Directory of the repository",
             "/backup/kopia-repository",
             move |path| check_path(path, &rules),
             &cx.shutdown,
@@ -43,7 +43,8 @@ pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
         for doubt in &doubts {
             cx.ui.warn(doubt);
         }
-        if !doubts.is_empty() && !prompt::is_wanted("Use this folder anyway?", &cx.shutdown).await?
+        if !doubts.is_empty()
+            && !prompt::is_wanted("Use this directory anyway?", &cx.shutdown).await?
         {
             continue;
         }
@@ -66,11 +67,11 @@ fn check_path(path: &str, config: &Config) -> Result<(), String> {
     check::absolute(path)?;
     let folder = Path::new(path);
     if folder.exists() && !folder.is_dir() {
-        return Err("this is a file, not a folder".to_owned());
+        return Err("this is a file, not a directory".to_owned());
     }
     let parent = existing(folder);
     access(&parent, Access::WRITE_OK | Access::EXEC_OK)
-        .map_err(|error| format!("`{}` can't be written to: {error}", parent.display()))?;
+        .map_err(|error| format!("`{}` cannot be written to: {error}", parent.display()))?;
     let params = params(path).parsed().map_err(|why| why.to_string())?;
     config.check_storage(params)
 }
@@ -84,7 +85,7 @@ fn existing(folder: &Path) -> PathBuf {
 /// Where Docker keeps what a repository should survive.
 struct Docker {
     root: PathBuf,
-    /// What containers write to: the container, and the folder on this host.
+    /// What containers write to: the container, and the directory on this host.
     mounts: Vec<(String, PathBuf)>,
 }
 
@@ -186,7 +187,7 @@ mod tests {
         let doubt = |path: &str| docker.doubts(&base.join(path)).concat();
         assert!(doubt("docker/volumes/x/_data").contains("its own data"));
         assert!(doubt("www/repo").contains("`web`"));
-        // Docker's folder is not there, so its disk is unknown.
+        // Docker's directory is not there, so its disk is unknown.
         assert_eq!(doubt("repo"), "");
         std::fs::create_dir(base.join("docker")).unwrap();
         assert!(doubt("repo").contains("same disk"));

@@ -39,9 +39,9 @@ pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
 /// Its content is not repeated: it is a secret.
 fn key_of_service_account(path: &str) -> Result<(), String> {
     check::absolute(path)?;
-    let bytes = std::fs::read(path).map_err(|error| format!("it can't be read: {error}"))?;
+    let bytes = std::fs::read(path).map_err(|error| format!("it cannot be read: {error}"))?;
     let document: Value =
-        serde_json::from_slice(&bytes).map_err(|_| "this is no JSON document".to_owned())?;
+        serde_json::from_slice(&bytes).map_err(|_| "this is not a JSON document".to_owned())?;
     let is = |key: &str| document.get(key).and_then(Value::as_str);
     match is("type") {
         Some("service_account") if is("client_email").is_some() && is("private_key").is_some() => {

@@ -31,7 +31,7 @@ pub async fn settle(
     credentials: Vec<Credential>,
 ) -> Result<Option<Answers>> {
     loop {
-        cx.ui.say("Asking the storage …");
+        cx.ui.say("Connecting to the storage …");
         let mut answers = Answers {
             kopia_params: params.to_string(),
             credentials: Vec::new(),
@@ -42,8 +42,8 @@ pub async fn settle(
             Ok(probed) => {
                 answers.has_repository = probed == Probed::Repository;
                 cx.ui.say(match probed {
-                    Probed::Repository => "It answers, and there is a repository in it.",
-                    Probed::Empty => "It answers, and there is no repository in it yet.",
+                    Probed::Repository => "Connected: it holds a repository.",
+                    Probed::Empty => "Connected: it holds no repository yet.",
                 });
                 answers.credentials = credentials;
                 return Ok(Some(answers));
@@ -66,7 +66,7 @@ pub async fn settle(
             1 => {}
             _ => {
                 let note =
-                    "the storage did not answer when it was described: `kopi-docka init` will tell";
+                    "the storage did not answer when it was described: `kopi-docka init` will show";
                 answers.notes.push(note.to_owned());
                 answers.credentials = credentials;
                 return Ok(Some(answers));

@@ -31,14 +31,16 @@ enum Choice {
 /// of: its other places must not be in the repository, nor the repository in them.
 pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
     if !prompt::is_possible() {
-        return Err(Failure::new(Exit::Usage, "there is no terminal to ask on")
-            .hint("run this on a terminal")
-            .into());
+        return Err(
+            Failure::new(Exit::Usage, "cannot prompt: not running on a terminal")
+                .hint("run this on a terminal")
+                .into(),
+        );
     }
     let items = MENU.iter().enumerate();
     let items = items.map(|(index, (name, _))| format!("{} {name}", index + 1));
     let chosen = prompt::select(
-        "Where shall the repository be?",
+        "Where should the repository be stored?",
         items.collect(),
         &cx.shutdown,
     )

@@ -60,7 +60,7 @@ impl S3 {
         let prefix = check::ask_prefix(&self.prefix, shutdown).await?;
         let question = "Endpoint, such as minio.example.org:9000";
         let endpoint = prompt::text_or(question, &self.endpoint, check::endpoint, shutdown).await?;
-        let question = "Region (empty: the server tells)";
+        let question = "Region (empty: as the server reports)";
         let region = prompt::text_or(question, &self.region, check::name, shutdown).await?;
         let has_tls = prompt::is_wanted_or("Encrypted with TLS?", self.has_tls, shutdown).await?;
         let authority = if has_tls && !endpoint.ends_with("amazonaws.com") {
@@ -114,11 +114,11 @@ fn certificate(path: &str) -> Result<(), String> {
     }
     check::absolute(path)?;
     let text =
-        std::fs::read(Path::new(path)).map_err(|error| format!("it can't be read: {error}"))?;
+        std::fs::read(Path::new(path)).map_err(|error| format!("it cannot be read: {error}"))?;
     if String::from_utf8_lossy(&text).contains("-----BEGIN CERTIFICATE-----") {
         return Ok(());
     }
-    Err("this is no certificate in PEM form".to_owned())
+    Err("this is not a PEM certificate".to_owned())
 }
 
 #[cfg(test)]

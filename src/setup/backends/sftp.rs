@@ -1,4 +1,4 @@
-//! A server that speaks SFTP. By the last question the login, the host keys and the folder are proven to work.
+//! A server that speaks SFTP. By the last question the login, the host keys and the directory are proven to work.
 
 use std::path::{Path, PathBuf};
 
@@ -53,9 +53,9 @@ async fn questions(cx: &Context, known: Typed, is_chosen: bool) -> Result<Typed>
     };
     let port = prompt::text_or("Port", &known.port, check::port, shutdown).await?;
     let user = prompt::text_or("User", &known.user, check_user, shutdown).await?;
-    let path = prompt::text_or("Folder there", &known.path, check_path, shutdown).await?;
+    let path = prompt::text_or("Directory there", &known.path, check_path, shutdown).await?;
     let own = KeyPair::own_file(&cx.paths.home);
-    let question = "Key file (ours is made when it is not there)";
+    let question = "Key file (created if missing)";
     let check = move |path: &str| check_key(path, &own);
     let key = prompt::text_or(question, &known.key, check, shutdown).await?;
     Ok(Typed {
@@ -86,7 +86,7 @@ async fn settle(cx: &Context, config: &Config, typed: &Typed) -> Result<Option<A
     let key = if login.key.exists() {
         KeyPair::open(&login.key).await?
     } else {
-        cx.ui.say(format!("Making the key `{}`", typed.key));
+        cx.ui.say(format!("Creating key `{}`", typed.key));
         KeyPair::make(&login.key).await?
     };
     if !log_in(cx, &login, &key).await? {
@@ -94,7 +94,7 @@ async fn settle(cx: &Context, config: &Config, typed: &Typed) -> Result<Option<A
     }
     ssh::try_folder(&login, &typed.path).await?;
     cx.ui
-        .say("The login works, and the folder can be written to.");
+        .say("The login works, and the directory can be written to.");
     if let Some(free) = ssh::free(&login, &typed.path).await {
         cx.ui.say(format!("Free there: {}", text::bytes(free)));
     }
@@ -111,7 +111,7 @@ async fn pin(cx: &Context, server: &Server, known_hosts: &Path) -> Result<bool> 
     }
     if pinned.is_some() {
         cx.ui.warn(format!(
-            "{} shows other host keys than those that are pinned: it was set up anew, or somebody else answers in its place",
+            "{} shows other host keys than those that are pinned: it was reinstalled, or another machine answers in its place",
             server.host
         ));
     }
@@ -144,7 +144,7 @@ async fn log_in(cx: &Context, login: &Login, key: &KeyPair) -> Result<bool> {
             "Install it by hand, then try again".to_owned(),
             "Change the answers".to_owned(),
         ];
-        match prompt::select("How shall it get there?", items, &cx.shutdown).await? {
+        match prompt::select("How should the key be installed?", items, &cx.shutdown).await? {
             0 if !ssh::install(login, key, &cx.shutdown).await? => {
                 cx.ui.warn("the key was not installed");
             }
@@ -179,7 +179,7 @@ fn check_user(text: &str) -> Result<(), String> {
     let is_allowed =
         |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | '\\' | '+');
     if text.starts_with('-') || !text.chars().all(is_allowed) {
-        return Err("this is no name of a user".to_owned());
+        return Err("this is not a user name".to_owned());
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
     let tailnet = tailscale::tailnet().await?;
     if tailnet.is_outdated {
         cx.ui.warn(
-            "Tailscale's control server can't be reached: who is online may have changed since it was",
+            "Tailscale's control server cannot be reached: who is online may have changed since it was",
         );
     }
     cx.ui.say("Asking the peers …");
@@ -54,7 +54,7 @@ fn row(candidate: &Candidate) -> [String; 5] {
     ]
 }
 
-/// Its name, which stays when its address changes; the address when this host doesn't ask MagicDNS.
+/// Its name, which stays when its address changes; the address when this host does not ask MagicDNS.
 async fn host(candidate: &Candidate) -> String {
     let address = candidate.peer.address.to_string();
     let Some(name) = candidate.peer.dns_name.clone() else {

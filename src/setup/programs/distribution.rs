@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// The package manager decides how things are installed; `None` for one that we don't know.
+/// The package manager decides how things are installed; `None` for one that we do not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
@@ -31,7 +31,7 @@ impl Family {
     pub fn title(self) -> &'static str {
         match self {
             Self::Apt => "Debian, Ubuntu",
-            Self::Dnf => "Fedora, RHEL and its kin",
+            Self::Dnf => "Fedora, RHEL and derivatives",
             Self::Pacman => "Arch Linux",
             Self::Zypper => "openSUSE, SLES",
         }

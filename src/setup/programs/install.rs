@@ -76,11 +76,7 @@ pub fn indented(text: &str) -> String {
 
 impl ByHand {
     pub fn text(&self) -> String {
-        format!(
-            "{} is for you to install: {}",
-            self.dependency.name(),
-            self.how
-        )
+        format!("install {} manually: {}", self.dependency.name(), self.how)
     }
 }
 
@@ -123,7 +119,7 @@ async fn check_key(file: &Path) -> Result<()> {
         return Ok(());
     }
     // Nothing refers to it yet.
-    std::fs::remove_file(file).with_context(|| format!("`{}` can't be removed", file.display()))?;
+    std::fs::remove_file(file).with_context(|| format!("cannot remove `{}`", file.display()))?;
     Err(Failure::new(
         Exit::Program,
         format!(
@@ -148,7 +144,7 @@ fn stopped(step: &Step, error: anyhow::Error) -> anyhow::Error {
     };
     Failure::new(exit, "not everything could be installed")
         .note(format!("it ended at: {}", step.display()))
-        .hint("mend that and run `kopi-docka install-deps` again: what is done is not done twice; or see `kopi-docka show-deps`")
+        .hint("fix that and run `kopi-docka install-deps` again: completed steps are skipped; or see `kopi-docka show-deps`")
         .caused_by(error)
         .into()
 }

@@ -61,7 +61,7 @@ impl Dependency {
         }
     }
 
-    /// What can't be done without it.
+    /// What cannot be done without it.
     pub fn purpose(self) -> &'static str {
         match self {
             Self::Tar => "reads and writes what is saved",

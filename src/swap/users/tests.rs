@@ -175,7 +175,7 @@ fn what_can_be_neither_stopped_nor_left_is_refused_with_a_remedy() {
         for error in [member, other] {
             let text = render(&error);
             assert!(
-                text.contains(remedy) && text.contains("nothing was touched"),
+                text.contains(remedy) && text.contains("nothing was changed"),
                 "{text}"
             );
         }

@@ -80,7 +80,7 @@ impl Bed {
         // Not below the test's own directory: the paths of an engine's sockets have to be short.
         let dir = PathBuf::from(format!("/tmp/kdt-engine-{}-{number}", std::process::id()));
         fs::create_dir(&dir)
-            .unwrap_or_else(|error| panic!("can't make {}: {error}", dir.display()));
+            .unwrap_or_else(|error| panic!("cannot make {}: {error}", dir.display()));
         fs::write(dir.join("daemon.json"), daemon.to_string()).unwrap();
         // Made first, so that a start that fails is cleaned up too.
         let mut engine = OwnEngine {
@@ -211,13 +211,13 @@ impl OwnEngine {
     pub fn signal(&self, signal: Signal) {
         let pid = self.pid();
         kill_process(Pid::from_raw(pid).unwrap(), signal)
-            .unwrap_or_else(|error| panic!("can't signal the engine {pid}: {error}"));
+            .unwrap_or_else(|error| panic!("cannot signal the engine {pid}: {error}"));
     }
 
     fn pid(&self) -> i32 {
         let file = self.dir.join("docker.pid");
         let text = fs::read_to_string(&file)
-            .unwrap_or_else(|error| panic!("can't read {}: {error}", file.display()));
+            .unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
         text.trim().parse().unwrap()
     }
 

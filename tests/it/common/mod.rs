@@ -2,7 +2,7 @@
 //!
 //! - [`World`]: one per test, with directories, configuration, repository and Docker objects of its own, gone when it drops.
 //!   Tests run in parallel on one engine; whatever a test makes there carries its world's id.
-//! - [`World::kd`], [`World::kopia`], [`World::docker`]: run a program; **every stream that isn't mentioned must be empty**.
+//! - [`World::kd`], [`World::kopia`], [`World::docker`]: run a program; **every stream that is not mentioned must be empty**.
 //! - [`World::stack`]: containers like those of a compose project, without the plugin's start-up time.
 //! - [`World::watch`]: what Docker did meanwhile, to the nanosecond.
 //! - [`Machine`]: a Debian of a test's own, with systemd and an engine in it.

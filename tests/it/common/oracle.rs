@@ -33,7 +33,7 @@ pub struct Entry {
     /// Of a file.
     pub size: Option<u64>,
     pub mtime: (i64, i64),
-    /// Of a file: SHA-256 over the blocks that aren't all zero, each with its offset, so that a hole equals the zeros it stands for.
+    /// Of a file: SHA-256 over the blocks that are not all zero, each with its offset, so that a hole equals the zeros it stands for.
     pub content: Option<[u8; 32]>,
     /// Of a symlink.
     pub target: Option<Bytes>,
@@ -44,7 +44,7 @@ pub struct Entry {
     pub allocated: u64,
 }
 
-/// Reads the whole tree. Panics on anything that can't be read.
+/// Reads the whole tree. Panics on anything that cannot be read.
 pub fn manifest(root: &Path) -> Manifest {
     let mut manifest = Manifest(BTreeMap::new());
     let mut inodes: BTreeMap<(u64, u64), BTreeSet<Bytes>> = BTreeMap::new();
@@ -325,7 +325,7 @@ fn group(paths: &BTreeSet<Bytes>) -> String {
 fn must<T, E: std::fmt::Display>(result: Result<T, E>, what: &str, path: &Path) -> T {
     result.unwrap_or_else(|error| {
         panic!(
-            "oracle: can't {what} {}: {error}",
+            "oracle: cannot {what} {}: {error}",
             path.as_os_str().as_bytes().escape_ascii()
         )
     })

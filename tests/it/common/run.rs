@@ -1,4 +1,4 @@
-//! Running a program and saying what is expected of it. Every stream that isn't mentioned must be empty.
+//! Running a program and saying what is expected of it. Every stream that is not mentioned must be empty.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -228,7 +228,7 @@ impl Run {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command
             .spawn()
-            .unwrap_or_else(|error| panic!("can't run {line}: {error}"));
+            .unwrap_or_else(|error| panic!("cannot run {line}: {error}"));
         if let Some(mut stdin) = child.stdin.take() {
             // It may end without reading all of it: its own affair.
             std::thread::spawn(move || drop(stdin.write_all(&self.stdin)));
@@ -287,14 +287,14 @@ impl Running {
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
         rustix::process::kill_process(self.as_pid(), signal)
-            .unwrap_or_else(|error| panic!("can't signal {}: {error}", self.line));
+            .unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.line));
     }
 
     /// To its whole group, as a Ctrl-C on a terminal would.
     #[track_caller]
     pub fn signal_group(&self, signal: Signal) {
         rustix::process::kill_process_group(self.as_pid(), signal)
-            .unwrap_or_else(|error| panic!("can't signal {}: {error}", self.line));
+            .unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.line));
     }
 
     fn as_pid(&self) -> Pid {
@@ -375,7 +375,7 @@ impl Running {
         wrong.extend(expected.stderr.wrong("stderr", &done.stderr()));
         if done.line.contains(env!("CARGO_BIN_EXE_kopi-docka")) {
             let bare = causes::bare(&done.stderr()).into_iter();
-            wrong.extend(bare.map(|text| format!("it doesn't say what failed where: {text}")));
+            wrong.extend(bare.map(|text| format!("it does not say what failed where: {text}")));
         }
         assert!(wrong.is_empty(), "{}\n{done}", wrong.join("\n"));
         done

@@ -62,7 +62,7 @@ impl S3 {
         self.server = serve(&self.folder, &self.tls, port, secret);
     }
 
-    /// Where the server keeps a bucket: a folder, and each object in it a file.
+    /// Where the server keeps a bucket: a directory, and each object in it a file.
     pub fn bucket(&self, name: &str) -> PathBuf {
         self.folder.path("root").join(name)
     }

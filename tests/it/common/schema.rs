@@ -1,12 +1,12 @@
 //! Holds JSON to a schema in `tests/schemas/`: the part of JSON Schema 2020-12 that they use, and nothing else is accepted in
-//! them. Fields that a schema doesn't know are welcome: they are only ever added.
+//! them. Fields that a schema does not know are welcome: they are only ever added.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
-/// Panics with every place where `document` isn't what `tests/schemas/<name>.json` says.
+/// Panics with every place where `document` is not what `tests/schemas/<name>.json` says.
 #[track_caller]
 pub fn assert_schema(name: &str, document: &Value) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/schemas/{name}.json"));

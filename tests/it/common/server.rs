@@ -16,7 +16,7 @@ use super::run::Run;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A folder that is no world's: a world counts every process with its name as one of the program.
+/// A directory that is no world's: a world counts every process with its name as one of the program.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -26,7 +26,7 @@ impl Folder {
         let name = format!("kds-{what}-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path)
-            .unwrap_or_else(|error| panic!("can't make {}: {error}", path.display()));
+            .unwrap_or_else(|error| panic!("cannot make {}: {error}", path.display()));
         Self(path)
     }
 
@@ -115,7 +115,7 @@ impl Server {
             .stderr(out)
             .process_group(0)
             .spawn()
-            .unwrap_or_else(|error| panic!("can't start {}: {error}", program.display()));
+            .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
         let log = log.to_owned();
         Self { child, port, log }
     }
@@ -147,7 +147,7 @@ impl Server {
 
     /// It is gone at once, with every connection that it had.
     pub fn kill(&mut self) {
-        // Frozen first: it can't begin another child while they are counted.
+        // Frozen first: it cannot begin another child while they are counted.
         self.freeze();
         self.signal_all(Signal::KILL);
         let _ = self.child.wait();

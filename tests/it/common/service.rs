@@ -139,7 +139,7 @@ impl Service {
         self.image.as_deref().unwrap_or(IMAGE)
     }
 
-    /// Any other option of `docker run`; the compose file doesn't get it.
+    /// Any other option of `docker run`; the compose file does not get it.
     pub fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.into());
         self

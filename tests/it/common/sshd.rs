@@ -10,7 +10,7 @@ use super::server::{Folder, Server};
 
 const TYPES: [&str; 3] = ["ed25519", "ecdsa", "rsa"];
 
-/// Files of it: `id` (the client's key), `known_hosts` (every host key), `store` (a folder for repositories).
+/// Files of it: `id` (the client's key), `known_hosts` (every host key), `store` (a directory for repositories).
 pub struct Sshd {
     pub server: Server,
     folder: Folder,
@@ -26,7 +26,7 @@ impl Sshd {
         make_key("ed25519", &folder.path("id"));
         fs::copy(folder.path("id.pub"), folder.path("authorized_keys")).unwrap();
         fs::create_dir(folder.path("store")).unwrap();
-        // The folder that it gives up its rights in.
+        // The directory that it gives up its rights in.
         fs::create_dir_all("/run/sshd").unwrap();
         let sshd = Self {
             server: serve(&folder, None),

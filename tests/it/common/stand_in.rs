@@ -50,7 +50,7 @@ impl World {
     }
 }
 
-/// A process that a test didn't start itself.
+/// A process that a test did not start itself.
 pub struct Process {
     pub id: i32,
     line: String,
@@ -60,6 +60,6 @@ impl Process {
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_raw(self.id).unwrap(), signal)
-            .unwrap_or_else(|error| panic!("can't signal `{}`: {error}", self.line));
+            .unwrap_or_else(|error| panic!("cannot signal `{}`: {error}", self.line));
     }
 }

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const KOPIA: &str = "KOPI_DOCKA_TEST_KOPIA";
 const IMAGE_TIMEOUT: Duration = Duration::from_secs(540);
 
-/// A container that is a machine. It has no network. `share`, a folder here, is `/machine` there; Docker's folder is on a volume, so
+/// A container that is a machine. It has no network. `share`, a directory here, is `/machine` there; Docker's directory is on a volume, so
 /// that what is in it is as it would be on a disk. Gone when dropped.
 pub struct Machine {
     name: String,
@@ -58,7 +58,7 @@ impl Machine {
         // Not below TMPDIR: the path of the engine's socket has to be short.
         let share = Path::new("/tmp").join(&name);
         fs::create_dir(&share)
-            .unwrap_or_else(|error| panic!("can't make {}: {error}", share.display()));
+            .unwrap_or_else(|error| panic!("cannot make {}: {error}", share.display()));
         let socket = share.join("docker.sock");
         // Made first, so that a start that fails is cleaned up too.
         let machine = Self {
@@ -113,7 +113,7 @@ impl Machine {
         run.args(["--name", &self.name, &image]).text();
     }
 
-    /// Runs a program there, with the environment of a root shell. Nothing is expected of stderr's emptiness that isn't said.
+    /// Runs a program there, with the environment of a root shell. Nothing is expected of stderr's emptiness that is not said.
     pub fn exec(&self, args: &[&str]) -> Run {
         let run = Bed::shared().docker(&["exec", "--env", "HOME=/root", &self.name]);
         run.args(args)
@@ -124,7 +124,7 @@ impl Machine {
         self.exec(&["sh", "-euc", script])
     }
 
-    /// Writes a file there; its folder is made. `mode` is octal.
+    /// Writes a file there; its directory is made. `mode` is octal.
     #[track_caller]
     pub fn write(&self, path: &str, mode: &str, content: &str) {
         let script = r#"mkdir -p "$(dirname "$1")" && cat >"$1" && chmod "$2" "$1""#;

@@ -1,7 +1,7 @@
 //! A repository that is made once and copied for each world that wants nothing special: four starts of Kopia less a test.
 //!
 //! Its keys are derived in the cheapest of the ways that Kopia has, so that every later start costs less too. What `init` itself
-//! does is tested by the tests of `init`, which don't come here.
+//! does is tested by the tests of `init`, which do not come here.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -17,7 +17,7 @@ pub struct Terminal {
 impl Terminal {
     pub(super) fn start(command: Command, line: String) -> Self {
         let session = spawn_command(command, Some(PATIENCE_MS))
-            .unwrap_or_else(|error| panic!("can't run {line}: {error}"));
+            .unwrap_or_else(|error| panic!("cannot run {line}: {error}"));
         Self { session, line }
     }
 

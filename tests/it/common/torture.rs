@@ -28,7 +28,7 @@ pub const ISLANDS: [(u64, usize); 3] = [
 
 pub const SPARSE_BYTES: u64 = 1 << 30;
 
-/// Fills `root`, which is made when it isn't there, and gives it an owner, mode, ACL, xattrs and time of its own.
+/// Fills `root`, which is made when it is not there, and gives it an owner, mode, ACL, xattrs and time of its own.
 /// 373 entries, 1.2 MiB of data, 0.1 s. Planting twice gives the same tree.
 pub fn plant(root: &Path) {
     must(fs::create_dir_all(root), "mkdir", root);
@@ -121,7 +121,7 @@ fn xattrs(dir: &Path) {
     xattr(
         &locked,
         "user.text",
-        b"on a file that its owner can't write",
+        b"on a file that its owner cannot write",
     );
     mode(&locked, 0o400);
 }
@@ -508,7 +508,7 @@ pub fn touch(path: &Path, seconds: i64, nanoseconds: i64) {
         path,
     );
     let is = must(fs::symlink_metadata(path), "stat", path);
-    // A file system that can't keep a time takes another one without a word.
+    // A file system that cannot keep a time takes another one without a word.
     assert_eq!(
         (is.mtime(), is.mtime_nsec()),
         (seconds, nanoseconds),
@@ -520,7 +520,7 @@ pub fn touch(path: &Path, seconds: i64, nanoseconds: i64) {
 fn must<T, E: Display>(result: Result<T, E>, what: &str, path: &Path) -> T {
     result.unwrap_or_else(|error| {
         panic!(
-            "torture: can't {what} {}: {error}",
+            "torture: cannot {what} {}: {error}",
             path.as_os_str().as_bytes().escape_ascii()
         )
     })

@@ -36,7 +36,7 @@ impl Unread {
             .stdout(to_stdout)
             .stderr(to_stderr)
             .spawn()
-            .unwrap_or_else(|error| panic!("can't run {line}: {error}"));
+            .unwrap_or_else(|error| panic!("cannot run {line}: {error}"));
         Self {
             line,
             child,

@@ -56,13 +56,13 @@ impl World {
         );
         let root = std::env::temp_dir().join(&id);
         fs::create_dir(&root)
-            .unwrap_or_else(|error| panic!("can't make {}: {error}", root.display()));
+            .unwrap_or_else(|error| panic!("cannot make {}: {error}", root.display()));
         let world = Self {
             bed: bed.clone(),
             id,
             root,
         };
-        // The rest doesn't exist on a new host either: the program makes it.
+        // The rest does not exist on a new host either: the program makes it.
         fs::create_dir(world.path("home")).unwrap();
         world.write_config(&world.default_config());
         world
@@ -108,11 +108,11 @@ impl World {
         self.root.join(name)
     }
 
-    /// A directory below this world's, made when it isn't there.
+    /// A directory below this world's, made when it is not there.
     pub fn dir(&self, name: impl AsRef<Path>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(&path)
-            .unwrap_or_else(|error| panic!("can't make {}: {error}", path.display()));
+            .unwrap_or_else(|error| panic!("cannot make {}: {error}", path.display()));
         path
     }
 
@@ -377,7 +377,7 @@ impl World {
         });
         if left.is_none() {
             eprintln!(
-                "{}: processes that don't end: {:?}",
+                "{}: processes that do not end: {:?}",
                 self.id,
                 self.processes()
             );
@@ -481,7 +481,7 @@ impl Drop for World {
         }
         assert!(
             bare.is_empty() || std::thread::panicking(),
-            "the report of a run doesn't say what failed where: {bare:#?}"
+            "the report of a run does not say what failed where: {bare:#?}"
         );
     }
 }

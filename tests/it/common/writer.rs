@@ -44,7 +44,7 @@ pub fn check(dir: &Path) -> Written {
     written.unwrap_or_else(|why| panic!("{} was copied while it was written: {why}", dir.display()))
 }
 
-/// How many records a cold copy of a writer's directory holds; panics when it isn't one.
+/// How many records a cold copy of a writer's directory holds; panics when it is not one.
 #[track_caller]
 pub fn check_cold(dir: &Path) -> u64 {
     let written = check(dir);

@@ -21,9 +21,9 @@ pub fn of(ended: &Ended) -> anyhow::Error {
     let known = cause(&ended.stderr);
     if ended.status.success() && known == Cause::Other {
         // Its words are no error's, and neither is its status.
-        let what = "kopia ended before it had taken everything";
+        let what = "kopia exited before it had read all data";
         let failure = Failure::new(Exit::Program, what)
-            .hint("run it again; `kopi-docka repo-status` tells whether the repository is well");
+            .hint("run it again; `kopi-docka repo-status` shows whether the repository is intact");
         return failure.caused_by(why.context(ended.describe())).into();
     }
     sentence::of(known)
@@ -124,7 +124,7 @@ mod tests {
         };
         let text = format!("{:#}", of(&ended));
         assert!(
-            text.starts_with("kopia ended before it had taken everything"),
+            text.starts_with("kopia exited before it had read all data"),
             "{text}"
         );
         assert!(!text.contains("status 0"), "{text}");

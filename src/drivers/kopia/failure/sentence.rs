@@ -31,13 +31,13 @@ fn known(cause: Cause) -> (Exit, &'static str, &'static [&'static str]) {
             Exit::NoRepository,
             "there is no repository in the configured storage",
             &[
-                "check `kopia.kopia_params`, that the storage is mounted, and that its bucket is there (of a missing bucket Kopia says no more)",
-                "`kopi-docka init` makes a new repository",
+                "check `kopia.kopia_params`, that the storage is mounted, and that its bucket is there (Kopia reports no more for a missing bucket)",
+                "`kopi-docka init` creates a new repository",
             ],
         ),
         Cause::AlreadyThere => (
             Exit::NoRepository,
-            "the storage holds a repository already",
+            "the storage already holds a repository",
             &["run `kopi-docka init` to connect to it"],
         ),
         Cause::NoSpace => (
@@ -97,7 +97,7 @@ fn known(cause: Cause) -> (Exit, &'static str, &'static [&'static str]) {
             Exit::Storage,
             "the SFTP server shows another host key than the known one",
             &[
-                "if nobody told you that it was changed, find out first: it may be another machine",
+                "if you do not know why it changed, find out first: it may be another machine",
                 "the file of `--known-hosts` needs the server's keys of every type: `ssh-keyscan -p PORT HOST`, compared with those on the server",
             ],
         ),
@@ -110,26 +110,26 @@ fn known(cause: Cause) -> (Exit, &'static str, &'static [&'static str]) {
         ),
         Cause::KnownHosts => (
             Exit::Config,
-            "the host keys of the SFTP server can't be read",
+            "cannot read the host keys of the SFTP server",
             &[
                 "name the file in `kopia.kopia_params`: `--known-hosts FILE`; `ssh-keyscan -p PORT HOST` writes what belongs into it",
             ],
         ),
         Cause::KeyFile => (
             Exit::Config,
-            "the key for the SFTP server can't be used",
+            "cannot use the key for the SFTP server",
             &["name a key file without a passphrase in `kopia.kopia_params`: `--keyfile FILE`"],
         ),
         Cause::NoSuchHost => (
             Exit::Storage,
-            "the storage's server can't be reached: its name is not known",
+            "cannot reach the storage server: its name is unknown",
             &[
                 "check the name in `kopia.kopia_params` (`kopi-docka show-config`) and this host's DNS",
             ],
         ),
         Cause::Refused => (
             Exit::Storage,
-            "the storage's server can't be reached: nobody listens there",
+            "cannot reach the storage server: connection refused",
             &[
                 "check that the server runs, and host and port in `kopia.kopia_params` (`kopi-docka show-config`)",
             ],
@@ -143,7 +143,7 @@ fn known(cause: Cause) -> (Exit, &'static str, &'static [&'static str]) {
         ),
         Cause::StorageUnreachable => (
             Exit::Storage,
-            "the repository's storage can't be reached",
+            "cannot reach the storage of the repository",
             &[
                 "check that it is mounted or that its server answers, and `kopia.kopia_params` (`kopi-docka show-config`)",
             ],

@@ -21,13 +21,13 @@ pub fn text(
     let mut text = format!(
         "# Restore `{}` by hand\n\n\
          Restore point {} (grade {}), made by {}, written out by kopi-docka. kopi-docka itself is not needed for any of this.\n\
-         The files of the recipe may hold secrets (`.env`, `secrets.json`): this folder is for root alone.\n",
+         The files of the recipe may hold secrets (`.env`, `secrets.json`): this directory is for root alone.\n",
         printable(unit),
         record.backup_id,
         record.grade,
         printable(&point.identity),
     );
-    // Writing to a String can't fail.
+    // Writing to a String cannot fail.
     let mut section = |title: &str, body: &str| {
         let _ = write!(text, "\n## {title}\n\n{body}\n");
     };

@@ -56,7 +56,7 @@ pub async fn run(cx: &Context, request: &Request, folder: &Path) -> Result<u8> {
 }
 
 struct Written {
-    /// Names below the folder.
+    /// Names below the directory.
     files: Vec<String>,
     warnings: Vec<String>,
 }
@@ -73,11 +73,11 @@ async fn write(cx: &Context, request: &Request, folder: &Path) -> Result<Written
         return Err(Failure::new(
             Exit::Usage,
             format!(
-                "{} was made by the Python tool: its data is in forms that a script can't read",
+                "{} was made by the Python tool: its data is in forms that a script cannot read",
                 point.backup_id
             ),
         )
-        .hint("restore it without `--scripts`; with `--volume NAME --target DIR` as plain folders")
+        .hint("restore it without `--scripts`; with `--volume NAME --target DIR` as plain directories")
         .into());
     }
     let (root, record) = recipe::read(kopia, point).await?;
@@ -90,7 +90,7 @@ async fn write(cx: &Context, request: &Request, folder: &Path) -> Result<Written
         .prefix(".kopi-docka-scripts-")
         .permissions(std::fs::Permissions::from_mode(0o700))
         .tempdir_in(parent)
-        .with_context(|| format!("no folder can be made in `{}`", parent.display()))?;
+        .with_context(|| format!("cannot create a directory in `{}`", parent.display()))?;
     let recipe = draft.path().join("recipes").join(record.unit.as_str());
     warnings.extend(recipe_tree::copy(kopia, &root, &recipe).await?);
     let trust = trust(
@@ -121,7 +121,7 @@ async fn write(cx: &Context, request: &Request, folder: &Path) -> Result<Written
     files.push(format!("recipes/{}", record.unit));
 
     std::fs::rename(draft.path(), folder)
-        .with_context(|| format!("`{}` can't be put in place", folder.display()))?;
+        .with_context(|| format!("cannot replace `{}`", folder.display()))?;
     // It has another name by now.
     let _ = draft.keep();
     Ok(Written { files, warnings })
@@ -130,7 +130,7 @@ async fn write(cx: &Context, request: &Request, folder: &Path) -> Result<Written
 fn refuse_full(folder: &Path) -> Result<()> {
     let why = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => format!("can't be used: {error}"),
+        Err(error) => format!("cannot be used: {error}"),
         Ok(mut entries) => match entries.next() {
             None => return Ok(()),
             Some(_) => "is not empty".to_owned(),
@@ -138,7 +138,7 @@ fn refuse_full(folder: &Path) -> Result<()> {
     };
     Err(
         Failure::new(Exit::Usage, format!("`{}` {why}", folder.display()))
-            .hint("name a folder that does not exist yet")
+            .hint("name a directory that does not exist yet")
             .into(),
     )
 }
@@ -299,5 +299,5 @@ fn write_file(path: &Path, mode: u32, text: &str) -> Result<()> {
         .mode(mode)
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("`{}` can't be written", path.display()))
+        .with_context(|| format!("cannot write `{}`", path.display()))
 }

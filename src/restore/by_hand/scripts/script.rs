@@ -35,7 +35,7 @@ pub struct Described<'a> {
     pub source: &'a SourceRecord,
     /// How the volume is made that the source is, if it is one.
     pub volume: Option<SavedVolume>,
-    /// The folder that the volume is bound to, if it is.
+    /// The directory that the volume is bound to, if it is.
     pub device: Option<PathBuf>,
     /// Containers that had it mounted.
     pub users: BTreeSet<String>,
@@ -185,7 +185,7 @@ fn comment(point: &Point, record: &PointRecord, source: &SourceRecord, total: u6
          \n\
          In this order:\n  \
            1. It checks what it needs, shows what it will do, and asks.\n  \
-           2. It reads the data out of the repository into a new folder beside the old data. Everything still runs.\n  \
+           2. It reads the data out of the repository into a new directory beside the old data. Everything still runs.\n  \
            3. It stops the containers that have the data mounted, swaps old and new, and starts those that ran.\n  \
            4. It makes a tar archive of what was there before, in `safety/` beside this script.\n\
          Whatever fails before the swap leaves the old data in place, and what ran runs again; Ctrl-C too.\n\
@@ -232,7 +232,7 @@ fn extract(index: usize, part: &Part) -> Result<Vec<String>> {
             return Err(Failure::new(
                 Exit::UnitsFailed,
                 format!(
-                    "the recipe wants `{what}` to be deleted, which is no path inside the source"
+                    "the recipe wants `{what}` to be deleted, which is not a path inside the source"
                 ),
             )
             .into());
@@ -246,7 +246,7 @@ fn extract(index: usize, part: &Part) -> Result<Vec<String>> {
             part.bytes
         )),
         PartKind::OnlyFile | PartKind::Tree(_) | PartKind::File(_) => {
-            anyhow::bail!("a script can't read the data of other tools");
+            anyhow::bail!("a script cannot read the data of other tools");
         }
     }
     Ok(commands)
@@ -269,7 +269,7 @@ fn create(name: &str, volume: &SavedVolume) -> String {
     words.join(" ")
 }
 
-/// The folder that a volume is bound to; `None` for one that Docker has in its own place.
+/// The directory that a volume is bound to; `None` for one that Docker has in its own place.
 pub fn device(name: &str, saved: &SavedVolume) -> Result<Option<PathBuf>> {
     let options: BTreeMap<String, String> = saved.options.clone().unwrap_or_default();
     if options.values().any(|value| value.contains(REDACTED)) {
@@ -294,16 +294,16 @@ pub fn device(name: &str, saved: &SavedVolume) -> Result<Option<PathBuf>> {
             Exit::UnitsFailed,
             format!("there can be no script for volume `{name}`: {why}"),
         )
-        .hint("name the others: `--volume`, several times")
+        .hint("name the others: `--volume` (can be repeated)")
         .into()),
-        Place::Nothing => anyhow::bail!("volume `{name}` is nowhere"),
+        Place::Nothing => anyhow::bail!("volume `{name}` was not found"),
     }
 }
 
 fn text(path: &Path) -> Result<String> {
     let text = path
         .to_str()
-        .with_context(|| format!("`{}` is no text", path.display()))?;
+        .with_context(|| format!("`{}` is not valid UTF-8", path.display()))?;
     Ok(text.to_owned())
 }
 

@@ -1,0 +1,219 @@
+//! The reference of every key, made from what holds each: the documentation and the defaults of the schema, and the parser, which says what it
+//! expects. Nothing is written down twice.
+
+use documented::DocumentedFields;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::problem;
+use super::schema::{
+    Backup, BindMounts, BindMountsOverride, Config, Docker, Kopia, Logging, Metrics, Retention,
+    RetentionOverride, Spool, UnitConfig,
+};
+
+/// Stands for the name of a unit.
+const NAME: &str = "<name>";
+
+/// As it is printed with `--json`: fields are only ever added.
+#[derive(Debug, Serialize)]
+pub struct Section {
+    /// `backup.spool`; empty for the file itself.
+    pub path: String,
+    pub about: String,
+    pub keys: Vec<Key>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Key {
+    /// `backup.spool.size`
+    pub path: String,
+    pub about: String,
+    /// What a value has to be, with its unit and range.
+    pub expects: String,
+    /// As JSON; `None` for a unit, which has the general setting.
+    pub default: Option<Value>,
+    /// A valid value, as JSON text.
+    pub example: String,
+    /// The first version that knew it.
+    pub since: String,
+}
+
+/// All of them, in the order of the schema.
+pub fn reference() -> Vec<Section> {
+    let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
+    let about = |path: &str| match path {
+        "" => String::new(),
+        "backup.spool" | "backup.bind_mounts" | "backup.units" => doc::<Backup>(path),
+        "backup.units.<name>.retention" | "backup.units.<name>.bind_mounts" => {
+            doc::<UnitConfig>(path)
+        }
+        "backup.units.<name>" => doc::<Backup>("backup.units"),
+        _ => doc::<Config>(path),
+    };
+    let section = |path: &str, fields: &[&str], doc_of: fn(&str) -> String| Section {
+        path: path.to_owned(),
+        about: about(path),
+        keys: fields
+            .iter()
+            .filter_map(|field| key(path, field, &doc_of(field), &defaults))
+            .collect(),
+    };
+    vec![
+        section("", Config::FIELD_NAMES, doc::<Config>),
+        section("kopia", Kopia::FIELD_NAMES, doc::<Kopia>),
+        section("backup", Backup::FIELD_NAMES, doc::<Backup>),
+        section("backup.spool", Spool::FIELD_NAMES, doc::<Spool>),
+        section(
+            "backup.bind_mounts",
+            BindMounts::FIELD_NAMES,
+            doc::<BindMounts>,
+        ),
+        section(
+            "backup.units.<name>",
+            UnitConfig::FIELD_NAMES,
+            doc::<UnitConfig>,
+        ),
+        section(
+            "backup.units.<name>.retention",
+            RetentionOverride::FIELD_NAMES,
+            doc::<RetentionOverride>,
+        ),
+        section(
+            "backup.units.<name>.bind_mounts",
+            BindMountsOverride::FIELD_NAMES,
+            doc::<BindMountsOverride>,
+        ),
+        section("docker", Docker::FIELD_NAMES, doc::<Docker>),
+        section("retention", Retention::FIELD_NAMES, doc::<Retention>),
+        section("logging", Logging::FIELD_NAMES, doc::<Logging>),
+        section("metrics", Metrics::FIELD_NAMES, doc::<Metrics>),
+    ]
+}
+
+/// The documentation of the last name in `path`, in one paragraph, with its last one, the tags, behind it.
+fn doc<T: DocumentedFields>(path: &str) -> String {
+    let field = path.rsplit('.').next().unwrap_or(path);
+    T::get_field_docs(field).unwrap_or_default().to_owned()
+}
+
+/// `None` for a section, which has no tags.
+fn key(section: &str, field: &str, doc: &str, defaults: &Value) -> Option<Key> {
+    let (about, tags) = doc.rsplit_once("\n\n")?;
+    let (example, since) = tags.strip_prefix("Example: `")?.split_once("`. Since: ")?;
+    let path = if section.is_empty() {
+        field.to_owned()
+    } else {
+        format!("{section}.{field}")
+    };
+    let default = defaults.pointer(&format!("/{}", path.replace('.', "/")));
+    Some(Key {
+        about: about.replace('\n', " "),
+        expects: expected(&path),
+        default: default.cloned(),
+        example: example.to_owned(),
+        since: since.trim_end_matches('.').to_owned(),
+        path,
+    })
+}
+
+/// What the parser says when it finds something else there.
+fn expected(path: &str) -> String {
+    let odd = document(path, json!({"": ""}));
+    let error = serde_json::from_value::<Config>(odd).err();
+    let message = error.map_or_else(String::new, |error| error.to_string());
+    problem::expected_in(&message)
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// A configuration with `value` alone.
+fn document(path: &str, value: Value) -> Value {
+    path.rsplit('.').fold(value, |value, name| {
+        let name = if name == NAME { "name" } else { name };
+        json!({ name: value })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn keys_of(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) if !fields.is_empty() => {
+                for (name, value) in fields {
+                    let inner = if path.is_empty() {
+                        name.clone()
+                    } else {
+                        format!("{path}.{name}")
+                    };
+                    keys_of(value, &inner, found);
+                }
+            }
+            _ => _ = found.insert(path.to_owned()),
+        }
+    }
+
+    /// Every key that a file can hold.
+    fn all_keys() -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        keys_of(&Config::keys(), "", &mut found);
+        let unit = serde_json::to_value(UnitConfig::filled()).unwrap();
+        keys_of(&unit, "backup.units.<name>", &mut found);
+        found.remove("backup.units");
+        found
+    }
+
+    #[test]
+    fn every_key_is_in_the_reference_with_all_that_a_user_needs() {
+        let sections = reference();
+        let told: BTreeSet<String> = sections
+            .iter()
+            .flat_map(|section| &section.keys)
+            .map(|key| key.path.clone())
+            .collect();
+        assert_eq!(told, all_keys());
+        for key in sections.iter().flat_map(|section| &section.keys) {
+            assert!(key.about.ends_with('.'), "{key:?}");
+            assert!(!key.expects.is_empty(), "{key:?}");
+            assert!(!key.since.is_empty(), "{key:?}");
+            let is_of_a_unit = key.path.starts_with("backup.units");
+            assert_eq!(key.default.is_none(), is_of_a_unit, "{key:?}");
+        }
+        for section in sections.iter().skip(1) {
+            assert!(section.about.ends_with('.'), "{section:?}");
+        }
+    }
+
+    #[test]
+    fn every_example_is_valid_and_differs_from_the_default() {
+        for section in reference() {
+            for key in section.keys {
+                let example: Value = serde_json::from_str(&key.example).unwrap();
+                assert!(
+                    key.path == "version" || key.default.as_ref() != Some(&example),
+                    "{key:?}"
+                );
+                let config = serde_json::from_value::<Config>(document(&key.path, example));
+                assert!(config.is_ok(), "{key:?}: {config:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_key_expects_is_what_the_parser_says() {
+        let sections = reference();
+        let expects = |path: &str| {
+            let mut keys = sections.iter().flat_map(|section| &section.keys);
+            keys.find(|key| key.path == path).unwrap().expects.clone()
+        };
+        assert_eq!(
+            expects("backup.stop_timeout"),
+            "a whole number of seconds from 1 to 3600"
+        );
+        assert_eq!(expects("backup.include_secrets"), "true or false");
+        assert_eq!(expects("backup.exclude_patterns"), "a list (`[ … ]`)");
+    }
+}

@@ -18,6 +18,8 @@ pub mod private_file;
 pub mod pulse;
 pub mod secret;
 pub mod shutdown;
+#[cfg(test)]
+pub mod testing;
 pub mod text;
 pub mod timeline;
 pub mod work;

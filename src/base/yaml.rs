@@ -62,6 +62,8 @@ fn mapping(entries: impl Iterator<Item = (Value, Value)>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::damaged_text;
+    use proptest::prelude::*;
 
     #[test]
     fn anchors_merges_and_tags_are_resolved() {
@@ -92,5 +94,15 @@ mod tests {
             text.push_str(&format!("a{level}: &a{level} [{items}]\n"));
         }
         assert!(parse(&text).is_err());
+    }
+
+    const COMPOSE: &str = "x-a: &a {env_file: one, image: i}\nservices:\n  s:\n    <<: [*a]\n    image: own\n    ports: !override [1]\n    command: |\n      a\n      b\nvolumes:\n  d: {}\n";
+
+    proptest! {
+        /// Compose files are whatever somebody wrote.
+        #[test]
+        fn no_text_breaks_it(text in damaged_text(COMPOSE)) {
+            let _ = parse(&text);
+        }
     }
 }

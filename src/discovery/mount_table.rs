@@ -170,6 +170,8 @@ fn octal(digits: &[u8]) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::damaged;
+    use proptest::prelude::*;
 
     const TABLE: &[u8] = b"\
 22 27 0:21 / /proc rw,relatime - proc proc rw\n\
@@ -269,5 +271,15 @@ nonsense\n";
             assert!(is_around(a, b) && is_around(b, a), "{a} {b}");
         }
         assert!(!is_around("/srv/a", "/srv/ab") && !is_around("/srv", "/mnt"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_table_breaks_it(bytes in damaged(TABLE)) {
+            let table = MountTable::parse(&bytes);
+            let _ = table.of(Path::new("/mnt/my disk/a"));
+            let outline = Outline(bytes);
+            prop_assert!(outline.changed(&outline).is_empty());
+        }
     }
 }

@@ -201,6 +201,8 @@ fn cron_tables(root: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::super::finding::State;
     use super::*;
+    use crate::base::testing::damaged_text;
+    use proptest::prelude::*;
 
     fn unit(name: &'static str, is_enabled: bool, is_active: bool) -> Unit {
         Unit {
@@ -291,5 +293,16 @@ mod tests {
         assert!(cron_tables(root.path()).is_empty());
         std::fs::write(&table, "0 2 * * * root kopi-docka backup\n").unwrap();
         assert_eq!(cron_tables(root.path()), [table]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_of_systemd_breaks_it(
+            times in damaged_text("LastTriggerUSec=@1764295200\nNextElapseUSecRealtime=@1764381600\n"),
+            command in damaged_text("ExecStart={ path=/k ; argv[]=/k daemon --interval-minutes 60 ; }"),
+        ) {
+            let _ = between(&times);
+            let _ = minutes(&command);
+        }
     }
 }

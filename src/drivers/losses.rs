@@ -120,6 +120,8 @@ pub fn tail(said: &mut File) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::testing::damaged;
+    use proptest::prelude::*;
     use std::io::Write as _;
 
     use super::*;
@@ -194,5 +196,22 @@ mod tests {
         assert!(good.lines[0].starts_with("setxattrat"));
         assert_eq!(read(&[XATTR, OWNER]), None);
         assert_eq!(read(&[]), Some(Losses::default()));
+    }
+
+    proptest! {
+        /// What is not known is no loss but an error.
+        #[test]
+        fn an_unknown_line_is_never_tolerated(
+            line in damaged(b"tar: ./f: Cannot change ownership to uid 1, gid 1: Operation not permitted"),
+        ) {
+            let mut said = tempfile::tempfile().unwrap();
+            said.write_all(&line).unwrap();
+            let tolerance = Tolerance { attributes: true, owners: true };
+            let found = Losses::read(&mut said, tolerance).unwrap();
+            let text = String::from_utf8_lossy(&line).into_owned();
+            let is_known = CANNOT.iter().any(|end| text.contains(end)) || text.trim().is_empty() || text.contains(TRAILER);
+            prop_assert!(found.is_none() || is_known, "{}", text);
+            let _ = tail(&mut said);
+        }
     }
 }

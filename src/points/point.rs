@@ -291,6 +291,8 @@ pub mod testing {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::testing::odd;
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -348,5 +350,21 @@ mod tests {
         let points = points(&manifests);
         assert_eq!(points.len(), 2);
         assert_ne!(points[0].identity, points[1].identity);
+    }
+
+    proptest! {
+        /// Others write into the repository too.
+        #[test]
+        fn no_list_of_snapshots_breaks_it_and_a_whole_point_has_a_recipe(
+            list in odd(json!([
+                snapshot("recipe", "k9", &[("grade", "ok"), ("snapshots", "ab")]), snapshot("volume", "f1", &[("volume", "v")]),
+            ])),
+        ) {
+            let list = list.as_array().cloned().unwrap_or_default();
+            let manifests: Vec<Manifest> = list.into_iter().filter_map(|one| serde_json::from_value(one).ok()).collect();
+            for point in points(&manifests) {
+                prop_assert!(point.state != PointState::Whole || point.recipe.is_some());
+            }
+        }
     }
 }

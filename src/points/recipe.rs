@@ -371,6 +371,8 @@ fn write_copy(copy: &Path, bytes: &[u8], entry: &Entry) -> std::io::Result<()> {
 
 #[cfg(test)]
 pub mod tests {
+    use crate::base::testing::{damaged_text, odd};
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -422,5 +424,25 @@ pub mod tests {
         let labels = saved.labels.unwrap();
         let kept: Vec<&str> = labels.keys().map(String::as_str).collect();
         assert_eq!(kept, ["a", "com.docker.compose.volume"]);
+    }
+
+    proptest! {
+        /// Who can write into the repository can write anything into a recipe.
+        #[test]
+        fn no_record_breaks_it_and_what_is_read_has_the_known_format(value in odd(record())) {
+            if let Ok(record) = parse(value.to_string().as_bytes()) {
+                prop_assert_eq!(&value["format"], &json!(FORMAT));
+                prop_assert!(!record.unit.as_str().contains('/'));
+                for part in record.sources.iter().flat_map(|source| &source.parts) {
+                    prop_assert!(part.root.as_str().bytes().all(|b| b.is_ascii_alphanumeric()));
+                }
+            }
+        }
+
+        #[test]
+        fn no_damage_breaks_it(text in damaged_text(r#"{"format": 1, "unit": "web", "sources": [{"type": "volume"}]}"#)) {
+            let _ = parse(text.as_bytes());
+            let _ = SavedVolume::parse(text.as_bytes());
+        }
     }
 }

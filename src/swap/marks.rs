@@ -149,6 +149,7 @@ pub fn is_pattern(pattern: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_names_stay_within_what_a_file_system_takes_and_are_found_again() {
@@ -190,6 +191,21 @@ mod tests {
             "",
         ] {
             assert!(!is_inside(OsStr::new(other)), "{other}");
+        }
+    }
+
+    proptest! {
+        /// What is removed is only what bears our mark: a name that we made is read back, and no other one.
+        #[test]
+        fn a_name_is_read_back_and_no_other_one_is_ours(name in "[^/\\x00]{1,40}", seconds in 0..4_000_000_000i64) {
+            let id = chrono::DateTime::from_timestamp(seconds, 0).unwrap();
+            let id = BackupId::parse(&id.format("%Y-%m-%dT%H-%M-%SZ").to_string()).unwrap();
+            prop_assume!(name != "." && name != ".." && parse(OsStr::new(&name)).is_none());
+            for mark in [Mark::New, Mark::Before] {
+                let made = beside(&Path::new("/srv").join(&name), mark, id);
+                let (_, found, of) = parse(made.file_name().unwrap()).unwrap();
+                prop_assert_eq!((found, of), (mark, id));
+            }
         }
     }
 }

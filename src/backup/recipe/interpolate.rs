@@ -113,6 +113,8 @@ fn expand(inside: &str, known: &Environment, missing: &mut Vec<String>) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::damaged_text;
+    use proptest::prelude::*;
 
     #[test]
     fn what_is_missing_is_told_apart_from_what_has_a_default() {
@@ -141,6 +143,15 @@ mod tests {
             ("ü${A}ü", "ü1ü"),
         ] {
             assert_eq!(interpolate(text, &known), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_it(text in damaged_text("$A ${B} ${C:-x${D:-$E}} ${F:?must} ${G:+${H}} $$I ${J-}")) {
+            let known = Environment::from([("A".to_owned(), "1".to_owned())]);
+            let _ = interpolate(&text, &known);
+            let _ = unknown(&text, &known);
         }
     }
 }

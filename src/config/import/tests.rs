@@ -1,6 +1,8 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::base::testing::damaged_text;
 use crate::error::render;
 
 fn read(text: &str) -> Imported {
@@ -192,4 +194,15 @@ fn the_file_is_read_as_python_reads_it() {
     // A loop is what Python refuses.
     let looped = read("[kopia]\npassword = %(x)s\nx = %(password)s\n[backup]\n");
     assert_eq!(looped.document["kopia"]["password"], "%(x)s");
+}
+
+proptest! {
+    /// An old file is whatever its owner made of it; an error never repeats its password.
+    #[test]
+    fn no_old_file_breaks_it_and_no_error_has_its_password(text in damaged_text(SECOND)) {
+        if let Err(error) = import(&text, Path::new("/old.conf"), "kopi-docka") {
+            let told = render(&error);
+            prop_assert!(!told.contains("very=secret"), "{}", told);
+        }
+    }
 }

@@ -120,6 +120,8 @@ impl<'de> Visitor<'de> for Manifests {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::damaged_text;
+    use proptest::prelude::*;
 
     #[test]
     fn a_list_is_read_to_its_end_and_not_beyond() {
@@ -136,6 +138,17 @@ mod tests {
         assert!(parse(&b"[]"[..]).unwrap().is_empty());
         for wrong in ["", "[", "{}", &format!("[{}", one(1)), "[] []"] {
             assert!(parse(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        /// A list that is cut off is never taken for a shorter one.
+        #[test]
+        fn what_is_not_a_whole_list_is_an_error(
+            text in damaged_text(r#"[{"id":"1","source":{"host":"h","userName":"u","path":"/p"},"tags":{"tag:unit":"web"}}]"#),
+        ) {
+            let is_whole = serde_json::from_str::<Vec<serde_json::Value>>(&text).is_ok();
+            prop_assert!(is_whole || parse(text.as_bytes()).is_err());
         }
     }
 }

@@ -288,6 +288,8 @@ pub fn restored(progress: &str) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::{damaged, damaged_text};
+    use proptest::prelude::*;
 
     /// As `kopia show` of 0.23.1 prints a directory.
     const RECORDED: &str = r#"{"name":"c.yml","type":"f","mode":"040000751","size":3,"mtime":"2026-11-22T08:15:20.051685074Z","uid":12,"gid":34,"obj":"e5b77252a03bccfd7278f6dbaaacc8c2"}"#;
@@ -335,5 +337,15 @@ mod tests {
             assert_eq!(restored(line), Some(expected), "{line}");
         }
         assert_eq!(restored("Restored 10 files, 3 directories"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_of_kopia_breaks_it(
+            bytes in damaged(RECORDED.as_bytes()), line in damaged_text("Processed 2 (1.5 MB) of 7 (3 GB) …"),
+        ) {
+            let _ = parse_stream::<Entry>(&bytes);
+            let _ = restored(&line);
+        }
     }
 }

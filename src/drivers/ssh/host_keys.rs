@@ -119,6 +119,8 @@ fn read(file: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::damaged_text;
+    use proptest::prelude::*;
 
     const SCANNED: &str = "# nas:22 SSH-2.0-OpenSSH_9.2p1\n\
         nas ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ\n\
@@ -161,6 +163,18 @@ mod tests {
             "# nas ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ",
         ] {
             assert!(parse(line).is_empty(), "{line:?}");
+        }
+    }
+
+    proptest! {
+        /// What goes into a file of known hosts is a type and a key, whatever the server sent.
+        #[test]
+        fn a_server_puts_nothing_but_keys_into_known_hosts(text in damaged_text(SCANNED)) {
+            for key in parse(&text) {
+                let words: Vec<&str> = key.split(' ').collect();
+                prop_assert_eq!(words.len(), 2);
+                prop_assert!(key.chars().all(|c| c.is_ascii_graphic() || c == ' '), "{}", key);
+            }
         }
     }
 }

@@ -147,6 +147,8 @@ pub fn check_folder(path: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::damaged_text;
+    use proptest::prelude::*;
 
     #[test]
     fn what_is_free_is_read_from_df() {
@@ -160,5 +162,14 @@ mod tests {
     #[test]
     fn a_path_is_one_word_of_a_batch() {
         assert_eq!(quoted("/a b/c\"d\\e*"), "\"/a b/c\\\"d\\\\e*\"");
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_of_a_server_breaks_it(
+            text in damaged_text("sftp> df \"/srv\"\n        Size         Used        Avail       (root)    %Capacity\n    81106868     54345092     22596076     26761776          67%\n"),
+        ) {
+            let _ = parse_df(&text);
+        }
     }
 }

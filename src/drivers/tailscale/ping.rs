@@ -37,6 +37,8 @@ fn parse(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::damaged_text;
+    use proptest::prelude::*;
 
     #[test]
     fn latency_is_read_from_a_pong() {
@@ -51,6 +53,13 @@ mod tests {
             "ping \"100.64.0.3\" timed out",
         ] {
             assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_breaks_it(text in damaged_text("pong from node2 (100.64.0.2) via 10.98.0.12:50323 in 1ms\n")) {
+            let _ = parse(&text);
         }
     }
 }

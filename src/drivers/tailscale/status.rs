@@ -163,6 +163,8 @@ fn is_host_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::testing::odd;
+    use proptest::prelude::*;
     use std::os::unix::process::ExitStatusExt as _;
     use std::process::ExitStatus;
 
@@ -272,5 +274,15 @@ mod tests {
         let tailnet = read(&answer(0, json, "")).unwrap();
         assert!(tailnet.is_outdated);
         assert_eq!(tailnet.peers.len(), 2);
+    }
+
+    proptest! {
+        /// Peers choose their names themselves.
+        #[test]
+        fn no_status_breaks_it(
+            status in odd(serde_json::from_str(include_str!("../../../tests/data/tailscale-1.96.5/running-2-peers-one-offline.json")).unwrap()),
+        ) {
+            let _ = read(&answer(0, &status.to_string(), ""));
+        }
     }
 }

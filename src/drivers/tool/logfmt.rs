@@ -43,6 +43,8 @@ fn value(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::damaged_text;
+    use proptest::prelude::*;
 
     #[test]
     fn the_message_of_a_log_line_is_all_that_is_told() {
@@ -61,6 +63,13 @@ mod tests {
             ("time=\"x\" level=info", "time=\"x\" level=info"),
         ] {
             assert_eq!(message(line), told);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_breaks_it(line in damaged_text(r#"time="2026-01-02T03:04:05Z" level=warning msg="The \"DB\" variable\nis" x=1"#)) {
+            let _ = message(&line);
         }
     }
 }

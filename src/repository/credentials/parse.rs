@@ -214,6 +214,8 @@ fn is_escaped(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::damaged_text;
+    use proptest::prelude::*;
 
     fn read(text: &str) -> Vec<(String, String)> {
         let found = parse(text, "/f").map_err(|failure| failure.to_string());
@@ -293,5 +295,18 @@ mod tests {
         }
         let error = parse("\nA=1\n\n# x\nB", "/f").err().unwrap();
         assert!(error.to_string().contains("line 5 "), "{error}");
+    }
+
+    proptest! {
+        /// As systemd reads it, or an error that repeats no value.
+        #[test]
+        fn no_file_breaks_it_and_no_error_has_a_secret(
+            text in damaged_text("# a comment\nAWS_KEY='s3cr3t with blanks'\nB=\"a \\\"s3cr3t\\\" b\"\nC=s3cr3t\\\n  more\n"),
+        ) {
+            match parse(&text, "/f") {
+                Ok(found) => prop_assert!(found.iter().all(|one| !one.name.contains(['=', '\n']))),
+                Err(error) => prop_assert!(!error.to_string().contains("s3cr3t"), "{}", error),
+            }
+        }
     }
 }

@@ -162,6 +162,8 @@ fn unescaped(name: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::damaged;
+    use proptest::prelude::*;
 
     fn entry(line: &str) -> Entry {
         Entry::parse(line.as_bytes()).unwrap()
@@ -198,6 +200,16 @@ mod tests {
         assert_eq!(shorter.path, "a", "filled up with blanks");
         for nothing in ["drwxr-xr-x 0/0 0 2026-01-02 03:04:05 ./", "", "tar: x"] {
             assert_eq!(Entry::parse(nothing.as_bytes()), None, "{nothing}");
+        }
+    }
+
+    proptest! {
+        /// Names in an archive are whatever its owner wanted.
+        #[test]
+        fn no_line_of_tar_breaks_it(
+            line in damaged(b"lrwxrwxrwx 0/0               0 2026-01-02 03:04:05.678 ./sub/a b -> ../c"),
+        ) {
+            let _ = Entry::parse(&line);
         }
     }
 }

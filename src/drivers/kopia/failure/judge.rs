@@ -111,6 +111,8 @@ fn mask_signature(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::testing::damaged_text;
+    use proptest::prelude::*;
     use std::os::unix::process::ExitStatusExt as _;
 
     use super::*;
@@ -194,5 +196,22 @@ mod tests {
             readable("}: odd &ssh.ClientConfig{"),
             "}: odd &ssh.ClientConfig{"
         );
+    }
+
+    proptest! {
+        /// The words of ssh, of servers and of Kopia come as they are; a signature in them goes no further.
+        #[test]
+        fn no_words_break_it(
+            words in damaged_text(
+                "ERROR can't connect to storage: Put \"https://a.blob.core.windows.net/c?sv=1&sig=c2VjcmV0%3D\": denied\n\
+                unable to create SFTP client: &ssh.ClientConfig{User:\"u\"}: ssh: unable to authenticate\n",
+            ),
+        ) {
+            let _ = cause(&words);
+            let told = readable(&words);
+            for (at, name) in told.match_indices("sig=") {
+                prop_assert!(told[at + name.len()..].starts_with("***"), "{}", told);
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::model::report::{MaintenanceReport, Outcome, RetentionReport, UnitRepo
 use crate::retention::maintenance;
 use crate::retention::{self, Outlook, Scope};
 
-/// What came of it.
+/// The result.
 #[derive(Default)]
 pub struct After {
     pub retention: Option<RetentionReport>,

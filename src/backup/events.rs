@@ -12,7 +12,7 @@ pub enum Event<'a> {
     RunStarted {
         backup_id: BackupId,
         units: &'a [UnitName],
-        /// Volumes that no container uses: nobody saves them.
+        /// Volumes that no container uses: they are not saved.
         orphan_volumes: &'a [OrphanVolume],
     },
     UnitStarted {

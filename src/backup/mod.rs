@@ -1,6 +1,6 @@
 //! Cold backup. [`mod@run`] reads as the run goes; [`mod@unit`] is what happens to one unit, with the window in its middle.
 //!
-//! Reading order: [`mod@run`] → [`mod@choose`], [`pipeline`] → [`mod@survey`], [`plan`] ([`own`] is never stopped; [`memory`] is what the last whole
+//! Reading order: [`mod@run`] → [`mod@choose`], [`pipeline`] → [`mod@survey`], [`plan`] ([`safety_copies`] of restores are not read; [`memory`] is what the last whole
 //! point held) → [`mod@unit`] ([`step`], [`recipe`], [`read`] into the [`spool`] or [`in_memory`], [`store`], [`turns`], [`saved`]) → [`commit`], [`proof`] →
 //! [`after`] → [`reporter`] ([`events`]); [`tags`] says how it is filed. [`preview`] is all of it up to the plan, [`preview_text`] that for people.
 //!
@@ -12,7 +12,6 @@ mod commit;
 mod events;
 mod in_memory;
 pub mod memory;
-mod own;
 mod pipeline;
 mod plan;
 pub mod preview;
@@ -22,6 +21,7 @@ mod read;
 mod recipe;
 mod reporter;
 mod run;
+mod safety_copies;
 mod saved;
 mod spool;
 mod step;

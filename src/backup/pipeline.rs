@@ -1,7 +1,7 @@
 //! Unit after unit, as a pipeline: one window at a time, and beside it what comes after the windows of others. Between two windows the
 //! next unit gets ready while the former ones are stored and get healthy.
 //!
-//! A window opens only when the spool has room for its unit: else it would wait for the storage of the one before with services down.
+//! A window opens only when the spool has space for its unit: else it would wait for the storage of the one before with services down.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -17,13 +17,13 @@ use super::events::Event;
 use super::proof::Proof;
 use super::run::{Run, not_tried, of_error, plan_afresh};
 use super::unit::{self, Ready};
-use crate::base::pulse;
+use crate::base::heartbeat;
 use crate::discovery::Look;
 use crate::error::Result;
 use crate::model::UnitName;
 use crate::model::report::{Outcome, UnitReport};
 
-/// How often the spool is looked at while it has no room.
+/// How often the spool is looked at while it is full.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// How many units may be after their windows: each has a recipe in memory, and a kopia when it is committed.
@@ -159,7 +159,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Waits for room in the spool, and for containers that another unit has stopped and that have not settled.
+    /// Waits for space in the spool, and for containers that another unit has stopped and that have not settled.
     async fn until_it_may_open(&mut self, ready: &Ready<'_>) {
         let stops = ready.stops();
         let estimate = ready.estimated_bytes();
@@ -176,7 +176,7 @@ impl<'a> Pipeline<'a> {
             tokio::select! {
                 Some((index, report)) = self.after.next() => self.finished(index, report),
                 () = self.run.shutdown.asked() => {}
-                () = sleep(LOOK) => pulse::beat(),
+                () = sleep(LOOK) => heartbeat::beat(),
             }
         }
     }

@@ -100,7 +100,7 @@ pub async fn preview(cx: &Context, units: &[UnitName]) -> Result<Previewed> {
         let named = units;
         let mut chosen = choose(host.units.clone(), named)?;
         if !named.is_empty() {
-            // They are nobody's, so they are not asked about when somebody is.
+            // They belong to no unit, so they are left out when units are named.
             host.orphan_volumes.clear();
             chosen.left_out.clear();
         }

@@ -12,7 +12,7 @@ use crate::repository::Repository;
 pub struct Proof {
     asked: JoinSet<Result<()>>,
     shutdown: Shutdown,
-    /// It writes to the repository, so nobody begins before it has ended.
+    /// It writes to the repository, so no other command may start before it ends.
     is_first: bool,
 }
 

@@ -18,7 +18,7 @@ use crate::model::Source;
 pub struct Limits {
     /// For one source as a whole, its storing included.
     pub task: Option<Duration>,
-    /// Without a byte although there is room for one.
+    /// Without a byte although there is space for one.
     pub stall: Duration,
 }
 
@@ -87,7 +87,7 @@ pub async fn timed_out(limit: Option<Duration>) {
     }
 }
 
-/// Resolves when tar has neither read nor written anything for `limit` while the spool had room for it. One that looks for the holes
+/// Resolves when tar has neither read nor written anything for `limit` while the spool had space for it. One that looks for the holes
 /// of a large file reads, and says nothing until it has found them.
 async fn stuck(spool: &Spool, meter: &Meter, limit: Duration) {
     let filled = spool.filled();

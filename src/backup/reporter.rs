@@ -7,7 +7,7 @@ use tracing::info;
 use super::events::Event;
 use super::saved::Saved;
 use super::spool::Spool;
-use crate::base::pulse;
+use crate::base::heartbeat;
 use crate::base::text;
 use crate::drivers::systemd::notify;
 use crate::error;
@@ -36,7 +36,7 @@ impl Reporter {
     }
 
     pub fn report(&self, event: &Event<'_>) {
-        pulse::beat();
+        heartbeat::beat();
         self.ui.event(event);
         log(event);
         if let Event::UnitStarted { unit, number, of } = event {
@@ -109,7 +109,7 @@ impl Reporter {
 
     /// What is done for all units together, when the last one is up.
     pub fn headline(&self, text: &str) {
-        pulse::beat();
+        heartbeat::beat();
         notify::status(&format!("Running backup: {text}"));
         self.with(|progress| progress.headline(text.to_owned(), false));
     }
@@ -153,7 +153,7 @@ impl Message {
     }
 }
 
-/// What the log file tells of the run; times and steps come from whoever does the work.
+/// What the log file tells of the run; times and steps come from the code that does the work.
 fn log(event: &Event<'_>) {
     match event {
         Event::RunStarted { units, .. } => {

@@ -165,7 +165,7 @@ impl Run<'_> {
     }
 }
 
-/// Backs up `units`, or all that are enabled when it is empty; whatever comes of it, monitors learn it. Nobody else is at work, as
+/// Backs up `units`, or all that are enabled when it is empty; monitors get the result. No other run is at work, as
 /// `lock` says. The operator agrees to the losses of those in `accepted`.
 pub async fn run(
     cx: &Context,
@@ -261,7 +261,7 @@ async fn save_what_is_up(
     .await?;
     let mut report = finish(&run, reports, after, look.took);
     if let Err(error) = write_report(&run, &report) {
-        // What happened to the units is more than that nobody wrote it down.
+        // The result of the units matters more than the failure to write it.
         cx.ui.error(&render(&error));
         if report.exit_code == 0 {
             report.exit_code = Exit::Unexpected.code();

@@ -78,7 +78,7 @@ impl Saved {
         })
     }
 
-    /// Lowers the grade by what `evidence` says of this source. Returns what nobody allowed: sentences for the
+    /// Lowers the grade by what `evidence` says of this source. Returns what was not allowed: sentences for the
     /// operator.
     pub fn judge(&mut self, evidence: &Evidence<'_>) -> Vec<String> {
         let mut trouble = Vec::new();

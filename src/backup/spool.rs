@@ -1,8 +1,8 @@
 //! The bounded buffer between `tar` and `kopia`: it lets the window end when the data is read, not when it is stored.
 //!
 //! A FIFO on a file without a name. The *filler* thread copies what tar writes into the file, the *drainer* thread
-//! moves it on into kopia's stdin, by `splice`, and what kopia has taken is punched out of the file when somebody needs
-//! the room. All spools of a run share one [`Budget`]
+//! moves it on into kopia's stdin, by `splice`, and what kopia has taken is punched out of the file when another spool needs
+//! the space. All spools of a run share one [`Budget`]
 //! ([`budget`], which gives way to the [`floor`] of free space; [`held`] is what a spool has of it). Where it is used up, or the disk is full,
 //! tar's bytes go straight to kopia as soon as everything before them has gone: slower, never wrong.
 //!
@@ -504,7 +504,7 @@ fn on_thread<T: Send + 'static>(
         // Enough for a loop around two system calls.
         .stack_size(128 * 1024)
         .spawn(move || {
-            // Whoever asked may have gone; then nobody needs the answer.
+            // The caller may be gone; then the answer is not needed.
             let _ = sender.send(work());
         })
         .context("no thread can be started")?;

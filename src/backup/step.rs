@@ -14,7 +14,7 @@ pub enum Step {
     Stop,
     ProveCold,
     Read,
-    /// Nobody was started meanwhile.
+    /// No container was started in the meantime.
     ProveStillCold,
     Start,
     /// Services get healthy while kopia stores the rest; each snapshot is accepted or rejected.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::in_memory;
-use super::own;
 use super::plan::{UnitPlan, plan};
+use super::safety_copies;
 use super::turns::Turns;
 use crate::base::blocking::aside;
-use crate::base::pulse;
+use crate::base::heartbeat;
 use crate::base::text;
 use crate::config::Config;
 use crate::discovery::disk::{self, Disks};
@@ -73,7 +73,7 @@ pub async fn plan_unit(
 /// Measures every source of `unit`, each for no longer than `patience`, and leaves out what is too large. It also warms the
 /// kernel's caches for the window. What lies on file systems below a source, and so is not read, becomes a gap.
 pub async fn survey(mut unit: Unit, rules: &Rules, patience: Duration) -> Result<Surveyed> {
-    own::leave_out(&mut unit, patience).await;
+    safety_copies::leave_out(&mut unit, patience).await;
     let limit = BindLimit::new(&unit, rules);
     let turns = Turns::default();
     let mut sizes = BTreeMap::new();
@@ -135,7 +135,7 @@ async fn look(
     turns: &Turns,
     patience: Duration,
 ) -> Result<Walked> {
-    let _patience = pulse::allow(patience);
+    let _patience = heartbeat::allow(patience);
     let path = source.path.clone();
     let disks = aside(move || Ok(disk::rotating(&path)));
     let disks = match tokio::time::timeout(patience, disks).await {

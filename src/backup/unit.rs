@@ -396,7 +396,7 @@ impl<'a> Saving<'a> {
             .collect()
     }
 
-    /// Where nobody may write.
+    /// Where no container may write.
     fn places(&self) -> Vec<Place> {
         self.plan.unit.sources.iter().map(Place::from).collect()
     }
@@ -443,7 +443,7 @@ impl<'a> Saving<'a> {
         let settling = async {
             tokio::select! {
                 biased;
-                // There will be no point, so nobody needs to know.
+                // There will be no point, so it does not matter.
                 () = run.shutdown.asked() => Vec::new(),
                 unhealthy = quiesce::start::settle(&run.engine, &self.plan.entries, patience) => unhealthy,
             }

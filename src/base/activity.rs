@@ -1,4 +1,4 @@
-//! Bytes that are moved, counted by who moves them and looked at by who waits: as long as they grow, nobody is stuck.
+//! Bytes that are moved, counted by who moves them and looked at by who waits: as long as they grow, the work is not stuck.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::pulse;
+use super::heartbeat;
 
-/// Bytes that somebody else moved for a child. Any change is a sign of life.
+/// Bytes that another process moved for a child. Any change is a sign of life.
 #[derive(Clone, Debug, Default)]
 pub struct Activity(Arc<AtomicU64>);
 
 impl Activity {
     pub fn add(&self, bytes: u64) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
-        pulse::beat();
+        heartbeat::beat();
     }
 
     /// Whether both count the same thing.

@@ -1,4 +1,4 @@
-//! Work that blocks, on a thread of its own: a disk that does not answer must not stop us from hearing a signal.
+//! Work that blocks, on a thread of its own: a disk that does not answer must not block signals.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub fn start<T: Send + 'static>(
     std::thread::Builder::new()
         .name("restore".to_owned())
         .spawn(move || {
-            // Whoever asked may have gone; then nobody needs the answer.
+            // The caller may be gone; then the answer is not needed.
             let _ = sender.send(work());
         })
         .context("no thread can be started")?;

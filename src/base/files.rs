@@ -17,7 +17,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<()> {
     sync_folder(folder_of(path))
 }
 
-/// Replaces `path` by `content`, readable by all, as a whole or not at all. Its directory is somebody else's and must be there.
+/// Replaces `path` by `content`, readable by all, as a whole or not at all. Its directory must exist.
 pub fn write_public(path: &Path, content: &[u8]) -> Result<()> {
     replace(path, content, 0o644)
 }

@@ -113,7 +113,7 @@ impl Lock {
     }
 }
 
-/// Who has the lock of a run, asked without taking it; `None` when nobody has.
+/// The holder of the lock of a run, without taking it; `None` if it is free.
 pub fn holder(runtime: &Path) -> Option<String> {
     let path = runtime.join("kopi-docka.lock");
     let inode = path.metadata().ok()?.ino().to_string();

@@ -5,7 +5,7 @@ use std::fmt;
 /// What is shown in place of a secret. Of constant length, so that it tells nothing.
 pub const MASK: &str = "***";
 
-/// Deliberately not `Serialize`: whoever writes one out has to call [`Secret::expose`] and can be found by it.
+/// Deliberately not `Serialize`: to write one out, code has to call [`Secret::expose`], which is easy to find.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 

@@ -1,4 +1,4 @@
-//! Signals become a state that work looks at: nobody is interrupted in the middle of a step that must finish.
+//! Signals become a state that work looks at: no step that must finish is interrupted.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -19,7 +19,7 @@ pub fn make(runtime: &Path) -> Result<TempDir> {
         .with_context(|| format!("cannot create a work directory in `{}`", runtime.display()))
 }
 
-/// Removes those that a killed run left below `runtime`. Nobody else may be at work.
+/// Removes those that a killed run left below `runtime`. No other run may be at work.
 pub fn remove_stale(runtime: &Path) -> Result<()> {
     for entry in std::fs::read_dir(runtime).into_iter().flatten() {
         let entry = entry?;

@@ -1,4 +1,4 @@
-//! `config --init`, `--show` and `--edit`, as they were spelled in version 1. Hidden; whoever has them in a script goes on with them.
+//! `config --init`, `--show` and `--edit`, as they were spelled in version 1. Hidden; scripts that use them keep working.
 
 use crate::context::Context;
 use crate::error::Result;

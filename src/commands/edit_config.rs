@@ -66,7 +66,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         }
     };
     let put = || -> Result<()> {
-        // Whoever else changes it holds the lock.
+        // Any other change holds the lock.
         let _lock = Lock::take(&cx.paths.runtime, "edit-config")?;
         if std::fs::read(&file)? != before {
             let what = format!(

@@ -92,7 +92,7 @@ fn read(folder: &Path, args: &Args) -> Result<History> {
     for (path, report) in Reports::newest_first(folder)? {
         let report = match report {
             Ok(report) => report,
-            // Somebody else's rights are not the file's fault.
+            // Missing permissions are not damage.
             Err(error) if kind(&error) == Some(ErrorKind::PermissionDenied) => return Err(error),
             Err(_) => {
                 history.damaged.push(path);

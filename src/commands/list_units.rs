@@ -51,7 +51,7 @@ pub async fn run(cx: &Context, names: &[UnitName], with_sizes: bool) -> Result<u
     let rules = Rules::of(&loaded.config, &cx.paths);
     let found = discovery::discover(&engine, &rules).await?;
     let mut units = discovery::select(found.units, names)?;
-    // They are nobody's, so they are not asked about when somebody is.
+    // They belong to no unit, so they are left out when units are named.
     let orphans = if names.is_empty() {
         found.orphan_volumes
     } else {
@@ -221,7 +221,7 @@ fn total(unit: &Unit, sizes: &Sizes) -> String {
     known.map_or("unknown".to_owned(), bytes)
 }
 
-/// What needs an operator's eye, in words. What nobody misses (sockets, `/proc`) is told as a number only.
+/// What needs an operator's eye, in words. What is not data (sockets, `/proc`) is only counted.
 fn remarks(shown: &Shown<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for unit in shown.units {

@@ -1,4 +1,4 @@
-//! `repo-status`: where the repository is, whose, what is in it, who looks after it, how much room it has.
+//! `repo-status`: where the repository is, whose, what is in it, who looks after it, how much free space it has.
 
 use chrono::{TimeDelta, Utc};
 use serde::Serialize;

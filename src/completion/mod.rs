@@ -1,6 +1,6 @@
 //! What a shell asks for while a command is being typed: commands and flags, units, restore points, volumes, hosts.
 //!
-//! Whoever types waits: it is fast or it is nothing. Never here: a message, an error, anything that is written.
+//! The user waits while typing: it is fast, or it returns nothing. Never here: a message, an error, anything that is written.
 //!
 //! Reading order: [`mod@answer`] (how a shell asks) → [`words`] (what has been typed) → [`known`] (what there is).
 

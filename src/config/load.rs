@@ -159,7 +159,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
 fn open(path: &Path) -> Result<Option<File>> {
     match File::open(path) {
         Ok(file) => Ok(Some(file)),
-        // A symbolic link to nowhere is there: somebody wanted it to be the configuration.
+        // A symbolic link to nowhere is there: it was meant to be the configuration.
         Err(error)
             if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
                 && path.symlink_metadata().is_err() =>

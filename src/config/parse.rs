@@ -108,7 +108,7 @@ impl Document {
     }
 }
 
-/// Whoever set it expects bundles on the day they are needed.
+/// The operator expects bundles on the day they are needed.
 fn without_effect(config: &Config) -> Option<String> {
     config.backup.update_recovery_bundle.then(|| {
         "`backup.update_recovery_bundle` has no effect yet: this version makes no recovery bundles, so keep the repository's \

@@ -29,13 +29,13 @@ impl Caller {
     }
 }
 
-/// For every configuration: nobody but root and the caller may have written it, as it decides what root does.
+/// For every configuration: only root and the caller may be able to write it, as it decides what root does.
 ///
-/// `file` is what was opened: behind a symbolic link it is the target that counts, and nobody can swap it meanwhile.
+/// `file` is what was opened: behind a symbolic link it is the target that counts, and it cannot be replaced in the meantime.
 pub fn check_trusted(file: &File, path: &Path, caller: &Caller) -> Result<()> {
     let metadata = file.metadata()?;
     let kind = metadata.file_type();
-    // A device has a mode of its own, which nobody should change for us. A pipe is what `--config <(…)` is.
+    // A device has a mode of its own, which must not be changed. A pipe is what `--config <(…)` is.
     if !kind.is_file() && !kind.is_fifo() {
         let message = format!("`{}` is not a file", path.display());
         return Err(Failure::new(Exit::Config, message).into());

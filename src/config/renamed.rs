@@ -1,6 +1,6 @@
 //! Keys of earlier versions and of the Python tool of the same name.
 
-/// What became of the key at `path`, as the end of a sentence.
+/// What replaced the key at `path`, as the end of a sentence.
 pub fn new_name(path: &str) -> Option<&'static str> {
     Some(match path {
         "retention.annual" => "it is now called `retention.yearly`",

@@ -1,6 +1,6 @@
 //! Where a project's compose files are on this host.
 //!
-//! The labels have the paths as whoever ran compose saw them. A manager in a container (Portainer, Dockge) sees its
+//! The labels have the paths as the process that ran compose saw them. A manager in a container (Portainer, Dockge) sees its
 //! own file system: such a path is found again through what the containers have mounted.
 
 use std::collections::BTreeSet;

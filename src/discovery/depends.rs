@@ -6,7 +6,7 @@ use super::labels;
 use crate::drivers::docker::ContainerInspectResponse;
 use crate::model::unit::{Condition, Container, Dependency};
 
-/// A container needed by one of another unit is nobody's dependency, since no unit starts both: these are told as
+/// A container needed by one of another unit is not a dependency, since no unit starts both: these are told as
 /// `(container, name or id that it needs, why)`.
 pub type Foreign = Vec<(String, String, &'static str)>;
 

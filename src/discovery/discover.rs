@@ -17,7 +17,7 @@ use crate::ui::unnamed;
 pub struct Discovery {
     /// Every unit, also those that are disabled or cannot be covered; by name.
     pub units: Vec<Unit>,
-    /// Volumes that no container uses: nobody's data until somebody says so.
+    /// Volumes that no container uses.
     pub orphan_volumes: Vec<OrphanVolume>,
     /// Every container of the host, one-offs and tasks among them: what the ids in `Source::writers` mean.
     pub containers: Vec<Container>,

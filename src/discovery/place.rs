@@ -71,7 +71,7 @@ pub fn of_volume(volume: &Volume) -> Place {
     }
 }
 
-/// A volume that nobody gave a name.
+/// An anonymous volume.
 pub fn is_anonymous(name: &str, volumes: &Volumes) -> bool {
     is_unnamed(name)
         || volumes

@@ -47,7 +47,7 @@ pub struct Located {
 }
 
 impl Located {
-    /// Whether whoever reads this one as a whole, without leaving its file system, reads `inner` as well. One that
+    /// Whether reading this one as a whole, without leaving its file system, reads `inner` as well. One that
     /// is a mount of its own inside is not counted on: what lies between may be another file system.
     fn reads(&self, inner: &Self) -> bool {
         let is_mounted_inside = inner.mount_point != self.mount_point
@@ -269,7 +269,7 @@ fn places(kept: &[Located]) -> Tree<usize> {
     kept.iter().enumerate().map(path).collect()
 }
 
-/// Whoever restores the outer one needs to know which volumes are in its stream.
+/// A restore of the outer one needs to know which volumes are in its stream.
 fn note_what_is_read_twice(kept: &mut [Located]) {
     let places = places(kept);
     let also_reads = |outer: &Located| {

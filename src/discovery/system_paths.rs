@@ -25,7 +25,7 @@ const EPHEMERAL_TREES: &[&str] = &[
 /// Themselves; a directory below them may be data.
 const EPHEMERAL: &[&str] = &["/tmp", "/var/tmp", "/var/lock"];
 
-/// With everything below, whoever writes there.
+/// With everything below it.
 const SYSTEM_TREES: &[&str] = &[
     "/bin",
     "/boot",

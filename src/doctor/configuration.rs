@@ -53,7 +53,7 @@ fn private(path: &Path, mode: &str, why: &str) -> Option<Finding> {
         let finding = Finding::failure(AREA, Exit::Config, message);
         return Some(finding.remedy(format!("chown root {quoted}")));
     }
-    // Whoever can write there decides what root starts; whoever can only read learns something.
+    // Write access decides what root starts; read access only reveals it.
     let message = format!(
         "`{name}` is open to other users of this host (mode {:04o}), and {why}",
         metadata.mode() & 0o7777

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::finding::Finding;
 use super::{
-    backups, bundle, configuration, containers, interrupted, programs, repository, room, schedule,
+    backups, bundle, configuration, containers, free_space, interrupted, programs, repository,
+    schedule,
 };
 use crate::config::Config;
 use crate::context::Context;
@@ -23,7 +24,16 @@ const STORAGE: Duration = Duration::from_secs(60);
 pub async fn examine(cx: &Context) -> Vec<Finding> {
     let loaded = cx.config_again();
     let config: Option<&Config> = loaded.as_ref().ok().map(|loaded| &loaded.config);
-    let (programs, configuration, containers, repository, room, interrupted, schedule, bundle) = tokio::join!(
+    let (
+        programs,
+        configuration,
+        containers,
+        repository,
+        free_space,
+        interrupted,
+        schedule,
+        bundle,
+    ) = tokio::join!(
         limited(programs::AREA, Exit::Program, HERE, programs::check(config)),
         limited(
             configuration::AREA,
@@ -42,7 +52,12 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
             STORAGE,
             repository::check(cx, config)
         ),
-        limited(room::AREA, Exit::Storage, HERE, room::check(cx, config)),
+        limited(
+            free_space::AREA,
+            Exit::Storage,
+            HERE,
+            free_space::check(cx, config)
+        ),
         limited(
             interrupted::AREA,
             Exit::Unexpected,
@@ -62,7 +77,7 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
         configuration,
         containers,
         repository,
-        room,
+        free_space,
         interrupted,
         schedule,
         bundle,

@@ -8,9 +8,9 @@ use crate::error::{Exit, exit_of, hints_of};
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Ok,
-    /// A backup works, but somebody should look.
+    /// A backup works, but it needs attention.
     Warning,
-    /// No backup, or no good one, until somebody fixes it.
+    /// No backup, or no good one, until it is fixed.
     Failure,
 }
 

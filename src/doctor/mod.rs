@@ -1,7 +1,7 @@
 //! Looks at everything that a backup needs, and says what is wrong with it and what to do.
 //!
 //! Reading order: [`finding`] (what a check says) → [`mod@examine`] (all checks, at once, each with a time limit) → the checks:
-//! [`programs`], [`configuration`], [`containers`] (Docker and what a backup would not save), [`repository`], [`room`],
+//! [`programs`], [`configuration`], [`containers`] (Docker and what a backup would not save), [`repository`], [`free_space`],
 //! [`interrupted`], [`backups`], [`schedule`], [`bundle`].
 //!
 //! Never here: a lock that is taken, a file that is written, a container that is touched. It may run beside a backup.
@@ -12,10 +12,10 @@ mod configuration;
 mod containers;
 mod examine;
 mod finding;
+mod free_space;
 mod interrupted;
 mod programs;
 mod repository;
-mod room;
 mod schedule;
 
 pub use examine::examine;

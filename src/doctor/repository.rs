@@ -79,11 +79,11 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
 }
 
 fn about(kopia: &Kopia, status: &Status) -> String {
-    let room = status.volume.map_or_else(String::new, |volume| {
+    let space = status.volume.map_or_else(String::new, |volume| {
         format!(", {} free", text::bytes(volume.available))
     });
     format!(
-        "{} opens as `{}`, id {}{room}",
+        "{} opens as `{}`, id {}{space}",
         status.location(),
         kopia.identity(),
         status.unique_id

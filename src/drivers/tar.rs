@@ -107,7 +107,7 @@ impl Tar {
             .arg("--format=posix")
             .arg("--sort=name")
             // ACLs travel as the extended attributes that they are. With --acls GNU tar 1.34 writes their users by name in
-            // spite of --numeric-owner, and another host gives them to whoever has that name there.
+            // spite of --numeric-owner, and another host gives them to the user of that name there.
             .args([
                 "--numeric-owner",
                 "--xattrs",

@@ -1,6 +1,6 @@
 //! Appends lines to a file that other processes of ours append to as well, and begins a new one when it is full.
 //!
-//! A line is one `write` to a file opened with `O_APPEND`, so lines of two processes do not mix. Whoever finds the file full renames
+//! A line is one `write` to a file opened with `O_APPEND`, so lines of two processes do not mix. The process that finds the file full renames
 //! it, holding a lock on it; the others notice by the inode.
 
 use std::fs::{File, Metadata, OpenOptions};
@@ -69,7 +69,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// The path still means our file: nobody has begun a new one.
+    /// The path still means our file: no new one was begun.
     fn is_current(&self) -> bool {
         let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
         let there = self.path.symlink_metadata().map(id);
@@ -77,7 +77,7 @@ impl LogFile {
     }
 
     fn rotate(&mut self) -> Result<()> {
-        // Whoever has the lock is doing it right now; nobody waits for it.
+        // The holder of the lock is doing it right now; do not wait.
         if flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Ok(());
         }

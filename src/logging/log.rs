@@ -67,7 +67,7 @@ where
     let journal = journal::is_stderr()
         .then(|| Journal::start(command).ok())
         .flatten();
-    // Whoever reads the journal of a backup is not at a terminal: the phases are there without being asked for.
+    // The reader of the journal is not at a terminal: the phases are there without being asked for.
     let journal_level = match asked {
         None if command.is_some() && !options.quiet => LevelFilter::INFO,
         _ => level,

@@ -1,4 +1,4 @@
-//! Diagnostics: on stderr for whoever looks for a cause now, in the log file for whoever asks the next morning.
+//! Diagnostics: on stderr for now, in the log file for later.
 //!
 //! Reading order: [`log`] (what goes where) → [`mod@line`] (what a record looks like) → [`mod@file`] (appending and rotating) → [`writer`] (on a thread of its own);
 //! [`journal`] takes the place of stderr under systemd.

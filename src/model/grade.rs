@@ -10,7 +10,7 @@ pub enum Grade {
     Ok,
     /// Read cold, but a writer did not stop cleanly (killed, out of memory, paused): as after a power cut.
     Crash,
-    /// Read after a stop that nobody checked: the Python tool proves nothing. Never the grade of what this program saves.
+    /// Read after a stop that was not verified: the Python tool proves nothing. Never the grade of what this program saves.
     Unproven,
     /// Something may have written while it was read.
     Hot,

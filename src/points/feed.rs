@@ -88,7 +88,7 @@ impl Feed {
         };
         let ended = self.guarded(moved, work).await;
         if ended.is_err() {
-            // Whoever removes what tar wrote must find nobody at work in it.
+            // Nothing may write there any more when it is removed.
             let _ = tokio::join!(tar.killed(), kopia.killed());
         }
         ended

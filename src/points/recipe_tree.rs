@@ -23,7 +23,7 @@ const AT_ONCE: usize = 4;
 /// No recipe has as many; a forged one could have no end.
 const MOST_ENTRIES: usize = 10_000;
 
-/// What was replaced in the dumps: nobody else's to read, whatever its mode was.
+/// What was replaced in the dumps: readable by root only, whatever its mode was.
 const SECRETS: &str = "secrets.json";
 
 /// Brings everything below `root` into `folder`, which is made. Returns what was left out.

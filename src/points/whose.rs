@@ -121,7 +121,7 @@ impl<'a> Whose<'a> {
     pub fn owner(&self, point: &Point) -> Owner {
         let identity = self.me.identity();
         if point.made_by == Tool::Python {
-            // It had no machines, and the name of whoever ran it.
+            // It had no machines, and the name of the user who ran it.
             return if point.is_of_host(None, &identity) {
                 Owner::Own
             } else {

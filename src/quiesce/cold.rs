@@ -1,4 +1,4 @@
-//! The proof that nobody can write to what is read.
+//! The proof that no container can write to what is read.
 //!
 //! Never assumed from a stop that Docker called good: the state is asked for, of every container on the host.
 
@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::model::unit::Mount;
 use crate::model::{Source, SourceKey};
 
-/// A directory or file that nobody may write to, as containers know it.
+/// A directory or file that no container may write to, as containers know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     pub key: SourceKey,
@@ -165,7 +165,7 @@ pub async fn writers_since(
             }
         }
     }
-    // Whoever runs now is seen all the same.
+    // Containers that run now are seen anyway.
     for running in engine.running().await? {
         for place in places {
             if !tolerated.contains(&running.id)

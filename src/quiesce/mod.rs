@@ -1,7 +1,7 @@
 //! Stopping containers so that they always come up again.
 //!
 //! Reading order: [`record`] (what survives our death) → [`stop`] (by level, dependents first) → [`cold`] (the proof
-//! that nobody writes; [`end`]) → [`start`] (by level, dependencies first; [`find`], [`wait`]) → [`replay`] (what an earlier run left down);
+//! that no container writes; [`end`]) → [`start`] (by level, dependencies first; [`find`], [`wait`]) → [`replay`] (what an earlier run left down);
 //! [`window`] is all of it around the work of a job.
 
 pub mod cold;

@@ -113,7 +113,7 @@ impl RecordFile {
         Ok(file)
     }
 
-    /// Notes that the stops of `level` are asked now, so that whoever replays it knows of a stop that is under way. Services are down:
+    /// Notes that the stops of `level` are asked now, so that a replay knows of a stop that is under way. Services are down:
     /// the disk is not waited for.
     pub fn asked(&mut self, level: usize) -> Result<()> {
         let now = Utc::now();
@@ -204,7 +204,7 @@ fn boot_id() -> Option<String> {
     Some(id.trim().to_owned())
 }
 
-/// By a clock that nobody sets.
+/// By the monotonic clock.
 fn uptime_seconds() -> i64 {
     rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec
 }

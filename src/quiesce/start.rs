@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::find::find;
 use super::record::{Entry, RecordFile, StopRecord};
 pub use super::wait::{settle, wait_for};
-use crate::base::pulse;
+use crate::base::heartbeat;
 use crate::base::shutdown::Shutdown;
 use crate::drivers::docker::{ContainerInspectResponse, Engine};
 use crate::error::{Exit, Result, exit_of};
@@ -28,7 +28,7 @@ const STOP_SLACK: Duration = Duration::from_secs(10);
 /// meanwhile, since nothing can be backed up without Docker.
 pub const ENGINE_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
-/// What became of the containers. One that is gone is neither up nor stopped, but has a warning.
+/// The state of the containers. One that is gone is neither up nor stopped, but has a warning.
 #[derive(Debug, Default)]
 pub struct Started {
     /// Names of those that run.
@@ -252,7 +252,7 @@ impl Starting<'_> {
                     told = text;
                 }
             }
-            pulse::beat();
+            heartbeat::beat();
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -291,7 +291,7 @@ impl Starting<'_> {
         Ok(Attempt::Fell(state.exit_code.unwrap_or_default()))
     }
 
-    /// A container that was asked to stop and still runs is not up: it will be down in a moment. Bounded by a clock that nobody sets.
+    /// A container that was asked to stop and still runs is not up: it will be down in a moment. Bounded by the monotonic clock.
     async fn wait_for_accepted_stop(
         &self,
         entry: &Entry,
@@ -314,7 +314,7 @@ impl Starting<'_> {
             if !state.running.unwrap_or_default() || was_started_since || since.elapsed() > limit {
                 return Ok(());
             }
-            pulse::beat();
+            heartbeat::beat();
             sleep(super::wait::pause(since)).await;
             container = self.engine.inspect(id).await?;
         }

@@ -10,7 +10,7 @@ use tracing::info;
 
 use super::record::{Entry, RecordFile};
 use super::start::{self, Started};
-use crate::base::pulse;
+use crate::base::heartbeat;
 use crate::base::shutdown::Shutdown;
 use crate::drivers::docker::Engine;
 use crate::drivers::docker::lifecycle::Stopped;
@@ -93,7 +93,7 @@ async fn stop(engine: &Engine, entry: &Entry) -> Result<Stopped> {
     );
     // Docker answers when the container has taken its grace.
     let grace = Duration::from_secs(entry.grace_seconds.unsigned_abs());
-    let _patience = pulse::allow(grace + STOP_SLACK);
+    let _patience = heartbeat::allow(grace + STOP_SLACK);
     let stopped = engine.stop(&entry.id, entry.grace_seconds).await?;
     info!("container `{}` has stopped", entry.name);
     Ok(stopped)

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::find::find;
 use super::record::Entry;
-use crate::base::pulse;
+use crate::base::heartbeat;
 use crate::drivers::docker::{ContainerInspectResponse, Engine};
 use crate::model::unit::Condition;
 
@@ -32,7 +32,7 @@ pub async fn wait_for(engine: &Engine, id: &str, condition: Condition, patience:
             Ok(Some(container)) if fulfils(&container, condition) => return true,
             Ok(None) => return false,
             // Not yet; there is an end to the waiting.
-            Ok(Some(_)) => pulse::beat(),
+            Ok(Some(_)) => heartbeat::beat(),
             Err(_) => {}
         }
         if since.elapsed() >= patience {
@@ -114,7 +114,7 @@ async fn comes_back(
         if found.as_ref().is_some_and(runs) {
             return Some(id);
         }
-        // What took its place is started by whoever made it.
+        // What took its place is started by its creator.
         let is_other = found.is_some() && id != entry.id;
         let patience = if is_other {
             patience
@@ -124,7 +124,7 @@ async fn comes_back(
         if since.elapsed() >= patience {
             return None;
         }
-        pulse::beat();
+        heartbeat::beat();
         sleep(pause(since)).await;
         found = find(engine, entry).await.ok().flatten();
     }

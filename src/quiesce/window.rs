@@ -43,7 +43,7 @@ pub enum Leave {
     Stopped,
 }
 
-/// What came of it. Everything that is to run does.
+/// The result. Everything that should run does.
 #[must_use]
 pub struct Over<T> {
     /// The outer error is a panic, for the caller to pass on.

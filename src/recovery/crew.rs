@@ -26,7 +26,7 @@ pub enum Services<'a> {
     None,
 }
 
-/// Nobody, where no container runs.
+/// Empty if no container runs.
 pub struct Crew<'a>(Option<Asked<'a>>);
 
 struct Asked<'a> {

@@ -1,5 +1,5 @@
 //! Containers that were started by another hand while their data was exchanged: they go on with what was there before, or with one part of
-//! each, and nobody sees it. They are started again.
+//! each, without an error. They are started again.
 
 use tracing::warn;
 

@@ -200,7 +200,7 @@ fn keeps_something(journal: &Journal, volume: &str) -> bool {
     })
 }
 
-/// A volume that we made and that nobody has used since.
+/// A volume that we created and that was not used since.
 async fn remove_if_empty(engine: &Engine, name: &str) -> Result<()> {
     let Some(volume) = engine.volume(name).await? else {
         return Ok(());

@@ -1,5 +1,5 @@
-//! A restore that was killed while it swapped, and what services have done with it since. Finished when nobody has used its targets;
-//! taken back when somebody has, and what was written meanwhile stays or is kept. Nothing is exchanged below a container that runs.
+//! A restore that was killed while it swapped, and what services have done with it since. Finished if its targets were not used;
+//! taken back if they were, and what was written meanwhile stays or is kept. Nothing is exchanged below a container that runs.
 
 use super::crew::{Crew, Services};
 use crate::base::blocking::aside;
@@ -103,7 +103,7 @@ impl Looked {
         .await
     }
 
-    /// Who has used the targets since the swaps were decided, in a sentence; `None` when nobody has.
+    /// Who has used the targets since the swaps were decided, in a sentence; `None` if none has.
     fn used_by(&self, crew: &Crew<'_>) -> Option<String> {
         let started = crew.started_since();
         if !started.is_empty() {
@@ -143,7 +143,7 @@ async fn put_files_in_place(file: &mut JournalFile, warnings: &mut Vec<String>) 
     Ok(())
 }
 
-/// Nobody is at work on the targets.
+/// Nothing works on the targets.
 async fn finish(file: &mut JournalFile, warnings: &mut Vec<String>) -> Result<Ended> {
     match exchange::exchange_all(&file.journal.swaps).await {
         Ok(()) => Ok(Ended::InPlace),

@@ -21,7 +21,7 @@ pub fn path(config: &Config, id: BackupId) -> PathBuf {
     folder(config).join(format!("{id}.json"))
 }
 
-/// The report files in a directory, the newest first. One is read when it is come to, so whoever wants the last few
+/// The report files in a directory, the newest first. One is read when it is come to, so a caller that wants the last few
 /// does not pay for years of them.
 pub struct Reports {
     files: std::vec::IntoIter<PathBuf>,

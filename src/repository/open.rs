@@ -95,7 +95,7 @@ impl Repository {
         self.kopia.init(&self.identity, accept_new).await
     }
 
-    /// What somebody who connects should know of the points that are there: sentences.
+    /// What the operator should know of the existing points: sentences.
     pub async fn strangers(&self) -> Result<Vec<String>> {
         let points = points(&self.kopia.list().await?);
         let whose = Whose::of(&points, self.kopia.me(), None);

@@ -1,4 +1,4 @@
-//! What is to be restored, and where to, whoever asks: the flags and the wizard end here.
+//! What is to be restored, and where to, from the flags or from the wizard.
 
 use std::path::{Component, Path, PathBuf};
 

@@ -9,7 +9,7 @@ use crate::config::Retention;
 use crate::model::{Grade, PointId, UnitKind, UnitName};
 use crate::points::point::{Point, PointState, Tool};
 
-/// How long an unfinished point may still be at work, or be looked at by somebody who wants to know what went wrong.
+/// How long an unfinished point may still be at work, or be examined by the operator.
 const UNFINISHED_FOR: TimeDelta = TimeDelta::hours(24);
 
 /// How far ahead of this host's clock a point may be before the clock is no longer trusted.

@@ -19,7 +19,7 @@ use crate::retention::Outlook;
 /// How late another host may be before that is said: it may be off over a holiday.
 const OVERDUE: TimeDelta = TimeDelta::days(14);
 
-/// What came of a look at what is due.
+/// The result of asking what is due.
 #[derive(Default)]
 pub struct Done {
     pub report: Option<MaintenanceReport>,
@@ -96,7 +96,7 @@ fn file(paths: &Paths, profile: &str) -> PathBuf {
     paths.maintenance().join(format!("{profile}.json"))
 }
 
-/// So late that somebody should know.
+/// So late that it is reported.
 pub fn is_overdue(info: &Maintenance, now: DateTime<Utc>) -> bool {
     info.next_full().is_some_and(|next| next + OVERDUE < now)
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::decide::{UnitDecision, decide};
-use super::doomed::doomed;
 use super::own::Own;
+use super::to_delete;
 use crate::base::fault;
 use crate::config::Config;
 use crate::drivers::kopia::{Kopia, Manifest};
@@ -43,7 +43,7 @@ pub struct Outlook {
     pub units: BTreeSet<UnitName>,
     /// Why nothing goes, and why maintenance must not run.
     pub conflict: Option<Conflict>,
-    doomed: Vec<SnapshotId>,
+    snapshots: Vec<SnapshotId>,
 }
 
 /// Decides, and touches nothing.
@@ -62,7 +62,7 @@ pub async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlo
         held: BTreeMap::new(),
         units: BTreeSet::new(),
         conflict: whose.conflict(now),
-        doomed: Vec::new(),
+        snapshots: Vec::new(),
     };
     if let Some(conflict) = &outlook.conflict {
         outlook.report.warnings.push(conflict.warning());
@@ -82,16 +82,16 @@ pub async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlo
             .iter()
             .flat_map(|decision| decision.going.iter().copied())
             .collect();
-        let doomed = doomed(&manifests, &going);
+        let snapshots = to_delete::snapshots(&manifests, &going);
         let ids = going
             .iter()
             .flat_map(|point| point.snapshots.iter().cloned())
             .collect();
-        (report(&decisions, doomed.len()), doomed, ids)
+        (report(&decisions, snapshots.len()), snapshots, ids)
     };
-    let (mut report, mut doomed, ids) = decide(&own);
+    let (mut report, mut snapshots, ids) = decide(&own);
     if own.prove_kinds(kopia, &ids).await {
-        (report, doomed, _) = decide(&own);
+        (report, snapshots, _) = decide(&own);
     }
     report.warnings.extend(
         whose
@@ -107,7 +107,7 @@ pub async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlo
                 other.remedy()
             )
         }));
-    let gone: HashSet<&str> = doomed.iter().map(SnapshotId::as_str).collect();
+    let gone: HashSet<&str> = snapshots.iter().map(SnapshotId::as_str).collect();
     let ids: HashSet<&str> = own
         .points
         .iter()
@@ -117,13 +117,13 @@ pub async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlo
     outlook.held = held(manifests.iter().filter(|one| ids.contains(one.id.as_str())));
     outlook.units = own.points.iter().map(|point| point.unit.clone()).collect();
     outlook.report = report;
-    outlook.doomed = doomed;
+    outlook.snapshots = snapshots;
     Ok(outlook)
 }
 
 /// Decides, and deletes what goes.
 ///
-/// Kopia deletes nothing at all when one of the snapshots is gone already, as when somebody else deletes at the same time: then it is
+/// Kopia deletes nothing at all when one of the snapshots is gone already, as when another process deletes at the same time: then it is
 /// looked at once more.
 pub async fn apply(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlook> {
     fault::reached("retention").await;
@@ -133,7 +133,7 @@ pub async fn apply(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outl
         return Ok(outlook);
     };
     let again = look(kopia, config, scope).await?;
-    if again.doomed == outlook.doomed {
+    if again.snapshots == outlook.snapshots {
         return Err(error);
     }
     delete(kopia, &again, deadline).await?;
@@ -141,7 +141,7 @@ pub async fn apply(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outl
 }
 
 async fn delete(kopia: &Kopia, outlook: &Outlook, deadline: Duration) -> Result<()> {
-    kopia.delete_snapshots(&outlook.doomed, deadline).await
+    kopia.delete_snapshots(&outlook.snapshots, deadline).await
 }
 
 fn report(decisions: &[UnitDecision<'_>], snapshots: usize) -> RetentionReport {

@@ -1,4 +1,4 @@
-//! The daemon: waits, backs up when it is time, and goes on whatever comes of it. Only a signal ends it.
+//! The daemon: waits, backs up when it is time, and goes on whatever the result is. Only a signal ends it.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use tracing::info;
 use super::schedule::{self, Last, Moment, Record};
 use super::{install, units, watchdog};
 use crate::backup;
+use crate::base::heartbeat;
 use crate::base::lock::Lock;
-use crate::base::pulse;
 use crate::config::Loaded;
 use crate::context::Context;
 use crate::drivers::systemd::notify;
@@ -21,7 +21,7 @@ use crate::reports::past::{self, Reports};
 
 /// How often the clock is looked at: a timer of ours stands still while the host sleeps.
 const LOOK: Duration = Duration::from_secs(30);
-/// When the lock was somebody else's.
+/// When another process held the lock.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
 struct Daemon<'a> {
@@ -121,7 +121,7 @@ impl Daemon<'_> {
         let Ok(_lock) = Lock::take(&self.cx.paths.runtime, "daemon") else {
             return;
         };
-        let _patience = pulse::allow(self.loaded.config.backup.stall_timeout);
+        let _patience = heartbeat::allow(self.loaded.config.backup.stall_timeout);
         if let Err(error) = recovery::bring_up_all(self.cx).await {
             self.failed(&error);
             self.tell(format!("Recovery failed: {error}"));
@@ -170,7 +170,7 @@ impl Daemon<'_> {
                 return;
             }
         };
-        // Somebody may have changed the password since.
+        // The password may have been changed since.
         self.read_again();
         let now = Moment::now();
         if let Err(error) = self.record.write(now) {
@@ -181,7 +181,7 @@ impl Daemon<'_> {
         self.last = Last::ThisBoot(now);
         self.tell("Running backup".to_owned());
         let result = {
-            let _patience = pulse::allow(self.loaded.config.backup.stall_timeout);
+            let _patience = heartbeat::allow(self.loaded.config.backup.stall_timeout);
             backup::run(self.cx, self.loaded.clone(), lock, &[], &[]).await
         };
         let at = now.wall.format("%Y-%m-%d %H:%M:%S UTC");

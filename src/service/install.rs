@@ -62,7 +62,7 @@ fn place<'a>(folder: &Path, unit: &'a UnitFile) -> Result<Place<'a>> {
     })
 }
 
-/// `None` when there is nothing. A link, such as the one to /dev/null of a masked unit, is somebody's decision.
+/// `None` when there is nothing. A link, such as the one to /dev/null of a masked unit, is a decision of the operator.
 fn read(path: &Path) -> Result<Option<String>> {
     match path.symlink_metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

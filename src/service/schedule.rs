@@ -1,4 +1,4 @@
-//! When the daemon's next backup is due. Durations are taken from a clock that goes on while the host sleeps and that nobody can set; the
+//! When the daemon's next backup is due. Durations are taken from a clock that goes on while the host sleeps and that cannot be set; the
 //! clock on the wall only counts across a reboot, where there is no other.
 
 use std::path::{Path, PathBuf};

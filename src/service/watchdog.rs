@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::base::pulse;
+use crate::base::heartbeat;
 use crate::drivers::systemd::notify;
 
 /// How soon a run that gets on again is told of.
@@ -19,8 +19,8 @@ pub async fn answer() {
     let half = limit / 2;
     let mut is_silent = false;
     loop {
-        let silence = pulse::silent_for();
-        match pulse::allowed().filter(|allowed| silence > *allowed) {
+        let silence = heartbeat::silent_for();
+        match heartbeat::allowed().filter(|allowed| silence > *allowed) {
             None => {
                 is_silent = false;
                 notify::watchdog();

@@ -71,7 +71,7 @@ pub async fn run(cx: &Context, options: Options) -> Result<u8> {
     Ok(0)
 }
 
-/// The units run as root, whoever writes them for a package.
+/// The units run as root, whichever user writes them for a package.
 fn paths_of_root(cx: &Context) -> Paths {
     let home = if rustix::process::geteuid().is_root() {
         cx.paths.home.clone()

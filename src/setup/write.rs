@@ -27,7 +27,7 @@ pub struct Written {
     pub path: PathBuf,
     /// What was there before.
     pub copy: Option<PathBuf>,
-    /// A password that nobody has seen yet.
+    /// A password that was not shown yet.
     pub generated: Option<Secret>,
     /// The variables that went into the file of credentials.
     pub credentials: Vec<&'static str>,
@@ -44,7 +44,7 @@ pub fn write(
     let text = config::text_of(document)?;
     let loaded = config::check(&cx.paths, &place.path, &text)?;
     loaded.config.password()?;
-    // Without the configuration nobody reads them; with it they have to be there.
+    // They are only read through the configuration; then they have to be there.
     credentials::store(&cx.paths.credentials, credentials)?;
     let copy = if place.is_there {
         let copy = private_file::keep_copy(&place.file)?;

@@ -21,7 +21,7 @@ use crate::model::point::FileAttributes;
 /// The most that the kernel gives or takes, for a value and for the list of names.
 const XATTR_MAX: usize = 64 * 1024;
 
-/// A label that the kernel gives and nobody can take away.
+/// A label that the kernel sets and that cannot be removed.
 const SECURITY_LABEL: &CStr = c"security.selinux";
 
 /// Seconds since 1970, and nanoseconds.

@@ -1,4 +1,4 @@
-//! Whether something was written to a place since a moment, by its inodes: whoever did it, and whether or not it is there any more.
+//! Whether something was written to a place since a moment, by its inodes: by any process, and whether or not it still exists.
 
 use std::fs::Metadata;
 use std::io::ErrorKind;
@@ -45,7 +45,7 @@ pub fn since(path: &Path, moment: DateTime<Utc>) -> Result<bool> {
             for entry in std::fs::read_dir(&folder)? {
                 let entry = entry?;
                 let metadata = match entry.metadata() {
-                    // Somebody is at work.
+                    // A process is writing.
                     Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
                     metadata => metadata?,
                 };
@@ -65,7 +65,7 @@ pub fn since(path: &Path, moment: DateTime<Utc>) -> Result<bool> {
     look().with_context(|| format!("`{}` cannot be searched", path.display()))
 }
 
-/// Nobody can set this time.
+/// This time cannot be set.
 fn changed(metadata: &Metadata) -> i128 {
     nanoseconds(metadata.ctime(), metadata.ctime_nsec())
 }

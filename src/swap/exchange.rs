@@ -65,11 +65,11 @@ pub fn take_back_all(swaps: &[Swap]) -> Result<()> {
 /// Where a swap is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The target is what it was, whoever has changed it since.
+    /// The target is the old one, even if it was changed since.
     Old,
     /// Between two renames.
     Between,
-    /// The new content is in place, whoever has changed it since.
+    /// The new content is in place, even if it was changed since.
     New,
 }
 
@@ -174,12 +174,12 @@ fn put_in_place(swap: &Swap, swap_names: fn(&Path, &Path) -> Result<Swapped>) ->
     if !swap.by_names && swap_names(&content, target)? == Swapped::Done {
         return Ok(());
     }
-    // For a moment there is nothing at all: the journal knows, and nobody is running.
+    // For a moment there is nothing at all: the journal knows, and no container is running.
     rename_to_nothing(target, &swap.kept)?;
     rename_to_nothing(&content, target)
 }
 
-/// What took a place that should be empty: an empty directory goes, everything else is somebody's.
+/// What took a place that should be empty: an empty directory goes, everything else stays.
 fn remove_if_empty(path: &Path) -> Result<()> {
     match std::fs::remove_dir(path) {
         Ok(()) => Ok(()),

@@ -237,7 +237,7 @@ fn is_empty_folder(path: &Path) -> bool {
     std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-/// Of the thing itself, not of what a link leads to; `None` when there is nothing.
+/// Inode number (`lstat`: links are not followed); `None` if the path does not exist.
 pub fn inode(path: &Path) -> Result<Option<u64>> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(fault::number(path, metadata.ino()))),

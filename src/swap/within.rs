@@ -128,7 +128,7 @@ fn count(entries: &[Entry], is: impl Fn(&Entry) -> Result<bool>) -> Result<usize
         .try_fold(0, |number, entry| Ok(number + usize::from(is(entry)?)))
 }
 
-/// Whether somebody has written here since `decided_at`. A move changes the inode of an entry: of those only the content tells.
+/// Whether something was written here since `decided_at`. A move changes the inode of an entry: of those only the content tells.
 pub fn is_changed(swap: &Swap, within: &Within, decided_at: DateTime<Utc>) -> Result<bool> {
     let moves = decided(swap, within)?;
     let target = &swap.target;

@@ -55,7 +55,7 @@ impl Ui {
         !self.json && !self.quiet && !journal::is_stdout()
     }
 
-    /// Whether somebody watches, on a terminal or in the output of cron.
+    /// Whether the output is read by a person, on a terminal or from cron.
     pub fn is_watched(&self) -> bool {
         !self.json && !self.quiet && !self.to_journal
     }

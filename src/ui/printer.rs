@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use super::bars::{Bars, Picture};
 use super::stream::{self, Stream};
 
-/// Of lines that nobody reads; thousands of them.
+/// Of lines that are not read; thousands of them.
 const MOST_WAITING: usize = 1 << 20;
 
-/// How often the end looks whether somebody reads.
+/// How often the end checks for a reader.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// For the last words of a program that breaks: containers may wait to be started.

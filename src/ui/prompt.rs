@@ -1,4 +1,4 @@
-//! Questions to the operator. Never asked where nobody can answer; whatever ends one leaves the terminal as it was.
+//! Questions to the operator. Never asked without a terminal; whatever ends one leaves the terminal as it was.
 
 use std::io::{ErrorKind, IsTerminal as _};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::error::{self, Exit, Failure, Result};
 
 const ENDED: &str = "a signal ended the question: nothing was changed";
 
-/// How long a question stands: whoever asks may hold the lock, and the nightly backup must not wait for an operator who
+/// How long a question stands: the caller may hold the lock, and the nightly backup must not wait for an operator who
 /// went home.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
@@ -24,12 +24,12 @@ const SHOW_CURSOR: &[u8] = b"\x1b[?25h";
 /// Rows of a list that are shown at once.
 const ROWS: usize = 15;
 
-/// Whether somebody can answer.
+/// Whether there is a terminal to prompt on.
 pub fn is_possible() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Whether `error` is that somebody ended a question: then nothing more is to be asked.
+/// Whether `error` is a question that was cancelled: then nothing more is to be asked.
 pub fn is_end(error: &anyhow::Error) -> bool {
     matches!(
         error::exit_of(error),
@@ -117,7 +117,7 @@ pub async fn text(
     .await
 }
 
-/// [`text`] with an answer for whoever only presses enter, shown in brackets. An empty one allows no answer at all.
+/// [`text`] with a default answer, shown in brackets. An empty one allows no answer at all.
 pub async fn text_or(
     question: &str,
     default: &str,
@@ -138,7 +138,7 @@ pub async fn text_or(
     .await
 }
 
-/// A yes or no for whoever only presses enter as well.
+/// A yes or no with a default.
 pub async fn is_wanted_or(question: &str, default: bool, shutdown: &Shutdown) -> Result<bool> {
     let question = question.to_owned();
     answer(shutdown, move || {
@@ -150,7 +150,7 @@ pub async fn is_wanted_or(question: &str, default: bool, shutdown: &Shutdown) ->
     .await
 }
 
-/// A secret that somebody else made, typed or pasted once and never shown.
+/// An existing secret, typed or pasted once and never shown.
 pub async fn known_secret(
     question: &str,
     check: impl Fn(&str) -> Result<(), String> + Send + 'static,
@@ -186,7 +186,7 @@ pub async fn secret(
     .await
 }
 
-/// Asks on a thread of its own: one that waits for a key must keep nobody from ending the program.
+/// Asks on a thread of its own: waiting for a key must not keep the program from ending.
 async fn answer<T: Send + 'static>(
     shutdown: &Shutdown,
     ask: impl FnOnce() -> dialoguer::Result<Option<T>> + Send + 'static,

@@ -15,7 +15,7 @@ pub(super) enum Stream {
     Error,
 }
 
-/// Whether its reader has gone away, which is no error: what is left is for nobody.
+/// Whether its reader has gone away, which is not an error: the rest is dropped.
 static OUT_IS_GONE: AtomicBool = AtomicBool::new(false);
 static ERROR_IS_GONE: AtomicBool = AtomicBool::new(false);
 
@@ -42,11 +42,11 @@ fn write_chunk(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
         match rustix::io::write(fd, bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::INTR) => {}
-            // Whoever gave us the stream may have made it non-blocking.
+            // The caller may have made the stream non-blocking.
             Err(Errno::AGAIN) => {
                 let _ = poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)], None);
             }
-            // A disk may have room again later.
+            // A disk may have space again later.
             Err(Errno::NOSPC | Errno::DQUOT) => return Ok(()),
             Err(error) => return Err(error),
         }

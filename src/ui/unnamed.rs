@@ -1,4 +1,4 @@
-//! Volumes that nobody gave a name, as a person is told of them: by the container that has them and the place where it has them,
+//! Anonymous volumes, as they are shown to a person: by the container that has them and the place where it has them,
 //! instead of by an id of 64 digits. What `--json` and scripts say keeps the id.
 //!
 //! Never here: what a command needs. `docker` takes no short ids of volumes; our own `--volume` does.

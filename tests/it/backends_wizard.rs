@@ -83,7 +83,7 @@ fn an_sftp_server_is_pinned_and_proven_before_it_is_written_down() {
     sftp.press("y");
     sftp.see("The login works");
     sftp.see("Free there");
-    sftp.see("no repository in it yet");
+    sftp.see("holds no repository yet");
     let params = finish(&world, sftp, false);
     let known = known_hosts(&world);
     assert_eq!(
@@ -113,7 +113,7 @@ fn an_sftp_server_is_pinned_and_proven_before_it_is_written_down() {
         key.to_str().unwrap(),
     );
     sftp.see("the host keys that are pinned");
-    sftp.see("there is a repository in it");
+    sftp.see("it holds a repository");
     assert_eq!(finish(&world, sftp, true), params);
 }
 
@@ -127,7 +127,7 @@ fn a_key_of_our_own_is_made_and_installed_by_hand() {
     describe(&mut sftp, sshd.server.port, folder.to_str().unwrap(), "");
     sftp.see("keys of your server?");
     sftp.press("y");
-    sftp.see("Making the key");
+    sftp.see("Creating key");
     sftp.choose("How should the key be installed?", 1);
     sftp.see("authorized_keys");
     let public = fs::read_to_string(own_key(&world).with_extension("pub")).unwrap();
@@ -328,7 +328,7 @@ fn a_storage_that_does_not_answer_may_be_described_again_or_kept() {
     s3.press("n");
     s3.answer("Access key id", "AKID");
     s3.answer("Secret access key", "hunter2hunter2");
-    s3.see("Asking the storage");
+    s3.see("Connecting to the storage");
     s3.choose("What now?", 0);
     for question in ["Bucket", "Directory in it", "Endpoint", "Region"] {
         s3.answer(question, "");
@@ -386,7 +386,7 @@ fn a_bucket_and_its_keys_are_tried_before_they_are_written_down_and_then_they_ho
     menu.see("refuse");
     menu.choose("What now?", 0);
     describe_s3(&mut menu, &s3, s3::BUCKET, s3::SECRET);
-    menu.see("no repository in it yet");
+    menu.see("holds no repository yet");
     let params = finish(&world, menu, false);
     assert_eq!(
         params,
@@ -424,7 +424,7 @@ fn each_cloud_asks_its_own_questions() {
     azure.answer("Directory in it", "");
     azure.choose("What opens it?", 1);
     azure.answer("without the question mark", "not a token");
-    azure.see("Asking the storage");
+    azure.see("Connecting to the storage");
     azure.choose("What now?", 2);
     assert_eq!(
         finish(&world, azure, false),
@@ -529,7 +529,7 @@ fn a_peer_of_the_tailnet_becomes_an_sftp_server() {
     peers.see("Host keys of localhost");
     peers.see("keys of your server?");
     peers.press("y");
-    peers.see("no repository in it yet");
+    peers.see("holds no repository yet");
     let params = finish(&world, peers, false);
     assert!(params.contains("--host localhost "), "{params}");
     world.init();

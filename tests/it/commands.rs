@@ -299,7 +299,7 @@ fn the_history_tells_of_good_and_bad_runs_newest_first() {
     );
     world
         .kd(&["history", "--unit", "kdt-nobody"])
-        .stderr("no run tells of unit `kdt-nobody`")
+        .stderr("no run has unit `kdt-nobody`")
         .code(4);
     world.kd(&["history"]).stdout("FAILED").stdout("saved").ok();
 
@@ -351,7 +351,7 @@ fn the_history_needs_no_root_where_the_reports_can_be_read() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     let refused = || {
         as_nobody(&world, &["history"])
-            .stderr("not yours to read")
+            .stderr("no permission to read")
             .stderr("sudo kopi-docka history")
             .code(13)
     };
@@ -407,14 +407,15 @@ fn every_manual_page_is_written() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     let help = world.kd(&["--help"]).stdout_any().ok().stdout();
-    let commands = help.split("Commands:").nth(1).unwrap();
-    let commands = commands.split("\n\n").next().unwrap().lines();
+    let commands = help.split("Setup:").nth(1).unwrap();
+    let commands = commands.split("Global options:").next().unwrap().lines();
     let mut expected: BTreeSet<String> = commands
         .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
-        .filter(|name| !["", "help"].contains(name))
+        .filter(|name| !name.is_empty())
         .map(|name| format!("kopi-docka-{name}.1"))
         .collect();
     expected.insert("kopi-docka.1".to_owned());
+    expected.insert("kopi-docka.json.5".to_owned());
     assert_eq!(pages, expected);
 }
 

@@ -121,7 +121,7 @@ fn each_failure_is_found_with_its_remedy_and_its_exit_code() {
     assert_fails(
         &document,
         "docker",
-        "nobody listens",
+        "nothing listens",
         "systemctl start docker",
     );
     let document = check(world.kd(&json).env("PATH", "/usr/bin:/bin"), 15);
@@ -131,7 +131,7 @@ fn each_failure_is_found_with_its_remedy_and_its_exit_code() {
         "Kopia, 0.23 or newer is not installed",
         "install-deps",
     );
-    assert_fails(&document, "docker", "nobody listens", "");
+    assert_fails(&document, "docker", "nothing listens", "");
     world.config(|c| c["docker"]["socket"] = json!(world.bed.socket));
 
     let old = world.stand_in(
@@ -196,7 +196,7 @@ fn each_failure_is_found_with_its_remedy_and_its_exit_code() {
 
     fs::rename(world.path("repo"), world.path("elsewhere")).unwrap();
     let document = check(world.kd(&json), 17);
-    assert_fails(&document, "repository", "cannot be reached", "mounted");
+    assert_fails(&document, "repository", "cannot reach", "mounted");
 
     fs::remove_file(world.config_path()).unwrap();
     let document = check(world.kd(&json), 16);

@@ -89,7 +89,7 @@ fn a_volume_becomes_a_plain_folder_with_exact_metadata_while_its_service_runs() 
     fs::write(volume.join("mine"), "x").unwrap();
     saved
         .restore(&[&["--volume", &data][..], &to].concat())
-        .stderr("is there already")
+        .stderr("already exists")
         .stderr("nothing was changed")
         .code(3);
     assert!(volume.join("mine").exists());
@@ -202,7 +202,7 @@ fn the_recipe_alone_puts_compose_files_back_and_touches_no_data() {
     assert!(!compose.exists(), "nothing else is touched");
     saved
         .restore(&to)
-        .stderr("is there already")
+        .stderr("already exists")
         .stderr_any()
         .code(3);
 }

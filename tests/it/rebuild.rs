@@ -691,7 +691,7 @@ fn a_container_whose_secrets_were_not_saved_is_not_made_and_its_data_is_restored
         .stderr("no value for DB_PASSWORD")
         .stderr("nothing was changed")
         .code(3);
-    assert!(refused.stderr().contains("leave `--up` away"), "{refused}");
+    assert!(refused.stderr().contains("omit `--up`"), "{refused}");
     assert!(
         !world
             .docker(&["volume", "ls", "--quiet"])

@@ -169,7 +169,7 @@ fn a_repository_that_has_vanished_is_noticed_in_spite_of_kopia_s_caches() {
         &world,
         backup(&world, &stack),
         17,
-        &["cannot be reached", "check that it is mounted"],
+        &["cannot reach", "check that it is mounted"],
     );
     // As a mount point without its disk.
     fs::create_dir(&repository).unwrap();

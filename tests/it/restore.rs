@@ -687,7 +687,7 @@ fn a_dry_run_shows_the_plan_and_touches_nothing() {
         .kd(&args)
         .stdout(stack.volume("one"))
         .stdout(stack.container("db"))
-        .stdout("Room in")
+        .stdout("Free space in")
         .ok();
     watch.events().assert_untouched();
     for (before, target) in before.iter().zip(changed.targets()) {
@@ -714,7 +714,7 @@ fn what_is_wrong_with_the_request_is_said_before_anything_is_touched() {
             "--backup-id",
             "latest",
         ])
-        .stderr("no terminal to ask on")
+        .stderr("not running on a terminal")
         .stderr("--yes")
         .code(2);
     world

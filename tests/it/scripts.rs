@@ -692,7 +692,7 @@ fn parts_are_laid_one_over_the_other_and_none_is_written_through_a_link() {
     }
     fs::remove_dir_all(folder(&world)).unwrap();
     for (number, text) in [
-        (5, "no path inside the source"),
+        (5, "not a path inside the source"),
         (6, "power over this host"),
     ] {
         let done = write(&world, "forged", &["--backup-id", &id(number)])

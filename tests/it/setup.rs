@@ -187,7 +187,7 @@ fn a_new_configuration_has_every_default_and_is_for_root_alone() {
 
     world
         .kd(&["new-config"])
-        .stderr("there is a configuration already")
+        .stderr("the configuration already exists")
         .stderr("edit-config")
         .code(2);
     assert_eq!(world.read_config(), config);

@@ -124,19 +124,19 @@ fn sftp_says_what_is_wrong_with_key_host_key_and_address() {
         (
             params(port, &files(nowhere, &known_hosts)),
             16,
-            "the key for the SFTP server cannot be used",
+            "cannot use the key for the SFTP server",
             "--keyfile FILE",
         ),
         (
             params(port, &files(&id, nowhere)),
             16,
-            "the host keys of the SFTP server cannot be read",
+            "cannot read the host keys of the SFTP server",
             "ssh-keyscan -p",
         ),
         (
             params(port, &format!("--keyfile {}", id.display())),
             16,
-            "the host keys of the SFTP server cannot be read",
+            "cannot read the host keys of the SFTP server",
             "--known-hosts FILE",
         ),
         (
@@ -154,7 +154,7 @@ fn sftp_says_what_is_wrong_with_key_host_key_and_address() {
         (
             format!("sftp --path root@nowhere.invalid:{repo} {}", sshd.files()),
             17,
-            "the storage's server cannot be reached: its name is not known",
+            "cannot reach the storage server: its name is unknown",
             "DNS",
         ),
     ] {

@@ -248,7 +248,7 @@ fn less_than_all_names_what_was_not_read() {
     let left = done.stdout();
     let left: Vec<&str> = left
         .lines()
-        .filter(|line| line.starts_with("Not proven: volume"))
+        .filter(|line| line.starts_with("Not verified: volume"))
         .collect();
     assert_eq!(left.len(), 2, "{done}");
     for wrong in ["0", "101", "-1", "x"] {
@@ -302,7 +302,7 @@ fn what_does_not_exist_is_refused_before_anything_is_read() {
         .code(12);
     world.config(|config| config["kopia"]["password"] = crate::common::PASSWORD.into());
     fs::rename(world.path("repo"), world.path("away")).unwrap();
-    world.kd(&["verify"]).stderr("cannot be reached").code(17);
+    world.kd(&["verify"]).stderr("cannot reach").code(17);
     assert!(!world.path("state/verified").exists());
 }
 
@@ -348,7 +348,7 @@ fn what_says_nothing_about_the_point_is_not_called_damage() {
     );
     let run = verify(&world, &[])
         .env("PATH", kopia_that(&world, &filter))
-        .stderr("cannot be reached");
+        .stderr("cannot reach");
     let report = report(run, 17);
     assert_eq!(report["points"][0]["result"], "unfinished");
 }

@@ -461,7 +461,7 @@ fn an_engine_that_is_killed_and_comes_back_in_the_window_costs_no_container() {
     // While data is read.
     let held = world.hold_backup(&[stack.unit()], "read", |run| {
         run.stdout_any()
-            .stderr("could not be proven that nobody wrote")
+            .stderr("cannot prove that it was not written to")
     });
     engine.kill9();
     engine.start();

@@ -132,7 +132,7 @@ fn single_files_are_asked_for_by_their_paths() {
     wizard.choose("What of it", 2);
     wizard.choose("Files of", 0);
     wizard.answer("Paths in it", "../out");
-    wizard.see("is no path inside");
+    wizard.see("is not a path inside");
     wizard.press(&"\x7f".repeat(20));
     wizard.press("file\r");
     wizard.choose("Where to", 1);

@@ -209,17 +209,17 @@ fn what_is_not_valid_is_edited_again_or_discarded() {
         touch "$0.again"; sed -i 's/"stop_timeout": 10/"stop_timeout": "soon"/' "$1"; fi"#;
     let mut editor = edit(&world, script);
     editor.see("backup.stop_timeout");
-    editor.choose("no valid configuration", 0);
+    editor.choose("The edited configuration is not valid", 0);
     editor.code(0);
     assert_eq!(world.read_config()["backup"]["stop_timeout"], 78);
     fs::write(world.config_path(), &before).unwrap();
 
     let mut editor = edit(&world, r#"echo '{' >"$1""#);
     editor.see("not valid JSON");
-    editor.choose("no valid configuration", 1);
+    editor.choose("The edited configuration is not valid", 1);
     editor.code(5);
     let mut editor = edit(&world, r#"echo '{' >"$1""#);
-    editor.see("no valid configuration");
+    editor.see("The edited configuration is not valid");
     editor.press("\x03");
     editor.code(130);
     let rest = edit(&world, r#"echo '{' >"$1"; exit 3"#).code(15);
@@ -242,7 +242,7 @@ fn what_somebody_else_changed_meanwhile_is_not_overwritten() {
         world.config_path().display()
     );
     let rest = edit(&world, &script).code(16);
-    assert!(rest.contains("somebody else"), "{rest}");
+    assert!(rest.contains("someone else"), "{rest}");
     assert_eq!(world.read_config()["backup"]["stop_timeout"], 80);
     let copies = copies(&world);
     let [copy] = &copies[..] else {

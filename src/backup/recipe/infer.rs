@@ -12,7 +12,7 @@ use super::templates::{Template, Templates};
 pub struct Inferred {
     /// With those that are proven to be empty.
     pub values: Environment,
-    /// The names of those that are nobody else's to read.
+    /// The names of those that only root may read.
     pub secret: BTreeSet<String>,
     /// Needed by a container that is there, and not told by any.
     pub unknown: BTreeSet<String>,

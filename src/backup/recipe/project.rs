@@ -1,6 +1,6 @@
 //! The files of a project: those that the labels of its containers name, and all that these name in turn.
 //!
-//! Never here: our own environment. Compose had another one, and a path made with ours leads to a file of somebody else.
+//! Never here: our own environment. Compose had another one, and a path made with ours leads to a file of another user.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::unix::fs::MetadataExt as _;
@@ -264,7 +264,7 @@ impl<'a> Project<'a> {
             unknown,
         } = infer(&templates, known, &guesses);
         let mut found = guesses;
-        // What is no part of the compose files is not written down: it is nobody's variable.
+        // What is no part of the compose files is not written down: it is not a variable.
         found.extend(values.clone());
         for (name, value) in &found {
             if !named.contains(name) || (value.is_empty() && !values.contains_key(name)) {
@@ -467,7 +467,7 @@ fn here(path: PathBuf, moved: Option<(&PathBuf, &PathBuf)>) -> PathBuf {
     }
 }
 
-/// What a shell most likely had where nothing tells: compose is run in the project's directory, by whoever owns it.
+/// What a shell most likely had where nothing tells: compose is run in the project's directory, by its owner.
 fn guesses(group: &ComposeGroup, base: &Path) -> Environment {
     let mut guesses = Environment::new();
     let directory = group.named_dir.as_deref().unwrap_or(base);

@@ -18,7 +18,7 @@ struct Account {
     used: u64,
     peak: u64,
     floor: Option<Floor>,
-    /// Somebody was told that there is no room.
+    /// A caller was told that there is no space.
     is_wanted: bool,
 }
 
@@ -53,7 +53,7 @@ impl Budget {
     }
 
     /// Whether what is no longer needed should be given back now. To punch a hole makes the disk write what was there, with the file
-    /// locked against the filler: a spool with room to spare keeps it until its end, when nothing has to be written.
+    /// locked against the filler: a spool with space to spare keeps it until its end, when nothing has to be written.
     pub(super) fn is_tight(&self) -> bool {
         let account = lock(&self.0);
         let is_scarce = account.floor.as_ref().is_some_and(Floor::is_scarce);

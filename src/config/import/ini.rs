@@ -46,7 +46,7 @@ pub fn parse(text: &str, name: &str) -> Result<Vec<Entry>, Failure> {
                 let is_unescaped = value != written;
                 (value, is_unescaped)
             }
-            // Python would have refused it, so whoever wrote it had interpolation off.
+            // Python would have refused it, so interpolation was off.
             None => (written, false),
         };
         entries.push(Entry {

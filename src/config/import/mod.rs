@@ -24,7 +24,7 @@ use super::schema::Config;
 use crate::base::secret::Secret;
 use crate::error::{Exit, Failure, Result};
 
-/// What became of an old file.
+/// The result of an import.
 pub struct Imported {
     /// Ours, complete but for what is missing.
     pub document: Value,

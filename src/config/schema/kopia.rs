@@ -83,7 +83,7 @@ impl Default for Kopia {
     }
 }
 
-/// The placeholder is shown: it is no secret, and whoever looks should see that a password is still to be set.
+/// The placeholder is shown: it is not a secret, and it shows that a password is still missing.
 fn masked<S: Serializer>(password: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
     match password {
         None => serializer.serialize_none(),

@@ -6,7 +6,7 @@ use globset::Glob;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A glob that was checked. Kept as text: whoever matches decides what it is matched against.
+/// A glob that was checked. Kept as text: the caller decides what it is matched against.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Pattern(String);

@@ -16,7 +16,7 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Whether asking again later can help: nobody answered. What was asked may have been done all the same.
+    /// Whether a retry can help: there was no answer. What was asked may have been done all the same.
     pub fn is_lost(&self) -> bool {
         match self {
             Self::Lost(_) | Self::Silent { .. } => true,

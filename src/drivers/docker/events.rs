@@ -87,7 +87,7 @@ impl Engine {
     }
 }
 
-/// Sends every start until nobody wants to hear of them. Ends early when one may have been missed.
+/// Sends every start until the receiver is dropped. Ends early when one may have been missed.
 async fn hear(engine: Engine, since: DateTime<Utc>, sender: UnboundedSender<StartEvent>) {
     // What happens before the connection stands is told by it all the same.
     let options = EventsOptionsBuilder::new()

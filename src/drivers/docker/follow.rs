@@ -46,7 +46,7 @@ impl Engine {
 }
 
 impl Follower {
-    /// What happened in the last moments may still be on its way: whoever stops containers looks again.
+    /// What happened in the last moments may still be on its way: check again before stopping containers.
     pub fn changes(&mut self) -> Changes {
         use mpsc::error::TryRecvError;
         let mut containers = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Snapshots that go. Their data stays until maintenance finds that nobody needs it.
+//! Snapshots that go. Their data stays until maintenance finds that it is unused.
 
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ impl Kopia {
         if let Some(caching) = profile.get_mut("caching").and_then(Value::as_object_mut) {
             let cache = fresh.kopia.cache.to_string_lossy().into_owned();
             caching.insert("cacheDirectory".into(), cache.into());
-            // What is read once needs no room. Not 0: Kopia 0.23.1 then dies of a nil pointer.
+            // What is read once needs no cache. Not 0: Kopia 0.23.1 then dies of a nil pointer.
             caching.insert("maxCacheSize".into(), 1.into());
             caching.insert("contentCacheSizeLimitBytes".into(), 1.into());
         }

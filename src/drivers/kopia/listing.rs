@@ -16,7 +16,7 @@ use super::client::{ASK_DEADLINE, Kopia};
 use super::failure;
 use super::manifest::Manifest;
 use super::watch;
-use crate::base::{pulse, shutdown};
+use crate::base::{heartbeat, shutdown};
 use crate::drivers::tool::{self, Child, Ended, NoAnswer, Output, Spec};
 use crate::error::{Exit, Failure, Result};
 
@@ -50,7 +50,7 @@ impl Kopia {
 const UNREADABLE: &str = "unable to parse snapshot manifest";
 
 async fn list(spec: Spec) -> Result<(Vec<Manifest>, Ended)> {
-    let _patience = pulse::allow(ASK_DEADLINE);
+    let _patience = heartbeat::allow(ASK_DEADLINE);
     let display = spec.display();
     let answer = tool::pipe()?;
     let mut child = Child::spawn(spec.output(Output::Pipe(answer.writer)))?;

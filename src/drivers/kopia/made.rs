@@ -36,7 +36,7 @@ impl Made {
         made.unwrap_or_default()
     }
 
-    /// Before `run` leaves anything in a repository: no point of ours may ever look like somebody else's.
+    /// Before `run` leaves anything in a repository: a point of ours must never look like that of another machine.
     pub fn note(paths: &Paths, run: &PointId) -> Result<()> {
         let file = paths.runs_made();
         let mut made = Self::of(&file);

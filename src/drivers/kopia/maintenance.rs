@@ -1,4 +1,4 @@
-//! Kopia's maintenance: it frees the room of what nobody needs any more. One identity owns it, for all hosts of a repository.
+//! Kopia's maintenance: it frees the space of unused data. One identity owns it, for all hosts of a repository.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -176,7 +176,7 @@ fn mode<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u32>, D::Error> {
 const SKEW: TimeDelta = TimeDelta::minutes(5);
 
 /// How far the newest snapshot lies in the future: this host's clock is behind then, or another one's is ahead. Kopia itself cannot
-/// tell: it stamps what it writes with the clock of whoever writes.
+/// tell: it stamps what it writes with the clock of the writer.
 pub fn clock_skew(manifests: &[Manifest], now: DateTime<Utc>) -> Option<TimeDelta> {
     let newest = manifests.iter().filter_map(Manifest::started_at).max()?;
     Some(newest - now).filter(|ahead| *ahead > SKEW)

@@ -1,4 +1,4 @@
-//! A snapshot from stdin. Kopia commits at the end of its input, whatever the reason for it: whoever holds the
+//! A snapshot from stdin. Kopia commits at the end of its input, whatever the reason for it: the holder of the
 //! sink decides, and kills kopia before closing it when the data is not whole.
 
 use std::os::fd::OwnedFd;
@@ -93,7 +93,7 @@ impl Stream {
         accept(&ended, &stdout, Some(size))
     }
 
-    /// Waits for an end that nobody asked for, such as a full repository. Cancel safe.
+    /// Waits for an unexpected end, such as a full repository. Cancel safe.
     pub async fn ended_early(&mut self) -> anyhow::Error {
         let ended = match self.child.wait().await {
             Ok(ended) => ended,

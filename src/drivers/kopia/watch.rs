@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::failure;
 use crate::base::activity::{Activity, silent_for};
-use crate::base::pulse;
+use crate::base::heartbeat;
 use crate::drivers::tool::{Child, Ended, Mark, Meter, Said};
 use crate::error::{Exit, Failure, Result};
 
@@ -47,7 +47,7 @@ impl Life {
         self.last = now;
         let is_alive = self.meter.has_moved_since(&mut self.mark) || is_new;
         if is_alive {
-            pulse::beat();
+            heartbeat::beat();
         }
         is_alive
     }

@@ -89,7 +89,7 @@ impl HostKeys {
         files::write(file, text.as_bytes())
     }
 
-    /// Our own file, so that nobody else's tidying breaks the nightly backup.
+    /// Our own file, so that no other tool removes it.
     pub fn file(home: &Path) -> PathBuf {
         super::folder(home).join("kopi-docka_known_hosts")
     }

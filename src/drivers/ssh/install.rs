@@ -18,7 +18,7 @@ pub async fn install(login: &Login, key: &KeyPair, shutdown: &Shutdown) -> Resul
     Ok(tool::foreground(spec, shutdown).await?.success())
 }
 
-/// The line for whoever installs it by hand.
+/// The line to install it manually.
 pub fn manual(login: &Login, key: &KeyPair) -> String {
     format!(
         "add this line to ~/.ssh/authorized_keys of `{}` on {}:\n  {}",

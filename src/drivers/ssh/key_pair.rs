@@ -1,4 +1,4 @@
-//! The key that we log in with. It has no passphrase: nobody types one at night.
+//! The key that we log in with. It has no passphrase, since backups run unattended.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

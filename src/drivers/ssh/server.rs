@@ -58,7 +58,7 @@ impl Login {
         ])
     }
 
-    /// As Kopia will: our key and nothing else, nobody asked.
+    /// As Kopia will: our key only, without prompts.
     pub fn alone(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec!["-F".into(), "/dev/null".into()];
         words.extend(self.pinned());

@@ -28,7 +28,7 @@ pub fn status(text: &str) {
     send(format!("STATUS={}", one_line(text)));
 }
 
-/// Must be followed by [`ready`], whatever comes of it.
+/// Must be followed by [`ready`], whatever the result is.
 pub fn reloading() {
     let now = clock_gettime(ClockId::Monotonic);
     let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
@@ -67,7 +67,7 @@ enum Post {
     Flush(SyncSender<()>),
 }
 
-/// A service manager that is stuck takes nothing, and sending to it waits: nobody who has containers to start may do that.
+/// A service manager that is stuck takes nothing, and sending to it waits: code that has containers to start must not wait.
 fn sender() -> &'static SyncSender<Post> {
     static SENDER: OnceLock<SyncSender<Post>> = OnceLock::new();
     SENDER.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! `systemctl`, with a limit: a manager that hangs keeps nobody waiting.
+//! `systemctl`, with a limit: a manager that hangs does not block.
 
 use std::path::Path;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`status`] (what `tailscale` tells) → [`mod@ping`] (how near each is).
 //!
-//! Names of peers are chosen by whoever owns them: they are shown with care, and become a word of a command only when they are
+//! Names of peers are chosen by their owners: they are shown with care, and become a word of a command only when they are
 //! nothing but a host's name.
 
 mod ping;

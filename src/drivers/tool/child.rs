@@ -70,7 +70,7 @@ impl Child {
         let mut inner = command
             .spawn()
             .with_context(|| format!("`{display}` could not be started"))?;
-        // The command holds our copies of the pipe ends; while one lives, nobody sees an end of file.
+        // The command holds our copies of the pipe ends; while one lives, there is no end of file.
         drop(command);
         let group = inner.id().and_then(|id| Pid::from_raw(id as i32));
         let stderr = Stderr::drain(inner.stderr.take());

@@ -1,4 +1,4 @@
-//! A program that has the terminal: an editor, or one that asks for somebody's password.
+//! A program that has the terminal: an editor, or one that prompts for a password.
 
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::error::{Failure, Result};
 /// How long it may take to end by itself after a signal, which it gets as we do.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Runs it to its end, on our terminal and in the environment of whoever called us: an editor has its settings there.
+/// Runs it to its end, on our terminal and in the environment of our caller: an editor has its settings there.
 /// Not in a process group of its own, since only the terminal's may read keys. However it ends, the terminal is as before.
 pub async fn foreground(spec: Spec, shutdown: &Shutdown) -> Result<ExitStatus> {
     let before = tcgetattr(std::io::stdin()).ok();

@@ -13,7 +13,7 @@ const NOISE_BYTES: u64 = 256 * 1024;
 /// The same for a process of which only its CPU time is known, in ticks of 10 ms: a collector of garbage that finds none.
 const NOISE_TICKS: u64 = 20;
 
-/// Looks at a process from outside, also while somebody waits for it.
+/// Looks at a process from outside, also while it is waited for.
 #[derive(Clone, Debug)]
 pub struct Meter {
     id: Option<u32>,

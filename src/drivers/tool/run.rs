@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::child::{Child, Ended};
 use super::spec::{Output, Spec};
-use crate::base::{pulse, shutdown};
+use crate::base::{heartbeat, shutdown};
 use crate::error::{Exit, Failure, Result};
 
 /// More than any answer that we ask for; one that is longer is cut and will not parse.
@@ -25,7 +25,7 @@ pub struct Finished {
 
 /// A child that has not ended after `deadline`, or at a signal to us, is killed; that is an error, any exit status is not.
 pub async fn run(spec: Spec, deadline: Duration) -> Result<Finished> {
-    let _patience = pulse::allow(deadline);
+    let _patience = heartbeat::allow(deadline);
     let display = spec.display();
     let mut child = Child::spawn(spec.output(Output::Captured))?;
     let stdout = child.take_stdout();

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use super::spec::Spec;
 use crate::error::Result;
 
-/// Runs it on our terminal, in our process group and in the environment of whoever called us: proxies are set there. What it says
+/// Runs it on our terminal, in our process group and in the environment of our caller: proxies are set there. What it says
 /// is conversation, so it goes to stderr. No signal to us ends it; Ctrl-C on the terminal it gets itself, and knows what to do.
 #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
 pub async fn uninterrupted(spec: Spec) -> Result<ExitStatus> {

@@ -191,7 +191,7 @@ impl Feed {
     }
 
     /// Waits for the end of a kopia that writes `bytes`; `now` tells how many files and bytes are there. When this returns, it
-    /// is gone: whoever removes the staging directory must find nobody at work in it.
+    /// is gone: nothing may write to the staging directory any more when it is removed.
     async fn watched(
         &self,
         mut child: Child,

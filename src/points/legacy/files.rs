@@ -78,7 +78,7 @@ pub fn place(stored: &Stored, dumps: &Dumps, coverage: &Coverage) -> Placed {
             compose_files.push(path);
         }
     }
-    // Taken from beside the compose files: of several directories nobody knows which.
+    // Taken from beside the compose files: it is unknown which of several directories.
     let mut folders: Vec<&Path> = compose_files
         .iter()
         .filter_map(|path| path.parent())

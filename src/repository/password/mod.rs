@@ -15,7 +15,7 @@ pub use settle::{Settled, settle};
 use crate::base::paths::Paths;
 use crate::config::Config;
 
-/// A change was begun, and nobody knows yet which password the repository has.
+/// A change was begun, and it is not known yet which password the repository has.
 pub fn is_unfinished(paths: &Paths, config: &Config) -> bool {
     journal::Journal::is_there(paths, config)
 }

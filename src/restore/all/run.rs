@@ -70,7 +70,7 @@ fn plans(all: &[Surveyed]) -> impl Iterator<Item = &Plan> {
     all.iter().filter_map(|one| one.plan.as_ref().ok())
 }
 
-/// What became of a unit that could not be planned.
+/// The outcome of a unit that could not be planned.
 fn refused(one: &Surveyed) -> Option<UnitOutcome> {
     let error = one.plan.as_ref().err()?;
     let unit = one.request.unit.clone();

@@ -108,7 +108,7 @@ fn tell_losses(applying: &mut Applying<'_>) -> Vec<Loss> {
     losses
 }
 
-/// What came of it, once everything is in place. `kept` is where what was there before is.
+/// The report, once everything is in place. `kept` is where the previous data is.
 pub fn report(mut applying: Applying<'_>, kept: Vec<Option<PathBuf>>) -> RestoreReport {
     let losses = tell_losses(&mut applying);
     let (exit_code, errors) = applying

@@ -241,7 +241,7 @@ pub fn report_text(report: &RestoreReport) -> String {
     lines.join("\n")
 }
 
-/// Said when whoever called us stands in a directory that was replaced: what is typed there happens in the safety copy.
+/// Said when the working directory of our caller was replaced: what is typed there happens in the safety copy.
 pub fn left_behind<'a>(copies: impl IntoIterator<Item = &'a Path>) -> Option<String> {
     let here = std::env::current_dir().ok()?;
     let mut copies = copies.into_iter();

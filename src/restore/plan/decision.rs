@@ -65,7 +65,7 @@ pub struct SourcePlan {
     /// Only this of it is restored.
     #[serde(flatten)]
     pub piece: Piece,
-    /// Its target is nobody's yet: no container can have it in use.
+    /// The target does not exist yet, so no container can be using it.
     #[serde(skip)]
     pub is_apart: bool,
     /// Length of its streams.

@@ -32,7 +32,7 @@ pub struct Doors {
     /// With everything below.
     pub allow_paths: Vec<PathBuf>,
     pub ignore_space: bool,
-    /// Somebody looks at the plan and answers before anything is touched.
+    /// The operator sees the plan and answers before anything is changed.
     pub can_ask: bool,
 }
 

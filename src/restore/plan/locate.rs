@@ -188,7 +188,7 @@ pub struct Located {
     /// It is below Docker's own directory, where volumes are.
     pub is_in_docker: bool,
     pub new_volume: Option<NewVolume>,
-    /// A volume that is made under another name, for a copy of the unit: nobody has it.
+    /// A volume that is made under another name, for a copy of the unit.
     pub is_renamed: bool,
     /// Its data goes to its place with that of an outer source.
     pub inside: Option<Inside>,
@@ -204,7 +204,7 @@ pub struct Beneath {
     pub is_fixed: bool,
 }
 
-/// Whose word a path is.
+/// Who named this path, and so how far it is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamedBy {
     Docker,

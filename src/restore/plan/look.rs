@@ -170,7 +170,7 @@ impl Judges {
         Ok(target)
     }
 
-    /// The first id from now on whose names are nobody's, and the files under it.
+    /// The first ID from now on whose names are free, and the files under it.
     fn free_id(&self, recipe: &Recipe, targets: &[(Located, Target)]) -> (BackupId, Files) {
         let paths: Vec<PathBuf> = targets
             .iter()

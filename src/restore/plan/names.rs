@@ -30,11 +30,11 @@ pub struct Trust {
     pub own_files: Vec<PathBuf>,
     /// This machine made the point.
     pub is_own: bool,
-    /// Somebody is at the terminal.
+    /// There is a terminal to prompt on.
     pub can_ask: bool,
 }
 
-/// A place that is restored to by somebody's leave.
+/// A place that is restored to with consent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Power {
     pub path: PathBuf,

@@ -3,7 +3,7 @@
 //! directory of the outer one, or, where a file system is mounted (or a subvolume is) at their place, in that, and the outer one is replaced
 //! around it.
 //!
-//! What nobody asked for stays: a source of the point that lies in one that is restored is not replaced by an empty directory.
+//! What was not asked for stays: a source of the point that lies in one that is restored is not replaced by an empty directory.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Volumes of a stack that nobody gave a name: new containers get new ones, so what is restored has to be named for them.
+//! Anonymous volumes of a stack: new containers get new ones, so what is restored has to be named for them.
 
 use std::collections::BTreeMap;
 

@@ -49,7 +49,7 @@ const OF_ITS_OWN_NETWORK: [(&str, &[&str]); 2] = [
     ),
 ];
 
-/// `inspect` without what Docker has put into it and would refuse, or take for somebody's wish. `hosts` are names of the host that
+/// `inspect` without what Docker has put into it and would refuse, or take for an explicit setting. `hosts` are names of the host that
 /// it ran on.
 pub fn without_given(inspect: &Value, hosts: &[&str]) -> Value {
     let mut inspect = inspect.clone();
@@ -187,7 +187,7 @@ fn host_config(inspect: &Value) -> Value {
         });
         host.set("Links", links.collect());
     }
-    // What an engine fills in by itself is for the new one to say: its kernel may need more hidden. An empty list is somebody's wish.
+    // What an engine fills in by itself is for the new one to say: its kernel may need more hidden. An empty list is an explicit setting.
     let is_privileged = host.at("Privileged") == true;
     if let Some(fields) = host.as_object_mut() {
         for key in ["MaskedPaths", "ReadonlyPaths"] {

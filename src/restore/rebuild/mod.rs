@@ -1,6 +1,6 @@
 //! Bringing the unit itself back, after its data: networks, images, the containers, and what is in their way.
 //!
-//! Nothing that is here is changed or removed: what differs is told. Everything in [`Saved`](crate::points::saved::Saved) was written by whoever wrote the
+//! Nothing that is here is changed or removed: what differs is told. Everything in [`Saved`](crate::points::saved::Saved) was written by a writer of the
 //! repository: it goes to Docker as a value, and to a terminal with its control characters escaped.
 //!
 //! Reading order: [`decision`] (what is decided) → [`plan`] ([`members`], [`networks`] with [`subnet`], [`images`], [`conflicts`] with [`ports`],

@@ -171,7 +171,7 @@ fn taken(network: &Value, here: &[Value]) -> Option<(String, String)> {
     })
 }
 
-/// Whether somebody wanted these subnets: Docker does not tell.
+/// Whether these subnets were configured: Docker does not tell.
 fn is_chosen(saved: &Saved, network: &Value) -> bool {
     let name = text(network.at("Name"));
     let has_fixed_address = saved.containers.iter().any(|container| {

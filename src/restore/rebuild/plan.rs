@@ -469,7 +469,7 @@ fn powers_of_stack(unit: &UnitName, saved: &Saved) -> Option<String> {
     })
 }
 
-/// What of it gives whoever is in the container a say over the host.
+/// What of it gives the container control over the host.
 fn powers(inspect: &Value) -> Vec<String> {
     let host = inspect.at("HostConfig");
     let mut powers = Vec::new();

@@ -60,7 +60,7 @@ impl Published {
         })
     }
 
-    /// Nobody can have both.
+    /// They exclude each other.
     pub fn collides(&self, other: &Self) -> bool {
         self.protocol == other.protocol
             && self.port == other.port
@@ -99,7 +99,7 @@ impl Listener {
     }
 }
 
-/// Those that listen at one of `wanted`. Blocks. What cannot be read is as if nobody were there: the start will tell.
+/// Those that listen at one of `wanted`. Blocks. What cannot be read counts as free: the start will show it.
 pub fn listeners(wanted: &[Published]) -> Vec<Listener> {
     let mut found = Vec::new();
     for (protocol, state, files) in [

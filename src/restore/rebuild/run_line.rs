@@ -1,5 +1,5 @@
 //! The `docker run` that makes a container, for people to read. Values of secrets are not in it: `--env NAME` takes them from
-//! the environment of whoever runs it.
+//! the environment of its user.
 
 use std::collections::BTreeSet;
 

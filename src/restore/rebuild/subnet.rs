@@ -36,7 +36,7 @@ impl Subnet {
         self.is_v4 == is_v4 && (self.first..=self.last).contains(&address)
     }
 
-    /// As Docker hands them out when nobody asks for a certain one, with `gateway` in it.
+    /// As Docker assigns them by default, with `gateway` in it.
     pub fn looks_automatic(&self, gateway: Option<IpAddr>) -> bool {
         let is_first = gateway.is_some_and(|gateway| number(gateway).1 == self.first + 1);
         let is_in = |pool: &str| Self::parse(pool).is_some_and(|pool| pool.overlaps(self));

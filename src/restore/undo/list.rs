@@ -45,7 +45,7 @@ struct Listed {
 pub enum State {
     Kept,
     Empty,
-    /// Somebody removed it.
+    /// It was removed by someone else.
     Gone,
     /// Something else has its name.
     Changed,

@@ -23,7 +23,7 @@ pub struct Credential {
     pub value: Secret,
 }
 
-/// What went wrong, with its remedy, for whoever will be asked again.
+/// What went wrong, with its remedy, for the operator, who is asked again.
 pub fn told(why: &anyhow::Error) -> String {
     let text = error::render(why);
     text.trim_start_matches("error: ").trim_end().to_owned()

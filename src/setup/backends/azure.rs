@@ -2,7 +2,7 @@
 
 use super::credentials::Wanted;
 use super::params::Params;
-use super::{Answers, check, credentials, knock};
+use super::{Answers, check, credentials, reachability};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Result;
@@ -35,7 +35,7 @@ pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
         };
         let secrets = credentials::ask(cx, &[wanted]).await?;
         let params = params(&container, &account, &prefix);
-        if let Some(answers) = knock::settle(cx, config, &params, secrets).await? {
+        if let Some(answers) = reachability::settle(cx, config, &params, secrets).await? {
             return Ok(answers);
         }
     }

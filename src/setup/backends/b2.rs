@@ -1,9 +1,9 @@
-//! Backblaze B2: through its S3 interface, unless somebody insists on the backend that Kopia gives up.
+//! Backblaze B2: through its S3 interface, unless the operator insists on the backend that Kopia deprecates.
 
 use super::credentials::Wanted;
 use super::params::Params;
 use super::s3::{self, S3};
-use super::{Answers, check, credentials, knock};
+use super::{Answers, check, credentials, reachability};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Result;
@@ -39,7 +39,9 @@ pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
         bucket = prompt::text_or("Bucket", &bucket, check::bucket, &cx.shutdown).await?;
         prefix = check::ask_prefix(&prefix, &cx.shutdown).await?;
         let keys = credentials::ask(cx, &KEYS).await?;
-        if let Some(answers) = knock::settle(cx, config, &params(&bucket, &prefix), keys).await? {
+        if let Some(answers) =
+            reachability::settle(cx, config, &params(&bucket, &prefix), keys).await?
+        {
             return Ok(answers);
         }
     }

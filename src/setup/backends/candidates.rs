@@ -1,4 +1,4 @@
-//! How near each peer is and how much is free there, all at once; one that does not answer keeps nobody waiting.
+//! How near each peer is and how much is free there, all at once; one that does not answer does not block.
 
 use std::cmp::Reverse;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::params::Params;
-use super::{Answers, check, knock};
+use super::{Answers, check, reachability};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Result;
@@ -30,7 +30,7 @@ pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
             ));
         }
         let params = params(&bucket, &prefix, &file);
-        if let Some(answers) = knock::settle(cx, config, &params, Vec::new()).await? {
+        if let Some(answers) = reachability::settle(cx, config, &params, Vec::new()).await? {
             return Ok(answers);
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::credentials::Wanted;
 use super::params::Params;
-use super::{Answers, check, credentials, knock};
+use super::{Answers, check, credentials, reachability};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Result;
@@ -102,7 +102,7 @@ pub async fn ask(cx: &Context, config: &Config, mut known: S3) -> Result<Answers
     loop {
         known = known.questions(cx).await?;
         let keys = credentials::ask(cx, &KEYS).await?;
-        if let Some(answers) = knock::settle(cx, config, &known.params(), keys).await? {
+        if let Some(answers) = reachability::settle(cx, config, &known.params(), keys).await? {
             return Ok(answers);
         }
     }

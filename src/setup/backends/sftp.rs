@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::params::Params;
-use super::{Answers, check, knock};
+use super::{Answers, check, reachability};
 use crate::base::text;
 use crate::config::Config;
 use crate::context::Context;
@@ -98,7 +98,7 @@ async fn settle(cx: &Context, config: &Config, typed: &Typed) -> Result<Option<A
     if let Some(free) = ssh::free(&login, &typed.path).await {
         cx.ui.say(format!("Free there: {}", text::bytes(free)));
     }
-    knock::settle(cx, config, &params(&login, &typed.path), Vec::new()).await
+    reachability::settle(cx, config, &params(&login, &typed.path), Vec::new()).await
 }
 
 /// Whether the operator knows the server by its keys.

@@ -24,7 +24,7 @@ pub fn guide(here: &Distribution) -> Vec<GuidePart> {
 }
 
 fn part(distribution: &Distribution, is_this_host: bool) -> GuidePart {
-    // Whoever reads this may have nothing yet.
+    // The reader may have nothing installed yet.
     let plan = plan(distribution, &Dependency::ALL, |program| {
         program == "systemctl"
     });

@@ -82,7 +82,7 @@ impl Dependency {
         }
     }
 
-    /// Somebody could miss it here.
+    /// It may be needed here.
     pub fn is_of_use(self, config: Option<&Config>) -> bool {
         self != Self::Ssh || config.is_some_and(|config| config.kopia.kopia_params.is_over_ssh())
     }
@@ -101,7 +101,7 @@ pub enum State {
         path: PathBuf,
     },
     Missing,
-    /// It is there, but no help: too old, another one, not running. The error of whoever wanted to use it.
+    /// It is there, but no help: too old, another one, not running. The error of its use.
     Unfit(String),
 }
 
@@ -225,7 +225,7 @@ fn judged(looked: Result<State>) -> State {
     looked.unwrap_or_else(|error| State::Unfit(format!("{error:#}")))
 }
 
-/// Whoever asks has somebody waiting: one that hangs is told as such.
+/// The operator waits: one that hangs is reported as such.
 async fn within<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(answer) => answer,

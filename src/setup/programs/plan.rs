@@ -8,7 +8,7 @@ use super::distribution::{Distribution, Family};
 use super::kopia_key;
 use super::look::Dependency;
 
-/// What brings the missing programs, and what nobody but the operator can bring here.
+/// What brings the missing programs, and what only the operator can install.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     pub steps: Vec<Step>,
@@ -126,7 +126,7 @@ fn package(distribution: &Distribution, family: Family, dependency: Dependency) 
         (Dependency::Ssh, Family::Apt) => Package::Is("openssh-client"),
         (Dependency::Ssh, Family::Pacman) => Package::Is("openssh"),
         (Dependency::Ssh, _) => Package::Is("openssh-clients"),
-        // Arch has it from its users alone, which nobody signs.
+        // Arch has it only from its users, unsigned.
         (Dependency::Kopia, Family::Pacman) => Package::None,
         (Dependency::Kopia, _) => Package::OfKopia,
         (Dependency::Docker, Family::Apt) => Package::Is("docker.io"),

@@ -13,7 +13,7 @@ pub enum Cause {
     /// An SFTP server that gives no reason.
     RefusedWrite,
     NoBucket,
-    /// Known to nobody there, or with the wrong key.
+    /// Unknown user, or wrong key.
     Credentials,
     NoCredentials,
     /// Known, but without the right to do this.
@@ -26,7 +26,7 @@ pub enum Cause {
     KnownHosts,
     KeyFile,
     NoSuchHost,
-    /// Nobody listens there.
+    /// Connection refused.
     Refused,
     NoAnswer,
     StorageUnreachable,

@@ -48,7 +48,7 @@ finish() {
     set +e
     # Whoever has not written down its id yet ends by itself when it sees this.
     [ -z "$work" ] || : >"$work/ended"
-    # Its pipe has nobody at the other end when tee was ended before it opened it.
+    # Its pipe has no other end when tee was ended before it opened it.
     [ -z "$counter" ] || kill -KILL "$counter" 2>/dev/null
     for child in kopia tee tar; do
         if [ -s "$work/$child.pid" ] && ! [ -e "$work/$child.status" ]; then
@@ -109,7 +109,7 @@ kopia_() {
 
 # The path that $1 means, links followed; a name may end with a newline, which $() would take away.
 real() {
-    real=$(readlink -f -- "$1" && echo x) || fail "the place of $1 can't be found"
+    real=$(readlink -f -- "$1" && echo x) || fail "cannot resolve $1"
     real=${real%?x}
 }
 
@@ -135,7 +135,7 @@ find_users() {
             running=$(docker ps --no-trunc --quiet --filter "id=$id" </dev/null)
             [ -n "$running" ] || continue
             cat "$work/said" >&2
-            fail "container $name can't be looked at"
+            fail "cannot inspect container $name"
         fi
         is_user=no
         if grep -qxF -- "$id" "$work/with_volume"; then
@@ -215,7 +215,7 @@ keep_others() {
     others >"$work/others"
     while IFS= read -r other; do
         [ -e "$kept/$other" ] || continue
-        # The data of this source has an empty folder there, or nothing.
+        # The data of this source has an empty directory there, or nothing.
         if [ -e "$target/$other" ] || [ -L "$target/$other" ]; then
             rmdir -- "$target/$other" 2>/dev/null || {
                 say "warning: $target/$other is of this restore point; what was there is in $kept/$other"
@@ -302,7 +302,7 @@ fi
 if ! kopia_ repository status </dev/null >"$work/said" 2>&1; then
     if [ -n "${KOPIA_PASSWORD:-}" ] || ! [ -t 0 ]; then
         cat "$work/said" >&2
-        fail "kopia can't open the repository: README.md says how to connect; KOPIA_PASSWORD is the password"
+        fail "kopia cannot open the repository: README.md says how to connect; KOPIA_PASSWORD is the password"
     fi
     printf 'Password of the repository: ' >&2
     settings=$(stty -g)
@@ -313,12 +313,12 @@ if ! kopia_ repository status </dev/null >"$work/said" 2>&1; then
     export KOPIA_PASSWORD
     kopia_ repository status </dev/null >"$work/said" 2>&1 || {
         cat "$work/said" >&2
-        fail "kopia can't open the repository: README.md says how to connect"
+        fail "kopia cannot open the repository: README.md says how to connect"
     }
 fi
 for object in $(objects); do
     kopia_ show "$object" </dev/null >"$work/said" 2>"$work/kopia.err" ||
-        fail "the snapshot can't be read: $(cat "$work/kopia.err")"
+        fail "cannot read the snapshot: $(cat "$work/kopia.err")"
 done
 
 is_missing=no
@@ -350,9 +350,9 @@ look() {
         real "$target"
         target=$real
         if [ "$IS_FILE" = yes ]; then
-            [ -f "$target" ] || fail "$target is no file"
+            [ -f "$target" ] || fail "$target is not a file"
         else
-            [ -d "$target" ] || fail "$target is no folder"
+            [ -d "$target" ] || fail "$target is not a directory"
         fi
     fi
     parent=$(dirname -- "$target" && echo x)
@@ -362,7 +362,7 @@ look() {
         nearest=$(dirname -- "$nearest" && echo x)
         nearest=${nearest%?x}
     done
-    # What is mounted there can't be swapped, and what is mounted below would be lost with the old data.
+    # What is mounted there cannot be swapped, and what is mounted below would be lost with the old data.
     while read -r _ _ _ _ point _; do
         # shellcheck disable=SC2059
         point=$(printf "$(printf '%s' "$point" | sed 's/%/%%/g')" && echo x)
@@ -405,7 +405,7 @@ while read -r id name; do
     say "  Stops for a moment: $name"
 done <"$work/users"
 if [ "$is_sure" = no ]; then
-    [ -t 0 ] || fail "this needs a confirmation, and there is no terminal to ask on: say -y"
+    [ -t 0 ] || fail "this needs a confirmation, and cannot prompt: not running on a terminal; use -y"
     printf 'Go ahead? [y/N] ' >&2
     answer=
     read -r answer || :
@@ -468,7 +468,7 @@ done <"$work/users"
 is_stopping=no
 kept=$target.kopi-docka-before-$stamp
 if [ -e "$kept" ] || [ -L "$kept" ]; then
-    fail "$kept is there already"
+    fail "$kept already exists"
 fi
 is_swapped=half
 if [ -e "$target" ]; then

@@ -152,7 +152,7 @@ fn outermost_first(mut sources: Vec<SourceRecord>) -> Vec<SourceRecord> {
     sources
 }
 
-/// By what the places are judged that scripts write to: whoever runs one may not have read it.
+/// By what the places are judged that scripts write to: they may be run without being read.
 fn trust(cx: &Context, config: &Config, request: &Request, is_own: bool) -> Result<Trust> {
     let own = [cx.config_target()?, cx.paths.credentials.clone()];
     Ok(Trust {

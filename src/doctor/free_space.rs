@@ -1,4 +1,4 @@
-//! Whether the disks that a run writes to have room.
+//! Free space of the disks that a run writes to.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -13,15 +13,15 @@ use crate::error::Exit;
 
 pub const AREA: &str = "disk";
 
-/// A disk that hangs hangs whoever asks it.
+/// A disk that hangs blocks its caller.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// With less nothing can be written that deserves the name.
 const NEEDED: u64 = 64 << 20;
-/// With less, or under a twentieth of the disk, somebody should look.
+/// With less, or under a twentieth of the disk, it needs attention.
 const COMFORT: u64 = 512 << 20;
 
-struct Room {
+struct Space {
     device: u64,
     total: u64,
     free: u64,
@@ -40,18 +40,18 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
         places.extend(repository.map(|path| ("repository", path)));
     }
     // Those on one disk are told together.
-    let mut disks: Vec<(Room, Vec<(&str, PathBuf)>)> = Vec::new();
+    let mut disks: Vec<(Space, Vec<(&str, PathBuf)>)> = Vec::new();
     let mut findings = Vec::new();
     for (what, path) in places {
         let asked = path.clone();
         let look = aside(move || look(&asked));
         match tokio::time::timeout(PATIENCE, look).await {
-            Ok(Ok(room)) => match disks
+            Ok(Ok(space)) => match disks
                 .iter_mut()
-                .find(|(disk, _)| disk.device == room.device)
+                .find(|(disk, _)| disk.device == space.device)
             {
                 Some((_, places)) => places.push((what, path)),
-                None => disks.push((room, vec![(what, path)])),
+                None => disks.push((space, vec![(what, path)])),
             },
             Ok(Err(error)) => findings.push(Finding::of_error(
                 AREA,
@@ -66,18 +66,18 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
             }
         }
     }
-    findings.extend(disks.iter().map(|(room, places)| judge(room, places)));
+    findings.extend(disks.iter().map(|(space, places)| judge(space, places)));
     findings
 }
 
 /// Of the nearest directory that is there: the rest is made when it is needed.
-fn look(path: &Path) -> crate::error::Result<Room> {
+fn look(path: &Path) -> crate::error::Result<Space> {
     let there = path
         .ancestors()
         .find(|ancestor| ancestor.exists())
         .unwrap_or(Path::new("/"));
     let disk = rustix::fs::statvfs(there)?;
-    Ok(Room {
+    Ok(Space {
         device: there.metadata()?.dev(),
         total: disk.f_blocks.saturating_mul(disk.f_frsize),
         free: disk.f_bavail.saturating_mul(disk.f_frsize),
@@ -86,15 +86,15 @@ fn look(path: &Path) -> crate::error::Result<Room> {
     })
 }
 
-fn judge(room: &Room, places: &[(&str, PathBuf)]) -> Finding {
+fn judge(space: &Space, places: &[(&str, PathBuf)]) -> Finding {
     let names: Vec<String> = places
         .iter()
         .map(|(what, path)| format!("{what} `{}`", path.display()))
         .collect();
     let message = format!(
         "{} of {} free for {}",
-        text::bytes(room.free),
-        text::bytes(room.total),
+        text::bytes(space.free),
+        text::bytes(space.total),
         names.join(", ")
     );
     let path = places.first().map(|(_, path)| path.display().to_string());
@@ -102,12 +102,12 @@ fn judge(room: &Room, places: &[(&str, PathBuf)]) -> Finding {
         "free space there (`df -h {}` shows the disk)",
         path.unwrap_or_default()
     );
-    if room.has_no_inodes {
+    if space.has_no_inodes {
         let message = format!("{message}, but no inode is left: no file can be created");
         Finding::failure(AREA, Exit::Storage, message).remedy(remedy)
-    } else if room.free < NEEDED {
+    } else if space.free < NEEDED {
         Finding::failure(AREA, Exit::Storage, format!("only {message}")).remedy(remedy)
-    } else if room.free < COMFORT || room.free < room.total / 20 {
+    } else if space.free < COMFORT || space.free < space.total / 20 {
         Finding::warning(AREA, format!("only {message}")).remedy(remedy)
     } else {
         Finding::ok(AREA, message)

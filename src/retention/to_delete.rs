@@ -8,7 +8,7 @@ use crate::points::point::Point;
 
 /// Recipes first: were the deletion cut short, what is left is an unfinished point, which the next run removes, and never one that
 /// looks whole without its data. A snapshot whose root object is named by any recipe that stays is not among them.
-pub fn doomed(manifests: &[Manifest], going: &[&Point]) -> Vec<SnapshotId> {
+pub fn snapshots(manifests: &[Manifest], going: &[&Point]) -> Vec<SnapshotId> {
     let ids: HashSet<&str> = going
         .iter()
         .flat_map(|point| &point.snapshots)
@@ -71,7 +71,7 @@ mod tests {
         .unwrap();
         let points = points(&manifests);
         let ids = |going: &[&Point]| -> Vec<String> {
-            let ids = doomed(&manifests, going);
+            let ids = snapshots(&manifests, going);
             ids.into_iter().map(String::from).collect()
         };
         assert_eq!(ids(&[&points[1]]), ["a9", "a2"]);

@@ -20,7 +20,7 @@ use crate::ui::prompt;
 /// A storage that is there answers within seconds; Kopia itself would go on trying for minutes.
 const DEADLINE: Duration = Duration::from_secs(45);
 
-/// Nobody's password: a repository that is there refuses it, and so tells that it is there.
+/// A random password: an existing repository refuses it, and so shows that it exists.
 const NO_PASSWORD: &str = "kopi-docka only knocks";
 
 /// The finished answers once the storage has answered, or the operator takes it as it is; `None` to ask the questions again.
@@ -101,7 +101,7 @@ pub async fn opens(
     answer(cx, kopia.opens()).await
 }
 
-/// A connection of nobody's, with `cache` for all that it keeps.
+/// A temporary connection, with `cache` for all that it keeps.
 fn stranger(
     cx: &Context,
     config: &Config,
@@ -143,7 +143,7 @@ fn stranger(
     )
 }
 
-/// What `asked` comes to while somebody waits at the terminal.
+/// What `asked` returns while the operator waits at the terminal.
 async fn answer<T>(cx: &Context, asked: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         answered = tokio::time::timeout(DEADLINE, asked) => answered.unwrap_or_else(|_| {

@@ -1,6 +1,6 @@
-//! Whether work goes on. Whoever gets further says so with [`beat`]; the watchdog asks. One for the process, since there is one run.
+//! Whether work goes on. Code that makes progress calls [`beat`]; the watchdog asks. One for the process, since there is one run.
 //!
-//! It decides nothing about a child: those that move nothing are ended by whoever started them, after `backup.stall_timeout`. What it
+//! It decides nothing about a child: those that move nothing are ended by their caller, after `backup.stall_timeout`. What it
 //! finds out is that even this did not happen.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ static PATIENCE: Mutex<Vec<Duration>> = Mutex::new(Vec::new());
 
 fn now() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
-    // Suspended time does not count: nobody could have moved.
+    // Suspended time does not count.
     let elapsed = START.get_or_init(Instant::now).elapsed();
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
@@ -47,7 +47,7 @@ impl Drop for Patience {
     }
 }
 
-/// The longest silence that is as it should be; none when nothing was allowed, since nobody works.
+/// The longest silence that is as it should be; none when nothing was allowed.
 pub fn allowed() -> Option<Duration> {
     patience().iter().max().copied()
 }

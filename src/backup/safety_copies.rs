@@ -22,7 +22,7 @@ pub async fn leave_out(unit: &mut Unit, patience: Duration) {
     }
 }
 
-/// None where nothing can be listed: whoever reads the source tells of it.
+/// None where nothing can be listed: the reader of the source reports it.
 async fn own_folders(source: &Source, patience: Duration) -> Vec<String> {
     let path = source.path.clone();
     let listing = aside(move || marks::own_folders(&path));

@@ -136,7 +136,7 @@ fn show(cx: &Context, repository: &Repository, seen: &Seen) {
     let mut rows = vec![
         ("Repository", status.location()),
         ("Unique id", status.unique_id.clone()),
-        ("Identity", repository.kopia.identity()),
+        ("Identity", repository.kopia.identity().to_string()),
         ("Machine", repository.kopia.me().machine.to_string()),
         ("Profile", repository.kopia.profile().display().to_string()),
         (

@@ -46,7 +46,10 @@ pub fn run(cx: &Context, _args: Args) -> Result<u8> {
         ("Profile", config.profile().to_owned()),
         ("Connection", connected),
         ("Cache", config.kopia_cache().display().to_string()),
-        ("Identity", repository::identity(&cx.paths, config)),
+        (
+            "Identity",
+            repository::identity(&cx.paths, config).to_string(),
+        ),
         ("Storage", storage.unwrap_or_default().to_owned()),
         (
             "Password",

@@ -104,10 +104,8 @@ pub fn volumes(current: &OsStr) -> Vec<CompletionCandidate> {
 pub fn hosts(current: &OsStr) -> Vec<CompletionCandidate> {
     offer(current, async |typed| {
         let repository = Known::open(&typed).await?;
-        let hosts = repository.points.iter().map(|point| {
-            let host = point.identity.split_once('@').map(|(_, host)| host);
-            host.unwrap_or_default().to_owned()
-        });
+        let hosts = repository.points.iter();
+        let hosts = hosts.map(|point| point.host().to_owned());
         Ok(each_once(hosts))
     })
 }

@@ -1,10 +1,11 @@
 //! Plain data that every layer shares: no I/O, no behaviour beyond parsing and ordering.
 //!
-//! Reading order: [`ids`] → [`mod@unit`] (what is on the host) → [`source`] (what is read), [`exclude`] (and what in it is not) →
+//! Reading order: [`ids`], [`identity`] → [`mod@unit`] (what is on the host) → [`source`] (what is read), [`exclude`] (and what in it is not) →
 //! [`grade`] (how far it can be trusted) → [`point`] (what is in the repository) → [`report`] (what a run did).
 
 pub mod exclude;
 pub mod grade;
+pub mod identity;
 pub mod ids;
 pub mod point;
 pub mod report;
@@ -12,6 +13,7 @@ pub mod source;
 pub mod unit;
 
 pub use grade::Grade;
+pub use identity::Identity;
 pub use ids::{BackupId, MachineId, ObjectId, PointId, SnapshotId, UnitName};
 pub use source::{Source, SourceKey};
 pub use unit::{Container, ContainerState, Unit, UnitKind};

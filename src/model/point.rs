@@ -15,6 +15,7 @@ use super::grade::Grade;
 use super::ids::{ObjectId, PointId, SnapshotId, UnitName};
 use super::source::{Gap, SourceKey};
 use super::unit::{ContainerState, UnitKind};
+use crate::model::Identity;
 
 /// The newest format of [`PointRecord`] that this program writes and reads.
 pub const FORMAT: u32 = 1;
@@ -61,7 +62,7 @@ pub struct PointRecord {
     pub unit: UnitName,
     pub kind: UnitKind,
     /// The Kopia identity it was saved under, `kopi-docka@host`.
-    pub identity: String,
+    pub identity: Identity,
     pub started_at: DateTime<Utc>,
     pub grade: Grade,
     pub sources: Vec<SourceRecord>,

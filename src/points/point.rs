@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::legacy;
 use crate::drivers::kopia::{Manifest, USER};
+use crate::model::Identity;
 use crate::model::point::Hold;
 use crate::model::{Grade, MachineId, ObjectId, PointId, UnitKind, UnitName};
 
@@ -16,7 +17,7 @@ pub struct Point {
     pub unit: UnitName,
     pub backup_id: PointId,
     /// `user@host` that made it.
-    pub identity: String,
+    pub identity: Identity,
     /// Which machine of that name. `None` for points of versions that did not tell, and of the Python tool; so with the next two.
     pub machine: Option<MachineId>,
     /// The configuration that it was made with.
@@ -114,7 +115,7 @@ pub fn complete_roots(manifests: &[Manifest]) -> HashSet<&str> {
 struct Maker {
     backup_id: PointId,
     unit: UnitName,
-    identity: String,
+    identity: Identity,
     machine: Option<MachineId>,
     profile: Option<String>,
     kind: Option<UnitKind>,
@@ -156,18 +157,17 @@ fn is_recipe(manifest: &Manifest) -> bool {
 
 impl Tool {
     /// `identity`, and whether it is of the other tool.
-    pub fn sign(self, identity: &str) -> String {
+    pub fn sign(self, identity: &Identity) -> String {
         match self {
-            Self::KopiDocka => identity.to_owned(),
+            Self::KopiDocka => identity.to_string(),
             Self::Python => format!("{identity} (Python)"),
         }
     }
 
     /// Early versions of the Python tool had ids like ours, and were whatever user ran them.
-    fn of(id: &PointId, identity: &str) -> Self {
-        let user = identity.split_once('@').map_or(identity, |(user, _)| user);
+    fn of(id: &PointId, identity: &Identity) -> Self {
         match id {
-            PointId::Run(_) if user == USER => Self::KopiDocka,
+            PointId::Run(_) if identity.user == USER => Self::KopiDocka,
             _ => Self::Python,
         }
     }
@@ -201,20 +201,15 @@ impl Point {
 
     /// Whether it is of `host`; of the host of `identity`, which is ours, where none is named. The Python tool saved under
     /// the name of the user who ran it.
-    pub fn is_of_host(&self, host: Option<&str>, identity: &str) -> bool {
-        let (user, own) = identity.split_once('@').unwrap_or((identity, ""));
-        let (made_by, at) = self
-            .identity
-            .split_once('@')
-            .unwrap_or((&self.identity, ""));
-        (self.made_by == Tool::Python || made_by == user)
-            && at.eq_ignore_ascii_case(host.unwrap_or(own))
+    pub fn is_of_host(&self, host: Option<&str>, identity: &Identity) -> bool {
+        let Identity { user, host: at } = &self.identity;
+        (self.made_by == Tool::Python || *user == identity.user)
+            && at.eq_ignore_ascii_case(host.unwrap_or(&identity.host))
     }
 
     /// The name of the host that made it.
     pub fn host(&self) -> &str {
-        let host = self.identity.split_once('@').map(|(_, host)| host);
-        host.unwrap_or(&self.identity)
+        &self.identity.host
     }
 
     fn judge(&mut self, recipe: &Manifest, complete: &HashSet<&str>) {
@@ -271,7 +266,7 @@ pub mod testing {
         Point {
             unit: UnitName::parse(unit).unwrap(),
             backup_id: backup_id.into(),
-            identity: identity.to_owned(),
+            identity: identity.into(),
             machine: None,
             profile: None,
             kind: None,

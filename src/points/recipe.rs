@@ -1,8 +1,6 @@
 //! The recipe of a point: what is needed of it, brought into a directory that only we can see.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -11,19 +9,17 @@ use serde::Deserialize;
 
 use super::legacy::{self, Translation};
 use super::point::{Point, Tool};
+use super::recipe_tree;
 use super::saved::{Documents, Saved, SavedImage};
 use crate::base::work;
 use crate::discovery::labels;
-use crate::drivers::kopia::{Entry, Kopia, Manifest};
+use crate::drivers::kopia::{Entry, Kopia, Manifest, PROCESSES};
 use crate::error::{Exit, Failure, Result};
 use crate::model::point::{
     DOCUMENTS, FORMAT, FileRecord, FileRole, PointRecord, RECORD_FILE, SourceRecord, dump_name,
 };
 use crate::model::{ObjectId, SourceKey};
 use crate::ui::unnamed;
-
-/// How many kopia processes fetch files.
-const AT_ONCE: usize = 4;
 
 #[derive(Debug)]
 pub struct Recipe {
@@ -247,7 +243,7 @@ impl Recipe {
                 let brought = this.bring_file(kopia, folders, &path, &copy).await?;
                 Ok::<_, anyhow::Error>((path, brought.map(|()| copy)))
             })
-            .buffered(AT_ONCE)
+            .buffered(PROCESSES)
             .try_collect()
             .await?;
         self.files = files.into_iter().collect();
@@ -268,7 +264,7 @@ impl Recipe {
                 let entries = kopia.read_folder(root, &folder).await?;
                 Ok((folder, entries.unwrap_or_default()))
             })
-            .buffered(AT_ONCE)
+            .buffered(PROCESSES)
             .try_collect()
             .await
     }
@@ -351,22 +347,9 @@ fn keep_copy(path: &Path, copy: &Path, bytes: &[u8], entry: &Entry) -> Result<Re
     if bytes.len() as u64 != entry.size {
         return Ok(Err("it could not be read whole".to_owned()));
     }
-    write_copy(copy, bytes, entry)
+    recipe_tree::write(copy, bytes, entry)
         .with_context(|| format!("the copy of `{}` cannot be written", path.display()))?;
     Ok(Ok(()))
-}
-
-fn write_copy(copy: &Path, bytes: &[u8], entry: &Entry) -> std::io::Result<()> {
-    let mut file = std::fs::File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(copy)?;
-    file.write_all(bytes)?;
-    file.set_modified(entry.mtime.into())?;
-    std::os::unix::fs::fchown(&file, Some(entry.uid), Some(entry.gid))?;
-    // After the owner: changing that takes setuid bits away.
-    file.set_permissions(std::fs::Permissions::from_mode(entry.mode()))
 }
 
 #[cfg(test)]

@@ -11,14 +11,11 @@ use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::base::text::printable;
-use crate::drivers::kopia::{Entry, Kopia};
+use crate::drivers::kopia::{Entry, Kopia, PROCESSES};
 use crate::error::{Exit, Failure, Result};
 use crate::model::ObjectId;
 use crate::model::point::{PointRecord, RECORD_FILE};
 use crate::swap::attributes::give;
-
-/// How many kopia processes fetch files.
-const AT_ONCE: usize = 4;
 
 /// No recipe has as many; a forged one could have no end.
 const MOST_ENTRIES: usize = 10_000;
@@ -61,7 +58,7 @@ pub async fn copy(kopia: &Kopia, root: &ObjectId, folder: &Path) -> Result<Vec<S
     }
     stream::iter(files)
         .map(Ok)
-        .try_for_each_concurrent(AT_ONCE, |(path, entry)| async move {
+        .try_for_each_concurrent(PROCESSES, |(path, entry)| async move {
             let place = text(&path)?;
             let bytes = kopia.read_file(root, &place).await?.unwrap_or_default();
             if bytes.len() as u64 != entry.size {
@@ -131,7 +128,8 @@ fn make_folder(path: &Path) -> Result<()> {
         .with_context(|| format!("cannot create `{}`", path.display()))
 }
 
-fn write(path: &Path, bytes: &[u8], entry: &Entry) -> std::io::Result<()> {
+/// A new file with the owner, mode and time of `entry`. What was replaced in the dumps stays readable by root only.
+pub fn write(path: &Path, bytes: &[u8], entry: &Entry) -> std::io::Result<()> {
     let mut file = File::options()
         .write(true)
         .create_new(true)

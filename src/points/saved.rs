@@ -9,12 +9,10 @@ use serde_json::Value;
 
 use crate::drivers::docker::json::Json as _;
 use crate::drivers::docker::rename_neighbours;
-use crate::drivers::kopia::Kopia;
+use crate::drivers::kopia::{Kopia, PROCESSES};
 use crate::error::Result;
 use crate::model::ObjectId;
 
-/// How many kopia processes fetch files.
-const AT_ONCE: usize = 4;
 /// Where a recipe has the values that were taken out of its documents.
 const SECRETS: &str = "secrets.json";
 
@@ -160,7 +158,7 @@ async fn folder(kopia: &Kopia, root: &ObjectId, path: &str) -> Result<Vec<File>>
             let bytes = kopia.read_file(root, &path).await?;
             Ok((path, bytes))
         })
-        .buffered(AT_ONCE)
+        .buffered(PROCESSES)
         .try_collect()
         .await
 }

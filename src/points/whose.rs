@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::point::{Point, Tool};
 use crate::base::text;
 use crate::drivers::kopia::Me;
+use crate::model::Identity;
 use crate::model::{MachineId, PointId, UnitKind, UnitName};
 
 /// A machine that saved within this time may be at work.
@@ -45,7 +46,7 @@ pub struct Whose<'a> {
 /// Another machine saves under our name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conflict {
-    pub identity: String,
+    pub identity: Identity,
     /// The other one.
     pub machine: MachineId,
     /// When it saved last.

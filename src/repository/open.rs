@@ -8,17 +8,19 @@ use crate::base::paths::Paths;
 use crate::base::text;
 use crate::config::Config;
 use crate::context::Context;
+use crate::drivers::kopia::USER;
 use crate::drivers::kopia::made::Made;
 use crate::drivers::kopia::{
-    Identity, Initialized, Kopia, Me, Named, Settings, Status, profile_file,
+    Initialized, Kopia, Me, Named, RepositoryIdentity, Settings, Status, profile_file,
 };
 use crate::error::{Exit, Failure, Result};
+use crate::model::Identity;
 use crate::points::point::points;
 use crate::points::whose::{ADOPT, Whose};
 
 pub struct Repository {
     pub kopia: Kopia,
-    pub identity: Identity,
+    pub identity: RepositoryIdentity,
     machine: Machine,
     /// The name of the configuration, when the host has another one since `init`.
     renamed: Option<String>,
@@ -46,7 +48,7 @@ impl Repository {
     fn new(
         cx: &Context,
         config: &Config,
-        identity: Identity,
+        identity: RepositoryIdentity,
         host: String,
         renamed: Option<String>,
     ) -> Result<Self> {
@@ -192,17 +194,13 @@ impl Repository {
 }
 
 /// Whose the snapshots of this host are, without asking Kopia.
-pub fn identity(paths: &Paths, config: &Config) -> String {
+pub fn identity(paths: &Paths, config: &Config) -> Identity {
     let named = remembered(paths, config).host().unwrap_or(Named::Not);
-    format!(
-        "{}@{}",
-        crate::drivers::kopia::USER,
-        host(paths, config, named)
-    )
+    Identity::new(USER, &host(paths, config, named))
 }
 
-fn remembered(paths: &Paths, config: &Config) -> Identity {
-    Identity::of_profile(&paths.repositories(), config.profile())
+fn remembered(paths: &Paths, config: &Config) -> RepositoryIdentity {
+    RepositoryIdentity::of_profile(&paths.repositories(), config.profile())
 }
 
 /// This host in identities, whatever it is called today.

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::rules;
 use crate::config::Retention;
+use crate::model::Identity;
 use crate::model::{Grade, PointId, UnitKind, UnitName};
 use crate::points::point::{Point, PointState, Tool};
 
@@ -32,14 +33,14 @@ pub struct UnitDecision<'a> {
 /// Decides for each unit of `identity`, of whose points only those that are provably ours are given, by the name of the unit. `under_way` is the run that asks.
 pub fn decide<'a>(
     points: &'a [Point],
-    identity: &str,
+    identity: &Identity,
     retention: impl Fn(&UnitName) -> Retention,
     under_way: Option<&PointId>,
     now: DateTime<Utc>,
 ) -> Vec<UnitDecision<'a>> {
     let mut units: BTreeMap<(&UnitName, Option<UnitKind>), Vec<&Point>> = BTreeMap::new();
     for point in points {
-        if point.made_by == Tool::KopiDocka && point.identity == identity {
+        if point.made_by == Tool::KopiDocka && point.identity == *identity {
             let unit = units.entry((&point.unit, point.kind)).or_default();
             unit.push(point);
         }

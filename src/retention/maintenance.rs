@@ -77,9 +77,7 @@ pub async fn run(
         mode,
         finished_at: Utc::now(),
     };
-    let file = paths
-        .maintenance()
-        .join(format!("{}.json", config.profile()));
+    let file = file(paths, config.profile());
     files::write(&file, &serde_json::to_vec_pretty(&remembered)?)?;
     Ok(MaintenanceReport {
         mode: mode.as_str().to_owned(),
@@ -102,7 +100,7 @@ pub fn is_overdue(info: &Maintenance, now: DateTime<Utc>) -> bool {
 }
 
 pub fn is_ours(kopia: &Kopia, info: &Maintenance) -> bool {
-    info.owner == kopia.identity()
+    info.owner == kopia.identity().to_string()
 }
 
 /// Whose it is, since when it is due, and how this host gets it.

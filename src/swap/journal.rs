@@ -25,6 +25,7 @@ use crate::base::blocking::aside;
 use crate::base::fault;
 use crate::base::files;
 use crate::error::Result;
+use crate::model::Identity;
 use crate::model::{BackupId, PointId, SourceKey, UnitName};
 
 const FORMAT: u32 = 1;
@@ -80,7 +81,7 @@ pub struct Journal {
 pub struct PointName {
     pub backup_id: PointId,
     /// Who made it.
-    pub identity: String,
+    pub identity: Identity,
 }
 
 impl Journal {

@@ -196,7 +196,7 @@ mod tests {
         };
         let chosen = choose(&points, &request, &me(OWN))?;
         let name = |point: &&Point| {
-            let (_, host) = point.identity.split_once('@').unwrap();
+            let host = point.host();
             format!("{}@{host} {}", point.unit, point.time.format("%d"))
         };
         Ok((

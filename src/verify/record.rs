@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::base::files;
 use crate::error::Result;
+use crate::model::Identity;
 use crate::model::{MachineId, PointId, UnitName};
 use crate::points::point::Point;
 
@@ -17,7 +18,7 @@ use crate::points::point::Point;
 pub struct Verified {
     /// The unique id of the repository.
     repository: String,
-    identity: String,
+    identity: Identity,
     /// `None` for a point that does not tell.
     #[serde(default)]
     machine: Option<MachineId>,
@@ -107,7 +108,7 @@ impl Memory {
         let mut hash = Sha256::new();
         for part in [
             &self.repository,
-            &point.identity,
+            &point.identity.to_string(),
             point.unit.as_str(),
             &point.backup_id.to_string(),
         ] {

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::share::percent_of;
+use crate::model::Identity;
 use crate::model::{PointId, SourceKey, UnitName};
 
 #[derive(Debug, Serialize)]
@@ -27,7 +28,7 @@ pub struct VerifyReport {
 pub struct PointReport {
     pub unit: UnitName,
     pub backup_id: PointId,
-    pub identity: String,
+    pub identity: Identity,
     pub result: PointResult,
     pub bytes: u64,
     pub read_bytes: u64,

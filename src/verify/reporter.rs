@@ -6,6 +6,7 @@ use super::report::{PointReport, PointResult, SourceResult, VerifyReport};
 use crate::base::activity::Activity;
 use crate::base::text;
 use crate::error::render;
+use crate::model::Identity;
 use crate::model::point::SourceRecord;
 use crate::points::point::Point;
 use crate::ui::progress::{Progress, Track};
@@ -16,15 +17,15 @@ pub struct Reporter {
     ui: Ui,
     progress: Progress,
     /// Whose points need no host beside their unit.
-    identity: String,
+    identity: Identity,
 }
 
 impl Reporter {
-    pub fn new(ui: &Ui, identity: &str) -> Self {
+    pub fn new(ui: &Ui, identity: Identity) -> Self {
         Self {
             ui: ui.clone(),
             progress: Progress::new(ui),
-            identity: identity.to_owned(),
+            identity,
         }
     }
 
@@ -112,7 +113,7 @@ pub fn report_text(report: &VerifyReport) -> String {
                 text::bytes(point.bytes)
             ),
             format!("{} %", point.percent),
-            point.identity.clone(),
+            point.identity.to_string(),
         ]
     });
     let mut lines = vec![table::table(

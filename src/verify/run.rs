@@ -90,7 +90,7 @@ pub async fn run(cx: &Context, request: &Request) -> Result<Verified> {
             tar,
             manifests: &manifests,
         },
-        reporter: Reporter::new(&cx.ui, &repository.kopia.identity()),
+        reporter: Reporter::new(&cx.ui, repository.kopia.identity()),
         slots: Semaphore::new(config.workers(memory::Memory::of_this_host())),
         complete: complete_roots(&manifests),
         memory: RefCell::new(remembered(cx, &status.unique_id, &points)),

@@ -399,7 +399,7 @@ fn a_script_that_fails_leaves_the_old_data_and_the_services_running() {
         .env("DOCKER_HOST", world.bed.host())
         .env("KOPIA_PASSWORD", PASSWORD)
         .env("TMPDIR", world.dir("tmp"))
-        .stderr("no terminal to ask on: say -y")
+        .stderr("not running on a terminal; use -y")
         .code(1);
     watch.events().assert_untouched();
     changed.assert_unchanged();

@@ -15,7 +15,7 @@ use crate::model::MachineId;
 
 /// The file that remembers the repository of one profile.
 #[derive(Clone, Debug)]
-pub struct Identity {
+pub struct RepositoryIdentity {
     file: PathBuf,
 }
 
@@ -62,7 +62,7 @@ pub enum Named {
     As(String),
 }
 
-impl Identity {
+impl RepositoryIdentity {
     pub fn of_profile(repositories: &Path, profile_name: &str) -> Self {
         Self {
             file: repositories.join(format!("{profile_name}.json")),

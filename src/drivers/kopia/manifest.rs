@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer};
 
 use super::tree::posix_mode;
+use crate::model::Identity;
 use crate::model::point::Attributes;
 
 /// One snapshot manifest, of any tool and host. Optional where another writer may have left it out.
@@ -115,8 +116,8 @@ impl Manifest {
         self.start_time
     }
 
-    pub fn identity(&self) -> String {
-        format!("{}@{}", self.source.user_name, self.source.host)
+    pub fn identity(&self) -> Identity {
+        Identity::new(&self.source.user_name, &self.source.host)
     }
 
     /// Nothing in it is cancelled, failed or ignored.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::made::Made;
 use super::repository::USER;
+use crate::model::Identity;
 use crate::model::MachineId;
 
 /// What is ours in a repository that others write into too, even under our name.
@@ -24,9 +25,8 @@ pub struct Me {
 }
 
 impl Me {
-    /// `<user>@<host>`
-    pub fn identity(&self) -> String {
-        format!("{USER}@{}", self.host)
+    pub fn identity(&self) -> Identity {
+        Identity::new(USER, &self.host)
     }
 }
 

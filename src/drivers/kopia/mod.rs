@@ -31,7 +31,7 @@ mod watch;
 
 pub use client::{Kopia, MINIMUM_VERSION, Settings, check_version_of, find, profile_file};
 pub use failure::Killed;
-pub use identity::{Identity, Named};
+pub use identity::{Named, RepositoryIdentity};
 pub use maintenance::{Maintenance, Mode};
 pub use manifest::{Manifest, clock_skew};
 pub use me::Me;
@@ -43,5 +43,5 @@ pub use repository::{Initialized, Status, USER};
 pub use size::Size;
 pub use snapshot::{Accepted, NewSnapshot};
 pub use stream::{STREAM_FILE, Stream};
-pub use tree::{Entry, FOLDERS_AT_ONCE, restored};
+pub use tree::{Entry, FOLDERS_AT_ONCE, PROCESSES, restored};
 pub use watch::Life;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::client::{ASK_DEADLINE, Kopia};
 use super::failure;
-use super::identity::{Identity, Policy};
+use super::identity::{Policy, RepositoryIdentity};
 use crate::drivers::tool::{self, Input, pipe};
 use crate::error::Result;
 
@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 
 impl Kopia {
     /// Imports the policy again when what it depends on has changed since: a policy of another identity has no effect on ours.
-    pub async fn refresh_policy(&self, identity: &Identity) -> Result<()> {
+    pub async fn refresh_policy(&self, identity: &RepositoryIdentity) -> Result<()> {
         if !self.has_policy(identity)? {
             self.import_policy().await?;
             identity.set_policy(self.policy())?;
@@ -24,13 +24,13 @@ impl Kopia {
     }
 
     /// Whether the one in force is that of the configuration, as far as this host knows.
-    pub fn has_policy(&self, identity: &Identity) -> Result<bool> {
+    pub fn has_policy(&self, identity: &RepositoryIdentity) -> Result<bool> {
         identity.has_policy(&self.policy())
     }
 
     pub fn policy(&self) -> Policy {
         Policy {
-            identity: self.identity(),
+            identity: self.identity().to_string(),
             version: VERSION,
             compression: self.settings.compression.clone(),
         }
@@ -45,7 +45,7 @@ impl Kopia {
         });
         let compression = json!({ "compressorName": self.settings.compression });
         let policy = json!({
-            &identity: {
+            identity.to_string(): {
                 "retention": keep_everything,
                 "compression": compression,
                 // A list that is not empty replaces the inherited one.

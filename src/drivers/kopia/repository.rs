@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::client::{Kopia, parse_json};
 use super::failure::{self, Cause};
-use super::identity::Identity;
+use super::identity::RepositoryIdentity;
 use crate::drivers::tool::{self, Finished, Spec};
 use crate::error::{Exit, Failure, Result};
 
@@ -116,7 +116,7 @@ impl Kopia {
     }
 
     /// [`Kopia::status`], and the repository is the one that the configuration and `identity` mean.
-    pub async fn open(&self, identity: &Identity) -> Result<Status> {
+    pub async fn open(&self, identity: &RepositoryIdentity) -> Result<Status> {
         let status = self.status().await?;
         if let Some((wanted, connected)) = mismatch(&self.settings.storage_args, &status.storage) {
             return Err(Failure::new(
@@ -136,7 +136,7 @@ impl Kopia {
     /// the remembered one.
     pub async fn init(
         &self,
-        identity: &Identity,
+        identity: &RepositoryIdentity,
         accept_new: bool,
     ) -> Result<(Initialized, Status)> {
         let location = self.location();

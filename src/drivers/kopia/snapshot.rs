@@ -14,6 +14,7 @@ use super::watch::{self};
 use crate::base::activity::Activity;
 use crate::drivers::tool::{Child, Ended, Output, Spec};
 use crate::error::{Exit, Failure, Result};
+use crate::model::Identity;
 use crate::model::{ObjectId, SnapshotId};
 
 /// A snapshot to be made.
@@ -34,7 +35,7 @@ pub struct Accepted {
 }
 
 impl NewSnapshot {
-    pub fn flags(&self, spec: Spec, identity: &str) -> Spec {
+    pub fn flags(&self, spec: Spec, identity: &Identity) -> Spec {
         let mut spec = spec
             .arg(format!("--override-source={identity}:{}", self.path))
             // Before the JSON is printed; without it a failed flush comes after the good news.
@@ -144,7 +145,7 @@ impl Kopia {
         &self.settings.me
     }
 
-    pub fn identity(&self) -> String {
+    pub fn identity(&self) -> Identity {
         self.settings.me.identity()
     }
 

@@ -20,6 +20,9 @@ use crate::error::Result;
 use crate::model::ObjectId;
 use crate::model::point::Attributes;
 
+/// How many kopia processes read files or directories: each costs the start of a process, and a processor.
+pub const PROCESSES: usize = 4;
+
 /// How many directories one kopia is asked for.
 pub const FOLDERS_AT_ONCE: usize = 50;
 

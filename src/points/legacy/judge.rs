@@ -134,8 +134,11 @@ mod tests {
         assert_eq!(point.time.to_rfc3339(), "2026-01-02T03:04:01+00:00");
         assert_eq!((point.made_by, point.bytes), (Tool::Python, 5));
         assert_eq!(point.grade, Some(Grade::Unproven));
-        assert!(point.is_of_host(None, "kopi-docka@h") && !point.is_of_host(None, "kopi-docka@g"));
-        assert!(point.is_of_host(Some("H"), "kopi-docka@g"));
+        assert!(
+            point.is_of_host(None, &"kopi-docka@h".into())
+                && !point.is_of_host(None, &"kopi-docka@g".into())
+        );
+        assert!(point.is_of_host(Some("H"), &"kopi-docka@g".into()));
         // Early versions had ids like ours.
         let mut early = recipe();
         early["tags"]["tag:backup_id"] = json!("2025-01-31T23-59-59Z");

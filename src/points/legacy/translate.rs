@@ -13,15 +13,12 @@ use super::members::Members;
 use super::notes;
 use crate::base::text::printable;
 use crate::discovery::system_paths::{Ownership, ownership};
-use crate::drivers::kopia::{Entry, Kopia, Manifest};
+use crate::drivers::kopia::{Entry, Kopia, Manifest, PROCESSES};
 use crate::error::Result;
 use crate::model::point::{FORMAT, MissingSource, Part, PartKind, PointRecord, SourceRecord};
 use crate::model::source::{Gap, GapReason};
 use crate::model::{Grade, ObjectId, SnapshotId, SourceKey, UnitKind};
 use crate::points::point::Point;
-
-/// How many kopia processes read files.
-const AT_ONCE: usize = 4;
 
 /// The file of a version that had one compose file and no list of them.
 const ONLY_COMPOSE_FILE: &str = "docker-compose.yml";
@@ -112,7 +109,7 @@ impl Old {
                 let bytes = kopia.read_object(&entry.obj).await?;
                 Ok::<_, anyhow::Error>((entry.name, bytes))
             })
-            .buffered(AT_ONCE)
+            .buffered(PROCESSES)
             .try_collect()
             .await?;
         let mut order = None;

@@ -8,12 +8,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::base::activity::Activity;
 use crate::base::text::printable;
-use crate::drivers::kopia::{Entry, FOLDERS_AT_ONCE, Kopia};
+use crate::drivers::kopia::{Entry, FOLDERS_AT_ONCE, Kopia, PROCESSES};
 use crate::error::Result;
 use crate::model::ObjectId;
-
-/// How many kopia processes read directories.
-const AT_ONCE: usize = 4;
 
 /// Deeper than any path that Linux takes.
 const MAX_DEPTH: usize = 2048;
@@ -47,7 +44,7 @@ impl Tree {
                         alive.add(ids.len() as u64);
                         Ok::<_, anyhow::Error>(ids.iter().cloned().zip(read).collect())
                     })
-                    .buffer_unordered(AT_ONCE)
+                    .buffer_unordered(PROCESSES)
                     .try_collect()
                     .await?;
             let mut next = HashSet::new();

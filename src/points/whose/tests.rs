@@ -35,7 +35,7 @@ fn points_without_a_machine_are_ours_until_another_machine_has_the_name() {
         [Unproven, Own, OtherMachine]
     );
     let mut elsewhere = made(3, 'b');
-    elsewhere.identity = "kopi-docka@db".to_owned();
+    elsewhere.identity = "kopi-docka@db".into();
     assert_eq!(
         owners(&[made(1, ' '), elsewhere], &me),
         [Own, Owner::OtherHost]

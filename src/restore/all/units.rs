@@ -80,10 +80,7 @@ impl Wanted {
             Exit::NothingMatched,
             format!("there are no restore points made by {by}"),
         );
-        let hosts: BTreeSet<&str> = points
-            .iter()
-            .filter_map(|point| Some(point.identity.split_once('@')?.1))
-            .collect();
+        let hosts: BTreeSet<&str> = points.iter().map(Point::host).collect();
         if hosts.is_empty() {
             return failure.hint("`kopi-docka repo-status` shows which repository this is");
         }

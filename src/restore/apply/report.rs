@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::model::Identity;
 use crate::model::report::StepTime;
 use crate::model::{BackupId, PointId, SourceKey, UnitName};
 use crate::restore::plan::files::FileAction;
@@ -17,7 +18,7 @@ pub struct RestoreReport {
     /// The name of the copy that was made of the unit.
     pub project: Option<UnitName>,
     pub backup_id: PointId,
-    pub identity: String,
+    pub identity: Identity,
     /// Whether the targets hold what was saved. All of them do, or none.
     pub is_restored: bool,
     pub sources: Vec<RestoredSource>,

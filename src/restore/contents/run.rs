@@ -14,6 +14,7 @@ use crate::base::text;
 use crate::context::Context;
 use crate::drivers::tar::Tar;
 use crate::error::{Exit, Failure, Result};
+use crate::model::Identity;
 use crate::model::point::{PointRecord, SourceRecord};
 use crate::model::{PointId, SourceKey, UnitName};
 use crate::points::choose::{choose, unasked};
@@ -172,7 +173,7 @@ enum Event<'a> {
     Started {
         unit: &'a UnitName,
         backup_id: &'a PointId,
-        identity: &'a str,
+        identity: &'a Identity,
     },
     #[serde(rename = "list_file")]
     File { path: &'a Path },

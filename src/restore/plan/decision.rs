@@ -13,6 +13,7 @@ use super::pieces::Piece;
 use super::pool::Pool;
 use crate::base::text;
 use crate::error::{Exit, Failure, Result};
+use crate::model::Identity;
 use crate::model::point::{FileAttributes, Part};
 use crate::model::{BackupId, Grade, PointId, SourceKey, UnitName};
 use crate::points::point::Tool;
@@ -30,7 +31,7 @@ pub struct Plan {
     /// When it was made.
     pub point_time: DateTime<Utc>,
     /// Who made the point.
-    pub identity: String,
+    pub identity: Identity,
     pub made_by: Tool,
     pub grade: Grade,
     pub is_whole_unit: bool,

@@ -257,7 +257,7 @@ impl Ground<'_> {
             .flatten()
             .map(|(name, _)| name.as_str())
             .collect();
-        let old_host = record.identity.split_once('@').map_or("", |(_, host)| host);
+        let old_host = record.identity.host.as_str();
         let inspect = &container::without_given(inspect, &[&saved.engine.name, old_host]);
         let (request, refusal) =
             match container::request(inspect, secrets, self.engine.api_number()) {

@@ -16,7 +16,7 @@ fn point(unit: &str, time: DateTime<Utc>, state: PointState) -> Point {
     Point {
         unit: UnitName::parse(unit).unwrap(),
         backup_id: BackupId::at(time).into(),
-        identity: OWN.to_owned(),
+        identity: OWN.into(),
         machine: None,
         profile: None,
         kind: None,
@@ -52,7 +52,7 @@ fn rules(latest: u32) -> Retention {
 
 /// The ages in hours of what goes.
 fn going(points: &[Point], retention: Retention) -> Vec<i64> {
-    decide(points, OWN, |_| retention, None, now())
+    decide(points, &OWN.into(), |_| retention, None, now())
         .iter()
         .flat_map(|decision| decision.going.clone())
         .map(|point| (now() - point.time).num_hours())
@@ -83,7 +83,7 @@ fn nothing_goes_while_the_newest_point_lacks_something() {
     .map(|(hours, state)| point("web", hours_ago(hours), state));
     // What never was a restore point goes all the same.
     assert_eq!(going(&points, rules(1)), [120]);
-    let decisions = decide(&points, OWN, |_| rules(1), None, now());
+    let decisions = decide(&points, &OWN.into(), |_| rules(1), None, now());
     let warning = decisions[0].warning.as_deref().unwrap();
     assert!(warning.contains("--accept-loss web"), "{warning}");
     assert_eq!(going(&points[2..], rules(1)), [75, 100, 120]);
@@ -142,7 +142,7 @@ fn unfinished_points_go_after_a_day_unless_they_are_of_the_run_under_way() {
     // There is no rule that would keep them.
     assert_eq!(going(&points, rules(0)), [25, 80]);
     let under_way = &points[3].backup_id;
-    let decisions = decide(&points, OWN, |_| rules(1), Some(under_way), now());
+    let decisions = decide(&points, &OWN.into(), |_| rules(1), Some(under_way), now());
     assert_eq!(decisions[0].going, [&points[2]]);
 }
 
@@ -156,7 +156,7 @@ fn a_clock_that_jumped_back_removes_nothing_of_that_unit() {
         (75, "db"),
     ];
     let points = ages.map(|(h, unit)| point(unit, hours_ago(h), PointState::Whole));
-    let decisions = decide(&points, OWN, |_| rules(1), None, now());
+    let decisions = decide(&points, &OWN.into(), |_| rules(1), None, now());
     assert_eq!(decisions[0].unit.as_str(), "db");
     assert_eq!(decisions[0].going, [&points[4]]);
     assert!(decisions[1].going.is_empty());
@@ -168,7 +168,7 @@ fn a_clock_that_jumped_back_removes_nothing_of_that_unit() {
 #[test]
 fn points_of_other_hosts_and_of_the_python_tool_are_never_counted_nor_removed() {
     let mut points = [1, 50, 75, 100].map(|h| point("web", hours_ago(h), PointState::Whole));
-    points[0].identity = "kopi-docka@other".to_owned();
+    points[0].identity = "kopi-docka@other".into();
     points[1].made_by = Tool::Python;
     assert_eq!(going(&points, rules(1)), [100]);
 }
@@ -210,7 +210,7 @@ fn any_points() -> impl Strategy<Value = Vec<Point>> {
             .map(|(seconds, state, whose)| {
                 let mut point = point("web", now() - TimeDelta::seconds(seconds), state);
                 match whose {
-                    0 => point.identity = "kopi-docka@other".to_owned(),
+                    0 => point.identity = "kopi-docka@other".into(),
                     1 => point.made_by = Tool::Python,
                     _ => {}
                 }
@@ -260,7 +260,7 @@ proptest! {
             ].iter().any(|(count, period)| is_kept_by(point, &whole, *count, period)),
         });
         let expected: BTreeSet<String> = expected.map(|point| point.backup_id.to_string()).collect();
-        let decisions = decide(&points, OWN, |_| retention, None, now());
+        let decisions = decide(&points, &OWN.into(), |_| retention, None, now());
         let going: Vec<&Point> = decisions.iter().flat_map(|decision| decision.going.clone()).collect();
         let ids: BTreeSet<String> = going.iter().map(|point| point.backup_id.to_string()).collect();
         prop_assert_eq!(&ids, &expected);
@@ -270,7 +270,7 @@ proptest! {
         prop_assert!(!has_newest);
         // Doing it twice removes nothing more.
         let rest: Vec<Point> = points.iter().filter(|point| !going.contains(point)).cloned().collect();
-        let again = decide(&rest, OWN, |_| retention, None, now());
+        let again = decide(&rest, &OWN.into(), |_| retention, None, now());
         prop_assert!(again.iter().all(|decision| decision.going.is_empty()));
     }
 }

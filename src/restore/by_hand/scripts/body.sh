@@ -79,7 +79,7 @@ finish() {
         fi
         [ "$status" = 0 ] || say "The data is restored, but not everything went well; see above."
     elif [ "$status" != 0 ]; then
-        say "Nothing was replaced: $WHAT is as it was. Mend what is said above, then run this script again."
+        say "Nothing was replaced: $WHAT is as it was. Fix the error above, then run this script again."
     fi
     [ -z "$work" ] || rm -rf -- "$work"
     exit "$status"

@@ -25,7 +25,7 @@ pub fn text(
         printable(unit),
         record.backup_id,
         record.grade,
-        printable(&point.identity),
+        printable(&point.identity.to_string()),
     );
     // Writing to a String cannot fail.
     let mut section = |title: &str, body: &str| {

@@ -200,7 +200,7 @@ fn comment(point: &Point, record: &PointRecord, source: &SourceRecord, total: u6
            KOPIA_CONFIG_PATH  the connection that kopia uses, when it is not the one of kopi-docka",
         record.backup_id,
         record.grade,
-        printable(&point.identity),
+        printable(&point.identity.to_string()),
         bytes(total),
     );
     for reason in &source.reasons {

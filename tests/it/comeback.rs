@@ -197,12 +197,7 @@ fn a_unit_that_does_not_come_up_keeps_no_other_from_being_saved_nor_itself_from_
         .kd(&["--quiet", "backup", "--unit", &web])
         .stderr_any()
         .ok();
-    let killed = world
-        .backup_with_fault(&[&web], "kill@read")
-        .stdout_any()
-        .stderr_any()
-        .run();
-    assert_eq!(killed.signal, Some(9), "{killed}");
+    world.killed_at(&[&web], "read");
     world.until_no_process_is_left();
     let squatter = world.container("squatter", |s| {
         s.arg("--network=bridge").arg("--publish").arg(&port)
@@ -243,12 +238,7 @@ fn other_commands_with_the_lock_bring_up_what_is_down() {
     let db = world.container("db", |s| s.volume("data", "/data"));
     world.init();
     for command in [&["repo-maintenance"][..], &["init"]] {
-        let killed = world
-            .backup_with_fault(&[&db], "kill@read")
-            .stdout_any()
-            .stderr_any()
-            .run();
-        assert_eq!(killed.signal, Some(9), "{killed}");
+        world.killed_at(&[&db], "read");
         world.until_no_process_is_left();
         assert_eq!(world.inspect(&db)["State"]["Running"], false);
         world.kd(command).stdout_any().stderr_any().ok();

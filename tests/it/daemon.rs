@@ -139,12 +139,7 @@ fn in_a_shell_it_starts_what_a_killed_run_left_down() {
         .service("db", |s| s.volume("data", "/data"))
         .up();
     world.init();
-    let killed = world
-        .backup_with_fault(&[stack.unit()], "kill@read")
-        .stdout_any()
-        .stderr_any()
-        .run();
-    assert_eq!(killed.signal, Some(9), "{killed}");
+    world.killed_at(&[stack.unit()], "read");
     stack.assert_running(&[]);
     let mut running = daemon(&world, &[]).spawn();
     running.until_stderr("Ready.");

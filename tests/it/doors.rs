@@ -10,11 +10,6 @@ use crate::common::{PASSWORD, Run, Stack, World, mount, mount_ext4, unmount};
 
 const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-fn restore(world: &World, unit: &str, more: &[&str]) -> Run {
-    let args = ["--quiet", "restore", "--yes", "--backup-id", "latest"];
-    world.kd(&args).args(["--unit", unit]).args(more)
-}
-
 /// Without `--quiet`, and with a plan that is only shown.
 fn plan(world: &World, unit: &str, more: &[&str]) -> Value {
     let args = ["--json", "restore", "--dry-run", "--backup-id", "latest"];
@@ -73,7 +68,9 @@ fn what_a_file_system_cannot_hold_is_refused_or_listed() {
     let without = WithoutAcls::new();
     let (world, unit) = (&without.world, without.stack.unit());
     let data = without.disk.join("data");
-    let refused = restore(world, unit, &[]).stderr("--accept-lost-attributes");
+    let refused = world
+        .restore_latest(unit, &[])
+        .stderr("--accept-lost-attributes");
     refused
         .stderr("not everything could be restored as it was")
         .code(3);
@@ -112,16 +109,14 @@ fn what_a_file_system_cannot_hold_is_refused_or_listed() {
     let source = data.to_str().unwrap();
     let folder = without.disk.join("out");
     let target = ["--volume", source, "--target", folder.to_str().unwrap()];
-    restore(world, unit, &target)
+    world
+        .restore_latest(unit, &target)
         .stderr("--accept-lost-attributes")
         .code(3);
-    let done = restore(
-        world,
-        unit,
-        &[&target[..], &["--accept-lost-attributes"]].concat(),
-    )
-    .stderr("without what its file system cannot hold: 1 loss")
-    .code(3);
+    let done = world
+        .restore_latest(unit, &[&target[..], &["--accept-lost-attributes"]].concat())
+        .stderr("without what its file system cannot hold: 1 loss")
+        .code(3);
     assert!(!done.stderr().contains("stopped"), "{done}");
     let file = folder
         .join("binds")
@@ -137,7 +132,7 @@ fn what_a_file_system_cannot_hold_is_refused_or_listed() {
         fine.to_str().unwrap(),
         "--accept-lost-attributes",
     ];
-    restore(world, unit, &fine).ok();
+    world.restore_latest(unit, &fine).ok();
 }
 
 #[test]
@@ -221,28 +216,31 @@ fn a_place_with_power_needs_a_container_or_the_operator() {
     let path = folder.to_str().unwrap();
     let consent = |more: &[&str]| plan(&world, &unit, more)["powers"][0]["consent"].clone();
     assert_eq!(consent(&[]), "container");
-    restore(&world, &unit, &[]).stderr_any().ok();
+    world.restore_latest(&unit, &[]).stderr_any().ok();
     assert_eq!(read(&folder), "saved");
 
     world.docker(&["rm", "--force", &unit]).text();
     fs::write(folder.join("file"), "changed").unwrap();
     for more in [&[][..], &["--allow-path", "/srv"], &["--volume", path]] {
-        let refused = restore(&world, &unit, more).stderr("nothing is restored to");
+        let refused = world
+            .restore_latest(&unit, more)
+            .stderr("nothing is restored to");
         refused.stderr(format!("--allow-path {path}")).code(3);
     }
-    restore(&world, &unit, &["--allow-path", "homes"])
+    world
+        .restore_latest(&unit, &["--allow-path", "homes"])
         .stderr("is not an absolute path")
         .code(2);
     assert_eq!(read(&folder), "changed");
     let above = folder.parent().unwrap().to_str().unwrap();
     assert_eq!(consent(&["--allow-path", above]), "allowed");
     let target = world.path("plain");
-    restore(
-        &world,
-        &unit,
-        &["--volume", path, "--target", target.to_str().unwrap()],
-    )
-    .ok();
+    world
+        .restore_latest(
+            &unit,
+            &["--volume", path, "--target", target.to_str().unwrap()],
+        )
+        .ok();
     let scripts = world.path("scripts");
     let write = |more: &[&str]| {
         let args = [
@@ -260,7 +258,8 @@ fn a_place_with_power_needs_a_container_or_the_operator() {
         .stderr("has power over the host")
         .ok();
 
-    restore(&world, &unit, &["--allow-path", path])
+    world
+        .restore_latest(&unit, &["--allow-path", path])
         .stderr_any()
         .ok();
     assert_eq!(read(&folder), "saved");
@@ -326,7 +325,7 @@ fn what_was_included_in_the_backup_comes_back_unattended() {
     let (unit, folder) = hidden(&world, Some("kopi-docka.bind.include"));
     world.docker(&["rm", "--force", &unit]).text();
     assert_eq!(plan(&world, &unit, &[])["powers"][0]["consent"], "included");
-    restore(&world, &unit, &[]).stderr_any().ok();
+    world.restore_latest(&unit, &[]).stderr_any().ok();
     assert_eq!(read(&folder), "saved");
 }
 
@@ -347,11 +346,12 @@ fn a_file_outside_of_its_project_is_put_back_only_by_leave() {
     world.backup(&stack);
     fs::remove_file(&compose).unwrap();
     // What is as it was saved needs no leave.
-    restore(&world, stack.unit(), &[]).stderr_any().ok();
+    world.restore_latest(stack.unit(), &[]).stderr_any().ok();
     assert!(compose.exists());
     fs::write(&outside, "A=changed\n").unwrap();
     let path = outside.to_str().unwrap();
-    restore(&world, stack.unit(), &[])
+    world
+        .restore_latest(stack.unit(), &[])
         .stderr("is left as it is")
         .stderr("outside of the project's directory")
         .stderr(format!("--allow-path {path}"))
@@ -359,7 +359,8 @@ fn a_file_outside_of_its_project_is_put_back_only_by_leave() {
     assert_eq!(fs::read_to_string(&outside).unwrap(), "A=changed\n");
     let plan = plan(&world, stack.unit(), &["--allow-path", path]);
     assert_eq!(plan["powers"][0]["consent"], "allowed", "{plan:#}");
-    restore(&world, stack.unit(), &["--allow-path", path])
+    world
+        .restore_latest(stack.unit(), &["--allow-path", path])
         .stderr_any()
         .ok();
     assert_eq!(fs::read_to_string(&outside).unwrap(), "A=saved\n");
@@ -387,7 +388,10 @@ fn a_link_that_is_put_on_the_way_meanwhile_leads_nowhere() {
         for step in ["restore_extract", "restore_sync"] {
             fs::write(data.join("sub/dir/file"), "changed").unwrap();
             fs::write(outside.join("file"), "not theirs").unwrap();
-            let held = world.hold(step, restore(&world, stack.unit(), &files).stderr_any());
+            let held = world.hold(
+                step,
+                world.restore_latest(stack.unit(), &files).stderr_any(),
+            );
             fs::rename(data.join("sub"), data.join("moved")).unwrap();
             std::os::unix::fs::symlink(outside.parent().unwrap(), data.join("sub")).unwrap();
             let done = held.release().wait();
@@ -410,7 +414,7 @@ fn a_link_that_is_put_on_the_way_meanwhile_leads_nowhere() {
             fs::rename(data.join("moved"), data.join("sub")).unwrap();
             stack.assert_running(&["db"]);
         }
-        restore(&world, stack.unit(), &files).stderr_any().ok();
+        world.restore_latest(stack.unit(), &files).stderr_any().ok();
         assert_eq!(
             fs::read_to_string(data.join("sub/dir/file")).unwrap(),
             "saved"
@@ -455,7 +459,7 @@ fn directories_above_a_bind_mount_come_back_as_they_were() {
         .ok();
     world.docker(&["rm", "--force", &unit]).text();
     fs::remove_dir_all(world.path("parents")).unwrap();
-    restore(&world, &unit, &[]).stderr_any().ok();
+    world.restore_latest(&unit, &[]).stderr_any().ok();
     for (folder, uid, mode) in [
         ("parents", 1, 0o711),
         ("parents/me", 1000, 0o750),

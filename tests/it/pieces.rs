@@ -6,16 +6,6 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{Run, Stack, World, oracle, torture};
 
-fn restore(world: &World, stack: &Stack, more: &[&str]) -> Run {
-    let args = [
-        &["--quiet", "restore", "--yes", "--backup-id", "latest"],
-        &["--unit", stack.unit()][..],
-        more,
-    ]
-    .concat();
-    world.kd(&args)
-}
-
 /// A service with a volume of every kind of file and a bind mount, saved; `tree` is how the volume was then.
 struct Saved {
     world: World,
@@ -54,7 +44,7 @@ impl Saved {
     }
 
     fn restore(&self, more: &[&str]) -> Run {
-        restore(&self.world, &self.stack, more)
+        self.world.restore_latest(self.stack.unit(), more)
     }
 
     fn data(&self) -> String {
@@ -287,7 +277,8 @@ fn a_copy_lives_beside_its_original_and_shares_nothing_with_it() {
     let since_before = since(stack);
     let (name, folder) = (world.name("copy"), world.path("homes/copy"));
     let to = ["--target", folder.to_str().unwrap(), "--project", &name];
-    restore(world, stack, &[&to[..], &["--up"]].concat())
+    world
+        .restore_latest(stack.unit(), &[&to[..], &["--up"]].concat())
         .stderr_any()
         .ok();
     let copy = format!("{name}-db-1");
@@ -305,12 +296,14 @@ fn a_copy_lives_beside_its_original_and_shares_nothing_with_it() {
         .ok();
     assert!(!project.outside.join("more").exists());
     // The name is taken now, and so is the directory.
-    restore(world, stack, &to)
+    world
+        .restore_latest(stack.unit(), &to)
         .stderr(format!("there are containers of `{name}`"))
         .stderr_any()
         .code(3);
     let fresh = world.path("homes/fresh");
-    restore(world, stack, &["--target", fresh.to_str().unwrap()])
+    world
+        .restore_latest(stack.unit(), &["--target", fresh.to_str().unwrap()])
         .stderr("there are containers of")
         .stderr("--project NAME")
         .stderr_any()
@@ -327,7 +320,8 @@ fn a_unit_moves_to_another_folder_with_all_that_it_has() {
     fs::remove_dir_all(&project.outside).unwrap();
     let folder = world.path("homes/moved");
     let target = ["--target", folder.to_str().unwrap()];
-    restore(world, stack, &[&target[..], &["--up"]].concat())
+    world
+        .restore_latest(stack.unit(), &[&target[..], &["--up"]].concat())
         .stderr_any()
         .ok();
     assert_eq!(project.seen(&stack.container("db")), "savedsavedsaved");
@@ -340,7 +334,7 @@ fn a_unit_moves_to_another_folder_with_all_that_it_has() {
         .stderr("conf` is not saved any more: no container mounts it")
         .ok();
     fs::write(folder.join("conf/file"), "broken").unwrap();
-    restore(world, stack, &[]).stderr_any().ok();
+    world.restore_latest(stack.unit(), &[]).stderr_any().ok();
     assert_eq!(project.seen(&stack.container("db")), "savedsavedsaved");
 }
 
@@ -453,13 +447,15 @@ fn points_of_two_hosts_with_a_unit_of_one_name_never_mix() {
         2
     );
 
-    restore(&world, &stack, &[]).ok();
+    world.restore_latest(stack.unit(), &[]).ok();
     assert_eq!(fs::read_to_string(&file).unwrap(), "here");
-    restore(&world, &stack, &["--host", "there"])
+    world
+        .restore_latest(stack.unit(), &["--host", "there"])
         .stderr_any()
         .ok();
     assert_eq!(fs::read_to_string(&file).unwrap(), "there");
-    restore(&world, &stack, &["--host", "nobody"])
+    world
+        .restore_latest(stack.unit(), &["--host", "nobody"])
         .stderr("there is no restore point")
         .stderr("`there` made some of this unit")
         .stderr_any()

@@ -32,19 +32,6 @@ fn move_to(world: &mut World, bed: &Bed) {
     world.config(|config| config["docker"]["socket"] = json!(socket));
 }
 
-fn restore(world: &World, unit: &str, more: &[&str]) -> Run {
-    let args = [
-        "--quiet",
-        "restore",
-        "--yes",
-        "--unit",
-        unit,
-        "--backup-id",
-        "latest",
-    ];
-    world.kd(&[&args[..], more].concat())
-}
-
 fn report(world: &World, unit: &str, more: &[&str]) -> Value {
     let args = [
         "--json",
@@ -687,7 +674,8 @@ fn a_container_whose_secrets_were_not_saved_is_not_made_and_its_data_is_restored
     world.docker(&["rm", "--force", &name]).text();
     world.docker(&["volume", "rm", &data]).text();
 
-    let refused = restore(&world, &name, &["--up"])
+    let refused = world
+        .restore_latest(&name, &["--up"])
         .stderr("no value for DB_PASSWORD")
         .stderr("nothing was changed")
         .code(3);
@@ -698,7 +686,8 @@ fn a_container_whose_secrets_were_not_saved_is_not_made_and_its_data_is_restored
             .text()
             .contains(&data)
     );
-    let done = restore(&world, &name, &[])
+    let done = world
+        .restore_latest(&name, &[])
         .stdout_any()
         .stderr("no value for DB_PASSWORD")
         .code(3);
@@ -779,7 +768,7 @@ fn an_image_that_is_another_one_or_missing_is_said_beforehand() {
         "{missing}"
     );
     // The image is here under another name: that is fixed by itself.
-    restore(&world, &name, &["--up"]).stdout_any().ok();
+    world.restore_latest(&name, &["--up"]).stdout_any().ok();
     assert_eq!(world.inspect(&name)["State"]["Status"], "running");
     world.docker(&["rm", "--force", &name]).text();
     world.docker(&["rmi", &image]).text();
@@ -807,7 +796,8 @@ fn what_others_have_is_refused_with_up_and_warned_about_without() {
 
     let taken =
         format!("container `{name}` publishes 127.0.0.1:21302/tcp, which container `{other}` has");
-    restore(&world, &name, &["--up"])
+    world
+        .restore_latest(&name, &["--up"])
         .stderr(&taken)
         .stderr(format!("docker stop {other}"))
         .stderr("nothing was changed")
@@ -819,12 +809,17 @@ fn what_others_have_is_refused_with_up_and_warned_about_without() {
             .contains(&world_data),
         "nothing was changed"
     );
-    restore(&world, &name, &[]).stdout_any().stderr(&taken).ok();
+    world
+        .restore_latest(&name, &[])
+        .stdout_any()
+        .stderr(&taken)
+        .ok();
     assert_eq!(world.inspect(&name)["State"]["Status"], "created");
     world.docker(&["rm", "--force", &other, &name]).text();
 
     let _listener = std::net::TcpListener::bind("127.0.0.1:21302").unwrap();
-    restore(&world, &name, &["--up"])
+    world
+        .restore_latest(&name, &["--up"])
         .stderr("publishes 127.0.0.1:21302/tcp, which process `")
         .code(3);
     drop(_listener);
@@ -835,7 +830,8 @@ fn what_others_have_is_refused_with_up_and_warned_about_without() {
             "create", "--name", &name, "--label", &label, "--label", project, IMAGE,
         ])
         .text();
-    restore(&world, &name, &["--up"])
+    world
+        .restore_latest(&name, &["--up"])
         .stderr(format!(
             "the name `{name}` is taken by container `{name}` of unit `shop`"
         ))
@@ -862,7 +858,8 @@ fn a_compose_that_hangs_is_ended_and_one_that_fails_is_quoted() {
     };
     let hangs = knows_compose("echo pulling >&2; sleep 1000 & wait");
     let path = world.stand_in("docker", &hangs);
-    let done = restore(&world, stack.unit(), &["--up"])
+    let done = world
+        .restore_latest(stack.unit(), &["--up"])
         .env("PATH", path)
         .stderr("did not end within 1 s (`docker.compose_timeout`) and was ended")
         .code(3);
@@ -875,7 +872,8 @@ fn a_compose_that_hangs_is_ended_and_one_that_fails_is_quoted() {
 
     let fails = knows_compose("echo 'no configuration file provided' >&2; exit 14");
     let path = world.stand_in("docker", &fails);
-    restore(&world, stack.unit(), &["--up"])
+    world
+        .restore_latest(stack.unit(), &["--up"])
         .env("PATH", path)
         .stderr("exited with status 14")
         .stderr("no configuration file provided")
@@ -884,7 +882,8 @@ fn a_compose_that_hangs_is_ended_and_one_that_fails_is_quoted() {
     // Without the plugin nothing is touched.
     fs::write(stack.volume_path("data").join("seed"), "changed").unwrap();
     let path = world.stand_in("docker", "echo 'unknown command' >&2; exit 1");
-    restore(&world, stack.unit(), &["--up"])
+    world
+        .restore_latest(stack.unit(), &["--up"])
         .env("PATH", path)
         .stderr("`docker compose` is missing")
         .stderr("nothing was changed")
@@ -919,7 +918,8 @@ fn networks_of_a_restore_that_came_to_nothing_are_removed_again() {
         ("restore_extract", true),
         ("restore_decide", true),
     ] {
-        let done = restore(&world, stack.unit(), &[])
+        let done = world
+            .restore_latest(stack.unit(), &[])
             .stdout_any()
             .env("KOPI_DOCKA_FAULT", format!("kill@{step}"))
             .run();
@@ -928,7 +928,7 @@ fn networks_of_a_restore_that_came_to_nothing_are_removed_again() {
         world.kd(&["--quiet", "recover"]).stdout_any().ok();
         assert!(!is_there(), "{step}");
     }
-    restore(&world, stack.unit(), &[]).stdout_any().ok();
+    world.restore_latest(stack.unit(), &[]).stdout_any().ok();
     assert_eq!(
         network(&world, &format!("{}_default", stack.unit())),
         before
@@ -959,7 +959,7 @@ fn stopped_containers_find_the_network_that_was_made_again() {
         .stderr_any()
         .run();
     assert_ne!(failed.code, Some(0), "it would not start without");
-    restore(&world, stack.unit(), &[]).stdout_any().ok();
+    world.restore_latest(stack.unit(), &[]).stdout_any().ok();
     stack.start("db");
     let endpoint = stack.inspect("db")["NetworkSettings"]["Networks"][&name].take();
     assert!(
@@ -991,11 +991,13 @@ fn a_network_that_is_another_one_here_is_left_and_told() {
     world.docker(&["rm", "--force", &name]).text();
     world.docker(&["network", "rm", &net]).text();
     let id = create("10.213.6.0/24");
-    restore(&world, &name, &["--up"])
+    world
+        .restore_latest(&name, &["--up"])
         .stderr("needs the address 10.213.5.7")
         .stderr("nothing was changed")
         .code(3);
-    let told = restore(&world, &name, &[])
+    let told = world
+        .restore_latest(&name, &[])
         .stdout_any()
         .stderr("its subnet is 10.213.6.0/24, not 10.213.5.0/24")
         .run();
@@ -1026,7 +1028,8 @@ fn a_network_that_is_another_one_here_is_left_and_told() {
             &wide,
         ])
         .text();
-    restore(&world, &name, &["--up"])
+    world
+        .restore_latest(&name, &["--up"])
         .stderr(format!(
             "needs 10.213.5.0/24, which overlaps network `{wide}`"
         ))

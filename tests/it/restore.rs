@@ -33,19 +33,6 @@ const SYSTEM_PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Where a restore has decided: from here on a kill ends with everything new.
 const DECIDED: usize = 8;
 
-fn restore(world: &World, stack: &Stack, more: &[&str]) -> Run {
-    let args = [
-        &["--quiet", "restore", "--yes", "--unit", stack.unit()],
-        more,
-    ]
-    .concat();
-    world.kd(&args)
-}
-
-fn restore_latest(world: &World, stack: &Stack, more: &[&str]) -> Run {
-    restore(world, stack, &[&["--backup-id", "latest"], more].concat())
-}
-
 /// The report of a restore under `--json`.
 fn report(world: &World, stack: &Stack, more: &[&str]) -> Value {
     let args = [
@@ -291,7 +278,7 @@ fn a_writer_finds_the_data_of_its_point_and_goes_on() {
     stack.stop("db");
     let reached = records();
     stack.start("db");
-    restore_latest(&world, &stack, &[]).ok();
+    world.restore_latest(stack.unit(), &[]).ok();
     stack.stop("db");
     let now = writer::check_cold(&data);
     assert!(now < reached, "{now} records, before the restore {reached}");
@@ -304,7 +291,8 @@ fn killed_at_any_step_every_source_is_wholly_old_or_wholly_new_after_recover() {
     let swaps = ["restore_swap_1", "restore_swap_2", "restore_swap_3"];
     for step in STEPS.into_iter().chain(swaps) {
         changed.set("changed");
-        let done = restore_latest(world, stack, &[])
+        let done = world
+            .restore_latest(stack.unit(), &[])
             .env("KOPI_DOCKA_FAULT", format!("kill@{step}"))
             .run();
         assert_eq!(done.signal, Some(9), "{step}\n{done}");
@@ -330,7 +318,8 @@ fn killed_at_any_step_every_source_is_wholly_old_or_wholly_new_after_recover() {
 fn a_backup_after_a_kill_finishes_the_restore_before_it_reads() {
     let changed = Changed::new();
     let (world, stack) = (&changed.world, &changed.stack);
-    let done = restore_latest(world, stack, &[])
+    let done = world
+        .restore_latest(stack.unit(), &[])
         .env("KOPI_DOCKA_FAULT", "kill@restore_swap_2")
         .run();
     assert_eq!(done.signal, Some(9), "{done}");
@@ -341,7 +330,7 @@ fn a_backup_after_a_kill_finishes_the_restore_before_it_reads() {
         .ok();
     changed.assert_all("saved");
     changed.set("changed");
-    restore_latest(world, stack, &[]).ok();
+    world.restore_latest(stack.unit(), &[]).ok();
     changed.assert_all("saved");
 }
 
@@ -378,7 +367,7 @@ fn a_point_that_cannot_be_read_back_costs_no_downtime() {
     }
     fs::remove_dir_all(world.path("cache")).unwrap();
     let watch = world.watch();
-    let done = restore_latest(world, stack, &[]).stderr_any().run();
+    let done = world.restore_latest(stack.unit(), &[]).stderr_any().run();
     assert!(matches!(done.code, Some(3 | 15 | 17)), "{done}");
     let said = done.stderr();
     for expected in [
@@ -418,7 +407,8 @@ fn a_stream_that_ends_early_or_stalls_changes_nothing() {
         ("; head -c 10240 /dev/zero", ""),
         ("| (head -c 700; exec sleep 600)", "no byte came for 4 s"),
     ] {
-        let done = restore_latest(world, stack, &[])
+        let done = world
+            .restore_latest(stack.unit(), &[])
             .env("PATH", kopia_that(world, filter))
             .stderr_any()
             .run();
@@ -449,7 +439,7 @@ fn a_signal_before_the_decision_changes_nothing_and_after_it_everything() {
             ("restore_swap", "saved"),
         ] {
             changed.set("changed");
-            let held = world.hold(step, restore_latest(world, stack, &[]).stderr_any());
+            let held = world.hold(step, world.restore_latest(stack.unit(), &[]).stderr_any());
             held.running.signal(signal);
             let done = held.release().wait();
             assert_eq!(done.code, Some(code), "{step}\n{done}");
@@ -481,7 +471,8 @@ fn what_the_operator_had_stopped_stays_stopped_and_who_shares_a_volume_is_stoppe
     write(&stack.volume_path("data"), "changed");
     stack.stop("job");
     let watch = world.watch();
-    restore_latest(&world, &stack, &[])
+    world
+        .restore_latest(stack.unit(), &[])
         .stderr("which is not of this unit")
         .ok();
     let events = watch.events();
@@ -586,7 +577,8 @@ fn a_kill_while_volumes_are_made_leaves_none_behind() {
         "restore_sync",
         "restore_decide",
     ] {
-        let done = restore_latest(&world, &stack, &[])
+        let done = world
+            .restore_latest(stack.unit(), &[])
             .env("KOPI_DOCKA_FAULT", format!("kill@{step}"))
             .run();
         assert_eq!(done.signal, Some(9), "{done}");
@@ -603,13 +595,16 @@ fn only_the_named_sources_are_restored() {
     let (world, stack) = (&changed.world, &changed.stack);
     let compose = stack.dir().join("compose.yaml");
     fs::write(&compose, "changed").unwrap();
-    restore_latest(world, stack, &["--volume", &stack.volume("one")]).ok();
+    world
+        .restore_latest(stack.unit(), &["--volume", &stack.volume("one")])
+        .ok();
     assert_eq!(changed.generations(), ["saved", "changed", "changed"]);
     let bind = changed.bind.to_str().unwrap();
-    restore_latest(world, stack, &["--volume", bind]).ok();
+    world.restore_latest(stack.unit(), &["--volume", bind]).ok();
     assert_eq!(changed.generations(), ["saved", "changed", "saved"]);
     assert_eq!(fs::read_to_string(compose).unwrap(), "changed");
-    restore_latest(world, stack, &["--volume", "nonsense"])
+    world
+        .restore_latest(stack.unit(), &["--volume", "nonsense"])
         .stderr("has no volume or bind mount `nonsense`")
         .stderr(stack.volume("one"))
         .code(4);
@@ -630,11 +625,13 @@ fn a_point_that_lacks_something_is_restored_only_by_naming_what_it_has() {
         .stderr_any()
         .ok();
     let backup_id = world.report()["backup_id"].as_str().unwrap().to_owned();
-    restore_latest(world, stack, &[])
+    world
+        .restore_latest(stack.unit(), &[])
         .stderr("has no whole restore point")
         .stderr(&backup_id)
         .code(4);
-    let done = restore(world, stack, &["--backup-id", &backup_id])
+    let done = world
+        .restore(stack.unit(), &["--backup-id", &backup_id])
         .stderr("is not whole")
         .stderr(format!(
             "it lacks volume `{}`: its snapshot is gone",
@@ -656,13 +653,13 @@ fn a_point_that_lacks_something_is_restored_only_by_naming_what_it_has() {
         .collect();
     world.kd(&args).ok();
     assert_eq!(changed.generations(), ["saved", "changed", "saved"]);
-    restore(
-        world,
-        stack,
-        &["--backup-id", &backup_id, "--volume", &stack.volume("two")],
-    )
-    .stderr("its snapshot is gone")
-    .code(3);
+    world
+        .restore(
+            stack.unit(),
+            &["--backup-id", &backup_id, "--volume", &stack.volume("two")],
+        )
+        .stderr("its snapshot is gone")
+        .code(3);
 }
 
 #[test]
@@ -722,13 +719,16 @@ fn what_is_wrong_with_the_request_is_said_before_anything_is_touched() {
         .stderr("no restore point of unit `nobody`")
         .stderr(stack.unit())
         .code(4);
-    restore(world, stack, &["--backup-id", "2001-01-01T00-00-00Z"])
+    world
+        .restore(stack.unit(), &["--backup-id", "2001-01-01T00-00-00Z"])
         .stderr("has no restore point 2001")
         .code(4);
-    restore(world, stack, &["--backup-id", "yesterday"])
+    world
+        .restore(stack.unit(), &["--backup-id", "yesterday"])
         .stderr("has no restore point yesterday")
         .code(4);
-    restore_latest(world, stack, &["--host", "elsewhere"])
+    world
+        .restore_latest(stack.unit(), &["--host", "elsewhere"])
         .stderr("made by host `elsewhere`")
         .code(4);
     watch.events().assert_untouched();
@@ -749,20 +749,22 @@ fn what_does_not_fit_or_has_a_mount_inside_is_refused_while_services_run() {
     fs::write(bind.join("noise"), torture::noise(9 << 20)).unwrap();
     world.backup(&stack);
     let watch = world.watch();
-    restore_latest(&world, &stack, &[])
+    world
+        .restore_latest(stack.unit(), &[])
         .stderr("free, the restore needs")
         .stderr("nothing was changed")
         .code(3);
     fs::remove_file(bind.join("noise")).unwrap();
     let inner = mount(&world, "disk/data/inner", &["-t", "tmpfs", "tmpfs"]);
-    restore_latest(&world, &stack, &[])
+    world
+        .restore_latest(stack.unit(), &[])
         .stderr("another file system is mounted in it")
         .code(3);
     unmount(&inner);
     fs::remove_dir(bind.join("inner")).unwrap();
     watch.events().assert_untouched();
     write(&bind, "changed");
-    restore_latest(&world, &stack, &[]).ok();
+    world.restore_latest(stack.unit(), &[]).ok();
     assert_eq!(read(&bind), "saved");
     let inode = fs::metadata(&bind).unwrap().ino();
     assert_eq!(
@@ -776,8 +778,8 @@ fn two_restores_in_a_row_keep_both_safety_copies() {
     let changed = Changed::new();
     let (world, stack) = (&changed.world, &changed.stack);
     let only = ["--volume", &stack.volume("one")];
-    restore_latest(world, stack, &only).ok();
-    restore_latest(world, stack, &only).ok();
+    world.restore_latest(stack.unit(), &only).ok();
+    world.restore_latest(stack.unit(), &only).ok();
     let mut copies: Vec<String> = safety_copies(&[changed.one.parent().unwrap()])
         .iter()
         .map(|copy| read(copy))
@@ -874,15 +876,7 @@ impl Forger {
     }
 
     fn restore(&self, id: &str) -> Run {
-        self.world.kd(&[
-            "--quiet",
-            "restore",
-            "--yes",
-            "--unit",
-            "forged",
-            "--backup-id",
-            id,
-        ])
+        self.world.restore("forged", &["--backup-id", id])
     }
 }
 

@@ -114,12 +114,7 @@ fn the_next_backup_brings_up_what_a_killed_one_left_down_and_is_whole() {
     let world = World::new();
     let stack = stack_of_three(&world);
     world.init();
-    let killed = world
-        .backup_with_fault(&[stack.unit()], "kill@read")
-        .stdout_any()
-        .stderr_any()
-        .run();
-    assert_eq!(killed.signal, Some(9), "{killed}");
+    world.killed_at(&[stack.unit()], "read");
     stack.assert_running(&[]);
     assert_eq!(world.stop_records().len(), 1);
     let report = world.backup(&stack);
@@ -165,12 +160,7 @@ fn recover_starts_the_container_that_took_the_place_of_one_that_was_stopped() {
         .up_with_compose();
     world.init();
     let old = stack.inspect("db")["Id"].clone();
-    let killed = world
-        .backup_with_fault(&[stack.unit()], "kill@read")
-        .stdout_any()
-        .stderr_any()
-        .run();
-    assert_eq!(killed.signal, Some(9), "{killed}");
+    world.killed_at(&[stack.unit()], "read");
     stack.compose(&["create", "--force-recreate", "db"]).text();
     assert_ne!(stack.inspect("db")["Id"], old);
     stack.assert_running(&[]);
@@ -190,12 +180,7 @@ fn recover_warns_of_a_container_that_was_removed_and_forgets_it() {
         .service("app", |s| s.depends_on("db", "service_started"))
         .up();
     world.init();
-    let killed = world
-        .backup_with_fault(&[stack.unit()], "kill@read")
-        .stdout_any()
-        .stderr_any()
-        .run();
-    assert_eq!(killed.signal, Some(9), "{killed}");
+    world.killed_at(&[stack.unit()], "read");
     world.docker(&["rm", &stack.container("db")]).text();
     let recovered = world
         .kd(&["--quiet", "--json", "recover"])

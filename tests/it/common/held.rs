@@ -28,6 +28,17 @@ impl World {
         self.quiet_backup(units).env("KOPI_DOCKA_FAULT", fault)
     }
 
+    /// `backup` of `units`, which is killed when it has come to `step`.
+    #[track_caller]
+    pub fn killed_at(&self, units: &[&str], step: &str) {
+        let killed = self
+            .backup_with_fault(units, &format!("kill@{step}"))
+            .stdout_any()
+            .stderr_any()
+            .run();
+        assert_eq!(killed.signal, Some(9), "{killed}");
+    }
+
     #[track_caller]
     fn quiet_backup(&self, units: &[&str]) -> Run {
         let mut args = vec!["--quiet", "backup"];

@@ -230,6 +230,17 @@ impl World {
         self.report()
     }
 
+    /// `restore` of the newest point of `unit`, without a question.
+    pub fn restore_latest(&self, unit: &str, more: &[&str]) -> Run {
+        self.restore(unit, &["--backup-id", "latest"]).args(more)
+    }
+
+    /// `restore` of the point of `unit` that `which` names, without a question.
+    pub fn restore(&self, unit: &str, which: &[&str]) -> Run {
+        self.kd(&["--quiet", "restore", "--yes", "--unit", unit])
+            .args(which)
+    }
+
     /// The newest run report.
     #[track_caller]
     pub fn report(&self) -> Value {

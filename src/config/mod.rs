@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`schema`] (every key with its default) → [`value`] (kinds of values) → [`params`] (the backend) →
 //! [`mod@load`] (search and read: [`layout`], [`permissions`], [`profile`]) → [`version`], [`renamed`] → [`parse`] (JSON to schema; [`key_path`]) → [`problem`] (errors) → [`unknown`] → [`password`] → [`store`]
-//! (what is written back) → [`import`] (files of earlier versions); [`reference`] is for who writes one.
+//! (what is written back) → [`import`] (files of earlier versions); [`mod@reference`] is for who writes one.
 //!
 //! Nothing in here writes a file, asks or prints, and no error repeats a secret.
 

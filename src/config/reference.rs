@@ -31,11 +31,23 @@ pub struct Key {
     /// What a value has to be, with its unit and range.
     pub expects: String,
     /// As JSON; `None` for a unit, which has the general setting.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
     /// A valid value, as JSON text.
+    #[serde(serialize_with = "as_json")]
     pub example: String,
     /// The first version that knew it.
     pub since: String,
+}
+
+/// The value that the text stands for.
+fn as_json<S: serde::Serializer>(
+    text: &str,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serde_json::from_str::<Value>(text)
+        .map_err(serde::ser::Error::custom)?
+        .serialize(serializer)
 }
 
 /// All of them, in the order of the schema.

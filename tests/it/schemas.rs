@@ -27,6 +27,10 @@ fn every_document_is_as_its_schema_says() {
 
     assert_schema("version", &answer(&["version"]));
     assert_schema("show-config", &answer(&["show-config"]));
+    assert_schema(
+        "show-config-reference",
+        &answer(&["show-config", "--reference"]),
+    );
     assert_schema("init", &answer(&["init"]));
     assert_schema("repo-status", &answer(&["repo-status"]));
     assert_schema("list-units", &of_unit(&["list", "--units"]));

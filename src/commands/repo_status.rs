@@ -123,7 +123,7 @@ fn show_json(cx: &Context, repository: &Repository, seen: &Seen) {
 
 fn show(cx: &Context, repository: &Repository, seen: &Seen) {
     let status = &seen.status;
-    let room = status.volume.map_or_else(
+    let free_space = status.volume.map_or_else(
         || "not reported by the storage".to_owned(),
         |volume| {
             format!(
@@ -146,7 +146,7 @@ fn show(cx: &Context, repository: &Repository, seen: &Seen) {
                 status.content_format.encryption, status.content_format.hash
             ),
         ),
-        ("Room", room),
+        ("Free space", free_space),
     ];
     if let Some(size) = seen.size {
         let objects = text::count(

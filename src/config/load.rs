@@ -134,7 +134,7 @@ pub fn target(paths: &Paths, explicit: Option<&Path>) -> Result<PathBuf> {
     Ok(in_force.unwrap_or_else(|| SYSTEM_FILE.into()))
 }
 
-/// What `text` would be, were it the configuration at `path`. Its place is looked at, what is there now is not.
+/// What `text` would be, were it the configuration at `path`. Its place is checked, what is there now is not.
 pub fn check(paths: &Paths, path: &Path, text: &[u8]) -> Result<Loaded> {
     let profile = default_profile(path, &standard_files(&paths.home));
     let document = Document::parse(text, &path.display().to_string())?;

@@ -12,7 +12,7 @@ use super::{layout, version};
 use crate::base::text::printable;
 use crate::error::Failure;
 
-/// What a file says, before its values were looked at.
+/// What a file says, before its values were checked.
 pub struct Document {
     value: Value,
     pub unknown: Vec<Unknown>,

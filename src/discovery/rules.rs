@@ -38,7 +38,7 @@ pub struct UnitRules {
     pub exclude_patterns: Vec<String>,
     /// `None`: as the global rules say.
     pub bind_mode: Option<BindMode>,
-    /// Looked at before the global ones, so that a unit can take back what holds for all.
+    /// Applied before the global ones, so that a unit can take back what holds for all.
     pub bind_include: Vec<String>,
     pub bind_exclude: Vec<String>,
     /// `None`: as the global rules say.

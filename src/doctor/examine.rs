@@ -20,7 +20,7 @@ const DOCKER: Duration = Duration::from_secs(30);
 /// For what talks to the storage; its own limits are in the check.
 const STORAGE: Duration = Duration::from_secs(60);
 
-/// Whatever is wrong with the configuration, what does not depend on it is looked at.
+/// Whatever is wrong with the configuration, what does not depend on it is checked.
 pub async fn examine(cx: &Context) -> Vec<Finding> {
     let loaded = cx.config_again();
     let config: Option<&Config> = loaded.as_ref().ok().map(|loaded| &loaded.config);

@@ -24,7 +24,7 @@ const LONGEST_PAUSE_WITHOUT_DOCKER: Duration = Duration::from_secs(1);
 /// What a stop that Docker has accepted may take beyond its grace.
 const STOP_SLACK: Duration = Duration::from_secs(10);
 
-/// How long the run that stopped the containers waits for a Docker that is away: until somebody has noticed. Nothing better could be done
+/// How long the run that stopped the containers waits for a Docker that is away: until an operator has noticed. Nothing better could be done
 /// meanwhile, since nothing can be backed up without Docker.
 pub const ENGINE_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 

@@ -124,7 +124,7 @@ pub async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlo
 /// Decides, and deletes what goes.
 ///
 /// Kopia deletes nothing at all when one of the snapshots is gone already, as when another process deletes at the same time: then it is
-/// looked at once more.
+/// checked once more.
 pub async fn apply(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlook> {
     fault::reached("retention").await;
     let deadline = config.backup.stall_timeout;

@@ -19,7 +19,7 @@ use crate::model::report::RunReport;
 use crate::recovery;
 use crate::reports::past::{self, Reports};
 
-/// How often the clock is looked at: a timer of ours stands still while the host sleeps.
+/// How often the clock is read: a timer of ours stands still while the host sleeps.
 const LOOK: Duration = Duration::from_secs(30);
 /// When another process held the lock.
 const TRY_AGAIN: Duration = Duration::from_secs(60);

@@ -15,7 +15,7 @@ const DEFAULT: &str = "DEFAULT";
 /// How often one value may name others, and those again others: a loop ends here.
 const LOOKUPS: u32 = 100;
 
-/// A value before its `%` were looked at.
+/// A value before its `%` were replaced.
 struct Raw {
     section: String,
     key: String,

@@ -223,7 +223,7 @@ mod tests {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut request = [0; 4096];
-            // The first only tries whether somebody listens.
+            // The first only tries whether anything listens.
             let Ok(length @ 1..) = stream.read(&mut request) else {
                 continue;
             };

@@ -1,7 +1,7 @@
 //! What is in a snapshot: directories one by one, small files under names that we choose, and whole trees.
 //!
 //! As of 0.23.1 `kopia restore` joins the names in a directory's object to the target as they are, so that a forged directory with
-//! a file `../../x` writes there, as root. A tree may only be restored after all of its names were looked at.
+//! a file `../../x` writes there, as root. A tree may only be restored after all of its names were checked.
 
 use std::path::Path;
 use std::time::Duration;
@@ -229,7 +229,7 @@ impl Kopia {
     }
 
     /// Brings the directory `object` to `target`, which may be there: contents and names alone, no owners, modes and times. Only
-    /// for a tree in which every name was looked at.
+    /// for a tree in which every name was checked.
     pub fn restore_tree(&self, object: &ObjectId, target: &Path) -> Result<Child> {
         let spec = self
             .command()

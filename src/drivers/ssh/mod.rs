@@ -1,7 +1,7 @@
 //! A server that is reached by SSH: its host keys, our key pair, and the proof that both do.
 //!
 //! Reading order: [`server`] (where, and as whom) → [`host_keys`] (scanned, shown, pinned) → [`key_pair`] → [`sftp`] (what is
-//! done there without anybody typing) → [`mod@install`] (our key, with the operator's own login); [`mod@disk_free`] for a server that is only looked at.
+//! done there unattended) → [`mod@install`] (our key, with the operator's own login); [`mod@disk_free`] for a server that is only looked at.
 //!
 //! Everything is as Kopia will do it: no agent, no configuration of the user, no host key that was not pinned. Only
 //! [`mod@install`] and [`mod@disk_free`] use what the operator has.

@@ -1,6 +1,6 @@
 //! Brings plain files of a snapshot into a staging directory, byte for byte, with the modes, owners and times that Kopia has.
 //!
-//! Every name is looked at first; then kopia writes the files; then what is there is compared with what was looked at. Any
+//! Every name is checked first; then kopia writes the files; then what is there is compared with what was checked. Any
 //! difference fails the source.
 
 use std::collections::BTreeMap;
@@ -83,7 +83,7 @@ impl Feed {
         }
     }
 
-    /// Everything in the directory `object`, whose names were all looked at, without attributes.
+    /// Everything in the directory `object`, whose names were all checked, without attributes.
     async fn bring_tree(
         &self,
         object: &ObjectId,

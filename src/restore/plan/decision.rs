@@ -90,7 +90,7 @@ pub struct SourcePlan {
     pub swap: Swap,
 }
 
-/// Room on one file system.
+/// Free space on one file system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Space {
     /// By which file systems with the same space are known.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// From the top down; a new directory takes its place here, and in `src/README.md`.
-const FLOORS: [&str; 26] = [
+const FLOORS: [&str; 27] = [
     "cli",
     "commands",
     "completion",
@@ -15,6 +15,7 @@ const FLOORS: [&str; 26] = [
     "backup",
     "retention",
     "recovery",
+    "bundle",
     "repository",
     "reports",
     "context",

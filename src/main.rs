@@ -4,6 +4,7 @@
 
 mod backup;
 mod base;
+mod bundle;
 mod cli;
 mod commands;
 mod completion;

@@ -1,10 +1,14 @@
 //! What a run does when its last unit is up again: retention, and maintenance when it is due. That they fail costs no data, so it
-//! is a warning.
+//! is a warning. And a recovery bundle; that it fails is an error, since it is needed when nothing else is left.
 
 use super::memory::Recalled;
 use super::run::Run;
-use crate::error::{Result, hints_of};
-use crate::model::report::{MaintenanceReport, Outcome, RetentionReport, UnitReport};
+use crate::bundle;
+use crate::config::Loaded;
+use crate::context::Context;
+use crate::error::{Exit, Failure, Result, hints_of};
+use crate::model::report::{BundleReport, MaintenanceReport, Outcome, RetentionReport, UnitReport};
+use crate::repository::Repository;
 use crate::retention::maintenance;
 use crate::retention::{self, Outlook, Scope};
 
@@ -79,6 +83,57 @@ async fn tidy(run: &Run<'_>, scope: &Scope, after: &mut After) {
             &error,
         )),
     }
+}
+
+/// A recovery bundle that tells of what was just stored, once for all units. `None` where nothing was, and after a signal.
+pub async fn renew_bundle(
+    cx: &Context,
+    run: &Run<'_>,
+    loaded: &Loaded,
+    reports: &[UnitReport],
+) -> Option<BundleReport> {
+    let is_stored =
+        |report: &UnitReport| matches!(report.outcome, Outcome::Saved | Outcome::SavedWithLoss);
+    if !reports.iter().any(is_stored) {
+        return None;
+    }
+    run.reporter.headline("recovery bundle");
+    tokio::select! {
+        biased;
+        () = run.shutdown.asked() => None,
+        made = new_bundle(cx, loaded) => Some(made.unwrap_or_else(|error| BundleReport {
+            errors: vec![format!("no recovery bundle was written: {error:#}")],
+            hints: hints_of(&error),
+            ..BundleReport::default()
+        })),
+    }
+}
+
+async fn new_bundle(cx: &Context, loaded: &Loaded) -> Result<BundleReport> {
+    let backup = &loaded.config.backup;
+    // One that is made here would be seen by nobody.
+    let password = bundle::password::stored(&cx.paths.recovery_password)?.ok_or_else(|| {
+        Failure::new(Exit::UnitsFailed, "there is no recovery password yet").hint(
+            "run `sudo kopi-docka disaster-recovery` once: it makes the password and shows it",
+        )
+    })?;
+    let repository = Repository::of(cx, &loaded.config)?;
+    let wanted = bundle::Wanted {
+        folder: backup.recovery_bundle_path.clone(),
+        password,
+        write_password: false,
+        keep: backup.recovery_bundle_retention,
+    };
+    let made = bundle::make(&cx.paths, loaded, &repository, wanted).await?;
+    let lacks = made.missing.iter();
+    Ok(BundleReport {
+        path: Some(made.path),
+        bytes: made.bytes,
+        errors: lacks
+            .map(|what| format!("the recovery bundle lacks {what}"))
+            .collect(),
+        hints: Vec::new(),
+    })
 }
 
 /// What no point holds any more need not be remembered.

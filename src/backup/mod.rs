@@ -32,5 +32,5 @@ mod turns;
 mod unit;
 
 pub use choose::{LeftOut, choose};
-pub use run::run;
+pub use run::{Asked, run};
 pub use survey::survey;

@@ -99,6 +99,13 @@ impl Reporter {
                 for warning in &report.warnings {
                     self.with(|progress| progress.warn(warning));
                 }
+                if let Some(bundle) = &report.recovery_bundle {
+                    for error in &bundle.errors {
+                        let hints = bundle.hints.iter().map(|hint| format!("\nhint: {hint}"));
+                        let hints: String = hints.collect();
+                        self.with(|progress| progress.error(&format!("error: {error}{hints}")));
+                    }
+                }
                 self.progress.take();
                 if self.ui.answers_people() {
                     self.ui.answer(summary(report));

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{OnceCell, Semaphore};
 use tracing::{Instrument as _, info, info_span};
 
-use super::after::{After, tidy_up};
+use super::after::{After, renew_bundle, tidy_up};
 use super::choose::choose;
 use super::events::Event;
 use super::memory::{self, Acceptance, Recalled};
@@ -40,7 +40,7 @@ use crate::drivers::kopia::made::Made;
 use crate::drivers::tar::Tar;
 use crate::error::{Exit, Failure, Result, exit_of, hints_of, render};
 use crate::model::point::IdWorld;
-use crate::model::report::{Outcome, RunReport, UnitReport};
+use crate::model::report::{BundleReport, Outcome, RunReport, UnitReport};
 use crate::model::{BackupId, UnitKind, UnitName};
 use crate::points::point::{Point, PointState, Tool, points};
 use crate::points::recipe;
@@ -165,18 +165,22 @@ impl Run<'_> {
     }
 }
 
-/// Backs up `units`, or all that are enabled when it is empty; monitors get the result. No other run is at work, as
-/// `lock` says. The operator agrees to the losses of those in `accepted`.
-pub async fn run(
-    cx: &Context,
-    loaded: Loaded,
-    lock: Lock,
-    units: &[UnitName],
-    accepted: &[UnitName],
-) -> Result<RunReport> {
+/// What the operator asked for.
+#[derive(Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// All that are enabled when it is empty.
+    pub units: &'a [UnitName],
+    /// Those whose losses are agreed to.
+    pub accepted: &'a [UnitName],
+    /// A recovery bundle, also where the configuration wants none.
+    pub update_recovery: bool,
+}
+
+/// Backs up what was asked for; monitors get the result. No other run is at work, as `lock` says.
+pub async fn run(cx: &Context, loaded: Loaded, lock: Lock, asked: Asked<'_>) -> Result<RunReport> {
     let started_at = Utc::now();
     let config = loaded.config.clone();
-    let ran = save_units(cx, loaded, lock, units, accepted).await;
+    let ran = save_units(cx, loaded, lock, asked).await;
     let (report, present, exit_code) = match &ran {
         Ok((report, present)) => (Some(report), Some(present.as_slice()), report.exit_code),
         Err(error) => (None, None, exit_of(error).code()),
@@ -200,13 +204,12 @@ async fn save_units(
     cx: &Context,
     loaded: Loaded,
     lock: Lock,
-    units: &[UnitName],
-    accepted: &[UnitName],
+    asked: Asked<'_>,
 ) -> Result<(RunReport, Vec<UnitName>)> {
     work::remove_stale(&cx.paths.runtime)?;
     let down = bring_up(cx).await?;
     // Nothing else says it when the run comes to its end before its report is written.
-    save_what_is_up(cx, loaded, lock, units, accepted, &down)
+    save_what_is_up(cx, loaded, lock, asked, &down)
         .await
         .map_err(|error| match down.first() {
             Some(first) => first.failure().caused_by(error).into(),
@@ -218,8 +221,7 @@ async fn save_what_is_up(
     cx: &Context,
     loaded: Loaded,
     lock: Lock,
-    units: &[UnitName],
-    accepted: &[UnitName],
+    asked: Asked<'_>,
     down: &[Down],
 ) -> Result<(RunReport, Vec<UnitName>)> {
     let loaded = password::settle(cx, Some(&lock), loaded).await?.loaded;
@@ -235,31 +237,36 @@ async fn save_what_is_up(
         Ok((engine, look))
     };
     // All of them only ask, and none needs the others.
-    let asked = proof.beside(async { tokio::try_join!(Tar::find(), look) });
-    let (tar, (engine, mut look)) = cx.shutdown.cut("the run", asked).await??;
+    let questions = proof.beside(async { tokio::try_join!(Tar::find(), look) });
+    let (tar, (engine, mut look)) = cx.shutdown.cut("the run", questions).await??;
     let usable = proof.begin_of_use();
     cx.shutdown.cut("the run", usable).await?;
     info!("Docker {}, API {}", engine.version(), engine.api());
     let host = &look.discovery;
     let present: Vec<UnitName> = host.units.iter().map(|unit| unit.name.clone()).collect();
-    let mut chosen = chosen(cx, host, units)?;
-    check_accepted(accepted, &chosen)?;
+    let mut chosen = chosen(cx, host, asked.units)?;
+    check_accepted(asked.accepted, &chosen)?;
     chosen.retain(|name| !down.iter().any(|down| down.unit == *name));
 
     let mut run = start(cx, config, rules, engine, tar, &kopia).await?;
-    run.accepted = accepted.to_vec();
+    run.accepted = asked.accepted.to_vec();
     run.present.clone_from(&present);
     run.ids.clone_from(&host.ids);
     let span = info_span!("run", run = %run.backup_id);
-    let (reports, after) = async {
+    let (reports, after, bundle) = async {
         let mut reports = save_all(&run, &chosen, &mut look, proof).await?;
         reports.extend(down.iter().map(|down| left_down(&run, down)));
         let after = tidy_up(&run, &reports).await;
-        Ok::<_, anyhow::Error>((reports, after))
+        let bundle = if asked.update_recovery || config.backup.update_recovery_bundle {
+            renew_bundle(cx, &run, &loaded, &reports).await
+        } else {
+            None
+        };
+        Ok::<_, anyhow::Error>((reports, after, bundle))
     }
     .instrument(span)
     .await?;
-    let mut report = finish(&run, reports, after, look.took);
+    let mut report = finish(&run, reports, after, bundle, look.took);
     if let Err(error) = write_report(&run, &report) {
         // The result of the units matters more than the failure to write it.
         cx.ui.error(&render(&error));
@@ -472,13 +479,22 @@ fn left_down(run: &Run<'_>, down: &Down) -> UnitReport {
     report
 }
 
-fn finish(run: &Run<'_>, units: Vec<UnitReport>, after: After, looked: Duration) -> RunReport {
+fn finish(
+    run: &Run<'_>,
+    units: Vec<UnitReport>,
+    after: After,
+    recovery_bundle: Option<BundleReport>,
+    looked: Duration,
+) -> RunReport {
+    let has_bundle = |bundle: &BundleReport| bundle.errors.is_empty();
     let is_interrupted = run.shutdown.is_asked();
     let exit_code = if units.iter().any(|unit| !unit.still_stopped.is_empty()) {
         Exit::StillStopped.code()
     } else if is_interrupted {
         run.shutdown.exit().code()
-    } else if units.iter().any(|unit| !unit.is_good()) {
+    } else if units.iter().any(|unit| !unit.is_good())
+        || !recovery_bundle.as_ref().is_none_or(has_bundle)
+    {
         Exit::UnitsFailed.code()
     } else {
         0
@@ -495,6 +511,7 @@ fn finish(run: &Run<'_>, units: Vec<UnitReport>, after: After, looked: Duration)
         spool_peak_bytes: run.budget.peak(),
         retention: after.retention,
         maintenance: after.maintenance,
+        recovery_bundle,
         warnings: after.warnings,
         interrupted: is_interrupted.then(|| "a signal ended the run".to_owned()),
     }

@@ -12,6 +12,8 @@ pub struct Paths {
     pub home: PathBuf,
     /// The credentials of the storage.
     pub credentials: PathBuf,
+    /// The password of the recovery bundles.
+    pub recovery_password: PathBuf,
     /// What tells this machine from its clones, each of which may be missing.
     pub marks_of_machine: Vec<PathBuf>,
 }
@@ -24,6 +26,7 @@ impl Paths {
             runtime: "/run/kopi-docka".into(),
             home: "/root".into(),
             credentials: "/etc/kopi-docka.env".into(),
+            recovery_password: "/etc/kopi-docka.recovery-password".into(),
             marks_of_machine: vec![
                 "/etc/machine-id".into(),
                 "/sys/class/dmi/id/product_uuid".into(),
@@ -43,6 +46,10 @@ impl Paths {
             runtime: path("KOPI_DOCKA_RUNTIME_DIRECTORY", standard.runtime),
             home: std::env::home_dir().unwrap_or(standard.home),
             credentials: path("KOPI_DOCKA_ENV_FILE", standard.credentials),
+            recovery_password: path(
+                "KOPI_DOCKA_RECOVERY_PASSWORD_FILE",
+                standard.recovery_password,
+            ),
             marks_of_machine: standard.marks_of_machine,
         }
     }

@@ -1,7 +1,18 @@
 //! Values as people read them.
 
+use std::fmt::Write as _;
+
 use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
+
+/// Two digits each, in lower case.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
 
 /// `1.5 GiB`
 pub fn bytes(count: u64) -> String {

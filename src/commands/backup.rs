@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap_complete::ArgValueCompleter;
 use tracing::info;
 
-use crate::backup::{self, preview_text};
+use crate::backup::{self, Asked, preview_text};
 use crate::base::lock::{Lock, Wait};
 use crate::completion;
 use crate::context::Context;
@@ -22,6 +22,10 @@ pub struct Args {
     /// Accept the losses of this unit: it counts as whole without them, and retention continues (can be repeated)
     #[arg(long = "accept-loss", value_name = "UNIT", conflicts_with = "dry_run", add = ArgValueCompleter::new(completion::units_here))]
     accepted: Vec<UnitName>,
+
+    /// Write a recovery bundle after the run, as `backup.update_recovery_bundle` does
+    #[arg(long, conflicts_with = "dry_run")]
+    update_recovery: bool,
 
     /// Wait for another run to end: without a limit, or up to 90s, 10m, 12h [default: exit with code 11]
     #[arg(
@@ -57,7 +61,12 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         Some(_) => cx.config_again()?,
         None => loaded,
     };
-    let report = backup::run(cx, loaded, lock, &args.units, &args.accepted).await?;
+    let asked = Asked {
+        units: &args.units,
+        accepted: &args.accepted,
+        update_recovery: args.update_recovery,
+    };
+    let report = backup::run(cx, loaded, lock, asked).await?;
     Ok(report.exit_code)
 }
 

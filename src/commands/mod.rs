@@ -7,6 +7,7 @@ pub mod completions;
 mod config_page;
 pub mod config_v1;
 pub mod daemon;
+pub mod disaster_recovery;
 pub mod dry_run;
 pub mod edit_config;
 pub mod estimate_size;
@@ -56,7 +57,10 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
         "Backup",
         &["backup", "dry-run", "estimate-size", "list", "history"],
     ),
-    ("Restore", &["restore", "verify", "recover"]),
+    (
+        "Restore",
+        &["restore", "verify", "recover", "disaster-recovery"],
+    ),
     (
         "Repository",
         &[
@@ -139,6 +143,12 @@ pub enum Command {
     /// Reads recipes and data from the storage itself, bypassing Kopia's cache, and checks that every stream has its length and is a valid
     /// archive. Stops no container, does not need Docker, and does not block backups. `list --snapshots` shows the results.
     Verify(verify::Args),
+    /// Make a recovery bundle, with which a new host reaches the backups, or check one
+    ///
+    /// One encrypted file with the configuration, the connection and the password of the repository, and the credentials of the storage.
+    /// `openssl` opens it too; the `.README` beside it says how. The exit code is 3 if the bundle lacks something. With `--check`: 12 if the
+    /// password does not open it, 16 if it is damaged.
+    DisasterRecovery(disaster_recovery::Args),
     /// Show the results of earlier runs
     History(history::Args),
     /// Run as a daemon, optionally backing up at an interval
@@ -173,6 +183,7 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
         Command::ChangePassword(_) => Some("change-password"),
         Command::RepoMaintenance(_) => Some("repo-maintenance"),
         Command::Restore(_) => Some("restore"),
+        Command::DisasterRecovery(args) => args.check.is_none().then_some("disaster-recovery"),
         Command::Setup(_) => Some("setup"),
         Command::Verify(_) => Some("verify"),
         Command::Daemon(_) => Some("daemon"),
@@ -256,6 +267,7 @@ async fn dispatch(command: Command, cx: &Context, program: clap::Command) -> Res
         Command::RepoMaintenance(args) => repo_maintenance::run(cx, args).await,
         Command::List(args) => list::run(cx, args).await,
         Command::Backup(args) => backup::run(cx, args).await,
+        Command::DisasterRecovery(args) => disaster_recovery::run(cx, args).await,
         Command::DryRun(args) => dry_run::run(cx, args).await,
         Command::EstimateSize(args) => estimate_size::run(cx, args).await,
         Command::Restore(args) => restore::run(cx, *args).await,

@@ -65,7 +65,6 @@ impl Document {
 
         let mut warnings: Vec<String> = old.into_iter().collect();
         warnings.extend(self.unknown.iter().map(Unknown::warning));
-        warnings.extend(without_effect(&config));
         if both_passwords {
             warnings.push("`kopia.password` is ignored: `kopia.password_file` is set".to_owned());
         }
@@ -106,15 +105,6 @@ impl Document {
             }
         }
     }
-}
-
-/// The operator expects bundles on the day they are needed.
-fn without_effect(config: &Config) -> Option<String> {
-    config.backup.update_recovery_bundle.then(|| {
-        "`backup.update_recovery_bundle` has no effect yet: this version makes no recovery bundles, so keep the repository's \
-         password and its storage credentials somewhere else"
-            .to_owned()
-    })
 }
 
 /// Checks that need final paths.

@@ -2,6 +2,8 @@
 //!
 //! Times are RFC 3339 in UTC, durations are seconds, sizes are bytes. Fields are only ever added.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,9 @@ pub struct RunReport {
     /// `None` when none was due, or another host owns it.
     #[serde(default)]
     pub maintenance: Option<MaintenanceReport>,
+    /// `None` when the run makes none.
+    #[serde(default)]
+    pub recovery_bundle: Option<BundleReport>,
     /// About the run as a whole: what it could not tidy up.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -73,6 +78,17 @@ pub struct MaintenanceReport {
     /// `quick` or `full`.
     pub mode: String,
     pub seconds: f64,
+}
+
+/// What became of the recovery bundle.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct BundleReport {
+    /// `None` where it failed.
+    pub path: Option<PathBuf>,
+    pub bytes: u64,
+    /// Why there is none, or what it lacks.
+    pub errors: Vec<String>,
+    pub hints: Vec<String>,
 }
 
 impl RetentionReport {

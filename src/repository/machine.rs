@@ -2,7 +2,6 @@
 //! whole state directory along. Never here: anything of a repository.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::base::files;
 use crate::base::paths::Paths;
+use crate::base::text;
 use crate::error::Result;
 use crate::model::MachineId;
 
@@ -100,20 +100,12 @@ fn mark(path: &Path) -> Option<String> {
         .chain_update("kopi-docka machine ")
         .chain_update(&text)
         .finalize();
-    Some(hex(hash.get(..16)?))
+    Some(text::hex(hash.get(..16)?))
 }
 
 fn new_id() -> Result<MachineId> {
     let random: [u8; 16] = rand::random();
-    Ok(MachineId::parse(&hex(&random))?)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Ok(MachineId::parse(&text::hex(&random))?)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::schedule::{self, Last, Moment, Record};
 use super::{install, units, watchdog};
-use crate::backup;
+use crate::backup::{self, Asked};
 use crate::base::heartbeat;
 use crate::base::lock::Lock;
 use crate::config::Loaded;
@@ -182,7 +182,7 @@ impl Daemon<'_> {
         self.tell("Running backup".to_owned());
         let result = {
             let _patience = heartbeat::allow(self.loaded.config.backup.stall_timeout);
-            backup::run(self.cx, self.loaded.clone(), lock, &[], &[]).await
+            backup::run(self.cx, self.loaded.clone(), lock, Asked::default()).await
         };
         let at = now.wall.format("%Y-%m-%d %H:%M:%S UTC");
         match result {

@@ -123,6 +123,7 @@ mod tests {
             runtime: world.path().join("run"),
             home: world.path().to_owned(),
             credentials: PathBuf::new(),
+            recovery_password: PathBuf::new(),
             marks_of_machine: Vec::new(),
         };
         let record = Record::of(&paths);
@@ -163,6 +164,7 @@ mod tests {
                 runtime: world.path().join("run"),
                 home: world.path().to_owned(),
                 credentials: PathBuf::new(),
+                recovery_password: PathBuf::new(),
                 marks_of_machine: Vec::new(),
             };
             let record = Record::of(&paths);

@@ -1,6 +1,5 @@
 //! What was found, remembered on this host: when a restore point was read back last, how much of it, and whether it was good.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::base::files;
+use crate::base::text;
 use crate::error::Result;
 use crate::model::Identity;
 use crate::model::{MachineId, PointId, UnitName};
@@ -118,11 +118,7 @@ impl Memory {
         if let Some(machine) = &point.machine {
             hash.update(machine.as_str());
         }
-        let mut name = String::new();
-        for byte in hash.finalize().iter().take(16) {
-            // Writing to a String cannot fail.
-            let _ = write!(name, "{byte:02x}");
-        }
+        let name: String = text::hex(&hash.finalize()).chars().take(32).collect();
         name + ".json"
     }
 }

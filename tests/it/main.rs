@@ -17,6 +17,7 @@ mod accept;
 mod all;
 mod backends;
 mod backends_wizard;
+mod bundle;
 mod care;
 mod cold;
 mod comeback;

@@ -1,7 +1,6 @@
 //! What is remembered of a unit: in the state directory, or, when that is new, in the newest whole point's own record.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::base::files;
 use crate::base::paths::Paths;
+use crate::base::text;
 use crate::error::Result;
 use crate::model::point::{Agreement, FileSystem, Former, Hold, PointRecord, SourceRecord};
 use crate::model::source::Gap;
@@ -219,10 +219,7 @@ impl Recalled {
 
 /// Names of units may hold what no file name may.
 fn file(paths: &Paths, profile: &str, unit: &UnitName) -> PathBuf {
-    let mut name = String::new();
-    for byte in Sha256::digest(unit.as_str()).iter().take(16) {
-        // Writing to a String cannot fail.
-        let _ = write!(name, "{byte:02x}");
-    }
+    let hash = Sha256::digest(unit.as_str());
+    let name: String = text::hex(&hash).chars().take(32).collect();
     paths.remembered().join(profile).join(name + ".json")
 }

@@ -73,6 +73,14 @@ impl KopiaParams {
         }
     }
 
+    /// The files of this host that it names.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let flags = self.flags.iter().filter(|flag| names_file(flag));
+        flags
+            .filter_map(|flag| flag.value.as_ref().map(PathBuf::from))
+            .collect()
+    }
+
     /// Kopia speaks SFTP itself, unless it is told to leave that to the host's `ssh`.
     pub fn is_over_ssh(&self) -> bool {
         self.backend == Backend::Sftp
@@ -101,16 +109,21 @@ impl KopiaParams {
     /// `~/` at the start of what names a file on this host: there is no shell that would do it.
     pub fn expand_home(&mut self, home: &Path) {
         for flag in &mut self.flags {
-            let is_local = match flag.name.as_str() {
-                "path" => self.backend == Backend::Filesystem,
-                "keyfile" | "known-hosts" | "credentials-file" | "root-ca-pem-path" => true,
-                _ => false,
-            };
+            let is_local =
+                names_file(flag) || (flag.name == "path" && self.backend == Backend::Filesystem);
             if let Some(value) = flag.value.as_mut().filter(|_| is_local) {
                 *value = expand_home(Path::new(value), home).display().to_string();
             }
         }
     }
+}
+
+/// Whether its value is a file of this host.
+fn names_file(flag: &Flag) -> bool {
+    matches!(
+        flag.name.as_str(),
+        "keyfile" | "known-hosts" | "credentials-file" | "root-ca-pem-path"
+    )
 }
 
 fn check_folder(flags: &[Flag]) -> Result<(), String> {

@@ -60,7 +60,7 @@ pub struct Backup {
         deserialize_with = "seconds::deserialize::<1, DAY, _>"
     )]
     pub stall_timeout: Duration,
-    /// Write a recovery bundle after each run. Has no effect yet.
+    /// Write a recovery bundle after each run that stored a restore point. Make the first one with `kopi-docka disaster-recovery`.
     ///
     /// Example: `true`. Since: the Python version.
     pub update_recovery_bundle: bool,

@@ -84,6 +84,11 @@ impl RepositoryIdentity {
         }
     }
 
+    /// Of the repository that `init` created or connected to.
+    pub fn unique_id(&self) -> Result<Option<String>> {
+        Ok(self.load()?.map(|known| known.unique_id))
+    }
+
     /// For `init`: what was adopted stays so in the same repository.
     pub fn remember(
         &self,

@@ -11,4 +11,5 @@ mod parse;
 mod store;
 
 pub use environment::environment;
+pub use parse::line;
 pub use store::store;

@@ -116,6 +116,14 @@ impl World {
         path
     }
 
+    /// A file below this world's directory that its owner alone can read.
+    pub fn secret_file(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.path(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        file
+    }
+
     pub fn config_path(&self) -> PathBuf {
         self.path("kopi-docka.json")
     }
@@ -140,17 +148,39 @@ impl World {
     #[track_caller]
     pub fn kd(&self, args: &[&str]) -> Run {
         self.refuse_what_would_touch_others(args);
-        // Where the Compose plugin is.
-        let docker_config = self.bed.docker_config().unwrap_or_default();
-        Run::new(env!("CARGO_BIN_EXE_kopi-docka"))
+        self.here(Run::new(env!("CARGO_BIN_EXE_kopi-docka")))
             .arg("--config")
             .arg(self.config_path())
             .args(args)
             .env("PATH", path())
-            .env("HOME", self.path("home"))
+    }
+
+    /// `command` in a shell that has nothing of this world but its environment, with the program on its PATH.
+    pub fn shell(&self, command: &str) -> Run {
+        let programs = self.dir("programs");
+        let program = programs.join("kopi-docka");
+        if !program.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_kopi-docka"), &program).unwrap();
+        }
+        let path = format!("{}:{}", programs.display(), path().display());
+        // Without a terminal to ask at.
+        self.here(Run::new("setsid"))
+            .args(["--wait", "sh", "-c", command])
+            .env("PATH", path)
+    }
+
+    /// With this world's directories, and nothing else in its environment.
+    fn here(&self, run: Run) -> Run {
+        // Where the Compose plugin is.
+        let docker_config = self.bed.docker_config().unwrap_or_default();
+        run.env("HOME", self.path("home"))
             .env("KOPI_DOCKA_STATE_DIRECTORY", self.path("state"))
             .env("KOPI_DOCKA_RUNTIME_DIRECTORY", self.path("run"))
             .env("KOPI_DOCKA_ENV_FILE", self.path("kopi-docka.env"))
+            .env(
+                "KOPI_DOCKA_RECOVERY_PASSWORD_FILE",
+                self.path("recovery-password"),
+            )
             .env("DOCKER_CONFIG", docker_config)
             .env("LC_ALL", "C")
     }

@@ -1,0 +1,144 @@
+//! One bundle of this host, as it is now.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::Utc;
+use serde::Serialize;
+use tracing::info;
+
+use super::archive::{pack, sha256};
+use super::contents::{Contents, gather};
+use super::name::BundleName;
+use super::seal::seal;
+use super::shelf::{Delivery, Shelf};
+use super::texts;
+use crate::base::blocking::aside;
+use crate::base::paths::Paths;
+use crate::base::secret::Secret;
+use crate::config::Loaded;
+use crate::error::Result;
+use crate::model::{BackupId, MachineId};
+use crate::repository::Repository;
+
+pub struct Wanted {
+    pub folder: PathBuf,
+    pub password: Secret,
+    /// Beside the bundle too.
+    pub write_password: bool,
+    /// How many of this host stay in the directory.
+    pub keep: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Made {
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub sha256: String,
+    /// What a new host needs and the bundle lacks: sentences.
+    pub missing: Vec<String>,
+}
+
+/// The older ones go when this one is on the disk.
+pub async fn make(
+    paths: &Paths,
+    loaded: &Loaded,
+    repository: &Repository,
+    wanted: Wanted,
+) -> Result<Made> {
+    let me = repository.kopia.me();
+    let place = Place {
+        folder: wanted.folder.clone(),
+        host: me.host.clone(),
+        machine: me.machine.clone(),
+    };
+    let patience = loaded.config.backup.stall_timeout;
+    let first = place.clone();
+    let named = aside(move || first.free_name());
+    let bundle = in_time(patience, &wanted.folder, named).await?;
+    let Contents {
+        origin,
+        members,
+        missing,
+    } = gather(paths, loaded, repository, bundle).await?;
+    let sealed = seal(&pack(&bundle, &members)?, &wanted.password);
+    let sum = sha256(&sealed);
+    let readme = texts::outside(bundle, &origin, &sum);
+    let bytes = sealed.len() as u64;
+    let expected = sum.clone();
+    let folder = wanted.folder.clone();
+    let written = aside(move || {
+        let password = wanted.write_password.then_some(&wanted.password);
+        let delivery = Delivery {
+            bundle,
+            sealed: &sealed,
+            readme: &readme,
+            password,
+        };
+        place.put(&delivery, &expected, wanted.keep)
+    });
+    let path = in_time(patience, &folder, written).await?;
+    info!("wrote the recovery bundle `{}`", path.display());
+    Ok(Made {
+        path,
+        bytes,
+        sha256: sum,
+        missing,
+    })
+}
+
+/// Where it goes, for a thread of its own: a share that does not answer must not hold the run.
+#[derive(Clone)]
+struct Place {
+    folder: PathBuf,
+    host: String,
+    machine: MachineId,
+}
+
+impl Place {
+    fn shelf(&self) -> Result<Shelf<'_>> {
+        Shelf::open(&self.folder, &self.host, &self.machine)
+    }
+
+    fn free_name(&self) -> Result<BundleName> {
+        let shelf = self.shelf()?;
+        let mut bundle = BundleName {
+            id: BackupId::at(Utc::now()),
+        };
+        while !shelf.is_free(bundle) {
+            bundle.id = bundle.id.next();
+        }
+        Ok(bundle)
+    }
+
+    /// Reads it back before an older one goes.
+    fn put(&self, delivery: &Delivery<'_>, sum: &str, keep: usize) -> Result<PathBuf> {
+        let shelf = self.shelf()?;
+        let path = shelf.put(delivery)?;
+        let shown = path.display();
+        let written = std::fs::read(&path).with_context(|| format!("cannot read `{shown}`"))?;
+        anyhow::ensure!(
+            sha256(&written) == sum,
+            "`{shown}` is not what was written: the disk it is on is damaged"
+        );
+        shelf.rotate(keep)?;
+        Ok(path)
+    }
+}
+
+async fn in_time<T>(
+    patience: Duration,
+    folder: &Path,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::time::timeout(patience, work)
+        .await
+        .with_context(|| {
+            format!(
+                "`{}` did not answer within {} s",
+                folder.display(),
+                patience.as_secs()
+            )
+        })?
+}

@@ -1,0 +1,93 @@
+//! How this host starts its backups: which of our units are enabled, when the timer fires, and the drop-ins of the operator.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::archive::Member;
+use crate::drivers::systemd::{asked, is_booted};
+
+const FOLDER: &str = "/etc/systemd/system";
+
+const STATE: &str = "systemd/state.txt";
+
+/// The units that an operator enables.
+const ENABLED: [&str; 2] = ["kopi-docka.timer", "kopi-docka.service"];
+
+pub async fn members() -> Vec<Member> {
+    let mut members = drop_ins(Path::new(FOLDER));
+    if is_booted() {
+        members.push(Member::new(STATE, state().await));
+    }
+    members
+}
+
+async fn state() -> String {
+    let mut text = String::new();
+    for unit in ENABLED {
+        let enabled = asked(&["is-enabled", unit]).await;
+        let enabled = enabled.unwrap_or_else(|| "unknown".to_owned());
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{unit}: {enabled}");
+    }
+    let timer = ["show", "--property=TimersCalendar", "kopi-docka.timer"];
+    if let Some(calendar) = asked(&timer).await {
+        let _ = writeln!(text, "{calendar}");
+    }
+    text
+}
+
+/// `kopi-docka*.d/*` below `folder`. What cannot be read is none.
+fn drop_ins(folder: &Path) -> Vec<Member> {
+    let mut members = Vec::new();
+    for unit in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = unit.file_name();
+        let Some(unit_name) = name.to_str() else {
+            continue;
+        };
+        if !unit_name.starts_with("kopi-docka") || !unit_name.ends_with(".d") {
+            continue;
+        }
+        let files = std::fs::read_dir(unit.path())
+            .into_iter()
+            .flatten()
+            .flatten();
+        members.extend(files.filter_map(|file| {
+            let name = file.file_name().into_string().ok()?;
+            let content = std::fs::read(file.path()).ok()?;
+            Some(Member::new(format!("systemd/{unit_name}/{name}"), content))
+        }));
+    }
+    members.sort_by(|a, b| a.name.cmp(&b.name));
+    members
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drop_ins_of_our_units_are_taken_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in [
+            ("kopi-docka.timer.d/override.conf", "[Timer]\n"),
+            ("kopi-docka-backup.service.d/tmp.conf", "[Service]\n"),
+            ("ssh.service.d/override.conf", "[Service]\n"),
+        ] {
+            let file = folder.path().join(path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        }
+        std::fs::write(folder.path().join("kopi-docka.timer"), "").unwrap();
+        assert_eq!(
+            drop_ins(folder.path()),
+            [
+                Member::new(
+                    "systemd/kopi-docka-backup.service.d/tmp.conf",
+                    "[Service]\n"
+                ),
+                Member::new("systemd/kopi-docka.timer.d/override.conf", "[Timer]\n"),
+            ]
+        );
+        assert!(drop_ins(&folder.path().join("missing")).is_empty());
+    }
+}

@@ -1,0 +1,321 @@
+//! The recovery bundle: what is written, what opens it, and what it leads to.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::common::schema::assert_schema;
+use crate::common::{Stack, World};
+
+/// A secret of the storage that is nowhere else.
+const PLANTED: &str = "planted-in-the-credentials";
+
+fn saved(world: &World) -> Stack {
+    let stack = world
+        .stack("web")
+        .service("db", |s| s.volume("data", "/data"))
+        .up();
+    fs::write(stack.volume_path("data").join("file"), "what was saved").unwrap();
+    world.init();
+    world.backup(&stack);
+    stack
+}
+
+fn plant(world: &World) {
+    let text = format!("AWS_SECRET_ACCESS_KEY={PLANTED}\n");
+    world.secret_file("kopi-docka.env", &text);
+}
+
+/// The bundle that `disaster-recovery` writes to `out`.
+#[track_caller]
+fn make(world: &World) -> PathBuf {
+    let out = world.path("out");
+    let made = world
+        .kd(&[
+            "--json",
+            "disaster-recovery",
+            "--output",
+            out.to_str().unwrap(),
+        ])
+        .stderr_any()
+        .json();
+    assert_schema("disaster-recovery", &made);
+    made["path"].as_str().unwrap().into()
+}
+
+fn beside(bundle: &Path, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}{suffix}", bundle.display()))
+}
+
+/// The commands that a text tells a reader to type.
+fn commands(text: &str) -> Vec<&str> {
+    let lines = text.lines();
+    lines
+        .filter_map(|line| line.strip_prefix("    $ "))
+        .collect()
+}
+
+fn password(world: &World) -> String {
+    let text = fs::read_to_string(world.path("recovery-password")).unwrap();
+    text.trim_end().to_owned()
+}
+
+#[test]
+fn what_the_texts_say_leads_a_new_host_to_the_data() {
+    let world = World::new();
+    let stack = saved(&world);
+    plant(&world);
+    let bundle = make(&world);
+    let outside = fs::read_to_string(beside(&bundle, ".README")).unwrap();
+    let [check, sum, open] = commands(&outside)[..] else {
+        panic!("{outside}")
+    };
+    let out = world.path("out");
+    world
+        .shell(check)
+        .directory(&out)
+        .stdout("The bundle is whole, and this password opens it.")
+        .ok();
+    world.shell(sum).directory(&out).stdout("OK").ok();
+    world
+        .shell(open)
+        .directory(&out)
+        .stdin("another password\n")
+        .stdout_any()
+        .stderr("bad decrypt")
+        .code(1);
+    let opened = world
+        .shell(open)
+        .directory(&out)
+        .stdin(format!("{}\n", password(&world)))
+        .stdout("How to bring the backups of")
+        .stderr_any()
+        .ok();
+    let stdout = opened.stdout();
+    let (_, inside) = stdout.split_once("How to bring").unwrap();
+    let name = bundle.file_name().unwrap().to_str().unwrap();
+    let directory = name.strip_suffix(".tar.gz.enc").unwrap();
+    let memory = Path::new("/dev/shm").join(directory);
+
+    // The host is gone, and with it all that it knew; the repository is elsewhere.
+    stack.wipe();
+    let kept = ["repo", "out", "stacks", "programs"];
+    for entry in fs::read_dir(world.path("")).unwrap() {
+        let path = entry.unwrap().path();
+        if kept.contains(&path.file_name().unwrap().to_str().unwrap()) {
+            continue;
+        }
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    world.dir("home");
+    let commands = commands(inside);
+    let (places, rest) = commands.split_at(commands.len() - 5);
+    for command in places {
+        world.shell(command).directory(&memory).ok();
+    }
+    let credentials = fs::read_to_string(world.path("kopi-docka.env")).unwrap();
+    assert!(credentials.contains(PLANTED));
+    let [init, list, preview, restore, alone] = rest else {
+        panic!("{rest:?}")
+    };
+    let run = |command: &str| {
+        world
+            .shell(command)
+            .directory(&memory)
+            .stdout_any()
+            .stderr_any()
+    };
+    run(init).ok();
+    assert!(run(list).ok().stdout().contains(stack.unit()));
+    assert!(run(preview).ok().stdout().contains(stack.unit()));
+    run(restore).ok();
+    assert_eq!(
+        fs::read_to_string(stack.volume_path("data").join("file")).unwrap(),
+        "what was saved"
+    );
+    stack.assert_running(&["db"]);
+    let snapshots = run(alone).ok().stdout();
+    assert!(snapshots.contains("kopi-docka@"), "{snapshots}");
+    fs::remove_dir_all(&memory).unwrap();
+    fs::remove_file(format!("{}.tar.gz", memory.display())).unwrap();
+}
+
+#[test]
+fn a_secret_is_nowhere_outside_the_bundle() {
+    let world = World::new();
+    saved(&world);
+    plant(&world);
+    make(&world);
+    let found = world
+        .shell(&format!("grep -rlF {PLANTED} . || true"))
+        .directory(world.path(""))
+        .text();
+    assert_eq!(found.trim(), "./kopi-docka.env");
+}
+
+#[test]
+fn a_run_writes_one_bundle_and_the_oldest_goes() {
+    let world = World::new();
+    let stack = saved(&world);
+    let recovery = world.path("recovery");
+    let bundles = || {
+        let entries = fs::read_dir(&recovery).into_iter().flatten();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| name.ends_with(".enc")).collect();
+        names.sort();
+        names
+    };
+    let backup = |more: &[&str]| {
+        let args = ["--quiet", "backup", "--unit", stack.unit()];
+        world.kd(&[&args[..], more].concat()).stdout_any()
+    };
+    backup(&[]).ok();
+    assert_eq!(bundles().len(), 0);
+    assert!(world.report()["recovery_bundle"].is_null());
+
+    world.config(|config| {
+        config["backup"]["update_recovery_bundle"] = json!(true);
+        config["backup"]["recovery_bundle_retention"] = json!(2);
+    });
+    // A password that nobody has seen opens nothing for anybody.
+    backup(&[])
+        .stderr("run `sudo kopi-docka disaster-recovery` once")
+        .code(3);
+    assert!(!world.path("recovery-password").exists());
+    assert_eq!(bundles().len(), 0);
+    let report = world.report();
+    assert_eq!(report["units"][0]["outcome"], "saved");
+    assert_schema("run-report", &report);
+
+    make(&world);
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        backup(&[]).ok();
+        let report = world.report();
+        let path = report["recovery_bundle"]["path"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        seen.push(
+            Path::new(&path)
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned(),
+        );
+    }
+    assert_eq!(bundles(), seen[1..], "the oldest goes");
+    assert_eq!(fs::read_dir(&recovery).unwrap().count(), 4, "with its text");
+
+    world.config(|config| config["backup"]["update_recovery_bundle"] = json!(false));
+    backup(&["--update-recovery"]).ok();
+    assert_eq!(bundles().len(), 2);
+    assert_ne!(bundles(), seen[1..]);
+}
+
+#[test]
+fn a_bundle_that_is_not_what_it_was_is_refused() {
+    let world = World::new();
+    saved(&world);
+    let bundle = make(&world);
+    let path = bundle.to_str().unwrap();
+    let check =
+        |more: &[&str]| world.kd(&[&["disaster-recovery", "--check", path][..], more].concat());
+    let checked = check(&["--json"]).json();
+    assert_schema("disaster-recovery-check", &checked);
+    assert_eq!(checked["ok"], true);
+    let shown = checked.to_string();
+    assert!(!shown.contains(&password(&world)));
+
+    let wrong = world.secret_file("wrong", "wrong\n");
+    let with_wrong = ["--password-file", wrong.to_str().unwrap()];
+    check(&with_wrong)
+        .stderr("this password does not open")
+        .code(12);
+    check(&[])
+        .env("KOPI_DOCKA_RECOVERY_PASSWORD", "wrong")
+        .stderr("this password does not open")
+        .code(12);
+    let known = world.path("recovery-password");
+    let elsewhere = world.path("elsewhere");
+    fs::rename(&known, &elsewhere).unwrap();
+    check(&[])
+        .stderr("cannot prompt for the recovery password")
+        .code(2);
+    check(&["--password-file", elsewhere.to_str().unwrap()])
+        .stdout_any()
+        .ok();
+    fs::rename(&elsewhere, &known).unwrap();
+
+    let text = beside(&bundle, ".README");
+    let whole = fs::read(&bundle).unwrap();
+    let aside = world.path("README");
+    for (content, without_text) in [
+        // The salt, the first block, the middle, the end.
+        (flipped(&whole, 9), 12),
+        (flipped(&whole, 20), 12),
+        (flipped(&whole, whole.len() / 2), 16),
+        (flipped(&whole, whole.len() - 1), 16),
+        (whole[..whole.len() / 2].to_vec(), 16),
+        (b"PK\x03\x04".to_vec(), 16),
+    ] {
+        fs::write(&bundle, content).unwrap();
+        let refused = check(&["--json"]).stdout_any().stderr_any().code(16);
+        assert_schema("disaster-recovery-check", &refused.json());
+        assert_eq!(refused.json()["ok"], false);
+        fs::rename(&text, &aside).unwrap();
+        check(&[]).stderr("error: ").code(without_text);
+        fs::rename(&aside, &text).unwrap();
+    }
+    fs::remove_file(&bundle).unwrap();
+    check(&[]).stderr("cannot be read").code(16);
+}
+
+fn flipped(whole: &[u8], at: usize) -> Vec<u8> {
+    let mut damaged = whole.to_vec();
+    damaged[at] ^= 1;
+    damaged
+}
+
+#[test]
+fn the_password_is_shown_once_and_stays() {
+    let world = World::new();
+    saved(&world);
+    let mut terminal = world.kd(&["disaster-recovery"]).terminal();
+    let shown = terminal.see("Write it on paper");
+    let first = password(&world);
+    assert!(shown.contains(&first), "{shown}");
+    terminal.code(0);
+    let terminal = world.kd(&["disaster-recovery"]).terminal();
+    let shown = terminal.code(0);
+    assert!(!shown.contains(&first), "{shown}");
+    assert_eq!(password(&world), first);
+    world
+        .kd(&[
+            "disaster-recovery",
+            "--new-password",
+            "--write-password-file",
+        ])
+        .stdout_any()
+        .stderr("a new recovery password was made")
+        .ok();
+    assert_ne!(password(&world), first);
+    let beside = fs::read_dir(world.path("recovery")).unwrap();
+    let beside: Vec<_> = beside
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "PASSWORD"))
+        .collect();
+    assert_eq!(beside.len(), 1);
+    assert_eq!(
+        fs::read_to_string(&beside[0]).unwrap().trim_end(),
+        password(&world)
+    );
+    let log = fs::read_to_string(world.path("kopi-docka.log")).unwrap();
+    assert!(!log.contains(&first) && !log.contains(&password(&world)));
+}

@@ -123,11 +123,14 @@ async fn new_bundle(cx: &Context, loaded: &Loaded) -> Result<BundleReport> {
         password,
         write_password: false,
         keep: backup.recovery_bundle_retention,
+        copy: backup.recovery_bundle_copy.clone(),
     };
     let made = bundle::make(&cx.paths, loaded, &repository, wanted).await?;
     let lacks = made.missing.iter();
     Ok(BundleReport {
         path: Some(made.path),
+        copy: made.copy,
+        warnings: made.copy_problem.into_iter().collect(),
         bytes: made.bytes,
         errors: lacks
             .map(|what| format!("the recovery bundle lacks {what}"))

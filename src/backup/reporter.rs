@@ -100,6 +100,9 @@ impl Reporter {
                     self.with(|progress| progress.warn(warning));
                 }
                 if let Some(bundle) = &report.recovery_bundle {
+                    for warning in &bundle.warnings {
+                        self.with(|progress| progress.warn(warning));
+                    }
                     for error in &bundle.errors {
                         let hints = bundle.hints.iter().map(|hint| format!("\nhint: {hint}"));
                         let hints: String = hints.collect();

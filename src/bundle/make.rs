@@ -1,5 +1,6 @@
 //! One bundle of this host, as it is now.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Wanted {
     pub write_password: bool,
     /// How many of this host stay in the directory.
     pub keep: usize,
+    /// Where another one goes, without its password.
+    pub copy: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
@@ -36,6 +39,9 @@ pub struct Made {
     pub path: PathBuf,
     pub bytes: u64,
     pub sha256: String,
+    /// `None` where none is wanted, or `copy_problem` tells why there is none.
+    pub copy: Option<PathBuf>,
+    pub copy_problem: Option<String>,
     /// What a new host needs and the bundle lacks: sentences.
     pub missing: Vec<String>,
 }
@@ -66,8 +72,8 @@ pub async fn make(
     let sum = sha256(&sealed);
     let readme = texts::outside(bundle, &origin, &sum);
     let bytes = sealed.len() as u64;
-    let expected = sum.clone();
-    let folder = wanted.folder.clone();
+    let (expected, folder) = (sum.clone(), wanted.folder.clone());
+    let repository = loaded.config.kopia.kopia_params.local_path();
     let written = aside(move || {
         let password = wanted.write_password.then_some(&wanted.password);
         let delivery = Delivery {
@@ -76,16 +82,66 @@ pub async fn make(
             readme: &readme,
             password,
         };
-        place.put(&delivery, &expected, wanted.keep)
+        let path = place.put(&delivery, &expected, wanted.keep)?;
+        Ok((path, place, sealed, readme))
     });
-    let path = in_time(patience, &folder, written).await?;
+    let (path, place, sealed, readme) = in_time(patience, &folder, written).await?;
+    let copied = match wanted.copy.clone() {
+        None => Ok(None),
+        Some(copy) => {
+            let (expected, target) = (sum.clone(), copy.clone());
+            let copied = aside(move || {
+                let delivery = Delivery {
+                    bundle,
+                    sealed: &sealed,
+                    readme: &readme,
+                    password: None,
+                };
+                refuse_same_disk(&target, &[Some(&place.folder), repository.as_ref()])?;
+                let place = Place {
+                    folder: target,
+                    ..place
+                };
+                place.put(&delivery, &expected, wanted.keep)
+            });
+            in_time(patience, &copy, copied).await.map(Some)
+        }
+    };
     info!("wrote the recovery bundle `{}`", path.display());
+    let (copy, copy_problem) = match copied {
+        Ok(copy) => (copy, None),
+        Err(error) => (
+            None,
+            Some(format!(
+                "no copy of the recovery bundle was written: {error:#}"
+            )),
+        ),
+    };
     Ok(Made {
         path,
         bytes,
         sha256: sum,
+        copy,
+        copy_problem,
         missing,
     })
+}
+
+/// A copy beside the original helps nobody; and where a disk is not mounted there is a directory all the same.
+fn refuse_same_disk(copy: &Path, others: &[Option<&PathBuf>]) -> Result<()> {
+    let shown = copy.display();
+    let device = std::fs::metadata(copy)
+        .with_context(|| format!("`{shown}` (`backup.recovery_bundle_copy`) is not there"))?
+        .dev();
+    for other in others.iter().flatten() {
+        let is_same = std::fs::metadata(other).is_ok_and(|other| other.dev() == device);
+        anyhow::ensure!(
+            !is_same,
+            "`{shown}` (`backup.recovery_bundle_copy`) is on the same file system as `{}`: its disk is not mounted, or is no other one",
+            other.display()
+        );
+    }
+    Ok(())
 }
 
 /// Where it goes, for a thread of its own: a share that does not answer must not hold the run.

@@ -1,6 +1,6 @@
 //! The recovery bundle: one encrypted file with all that a bare host needs to reach its backups.
 //!
-//! Reading order: [`make`] (one bundle, from this host) → [`contents`] (what is in it) → [`credentials`] (files and variables of the
+//! Reading order: [`mod@make`] (one bundle, from this host) → [`contents`] (what is in it) → [`credentials`] (files and variables of the
 //! storage), [`origin`] (what it is of), [`systemd`] (how this host starts its backups) → [`archive`] (one file, with checksums) →
 //! [`seal`] (encrypted) → [`texts`] (what a reader needs beside it and in it) → [`shelf`] (where bundles are, and which go) →
 //! [`name`], [`password`], [`mod@check`] (whether one is whole).

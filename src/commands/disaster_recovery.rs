@@ -65,6 +65,7 @@ async fn make(cx: &Context, args: &Args) -> Result<u8> {
         password: password.clone(),
         write_password: args.write_password_file,
         keep: backup.recovery_bundle_retention,
+        copy: backup.recovery_bundle_copy.clone(),
     };
     let making = bundle::make(&cx.paths, &loaded, &repository, wanted);
     let made = cx.shutdown.cut("the recovery bundle", making).await?;
@@ -120,6 +121,12 @@ fn tell(cx: &Context, made: &Made) {
         cx.ui.say(
             "Copy it to a place that is not this host, with the `.README` beside it. To check a copy: `kopi-docka disaster-recovery --check FILE`",
         );
+    }
+    if let Some(copy) = &made.copy {
+        cx.ui.say(format!("Copied it to {}", copy.display()));
+    }
+    if let Some(problem) = &made.copy_problem {
+        cx.ui.warn(problem);
     }
     for what in &made.missing {
         cx.ui.error(&format!("error: the bundle lacks {what}"));

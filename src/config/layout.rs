@@ -10,11 +10,15 @@ pub fn check(config: &Config) -> Result<(), (KeyPath, String)> {
     let cache = config.kopia_cache();
     let repository = config.kopia.kopia_params.local_path();
     let log = config.logging.file.as_deref();
-    let keys: [(&[&str], Option<&Path>); 7] = [
+    let keys: [(&[&str], Option<&Path>); 8] = [
         (&["backup", "base_path"], Some(&config.backup.base_path)),
         (
             &["backup", "recovery_bundle_path"],
             Some(&config.backup.recovery_bundle_path),
+        ),
+        (
+            &["backup", "recovery_bundle_copy"],
+            config.backup.recovery_bundle_copy.as_deref(),
         ),
         (
             &["backup", "spool", "directory"],

@@ -229,6 +229,7 @@ fn resolve_paths(config: &mut Config, home: &Path, file: &Path) {
         config.kopia.password_file.as_mut(),
         Some(&mut config.backup.base_path),
         Some(&mut config.backup.recovery_bundle_path),
+        config.backup.recovery_bundle_copy.as_mut(),
         Some(&mut config.backup.spool.directory),
         Some(&mut config.docker.socket),
         config.logging.file.as_mut(),

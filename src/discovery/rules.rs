@@ -81,14 +81,18 @@ impl Rules {
             },
             repository: config.kopia.kopia_params.local_path(),
             endpoint: endpoint(&config.kopia.kopia_params),
-            own_paths: vec![
-                config.kopia.cache_directory.clone(),
-                backup.spool.directory.clone(),
-                backup.base_path.clone(),
-                backup.recovery_bundle_path.clone(),
-                paths.state.clone(),
-                paths.runtime.clone(),
-            ],
+            own_paths: [
+                &config.kopia.cache_directory,
+                &backup.spool.directory,
+                &backup.base_path,
+                &backup.recovery_bundle_path,
+                &paths.state,
+                &paths.runtime,
+            ]
+            .into_iter()
+            .chain(&backup.recovery_bundle_copy)
+            .cloned()
+            .collect(),
             units: backup
                 .units
                 .iter()

@@ -86,6 +86,10 @@ pub struct BundleReport {
     /// `None` where it failed.
     pub path: Option<PathBuf>,
     pub bytes: u64,
+    /// `None` where none is wanted, or none could be written.
+    pub copy: Option<PathBuf>,
+    /// Why there is no copy.
+    pub warnings: Vec<String>,
     /// Why there is none, or what it lacks.
     pub errors: Vec<String>,
     pub hints: Vec<String>,

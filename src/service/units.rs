@@ -213,7 +213,13 @@ pub fn writable_folders(config: &Config) -> BTreeSet<&Path> {
         &config.backup.spool.directory,
         &config.kopia.cache_directory,
     ];
-    folders.into_iter().chain(log).chain(repository).collect()
+    let copy = config.backup.recovery_bundle_copy.as_deref();
+    folders
+        .into_iter()
+        .chain(copy)
+        .chain(log)
+        .chain(repository)
+        .collect()
 }
 
 /// A disk that is not mounted is no reason to fill the directory that it is mounted on.

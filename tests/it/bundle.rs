@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::common::schema::assert_schema;
-use crate::common::{Stack, World};
+use crate::common::{Stack, World, mount};
 
 /// A secret of the storage that is nowhere else.
 const PLANTED: &str = "planted-in-the-credentials";
@@ -318,4 +318,54 @@ fn the_password_is_shown_once_and_stays() {
     );
     let log = fs::read_to_string(world.path("kopi-docka.log")).unwrap();
     assert!(!log.contains(&first) && !log.contains(&password(&world)));
+}
+
+#[test]
+fn a_copy_goes_to_another_disk_and_nowhere_else() {
+    let world = World::new();
+    let stack = saved(&world);
+    make(&world);
+    let stick = world.path("stick");
+    world.config(|config| config["backup"]["recovery_bundle_copy"] = json!(stick));
+    let backup = || {
+        world
+            .kd(&[
+                "--quiet",
+                "backup",
+                "--update-recovery",
+                "--unit",
+                stack.unit(),
+            ])
+            .stdout_any()
+    };
+    // A copy that fails is no failure of the run.
+    backup()
+        .stderr("stick` (`backup.recovery_bundle_copy`) is not there")
+        .ok();
+    assert!(!stick.exists());
+    world.dir("stick");
+    backup().stderr("is on the same file system as").ok();
+    assert_eq!(fs::read_dir(&stick).unwrap().count(), 0);
+    mount(&world, "stick", &["-t", "tmpfs", "none"]);
+    world.config(|config| config["backup"]["recovery_bundle_retention"] = json!(1));
+    for _ in 0..2 {
+        backup().ok();
+    }
+    let report = world.report();
+    let copy = Path::new(report["recovery_bundle"]["copy"].as_str().unwrap());
+    let path = Path::new(report["recovery_bundle"]["path"].as_str().unwrap());
+    assert_eq!(copy.parent().unwrap(), stick);
+    assert_eq!(fs::read(copy).unwrap(), fs::read(path).unwrap());
+    assert_eq!(fs::read_dir(&stick).unwrap().count(), 2, "rotated as well");
+    world
+        .kd(&["disaster-recovery", "--write-password-file"])
+        .stdout_any()
+        .stderr_any()
+        .ok();
+    let files = fs::read_dir(&stick).unwrap();
+    assert!(
+        files
+            .flatten()
+            .all(|file| file.path().extension().unwrap() != "PASSWORD")
+    );
 }

@@ -29,11 +29,16 @@ fn key(
 }
 
 /// Proven where more is needed for it than a run and a look.
-const PROVEN_ELSEWHERE: [(&str, &str, &str); 5] = [
+const PROVEN_ELSEWHERE: [(&str, &str, &str); 6] = [
     (
         "backup.update_recovery_bundle",
         include_str!("bundle.rs"),
         "fn a_run_writes_one_bundle_and_the_oldest_goes",
+    ),
+    (
+        "backup.recovery_bundle_copy",
+        include_str!("bundle.rs"),
+        "fn a_copy_goes_to_another_disk_and_nowhere_else",
     ),
     (
         "backup.recovery_bundle_retention",

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::unit::UnitConfig;
 use crate::config::value::{
     BindMode, Exclude, Pattern, Percent, SharedVolumes, SpoolSize, Workers, absolute, exact_size,
-    optional_seconds, optional_size, seconds, whole,
+    optional_absolute, optional_seconds, optional_size, seconds, whole,
 };
 
 const HOUR: u64 = 3600;
@@ -74,6 +74,12 @@ pub struct Backup {
     /// Example: `5`. Since: the Python version.
     #[serde(deserialize_with = "whole::<1, 1000, _, _>")]
     pub recovery_bundle_retention: usize,
+    /// Another directory that each recovery bundle is copied to, on another file system, such as a stick or a NAS. It must be mounted: if it
+    /// is not, that is a warning. `null`: no copy.
+    ///
+    /// Example: `"/mnt/nas/recovery"`. Since: 0.1.
+    #[serde(deserialize_with = "optional_absolute")]
+    pub recovery_bundle_copy: Option<PathBuf>,
     /// Files and directories that are not read, in every unit. Patterns of a unit are added.
     ///
     /// Example: `["*.log", "cache/"]`. Since: the Python version.
@@ -115,6 +121,7 @@ impl Default for Backup {
             update_recovery_bundle: false,
             recovery_bundle_path: "/backup/recovery".into(),
             recovery_bundle_retention: 3,
+            recovery_bundle_copy: None,
             exclude_patterns: Vec::new(),
             include_secrets: true,
             build_context_max: 50 << 20,

@@ -97,7 +97,7 @@ mod tests {
                 "base_path": "/backup/kopi-docka", "parallel_workers": "auto",
                 "stop_timeout": 30, "start_timeout": 60, "task_timeout": 0, "stall_timeout": 600,
                 "update_recovery_bundle": false, "recovery_bundle_path": "/backup/recovery",
-                "recovery_bundle_retention": 3,
+                "recovery_bundle_retention": 3, "recovery_bundle_copy": null,
                 "exclude_patterns": [], "include_secrets": true, "build_context_max": "50MiB", "shared_volumes": "stop", "shrink_limit": "50%",
                 "spool": { "size": "auto", "directory": "/var/cache/kopi-docka/spool" },
                 "bind_mounts": { "mode": "all", "exclude": [], "include": [], "max_size": "50GiB" },

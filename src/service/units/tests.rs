@@ -95,6 +95,7 @@ fn what_the_configuration_names_is_writable_and_mounted() {
         },
         "backup": {
             "base_path": "/srv/reports", "recovery_bundle_path": "/srv/bundles",
+            "recovery_bundle_copy": "/mnt/stick",
             "spool": { "directory": "/fast/spool" }
         },
         "logging": { "file": "/var/log/apps/kopi.log" },
@@ -107,6 +108,7 @@ fn what_the_configuration_names_is_writable_and_mounted() {
             "ReadWritePaths=-/srv/cache",
             "ReadWritePaths=-/srv/reports",
             "ReadWritePaths=-/srv/bundles",
+            "ReadWritePaths=-/mnt/stick",
             "ReadWritePaths=-/fast/spool",
             "ReadWritePaths=-/var/log/apps",
             "ReadWritePaths=-/root/.config/kopia",

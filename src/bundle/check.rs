@@ -129,3 +129,117 @@ fn damaged(path: &Path, why: &str) -> Failure {
     )
     .hint("use another copy of it, or an older bundle")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::bundle::archive::pack;
+    use crate::bundle::name::BundleName;
+    use crate::error::exit_of;
+    use crate::model::BackupId;
+
+    const PASSWORD: &str = "hunter2";
+
+    fn name() -> BundleName {
+        BundleName {
+            id: BackupId::parse("2025-01-31T23-59-59Z").unwrap(),
+        }
+    }
+
+    /// Once: to derive a key takes time.
+    static SEALED: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let origin = serde_json::json!({
+            "format": 1, "made_at": "2025-01-31T23:59:59Z", "host": "web1", "machine": "1".repeat(32),
+            "config_file": "/etc/kopi-docka.json", "profile": "kopi-docka", "kopia_config_file": "/root/k",
+            "repository": {"unique_id": "ab", "connect": ["filesystem", "--path", "/r"], "variables": []},
+            "versions": {"kopi_docka": "0.1.0", "kopia": "0.23.1", "docker": null}
+        });
+        let members = [
+            Member::new(STATUS, "[]"),
+            Member::new(origin::FILE, origin.to_string()),
+        ];
+        let archive = pack(&name(), &members).unwrap();
+        seal::seal(&archive, &Secret::new(PASSWORD))
+    });
+
+    /// As this program writes it, in `folder`.
+    fn bundle(folder: &Path) -> (PathBuf, Vec<u8>) {
+        let path = folder.join(name().file());
+        let readme = format!(
+            "Host:     web1\nMachine:  {}\nSHA-256:  {}\n",
+            "1".repeat(32),
+            sha256(&SEALED)
+        );
+        std::fs::write(beside(&path, README), readme).unwrap();
+        std::fs::write(&path, &*SEALED).unwrap();
+        (path, SEALED.clone())
+    }
+
+    fn check(path: &Path, password: &str) -> Result<Checked> {
+        Sealed::read(path)?.open(&Secret::new(password))
+    }
+
+    #[test]
+    fn a_wrong_password_is_told_from_damage_by_the_text_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, sealed) = bundle(folder.path());
+        assert_eq!(check(&path, PASSWORD).unwrap().host, "web1");
+        let wrong = check(&path, "hunter3").unwrap_err();
+        assert_eq!(exit_of(&wrong), Exit::WrongPassword);
+        assert!(wrong.to_string().starts_with("this password"), "{wrong}");
+        let mut damaged = sealed.clone();
+        damaged[20] ^= 1;
+        std::fs::write(&path, &damaged).unwrap();
+        let refused = check(&path, PASSWORD).unwrap_err();
+        assert_eq!(exit_of(&refused), Exit::Config);
+        std::fs::remove_file(beside(&path, README)).unwrap();
+        let refused = check(&path, PASSWORD).unwrap_err();
+        assert_eq!(exit_of(&refused), Exit::WrongPassword);
+        assert!(
+            refused.to_string().contains("or the recovery bundle"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn nothing_that_is_cut_is_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, sealed) = bundle(folder.path());
+        for text in [true, false] {
+            for tenth in 0..10 {
+                let cut = sealed.get(..sealed.len() * tenth / 10).unwrap();
+                std::fs::write(&path, cut).unwrap();
+                assert!(check(&path, PASSWORD).is_err(), "{tenth} tenths");
+            }
+            if text {
+                std::fs::remove_file(beside(&path, README)).unwrap();
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn no_damaged_byte_is_accepted(
+            at in any::<prop::sample::Index>(),
+            flip in 1u8..,
+            // Without it a key is derived each time.
+            with_text in prop::bool::weighted(0.9),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, mut sealed) = bundle(folder.path());
+            let at = at.index(sealed.len());
+            sealed[at] ^= flip;
+            std::fs::write(&path, &sealed).unwrap();
+            if !with_text {
+                std::fs::remove_file(beside(&path, README)).unwrap();
+            }
+            prop_assert!(check(&path, PASSWORD).is_err());
+        }
+    }
+}

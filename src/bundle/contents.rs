@@ -1,6 +1,7 @@
 //! What is in a bundle.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -63,10 +64,8 @@ pub async fn gather(
             reported(config)?
         }
     };
-    let config_file = std::fs::read(&loaded.path)
-        .with_context(|| format!("cannot read `{}`", loaded.path.display()))?;
-    let connection = std::fs::read(kopia.profile())
-        .with_context(|| format!("cannot read `{}`", kopia.profile().display()))?;
+    let config_file = read(&loaded.path)?;
+    let connection = read(kopia.profile())?;
     let password = format!("{}\n", kopia.password.expose());
     let mut members = vec![
         Member::new("kopi-docka.json", config_file),
@@ -89,6 +88,17 @@ pub async fn gather(
         members,
         missing,
     })
+}
+
+/// A pipe would be read once, by whoever came first.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let name = path.display();
+    let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    anyhow::ensure!(
+        is_file,
+        "`{name}` is not a file that a recovery bundle could hold"
+    );
+    std::fs::read(path).with_context(|| format!("cannot read `{name}`"))
 }
 
 /// Of each unit of this host the newest whole point, else the newest that is partial.

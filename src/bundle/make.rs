@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,13 +14,14 @@ use super::archive::{pack, sha256};
 use super::contents::{Contents, gather};
 use super::name::BundleName;
 use super::seal::seal;
-use super::shelf::{Delivery, Shelf};
+use super::shelf::{Parcel, Shelf};
 use super::texts;
 use crate::base::blocking::aside;
 use crate::base::paths::Paths;
 use crate::base::secret::Secret;
 use crate::config::Loaded;
 use crate::error::Result;
+use crate::logging;
 use crate::model::{BackupId, MachineId};
 use crate::repository::Repository;
 
@@ -70,56 +72,45 @@ pub async fn make(
     } = gather(paths, loaded, repository, bundle).await?;
     let sealed = seal(&pack(&bundle, &members)?, &wanted.password);
     let sum = sha256(&sealed);
-    let readme = texts::outside(bundle, &origin, &sum);
-    let bytes = sealed.len() as u64;
-    let (expected, folder) = (sum.clone(), wanted.folder.clone());
-    let repository = loaded.config.kopia.kopia_params.local_path();
-    let written = aside(move || {
-        let password = wanted.write_password.then_some(&wanted.password);
-        let delivery = Delivery {
-            bundle,
-            sealed: &sealed,
-            readme: &readme,
-            password,
-        };
-        let path = place.put(&delivery, &expected, wanted.keep)?;
-        Ok((path, place, sealed, readme))
+    let parcel = Arc::new(Parcel {
+        bundle,
+        readme: texts::outside(bundle, &origin, &sum),
+        sha256: sum.clone(),
+        sealed,
     });
-    let (path, place, sealed, readme) = in_time(patience, &folder, written).await?;
-    let copied = match wanted.copy.clone() {
-        None => Ok(None),
-        Some(copy) => {
-            let (expected, target) = (sum.clone(), copy.clone());
-            let copied = aside(move || {
-                let delivery = Delivery {
-                    bundle,
-                    sealed: &sealed,
-                    readme: &readme,
-                    password: None,
-                };
-                refuse_same_disk(&target, &[Some(&place.folder), repository.as_ref()])?;
-                let place = Place {
-                    folder: target,
+    let password = wanted.write_password.then_some(wanted.password);
+    let (here, keep) = (Arc::clone(&parcel), wanted.keep);
+    let first = place.clone();
+    let put = aside(move || first.put(&here, password.as_ref(), keep));
+    let path = in_time(patience, &wanted.folder, put).await?;
+    info!(target: logging::FILE, "wrote the recovery bundle `{}`", path.display());
+    let (copy, copy_problem) = match &wanted.copy {
+        None => (None, None),
+        Some(folder) => {
+            let repository = loaded.config.kopia.kopia_params.local_path();
+            let (there, bytes) = (folder.clone(), Arc::clone(&parcel));
+            let put = aside(move || {
+                refuse_same_disk(&there, &[Some(&place.folder), repository.as_ref()])?;
+                let copies = Place {
+                    folder: there,
                     ..place
                 };
-                place.put(&delivery, &expected, wanted.keep)
+                copies.put(&bytes, None, keep)
             });
-            in_time(patience, &copy, copied).await.map(Some)
+            match in_time(patience, folder, put).await {
+                Ok(copy) => (Some(copy), None),
+                Err(error) => (
+                    None,
+                    Some(format!(
+                        "no copy of the recovery bundle was written: {error:#}"
+                    )),
+                ),
+            }
         }
-    };
-    info!("wrote the recovery bundle `{}`", path.display());
-    let (copy, copy_problem) = match copied {
-        Ok(copy) => (copy, None),
-        Err(error) => (
-            None,
-            Some(format!(
-                "no copy of the recovery bundle was written: {error:#}"
-            )),
-        ),
     };
     Ok(Made {
         path,
-        bytes,
+        bytes: parcel.sealed.len() as u64,
         sha256: sum,
         copy,
         copy_problem,
@@ -168,16 +159,10 @@ impl Place {
         Ok(bundle)
     }
 
-    /// Reads it back before an older one goes.
-    fn put(&self, delivery: &Delivery<'_>, sum: &str, keep: usize) -> Result<PathBuf> {
+    /// The older ones go when it is there.
+    fn put(&self, parcel: &Parcel, password: Option<&Secret>, keep: usize) -> Result<PathBuf> {
         let shelf = self.shelf()?;
-        let path = shelf.put(delivery)?;
-        let shown = path.display();
-        let written = std::fs::read(&path).with_context(|| format!("cannot read `{shown}`"))?;
-        anyhow::ensure!(
-            sha256(&written) == sum,
-            "`{shown}` is not what was written: the disk it is on is damaged"
-        );
+        let path = shelf.put(parcel, password)?;
         shelf.rotate(keep)?;
         Ok(path)
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use super::archive::sha256;
 use super::name::{BundleName, PASSWORD, README, beside};
 use super::texts::Label;
 use crate::base::files;
@@ -17,12 +18,12 @@ use crate::model::MachineId;
 const TEMPORARY: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// What is put there.
-pub struct Delivery<'a> {
+pub struct Parcel {
     pub bundle: BundleName,
-    pub sealed: &'a [u8],
-    pub readme: &'a str,
-    /// For those who want it beside the bundle.
-    pub password: Option<&'a Secret>,
+    pub sealed: Vec<u8>,
+    /// Of what is sealed.
+    pub sha256: String,
+    pub readme: String,
 }
 
 pub struct Shelf<'a> {
@@ -41,16 +42,22 @@ impl<'a> Shelf<'a> {
         })
     }
 
-    /// The side files first: a bundle is never without them.
-    pub fn put(&self, delivery: &Delivery<'_>) -> Result<PathBuf> {
-        let path = self.folder.join(delivery.bundle.file());
-        self.write(&beside(&path, README), delivery.readme.as_bytes())?;
-        if let Some(password) = delivery.password {
+    /// The side files first: a bundle is never without them. `password` is for those who want it there. Reads it back.
+    pub fn put(&self, parcel: &Parcel, password: Option<&Secret>) -> Result<PathBuf> {
+        let path = self.folder.join(parcel.bundle.file());
+        self.write(&beside(&path, README), parcel.readme.as_bytes())?;
+        if let Some(password) = password {
             let text = format!("{}\n", password.expose());
             self.write(&beside(&path, PASSWORD), text.as_bytes())?;
         }
-        self.write(&path, delivery.sealed)?;
+        self.write(&path, &parcel.sealed)?;
         files::sync_folder(self.folder)?;
+        let shown = path.display();
+        let written = std::fs::read(&path).with_context(|| format!("cannot read `{shown}`"))?;
+        anyhow::ensure!(
+            sha256(&written) == parcel.sha256,
+            "`{shown}` is not what was written: its disk is damaged"
+        );
         Ok(path)
     }
 
@@ -154,14 +161,13 @@ mod tests {
             "Host:     {}\nMachine:  {}\nSHA-256:  ab\n",
             shelf.host, shelf.machine
         );
-        let password = Secret::new("hunter2");
-        let delivery = Delivery {
+        let parcel = Parcel {
             bundle: bundle(second),
-            sealed: b"sealed",
-            readme: &readme,
-            password: Some(&password),
+            sealed: b"sealed".to_vec(),
+            sha256: sha256(b"sealed"),
+            readme,
         };
-        shelf.put(&delivery).unwrap()
+        shelf.put(&parcel, Some(&Secret::new("hunter2"))).unwrap()
     }
 
     fn names(folder: &Path) -> Vec<String> {

@@ -86,6 +86,7 @@ pub fn inside(
     missing: &[String],
 ) -> String {
     let Origin { host, versions, .. } = origin;
+    let quoted_host = shell_words::quote(host);
     let config_file = shell_words::quote(&origin.config_file.to_string_lossy()).into_owned();
     let connect = shell_words::join(&origin.repository.connect);
     let docker = versions.docker.as_deref().unwrap_or("unknown");
@@ -130,8 +131,8 @@ Run everything as root, in the directory of this file. The new host needs:
 {points}
 3. See what would be restored, and then do it:
 
-    $ kopi-docka --config {config_file} restore --all --host {host} --up --dry-run
-    $ kopi-docka --config {config_file} restore --all --host {host} --up --yes
+    $ kopi-docka --config {config_file} restore --all --host {quoted_host} --up --dry-run
+    $ kopi-docka --config {config_file} restore --all --host {quoted_host} --up --yes
 
 Without kopi-docka, Kopia alone reaches the data. This connects and lists all snapshots:
 

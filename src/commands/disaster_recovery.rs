@@ -57,21 +57,18 @@ async fn make(cx: &Context, args: &Args) -> Result<u8> {
         .await?
         .loaded;
     let repository = Repository::of(cx, &loaded.config)?;
-    let (password, is_new) = password_for(cx, args)?;
+    let password = password_for(cx, args)?;
     let backup = &loaded.config.backup;
     let folder = args.output.as_ref().unwrap_or(&backup.recovery_bundle_path);
     let wanted = Wanted {
         folder: std::path::absolute(folder)?,
-        password: password.clone(),
+        password,
         write_password: args.write_password_file,
         keep: backup.recovery_bundle_retention,
         copy: backup.recovery_bundle_copy.clone(),
     };
     let making = bundle::make(&cx.paths, &loaded, &repository, wanted);
     let made = cx.shutdown.cut("the recovery bundle", making).await?;
-    if is_new {
-        show_new(cx, &password);
-    }
     tell(cx, &made);
     Ok(if made.missing.is_empty() {
         0
@@ -80,16 +77,16 @@ async fn make(cx: &Context, args: &Args) -> Result<u8> {
     })
 }
 
-/// That of this host, or a new one; whether it is new. A new one is of use only where somebody sees it.
-fn password_for(cx: &Context, args: &Args) -> Result<(Secret, bool)> {
+/// That of this host, or a new one, which is shown at once: whatever fails later, it is the password from now on.
+fn password_for(cx: &Context, args: &Args) -> Result<Secret> {
     let file = &cx.paths.recovery_password;
-    let Some(known) = password::stored(file)? else {
-        return Ok((password::create(file)?, true));
+    let new = match password::stored(file)? {
+        None => password::create(file)?,
+        Some(_) if args.new_password => password::replace(file)?,
+        Some(known) => return Ok(known),
     };
-    if args.new_password {
-        return Ok((password::replace(file)?, true));
-    }
-    Ok((known, false))
+    show_new(cx, &new);
+    Ok(new)
 }
 
 fn show_new(cx: &Context, password: &Secret) {

@@ -18,7 +18,7 @@ use crate::error::Result;
 const SUMS: &str = "SHA256SUMS";
 
 /// Far more than a bundle ever holds.
-const LARGEST: u64 = 256 << 20;
+pub const LARGEST: u64 = 256 << 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {

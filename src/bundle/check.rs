@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::archive::{Member, sha256, unpack};
+use super::archive::{LARGEST, Member, sha256, unpack};
 use super::contents::{STATUS, SavedUnit};
 use super::name::{README, beside};
 use super::origin::{self, Origin, Versions};
@@ -16,9 +16,6 @@ use super::texts::Label;
 use crate::base::secret::Secret;
 use crate::error::{Exit, Failure, Result};
 use crate::model::MachineId;
-
-/// Far more than any bundle.
-const LARGEST: u64 = 256 << 20;
 
 /// One that is as it was written, as far as can be told without its password.
 pub struct Sealed {

@@ -4,17 +4,17 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::archive::Member;
-use crate::drivers::systemd::{asked, is_booted};
-
-const FOLDER: &str = "/etc/systemd/system";
+use crate::drivers::systemd::{SYSTEM_FOLDER, asked, is_booted};
 
 const STATE: &str = "systemd/state.txt";
 
+const TIMER: &str = "kopi-docka.timer";
+
 /// The units that an operator enables.
-const ENABLED: [&str; 2] = ["kopi-docka.timer", "kopi-docka.service"];
+const ENABLED: [&str; 2] = [TIMER, "kopi-docka.service"];
 
 pub async fn members() -> Vec<Member> {
-    let mut members = drop_ins(Path::new(FOLDER));
+    let mut members = drop_ins(Path::new(SYSTEM_FOLDER));
     if is_booted() {
         members.push(Member::new(STATE, state().await));
     }
@@ -29,7 +29,7 @@ async fn state() -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{unit}: {enabled}");
     }
-    let timer = ["show", "--property=TimersCalendar", "kopi-docka.timer"];
+    let timer = ["show", "--property=TimersCalendar", TIMER];
     if let Some(calendar) = asked(&timer).await {
         let _ = writeln!(text, "{calendar}");
     }

@@ -7,10 +7,9 @@ use serde::Serialize;
 
 use super::units::UnitFile;
 use crate::base::files;
+use crate::drivers::systemd::SYSTEM_FOLDER;
 use crate::error::{Exit, Failure, Result};
 
-/// Where an administrator's units are.
-pub const SYSTEM_FOLDER: &str = "/etc/systemd/system";
 /// Where systemd looks for a unit, the first wins; packages use the last two.
 const SEARCH_PATH: [&str; 5] = [
     SYSTEM_FOLDER,

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::install::{self, Place, SYSTEM_FOLDER, State};
+use super::install::{self, Place, State};
 use super::units::{self, Installation};
 use crate::base::files::make_private_folder;
 use crate::base::paths::Paths;
 use crate::config::{self, Config};
 use crate::context::Context;
+use crate::drivers::systemd::SYSTEM_FOLDER;
 use crate::drivers::systemd::{is_booted, systemctl};
 use crate::error::Result;
 

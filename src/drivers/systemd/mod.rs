@@ -7,3 +7,6 @@ pub mod notify;
 mod systemctl;
 
 pub use systemctl::{asked, is_booted, systemctl};
+
+/// Where the units and drop-ins of an administrator are.
+pub const SYSTEM_FOLDER: &str = "/etc/systemd/system";

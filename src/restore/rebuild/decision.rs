@@ -131,15 +131,7 @@ impl Rebuild {
             (Some(Start::Container { .. }), Some(container)) if container.replaces.is_some() => {
                 steps.push(format!(
                     "{}   (makes the saved container, and keeps the one that is here under another name)",
-                    shell_words::join([
-                        "kopi-docka",
-                        "restore",
-                        "--unit",
-                        record.unit.as_str(),
-                        "--backup-id",
-                        &record.backup_id.to_string(),
-                        "--up",
-                    ])
+                    restore_command(record, &["--up"])
                 ));
             }
             (Some(Start::Container { name }), _) => {
@@ -165,17 +157,7 @@ impl Rebuild {
         }
         Some(format!(
             "write its compose files: the point has none. `{}` shows how its containers were made, in `docker/containers/`",
-            shell_words::join([
-                "kopi-docka",
-                "restore",
-                "--unit",
-                record.unit.as_str(),
-                "--backup-id",
-                &record.backup_id.to_string(),
-                "--recipe",
-                "--target",
-                "DIR",
-            ])
+            restore_command(record, &["--recipe", "--target", "DIR"])
         ))
     }
 
@@ -188,4 +170,11 @@ impl Rebuild {
         let wanted = self.images.iter().filter(|image| image.is_wanted());
         wanted.filter(move |image| image.containers.iter().any(ran))
     }
+}
+
+/// What restores this point, with `more`.
+fn restore_command(record: &PointRecord, more: &[&str]) -> String {
+    let id = record.backup_id.to_string();
+    let unit = ["kopi-docka", "restore", "--unit", record.unit.as_str()];
+    shell_words::join([&unit[..], &["--backup-id", &id], more].concat())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use crate::common::{Bed, Run, Stack, World, until, writer};
@@ -182,12 +183,17 @@ fn a_container_that_can_t_write_to_it_may_start_while_data_is_read() {
     let held = world.hold_backup(&[stack.unit()], "read", |run| run);
     world.container("reader", |s| s.external(&stack.volume("data"), "/x:ro"));
     world.container("other", |s| s.volume("own", "/x"));
-    for _ in 0..3 {
-        world
-            .docker(&["run", "--rm", "--network", "none", "--label", &label])
-            .args([crate::common::IMAGE, "true"])
-            .text();
-    }
+    // At once, so that each keeps dockerd busy while the next ones come and go.
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                world
+                    .docker(&["run", "--rm", "--network", "none", "--label", &label])
+                    .args([crate::common::IMAGE, "true"])
+                    .text();
+            });
+        }
+    });
     held.release().ok();
     assert_grade(&world, "ok");
 }

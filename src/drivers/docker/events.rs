@@ -11,7 +11,6 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::engine::{Engine, PATIENCE, bounded};
 use super::errors::EngineError;
-use super::inspect::mount;
 use crate::error::Result;
 use crate::model::unit::Mount;
 
@@ -80,11 +79,6 @@ impl Engine {
             .map_err(|error| error.doing("Docker's events cannot be read"))?;
         Ok(all.into_iter().filter_map(start).collect())
     }
-
-    async fn mounts(&self, id: &str) -> Result<Option<Vec<Mount>>> {
-        let container = self.inspect(id).await?;
-        Ok(container.map(|it| it.mounts.iter().flatten().map(mount).collect()))
-    }
 }
 
 /// Sends every start until the receiver is dropped. Ends early when one may have been missed.
@@ -106,12 +100,12 @@ async fn hear(engine: Engine, since: DateTime<Utc>, sender: UnboundedSender<Star
             return;
         };
         if let Some(id) = created(&event) {
-            let mounts = engine.mounts(&id).await.unwrap_or_default();
+            let mounts = engine.listed_mounts(&id).await.unwrap_or_default();
             made.insert(id, mounts);
         } else if let Some(mut start) = start(event) {
             start.mounts = match made.get(&start.id) {
                 Some(Some(mounts)) => Some(mounts.clone()),
-                _ => engine.mounts(&start.id).await.unwrap_or_default(),
+                _ => engine.listed_mounts(&start.id).await.unwrap_or_default(),
             };
             let _ = sender.send(start);
         }
@@ -149,7 +143,7 @@ impl Listener {
                 starts.push(heard);
             }
             if !is_heard {
-                event.mounts = self.engine.mounts(&event.id).await?;
+                event.mounts = self.engine.listed_mounts(&event.id).await?;
                 starts.push(event);
             }
         }

@@ -56,6 +56,23 @@ impl Engine {
             .map_err(|error| error.doing(format!("container `{id}` cannot be inspected")))
     }
 
+    /// What the container has mounted; `None` when there is no such container any more.
+    ///
+    /// dockerd answers this from its list without a lock. An inspection would wait until a start is through: by then a
+    /// container of `docker run --rm` may be gone.
+    pub async fn listed_mounts(&self, id: &str) -> Result<Option<Vec<Mount>>> {
+        let filters = HashMap::from([("id".to_owned(), vec![id.to_owned()])]);
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let listed = bounded(PATIENCE, self.docker.list_containers(Some(options)))
+            .await
+            .map_err(|error| error.doing(format!("container `{id}` cannot be looked up")))?;
+        let own = listed.into_iter().find(|it| it.id.as_deref() == Some(id));
+        Ok(own.map(|it| it.mounts.iter().flatten().map(mount).collect()))
+    }
+
     /// Everything on the host that has processes, in one request.
     pub async fn running(&self) -> Result<Vec<Running>> {
         let listed = bounded(

@@ -53,6 +53,12 @@ impl Context {
         config::target(&self.paths, self.config_file.as_deref())
     }
 
+    /// The file that was named, absolute; it need not be there.
+    pub fn named_config(&self) -> Result<Option<PathBuf>> {
+        let named = self.config_file.as_ref();
+        named.map(|_| self.config_target()).transpose()
+    }
+
     /// `None` when there is none and none was named; one that is broken is an error.
     pub fn config_if_any(&self) -> Result<Option<Loaded>> {
         if self.config_file.is_none() && !config::is_any(&self.paths) {

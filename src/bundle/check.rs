@@ -43,6 +43,49 @@ pub struct MemberSize {
     pub bytes: u64,
 }
 
+/// A whole bundle, in memory.
+pub struct Opened {
+    pub origin: Origin,
+    pub units: Vec<SavedUnit>,
+    members: Vec<Member>,
+}
+
+impl Opened {
+    /// What may be shown of it.
+    pub fn shown(&self) -> Checked {
+        let origin = self.origin.clone();
+        let sizes = self.members.iter().map(|member| MemberSize {
+            name: member.name.clone(),
+            bytes: member.content.len() as u64,
+        });
+        Checked {
+            made_at: origin.made_at,
+            host: origin.host,
+            machine: origin.machine,
+            repository: origin.repository.connect.join(" "),
+            versions: origin.versions,
+            units: self.units.clone(),
+            members: sizes.collect(),
+        }
+    }
+
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter()
+    }
+
+    /// Fails for one that is not there: the bundle of an older version.
+    pub fn member(&self, name: &str) -> Result<&[u8]> {
+        let member = self.members.iter().find(|member| member.name == name);
+        let lacks = || {
+            let what = format!(
+                "this recovery bundle has no `{name}`: its version of kopi-docka did not put it there"
+            );
+            Failure::new(Exit::Config, what).hint("open it by hand, as its `.README` says")
+        };
+        Ok(&member.ok_or_else(lacks)?.content)
+    }
+}
+
 impl Sealed {
     pub fn read(path: &Path) -> Result<Self> {
         let name = path.display();
@@ -72,22 +115,13 @@ impl Sealed {
         })
     }
 
-    pub fn open(&self, password: &Secret) -> Result<Checked> {
+    pub fn open(&self, password: &Secret) -> Result<Opened> {
         let archive = seal::open(&self.bytes, password).map_err(|closed| self.refusal(closed))?;
         let members = unpack(&archive).map_err(|why| damaged(&self.path, &why))?;
-        let origin: Origin = self.document(&members, origin::FILE)?;
-        let sizes = members.iter().map(|member| MemberSize {
-            name: member.name.clone(),
-            bytes: member.content.len() as u64,
-        });
-        Ok(Checked {
-            made_at: origin.made_at,
-            host: origin.host,
-            machine: origin.machine,
-            repository: origin.repository.connect.join(" "),
-            versions: origin.versions,
+        Ok(Opened {
+            origin: self.document(&members, origin::FILE)?,
             units: self.document(&members, STATUS)?,
-            members: sizes.collect(),
+            members,
         })
     }
 
@@ -177,7 +211,8 @@ mod tests {
     }
 
     fn check(path: &Path, password: &str) -> Result<Checked> {
-        Sealed::read(path)?.open(&Secret::new(password))
+        let opened = Sealed::read(path)?.open(&Secret::new(password))?;
+        Ok(opened.shown())
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::archive::Member;
 use super::credentials::Credentials;
+use super::kit::{self, Kit};
 use super::name::BundleName;
 use super::origin::{self, Origin};
 use super::{systemd, texts};
@@ -23,6 +24,10 @@ use crate::reports::past::{self, Reports};
 use crate::repository::Repository;
 
 pub const STATUS: &str = "backup-status.json";
+
+pub const CONFIG: &str = "kopi-docka.json";
+
+const PASSWORD: &str = "kopia-password.txt";
 
 /// How many reports are asked for what the repository does not tell.
 const REPORTS: usize = 60;
@@ -68,19 +73,29 @@ pub async fn gather(
     let connection = read(kopia.profile())?;
     let password = format!("{}\n", kopia.password.expose());
     let mut members = vec![
-        Member::new("kopi-docka.json", config_file),
+        Member::new(CONFIG, config_file.clone()),
         Member::new("repository.config", connection),
         Member::new(
             "kopia-repository.json",
             serde_json::to_vec_pretty(&origin.repository)?,
         ),
-        Member::new("kopia-password.txt", password),
+        Member::new(PASSWORD, password),
         Member::new(STATUS, serde_json::to_vec_pretty(&saved)?),
         Member::new(origin::FILE, serde_json::to_vec_pretty(&origin)?),
     ];
     members.extend(credentials.members());
-    members.extend(systemd::members().await);
-    let readme = texts::inside(&origin, &credentials.files, &saved, &missing);
+    let systemd = systemd::members().await;
+    let kit = Kit {
+        config,
+        config_text: &config_file,
+        repository,
+        origin: &origin,
+        credentials: &credentials,
+        is_timed: systemd.iter().any(kit::tells_timer),
+    };
+    members.extend(kit.members()?);
+    members.extend(systemd);
+    let readme = texts::inside(&origin, &saved, &missing);
     members.push(Member::new("README.txt", readme));
     members.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Contents {
@@ -101,12 +116,16 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read `{name}`"))
 }
 
-/// Of each unit of this host the newest whole point, else the newest that is partial.
 async fn newest(repository: &Repository) -> Result<Vec<SavedUnit>> {
     let points = points(&repository.kopia.list().await?);
     let whose = Whose::of(&points, repository.kopia.me(), None);
+    Ok(newest_of(points.iter().filter(|point| whose.is_own(point))))
+}
+
+/// Of each unit the newest whole point, else the newest that is partial. `points` begin with the newest.
+pub fn newest_of<'a>(points: impl Iterator<Item = &'a Point>) -> Vec<SavedUnit> {
     let mut saved: BTreeMap<&UnitName, &Point> = BTreeMap::new();
-    for point in points.iter().filter(|point| whose.is_own(point)) {
+    for point in points {
         let is_better = saved.get(&point.unit).is_none_or(|known| {
             known.state != PointState::Whole && point.state == PointState::Whole
         });
@@ -121,7 +140,7 @@ async fn newest(repository: &Repository) -> Result<Vec<SavedUnit>> {
         grade: point.grade,
         bytes: point.bytes,
     });
-    Ok(saved.collect())
+    saved.collect()
 }
 
 /// The same, as far as reports tell.

@@ -15,12 +15,12 @@ use crate::repository::credentials::line;
 /// Far more than a key or a list of certificates.
 const LARGEST: u64 = 4 << 20;
 
-const VARIABLES: &str = "credentials/env-vars.txt";
+pub const VARIABLES: &str = "credentials/env-vars.txt";
 
-const LIST: &str = "credentials/files.tsv";
+pub const LIST: &str = "credentials/files.tsv";
 
 /// Where Rclone looks when nothing names a file.
-const RCLONE: &str = ".config/rclone/rclone.conf";
+pub const RCLONE: &str = ".config/rclone/rclone.conf";
 
 /// A file of this host that a new one needs.
 pub struct HostFile {
@@ -38,6 +38,8 @@ pub struct HostFile {
 pub struct Credentials {
     pub files: Vec<HostFile>,
     variables: String,
+    /// Variables whose value is one of the files.
+    pub named_by: Vec<(String, PathBuf)>,
     pub missing: Vec<String>,
 }
 
@@ -65,6 +67,7 @@ impl Credentials {
             let path = Path::new(value.expose());
             if path.is_absolute() && path.is_file() {
                 named.insert(path.to_owned());
+                found.named_by.push((name.clone(), path.to_owned()));
             } else if path.is_absolute() && path.is_dir() {
                 found.missing.push(format!(
                     "the directory that `{name}` names: copy it to the new host yourself"

@@ -11,13 +11,17 @@ mod archive;
 pub mod check;
 mod contents;
 mod credentials;
+mod kit;
 mod make;
 mod name;
 mod origin;
 pub mod password;
+pub mod place;
+pub mod reach;
 mod seal;
 mod shelf;
 mod systemd;
 mod texts;
 
+pub use contents::SavedUnit;
 pub use make::{Made, Wanted, make};

@@ -6,9 +6,12 @@ use std::path::Path;
 use super::archive::Member;
 use crate::drivers::systemd::{SYSTEM_FOLDER, asked, is_booted};
 
-const STATE: &str = "systemd/state.txt";
+pub const STATE: &str = "systemd/state.txt";
 
 const TIMER: &str = "kopi-docka.timer";
+
+/// The line of [`STATE`] about a timer that starts backups.
+pub const TIMER_ENABLED: &str = "kopi-docka.timer: enabled";
 
 /// The units that an operator enables.
 const ENABLED: [&str; 2] = [TIMER, "kopi-docka.service"];

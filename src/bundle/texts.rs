@@ -2,7 +2,6 @@
 //! `$`, complete as it stands.
 
 use super::contents::SavedUnit;
-use super::credentials::HostFile;
 use super::name::BundleName;
 use super::origin::Origin;
 use crate::base::text;
@@ -79,27 +78,13 @@ If it says "bad decrypt", the password is wrong, or the bundle is damaged.
 }
 
 /// For inside.
-pub fn inside(
-    origin: &Origin,
-    files: &[HostFile],
-    saved: &[SavedUnit],
-    missing: &[String],
-) -> String {
+pub fn inside(origin: &Origin, saved: &[SavedUnit], missing: &[String]) -> String {
     let Origin { host, versions, .. } = origin;
     let quoted_host = shell_words::quote(host);
     let config_file = shell_words::quote(&origin.config_file.to_string_lossy()).into_owned();
     let connect = shell_words::join(&origin.repository.connect);
+    let kopia_config = shell_words::quote(&origin.kopia_config_file.to_string_lossy()).into_owned();
     let docker = versions.docker.as_deref().unwrap_or("unknown");
-    let mut places: Vec<String> = files
-        .iter()
-        .map(|file| place(&file.member, &file.path.to_string_lossy(), file.mode))
-        .collect();
-    places.push(place(
-        "kopi-docka.json",
-        &origin.config_file.to_string_lossy(),
-        0o600,
-    ));
-    let places = places.join("\n");
     let points: String = saved.iter().map(point).collect();
     let lacks: String = missing.iter().map(|what| format!("  - {what}\n")).collect();
     let lacks = if lacks.is_empty() {
@@ -114,38 +99,38 @@ pub fn inside(
 
 Run everything as root, in the directory of this file. The new host needs:
 
-  kopi-docka  {kopi_docka} or newer
   Kopia       {kopia} or newer   https://kopia.io/docs/installation/
-  Docker      {docker} or newer  https://docs.docker.com/engine/install/
+  kopi-docka  {kopi_docka} or newer, from step 2 on
+  Docker      {docker} or newer  https://docs.docker.com/engine/install/, from step 2 on
 {lacks}
-1. Put the files where they were. What is there already is not replaced:
+1. Reach the repository. This tries the connection first, then puts the files of this bundle where they were, and lists the restore
+   points. It replaces nothing that differs, and can be run again:
 
-{places}
+    $ sh recover.sh
 
-2. Connect to the repository (its unique id is {unique_id}), and list the restore points:
+   `sh recover.sh --help` tells more: when the repository has another address now (`--at`), when a file is in the way (`--force`),
+   and when `{host}` is gone for good and this host takes its place (`--take-over`).
 
-    $ kopi-docka --config {config_file} init
-    $ kopi-docka --config {config_file} list --snapshots --all-hosts
-
-   The newest ones when this bundle was made:
+   The repository: {connect}
+   Its unique id:  {unique_id}
+   The newest restore points when this bundle was made:
 {points}
-3. See what would be restored, and then do it:
+2. See what would be restored, and then do it:
 
     $ kopi-docka --config {config_file} restore --all --host {quoted_host} --up --dry-run
     $ kopi-docka --config {config_file} restore --all --host {quoted_host} --up --yes
 
-Without kopi-docka, Kopia alone reaches the data. This connects and lists all snapshots:
+Where there is kopi-docka already, it does step 1 out of the encrypted bundle, and offers step 2:
 
-    $ set -a; . ./credentials/env-vars.txt; KOPIA_PASSWORD=$(cat kopia-password.txt); set +a; kopia repository connect {connect} --config-file ./kopia.config --cache-directory ./kopia.cache && kopia --config-file ./kopia.config snapshot list --all
+  kopi-docka disaster-recovery --restore BUNDLE
+
+Without kopi-docka, Kopia alone reaches the data after step 1. This lists all snapshots:
+
+    $ set -a; . ./credentials/env-vars.txt; KOPIA_PASSWORD=$(cat kopia-password.txt); set +a; kopia --config-file {kopia_config} snapshot list --all
 
 Remove this directory and the archive beside it when you are done: they hold every password.
 "#
     )
-}
-
-fn place(member: &str, path: &str, mode: u32) -> String {
-    let path = shell_words::quote(path);
-    format!("    $ [ -e {path} ] || install -D -m {mode:o} {member} {path}")
 }
 
 fn point(saved: &SavedUnit) -> String {

@@ -1,5 +1,7 @@
 //! `disaster-recovery`: makes a recovery bundle, or checks one.
 
+mod restore;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -7,7 +9,7 @@ use serde_json::json;
 use crate::base::lock::Lock;
 use crate::base::secret::Secret;
 use crate::base::text;
-use crate::bundle::check::{Checked, Sealed};
+use crate::bundle::check::{Checked, Opened, Sealed};
 use crate::bundle::{self, Made, Wanted, password};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result, render};
@@ -37,16 +39,36 @@ pub struct Args {
     )]
     pub check: Option<PathBuf>,
 
+    /// Use this bundle on a new host: try the connection, put its files in place, connect, list the restore points
+    #[arg(
+        long,
+        value_name = "BUNDLE",
+        conflicts_with_all = ["check", "output", "write_password_file", "new_password"]
+    )]
+    restore: Option<PathBuf>,
+
+    #[command(flatten)]
+    on_new_host: restore::Args,
+
     /// File with the recovery password [default: `KOPI_DOCKA_RECOVERY_PASSWORD`, then the password of this host, then ask]
-    #[arg(long, value_name = "FILE", requires = "check")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "write_password_file", "new_password"])]
     password_file: Option<PathBuf>,
 }
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
-    match &args.check {
-        Some(bundle) => check(cx, bundle, args.password_file.as_deref()).await,
-        None => make(cx, &args).await,
+    let password_file = args.password_file.as_deref();
+    if let Some(bundle) = &args.check {
+        return check(cx, bundle, password_file).await;
     }
+    if let Some(bundle) = &args.restore {
+        let (opened, _) = opened(cx, bundle, password_file).await?;
+        return restore::run(cx, &args.on_new_host, &opened).await;
+    }
+    if password_file.is_some() {
+        let what = "`--password-file` goes with `--check` or `--restore`";
+        return Err(Failure::new(Exit::Usage, what).into());
+    }
+    make(cx, &args).await
 }
 
 async fn make(cx: &Context, args: &Args) -> Result<u8> {
@@ -131,8 +153,9 @@ fn tell(cx: &Context, made: &Made) {
 }
 
 async fn check(cx: &Context, bundle: &Path, password_file: Option<&Path>) -> Result<u8> {
-    match checked(cx, bundle, password_file).await {
-        Ok((checked, is_proven)) => {
+    match opened(cx, bundle, password_file).await {
+        Ok((opened, is_proven)) => {
+            let checked = opened.shown();
             if cx.ui.json {
                 let mut document = json!({ "ok": true, "problem": null });
                 if let (Some(document), serde_json::Value::Object(checked)) =
@@ -160,11 +183,11 @@ async fn check(cx: &Context, bundle: &Path, password_file: Option<&Path>) -> Res
     }
 }
 
-async fn checked(
+async fn opened(
     cx: &Context,
     bundle: &Path,
     password_file: Option<&Path>,
-) -> Result<(Checked, bool)> {
+) -> Result<(Opened, bool)> {
     let sealed = Sealed::read(bundle)?;
     let password = known_password(cx, password_file).await?;
     Ok((sealed.open(&password)?, sealed.is_proven))

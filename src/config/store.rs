@@ -43,6 +43,11 @@ pub fn set_password(document: &mut Value, password: &Secret) {
     put(document, "password_file", Value::Null);
 }
 
+/// The name of the host is no longer said.
+pub fn forget_host(document: &mut Value) {
+    put(document, "host", Value::Null);
+}
+
 fn put(document: &mut Value, key: &str, value: Value) {
     let sections = document.as_object_mut();
     let kopia = sections.map(|sections| {

@@ -29,24 +29,30 @@ pub struct Repository {
 impl Repository {
     /// Finds kopia and reads the password; touches no repository.
     pub fn of(cx: &Context, config: &Config) -> Result<Self> {
-        let identity = remembered(&cx.paths, config);
-        let host = host(&cx.paths, config, identity.host()?);
+        let paths = &cx.paths;
+        let identity = remembered(paths, config);
+        let host = host(paths, config, identity.host()?);
         let renamed = config.kopia.host.clone().filter(|wanted| *wanted != host);
-        Self::new(cx, config, identity, host, renamed)
+        Self::new(paths, config, identity, host, renamed)
     }
 
     /// [`Repository::of`] for who calls [`Repository::init`], after which the name of the configuration is the host's.
     pub fn to_init(cx: &Context, config: &Config) -> Result<Self> {
-        let identity = remembered(&cx.paths, config);
+        Self::to_connect(&cx.paths, config)
+    }
+
+    /// [`Repository::to_init`], with our own things at these places.
+    pub fn to_connect(paths: &Paths, config: &Config) -> Result<Self> {
+        let identity = remembered(paths, config);
         let host = match &config.kopia.host {
             Some(wanted) => wanted.clone(),
-            None => host(&cx.paths, config, identity.host()?),
+            None => host(paths, config, identity.host()?),
         };
-        Self::new(cx, config, identity, host, None)
+        Self::new(paths, config, identity, host, None)
     }
 
     fn new(
-        cx: &Context,
+        paths: &Paths,
         config: &Config,
         identity: RepositoryIdentity,
         host: String,
@@ -57,10 +63,10 @@ impl Repository {
         let storage_args = std::iter::once(params.backend.to_string())
             .chain(flags)
             .collect();
-        let machine = Machine::of(&cx.paths)?;
+        let machine = Machine::of(paths)?;
         let settings = Settings {
             storage_args,
-            environment: credentials::environment(&cx.paths.credentials)?,
+            environment: credentials::environment(&paths.credentials)?,
             storage_env,
             compression: config.kopia.compression.clone(),
             encryption: config.kopia.encryption.clone(),
@@ -70,7 +76,7 @@ impl Repository {
                 host,
                 machine: machine.id.clone(),
                 adopted: identity.adopted()?,
-                made: Made::read(&cx.paths),
+                made: Made::read(paths),
                 adopted_profiles: identity.adopted_profiles()?,
                 profile: config.profile().to_owned(),
             },
@@ -78,7 +84,7 @@ impl Repository {
         let kopia = Kopia::new(
             config.profile(),
             config.kopia_cache(),
-            cx.paths.home.clone(),
+            paths.home.clone(),
             config.password()?,
             settings,
         )?;
@@ -95,6 +101,14 @@ impl Repository {
         self.kopia.check_version().await?;
         self.machine.save()?;
         self.kopia.init(&self.identity, accept_new).await
+    }
+
+    /// Connects to the repository with this unique id, which must be there.
+    pub async fn join(&self, unique_id: &str) -> Result<Status> {
+        self.machine.save()?;
+        let status = self.kopia.reach(unique_id).await?;
+        self.kopia.settle_in(&self.identity, &status).await?;
+        Ok(status)
     }
 
     /// What the operator should know of the existing points: sentences.

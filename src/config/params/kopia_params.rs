@@ -81,6 +81,17 @@ impl KopiaParams {
             .collect()
     }
 
+    /// Other files in the place of those that it names, where `moved` has one.
+    pub fn relocate(&mut self, moved: impl Fn(&Path) -> Option<PathBuf>) {
+        for flag in self.flags.iter_mut().filter(|flag| names_file(flag)) {
+            if let Some(value) = &mut flag.value
+                && let Some(path) = moved(Path::new(value.as_str()))
+            {
+                *value = path.display().to_string();
+            }
+        }
+    }
+
     /// Kopia speaks SFTP itself, unless it is told to leave that to the host's `ssh`.
     pub fn is_over_ssh(&self) -> bool {
         self.backend == Backend::Sftp

@@ -81,6 +81,11 @@ impl Kopia {
         self.settings.storage_args.join(" ")
     }
 
+    /// The part of the cache that is for indexes and directories.
+    pub fn metadata_cache_mb(&self) -> u64 {
+        (self.settings.cache_size_mb / 5).max(50)
+    }
+
     /// The command line that connects another host to the storage, without secrets: they are asked for, or read from the
     /// variables of [`Kopia::storage_variables`].
     pub fn connect_command(&self) -> Vec<String> {

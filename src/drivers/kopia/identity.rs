@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::repository::Status;
 use crate::error::{Exit, Failure, Result};
@@ -69,6 +70,10 @@ impl RepositoryIdentity {
         }
     }
 
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     fn load(&self) -> Result<Option<Remembered>> {
         match std::fs::read(&self.file) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).with_context(|| {
@@ -112,6 +117,38 @@ impl RepositoryIdentity {
             adopted,
             adopted_profiles,
         })
+    }
+
+    /// What a new host, which is not this one, is to remember of the repository. With `gone` it takes the place of this host, whose
+    /// machine that is: what that made until `now` belongs to the new one. Each value may be a mark that is filled in later.
+    pub fn for_new_host(
+        &self,
+        host: &str,
+        location: &str,
+        gone: Option<&MachineId>,
+        now: &str,
+    ) -> Result<Option<Value>> {
+        let Some(known) = self.load()? else {
+            return Ok(None);
+        };
+        let mut adopted = Map::new();
+        let mut adopted_profiles = Map::new();
+        if let Some(gone) = gone {
+            for (machine, until) in &known.adopted {
+                adopted.insert(machine.to_string(), json!(until));
+            }
+            for (profile, until) in &known.adopted_profiles {
+                adopted_profiles.insert(profile.clone(), json!(until));
+            }
+            adopted.insert(gone.to_string(), json!(now));
+        }
+        Ok(Some(json!({
+            "unique_id": known.unique_id,
+            "location": location,
+            "host": host,
+            "adopted": adopted,
+            "adopted_profiles": adopted_profiles,
+        })))
     }
 
     fn save(&self, remembered: &Remembered) -> Result<()> {

@@ -154,6 +154,12 @@ impl Kopia {
         Err(error)
     }
 
+    /// Makes this host the owner of maintenance.
+    pub async fn own_maintenance(&self) -> Result<()> {
+        let spec = self.command().args(["maintenance", "set", "--owner=me"]);
+        self.ask(spec).await.map(drop)
+    }
+
     /// The command line that makes this host the owner of maintenance.
     pub fn take_over_command(&self) -> String {
         let profile = self.profile.to_string_lossy();

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::client::{Kopia, parse_json};
 use super::failure::{self, Cause};
 use super::identity::RepositoryIdentity;
+use super::snapshot::TemporaryProfile;
 use crate::drivers::tool::{self, Finished, Spec};
 use crate::error::{Exit, Failure, Result};
 
@@ -162,26 +163,53 @@ impl Kopia {
             }
             (temporary, true)
         };
-        let status: Status = parse_json(
-            &self
-                .ask(
-                    self.command_on(&temporary.profile(), &temporary.cache())
-                        .args(["repository", "status", "--json"]),
-                )
-                .await?,
-        )?;
+        let status = self.status_of(&temporary).await?;
         if !accept_new {
             identity.allow_connection(&location, &status)?;
         }
         self.install(&temporary.profile())?;
-        self.import_policy().await?;
-        identity.remember(&location, &self.policy(), &self.settings.me.host, &status)?;
+        self.settle_in(identity, &status).await?;
         let what = match was_connected_to {
             _ if created => Initialized::Created,
             Some(id) if id == status.unique_id => Initialized::AlreadyConnected,
             _ => Initialized::Connected,
         };
         Ok((what, status))
+    }
+
+    /// Connects to the repository with this unique id, which must be there; nothing is written into it, and nothing is created.
+    pub async fn reach(&self, unique_id: &str) -> Result<Status> {
+        let (temporary, connected) = self.attach("connect", &[]).await?;
+        if !connected.ended.status.success() {
+            return Err(failure::of(&connected.ended));
+        }
+        let status = self.status_of(&temporary).await?;
+        if status.unique_id != unique_id {
+            return Err(Failure::new(
+                Exit::Unexpected,
+                format!(
+                    "another repository is there: expected {unique_id}, found {}",
+                    status.unique_id
+                ),
+            )
+            .into());
+        }
+        self.install(&temporary.profile())?;
+        Ok(status)
+    }
+
+    async fn status_of(&self, temporary: &TemporaryProfile) -> Result<Status> {
+        let spec = self
+            .command_on(&temporary.profile(), &temporary.cache())
+            .args(["repository", "status", "--json"]);
+        parse_json(&self.ask(spec).await?)
+    }
+
+    /// After a connection: what this host keeps in the repository, and what it remembers of it.
+    pub async fn settle_in(&self, identity: &RepositoryIdentity, status: &Status) -> Result<()> {
+        self.import_policy().await?;
+        let (location, host) = (self.location(), &self.settings.me.host);
+        identity.remember(&location, &self.policy(), host, status)
     }
 
     /// Kopia's connection names this host as we do: that name must own the maintenance that it does.
@@ -203,9 +231,8 @@ impl Kopia {
         &self,
         verb: &str,
         also: &[String],
-    ) -> Result<(super::snapshot::TemporaryProfile, Finished)> {
+    ) -> Result<(TemporaryProfile, Finished)> {
         let temporary = self.temporary_profile()?;
-        let metadata_cache = (self.settings.cache_size_mb / 5).max(50);
         let mut spec = self
             .command_on(&temporary.profile(), &temporary.cache())
             .args(["repository", verb])
@@ -215,7 +242,10 @@ impl Kopia {
                 "--content-cache-size-mb={}",
                 self.settings.cache_size_mb
             ))
-            .arg(format!("--metadata-cache-size-mb={metadata_cache}"))
+            .arg(format!(
+                "--metadata-cache-size-mb={}",
+                self.metadata_cache_mb()
+            ))
             // With it a vanished or swapped repository would go unnoticed for 15 minutes.
             .arg("--disable-repository-format-cache")
             .arg("--no-check-for-updates")

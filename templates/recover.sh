@@ -381,4 +381,4 @@ say
 [ "$is_timed" = no ] || say "The timer was enabled on the lost host. When all is back: systemctl enable --now kopi-docka.timer"
 [ -z "$at" ] || warn 'what else names the old address is not changed: look at the configuration'
 say "When this host saves by itself, make a bundle of its own: kopi-docka disaster-recovery"
-say "Remove $here and the archive beside it when you are done: they hold every password."
+say "Remove $here when you are done, and the archive that it came from: they hold every password."

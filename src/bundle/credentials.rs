@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::archive::{Member, sha256};
 use crate::base::paths::Paths;
+use crate::base::secret::Secret;
 use crate::config::{Backend, Config};
 use crate::drivers::kopia::Kopia;
-use crate::repository::credentials::line;
+use crate::repository::credentials::{line, of_file};
 
 /// Far more than a key or a list of certificates.
 const LARGEST: u64 = 4 << 20;
@@ -57,11 +58,9 @@ impl Credentials {
         let params = &config.kopia.kopia_params;
         let mut named: BTreeSet<PathBuf> = params.files().into_iter().collect();
         named.extend(config.kopia.password_file.clone());
-        for path in [paths.credentials.clone(), paths.home.join(RCLONE)] {
-            let is_of_rclone = path.ends_with(RCLONE);
-            if path.exists() && (!is_of_rclone || params.backend == Backend::Rclone) {
-                named.insert(path);
-            }
+        let rclone = paths.home.join(RCLONE);
+        if params.backend == Backend::Rclone && rclone.exists() {
+            named.insert(rclone);
         }
         for (name, value) in &settings.environment {
             let path = Path::new(value.expose());
@@ -77,6 +76,7 @@ impl Credentials {
         for path in named {
             found.add(&path);
         }
+        found.add_environment(&paths.credentials, &settings.environment);
         if params.needs_ssh_program() {
             found.missing.push(
                 "what the host's `ssh` uses by itself (its configuration, an agent, keys in `~/.ssh`): copy it to the new host yourself"
@@ -87,7 +87,7 @@ impl Credentials {
     }
 
     fn add(&mut self, path: &Path) {
-        let member = format!("credentials/files/{}", self.files.len() + 1);
+        let member = self.next_member();
         match read(path, member) {
             Ok(file) => self.files.push(file),
             Err(error) => self.missing.push(format!(
@@ -95,6 +95,40 @@ impl Credentials {
                 path.display()
             )),
         }
+    }
+
+    /// The file of the variables, with what only the environment of this process has: a new host knows nothing else of them.
+    fn add_environment(&mut self, path: &Path, environment: &[(String, Secret)]) {
+        let known = of_file(path).unwrap_or_default();
+        let only_here: String = environment
+            .iter()
+            .filter(|(name, value)| known.get(name) != Some(value))
+            .map(|(name, value)| line(name, value))
+            .collect();
+        if path.exists() {
+            self.add(path);
+        } else if !only_here.is_empty() {
+            self.files.push(HostFile {
+                member: self.next_member(),
+                path: path.to_owned(),
+                mode: 0o600,
+                uid: 0,
+                gid: 0,
+                content: Vec::new(),
+            });
+        }
+        if let Some(file) = self.files.last_mut().filter(|file| file.path == path)
+            && !only_here.is_empty()
+        {
+            if file.content.last().is_some_and(|last| *last != b'\n') {
+                file.content.push(b'\n');
+            }
+            file.content.extend(only_here.into_bytes());
+        }
+    }
+
+    fn next_member(&self) -> String {
+        format!("credentials/files/{}", self.files.len() + 1)
     }
 
     pub fn members(&self) -> Vec<Member> {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # setup.sh         Gets everything that the tests need on a Debian machine with a Rust toolchain: a Docker engine, Docker Compose v2,
-#                  Kopia, a machine with systemd (systemd.sh), storage servers (servers.sh) and a few small tools.
+#                  Kopia, a machine with systemd (systemd.sh), a bare one (bare.sh), storage servers (servers.sh) and a few small tools.
 # setup.sh demo    Only what the demo needs: engine, Compose, Kopia and its small tools.
 #
 # Installs only what is missing; when nothing is, it touches no network and is done in a moment. Starts no service: the tests bring up
@@ -35,6 +35,7 @@ tools=(
 [ "$purpose" = demo ] || tools+=(
   debootstrap:debootstrap tmux:tmux openssl:openssl sshd:openssh-server ssh-keygen:openssh-client setpriv:util-linux
   mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs strace:strace docker-registry:docker-registry node:nodejs npm:npm python3:python3 perl:perl
+  shellcheck:shellcheck dash:dash
 )
 
 missing_packages() {
@@ -245,6 +246,7 @@ if [ "$purpose" = all ]; then
   install_quick_kopia
   install_newer
   "$bed/systemd.sh"
+  "$bed/bare.sh" >/dev/null
   "$bed/servers.sh"
 fi
 write_env

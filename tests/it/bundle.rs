@@ -9,9 +9,9 @@ use crate::common::schema::assert_schema;
 use crate::common::{Stack, World, mount};
 
 /// A secret of the storage that is nowhere else.
-const PLANTED: &str = "planted-in-the-credentials";
+pub const PLANTED: &str = "planted-in-the-credentials";
 
-fn saved(world: &World) -> Stack {
+pub fn saved(world: &World) -> Stack {
     let stack = world
         .stack("web")
         .service("db", |s| s.volume("data", "/data"))
@@ -22,14 +22,14 @@ fn saved(world: &World) -> Stack {
     stack
 }
 
-fn plant(world: &World) {
+pub fn plant(world: &World) {
     let text = format!("AWS_SECRET_ACCESS_KEY={PLANTED}\n");
     world.secret_file("kopi-docka.env", &text);
 }
 
 /// The bundle that `disaster-recovery` writes to `out`.
 #[track_caller]
-fn make(world: &World) -> PathBuf {
+pub fn make(world: &World) -> PathBuf {
     let out = world.path("out");
     let made = world
         .kd(&[
@@ -44,104 +44,13 @@ fn make(world: &World) -> PathBuf {
     made["path"].as_str().unwrap().into()
 }
 
-fn beside(bundle: &Path, suffix: &str) -> PathBuf {
+pub fn beside(bundle: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", bundle.display()))
 }
 
-/// The commands that a text tells a reader to type.
-fn commands(text: &str) -> Vec<&str> {
-    let lines = text.lines();
-    lines
-        .filter_map(|line| line.strip_prefix("    $ "))
-        .collect()
-}
-
-fn password(world: &World) -> String {
+pub fn password(world: &World) -> String {
     let text = fs::read_to_string(world.path("recovery-password")).unwrap();
     text.trim_end().to_owned()
-}
-
-#[test]
-fn what_the_texts_say_leads_a_new_host_to_the_data() {
-    let world = World::new();
-    let stack = saved(&world);
-    plant(&world);
-    let bundle = make(&world);
-    let outside = fs::read_to_string(beside(&bundle, ".README")).unwrap();
-    let [check, sum, open] = commands(&outside)[..] else {
-        panic!("{outside}")
-    };
-    let out = world.path("out");
-    world
-        .shell(check)
-        .directory(&out)
-        .stdout("The bundle is whole, and this password opens it.")
-        .ok();
-    world.shell(sum).directory(&out).stdout("OK").ok();
-    world
-        .shell(open)
-        .directory(&out)
-        .stdin("another password\n")
-        .stdout_any()
-        .stderr("bad decrypt")
-        .code(1);
-    let opened = world
-        .shell(open)
-        .directory(&out)
-        .stdin(format!("{}\n", password(&world)))
-        .stdout("How to bring the backups of")
-        .stderr_any()
-        .ok();
-    let stdout = opened.stdout();
-    let (_, inside) = stdout.split_once("How to bring").unwrap();
-    let name = bundle.file_name().unwrap().to_str().unwrap();
-    let directory = name.strip_suffix(".tar.gz.enc").unwrap();
-    let memory = Path::new("/dev/shm").join(directory);
-
-    // The host is gone, and with it all that it knew; the repository is elsewhere.
-    stack.wipe();
-    let kept = ["repo", "out", "stacks", "programs"];
-    for entry in fs::read_dir(world.path("")).unwrap() {
-        let path = entry.unwrap().path();
-        if kept.contains(&path.file_name().unwrap().to_str().unwrap()) {
-            continue;
-        }
-        if path.is_dir() {
-            fs::remove_dir_all(path).unwrap();
-        } else {
-            fs::remove_file(path).unwrap();
-        }
-    }
-    world.dir("home");
-    let commands = commands(inside);
-    let [recover, preview, restore, alone] = commands[..] else {
-        panic!("{commands:?}")
-    };
-    let run = |command: &str| {
-        world
-            .shell(command)
-            .directory(&memory)
-            .stdout_any()
-            .stderr_any()
-    };
-    let reached = run(recover).ok().stdout();
-    assert!(
-        reached.contains(&format!("  {}  ", stack.unit())),
-        "{reached}"
-    );
-    let credentials = fs::read_to_string(world.path("kopi-docka.env")).unwrap();
-    assert!(credentials.contains(PLANTED));
-    assert!(run(preview).ok().stdout().contains(stack.unit()));
-    run(restore).ok();
-    assert_eq!(
-        fs::read_to_string(stack.volume_path("data").join("file")).unwrap(),
-        "what was saved"
-    );
-    stack.assert_running(&["db"]);
-    let snapshots = run(alone).ok().stdout();
-    assert!(snapshots.contains("kopi-docka@"), "{snapshots}");
-    fs::remove_dir_all(&memory).unwrap();
-    fs::remove_file(format!("{}.tar.gz", memory.display())).unwrap();
 }
 
 #[test]

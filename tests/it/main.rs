@@ -42,6 +42,7 @@ mod legacy;
 mod losses;
 mod neighbours;
 mod nested;
+mod new_host;
 mod packaging;
 mod password;
 mod patterns;

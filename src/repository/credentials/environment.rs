@@ -17,14 +17,19 @@ const LARGEST_FILE: u64 = 1 << 20;
 /// What the backends read, by the names that Kopia reads it under: from `file`, which may be missing, and from our own
 /// environment, which wins.
 pub fn environment(file: &Path) -> Result<Vec<(String, Secret)>> {
+    let mut found = of_file(file)?;
+    found.extend(by_kopias_names(own()?.into_iter()));
+    Ok(found.into_iter().collect())
+}
+
+/// What `file` alone says.
+pub fn of_file(file: &Path) -> Result<BTreeMap<String, Secret>> {
     let text = read(file)?;
     let assignments = parse::parse(&text, &file.display().to_string())?;
     let in_file = assignments
         .into_iter()
         .map(|assignment| (assignment.name, assignment.value));
-    let mut found = by_kopias_names(in_file);
-    found.extend(by_kopias_names(own()?.into_iter()));
-    Ok(found.into_iter().collect())
+    Ok(by_kopias_names(in_file))
 }
 
 /// Those of our own environment; an empty one says nothing.

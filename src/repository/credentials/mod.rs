@@ -10,6 +10,6 @@ mod names;
 mod parse;
 mod store;
 
-pub use environment::environment;
+pub use environment::{environment, of_file};
 pub use parse::line;
 pub use store::store;

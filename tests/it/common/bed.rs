@@ -55,6 +55,13 @@ impl Bed {
         format!("kopi-docka-test-postgres:{major}")
     }
 
+    /// The folder of a Debian with OpenSSL and nothing else, which must stay as it is.
+    #[track_caller]
+    pub fn bare_root() -> PathBuf {
+        let script = script("bare.sh").timeout(Duration::from_secs(540));
+        script.stderr_any().text().trim_end().into()
+    }
+
     /// An engine of the test's own, for tests that kill it, restart it, or back up everything that runs on it.
     pub fn own_engine() -> OwnEngine {
         Self::own_engine_with(&serde_json::json!({}))

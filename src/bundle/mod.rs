@@ -1,13 +1,14 @@
 //! The recovery bundle: one encrypted file with all that a bare host needs to reach its backups.
 //!
-//! Reading order: [`mod@make`] (one bundle, from this host) → [`contents`] (what is in it) → [`credentials`] (files and variables of the
-//! storage), [`origin`] (what it is of), [`systemd`] (how this host starts its backups) → [`archive`] (one file, with checksums) →
-//! [`seal`] (encrypted) → [`texts`] (what a reader needs beside it and in it) → [`shelf`] (where bundles are, and which go) →
-//! [`name`], [`password`], [`mod@check`] (whether one is whole).
+//! Reading order: [`by_hand`] (one that somebody asks for) → [`mod@make`] (one bundle, from this host) → [`contents`] (what is in it) →
+//! [`credentials`] (files and variables of the storage), [`origin`] (what it is of), [`systemd`] (how this host starts its backups) →
+//! [`archive`] (one file, with checksums) → [`seal`] (encrypted) → [`texts`] (what a reader needs beside it and in it) → [`shelf`] (where
+//! bundles are, and which go) → [`name`], [`password`], [`mod@check`] (whether one is whole).
 //!
 //! Never here: a secret on a disk in the clear, or in the arguments of a program.
 
 mod archive;
+mod by_hand;
 pub mod check;
 mod contents;
 mod credentials;
@@ -23,5 +24,6 @@ mod shelf;
 mod systemd;
 mod texts;
 
+pub use by_hand::{Asked, make_by_hand};
 pub use contents::SavedUnit;
-pub use make::{Made, Wanted, make};
+pub use make::{Wanted, make};

@@ -6,15 +6,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::base::lock::Lock;
 use crate::base::secret::Secret;
 use crate::base::text;
 use crate::bundle::check::{Checked, Opened, Sealed};
-use crate::bundle::{self, Made, Wanted, password};
+use crate::bundle::{Asked, make_by_hand, password};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result, render};
-use crate::repository::Repository;
-use crate::repository::password as repository_password;
 use crate::ui::prompt;
 
 #[derive(Debug, clap::Args)]
@@ -68,88 +65,23 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         let what = "`--password-file` goes with `--check` or `--restore`";
         return Err(Failure::new(Exit::Usage, what).into());
     }
-    make(cx, &args).await
+    make(cx, args).await
 }
 
-async fn make(cx: &Context, args: &Args) -> Result<u8> {
+async fn make(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("disaster-recovery")?;
     let loaded = cx.config()?;
-    let lock = Lock::take(&cx.paths.runtime, "disaster-recovery")?;
-    let loaded = repository_password::settle(cx, Some(&lock), loaded)
-        .await?
-        .loaded;
-    let repository = Repository::of(cx, &loaded.config)?;
-    let password = password_for(cx, args)?;
-    let backup = &loaded.config.backup;
-    let folder = args.output.as_ref().unwrap_or(&backup.recovery_bundle_path);
-    let wanted = Wanted {
-        folder: std::path::absolute(folder)?,
-        password,
+    let asked = Asked {
+        folder: args.output,
         write_password: args.write_password_file,
-        keep: backup.recovery_bundle_retention,
-        copy: backup.recovery_bundle_copy.clone(),
+        new_password: args.new_password,
     };
-    let making = bundle::make(&cx.paths, &loaded, &repository, wanted);
-    let made = cx.shutdown.cut("the recovery bundle", making).await?;
-    tell(cx, &made);
+    let made = make_by_hand(cx, loaded, asked, "disaster-recovery").await?;
     Ok(if made.missing.is_empty() {
         0
     } else {
         Exit::UnitsFailed.code()
     })
-}
-
-/// That of this host, or a new one, which is shown at once: whatever fails later, it is the password from now on.
-fn password_for(cx: &Context, args: &Args) -> Result<Secret> {
-    let file = &cx.paths.recovery_password;
-    let new = match password::stored(file)? {
-        None => password::create(file)?,
-        Some(_) if args.new_password => password::replace(file)?,
-        Some(known) => return Ok(known),
-    };
-    show_new(cx, &new);
-    Ok(new)
-}
-
-fn show_new(cx: &Context, password: &Secret) {
-    let file = cx.paths.recovery_password.display();
-    if prompt::is_possible() {
-        cx.ui.show_secret(&format!(
-            "\nThe recovery password, which opens all bundles that are made from now on. It is shown once:\n\n    {}\n",
-            password.expose()
-        ));
-        cx.ui.say(
-            "Write it on paper, and keep it where this host is not. Older bundles keep the password that they were made with.",
-        );
-    } else {
-        cx.ui.warn(format!(
-            "a new recovery password was made, which opens all bundles from now on: `{file}`. Keep a copy of it where this host is not"
-        ));
-    }
-}
-
-fn tell(cx: &Context, made: &Made) {
-    if cx.ui.json {
-        cx.ui.answer_json(made);
-    } else {
-        cx.ui.answer(format!(
-            "Wrote {} ({})",
-            made.path.display(),
-            text::bytes(made.bytes)
-        ));
-        cx.ui.say(
-            "Copy it to a place that is not this host, with the `.README` beside it. To check a copy: `kopi-docka disaster-recovery --check FILE`",
-        );
-    }
-    if let Some(copy) = &made.copy {
-        cx.ui.say(format!("Copied it to {}", copy.display()));
-    }
-    if let Some(problem) = &made.copy_problem {
-        cx.ui.warn(problem);
-    }
-    for what in &made.missing {
-        cx.ui.error(&format!("error: the bundle lacks {what}"));
-    }
 }
 
 async fn check(cx: &Context, bundle: &Path, password_file: Option<&Path>) -> Result<u8> {

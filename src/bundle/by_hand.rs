@@ -75,11 +75,13 @@ fn show_new(cx: &Context, password: &Secret) {
             password.expose()
         ));
         cx.ui.say(
-            "Write it on paper, and keep it where this host is not. Older bundles keep the password that they were made with.",
+            "Write it on paper, or print the page that `kopi-docka disaster-recovery --print` makes, and keep it where this host is not. \
+             Older bundles keep the password that they were made with.",
         );
     } else {
         cx.ui.warn(format!(
-            "a new recovery password was made, which opens all bundles from now on: `{file}`. Keep a copy of it where this host is not"
+            "a new recovery password was made, which opens all bundles from now on: `{file}`. Print it with `kopi-docka disaster-recovery \
+             --print`, and keep it where this host is not"
         ));
     }
 }

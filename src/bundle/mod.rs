@@ -3,7 +3,8 @@
 //! Reading order: [`by_hand`] (one that somebody asks for) → [`mod@make`] (one bundle, from this host) → [`contents`] (what is in it) →
 //! [`credentials`] (files and variables of the storage), [`origin`] (what it is of), [`systemd`] (how this host starts its backups) →
 //! [`archive`] (one file, with checksums) → [`seal`] (encrypted) → [`texts`] (what a reader needs beside it and in it) → [`shelf`] (where
-//! bundles are, and which go) → [`name`], [`password`], [`mod@check`] (whether one is whole).
+//! bundles are, and which go) → [`name`], [`password`], [`mod@check`] (whether one is whole), [`mod@newest`] (the last one that is there) →
+//! [`page`] (what is kept on paper), [`qr`].
 //!
 //! Never here: a secret on a disk in the clear, or in the arguments of a program.
 
@@ -15,10 +16,13 @@ mod credentials;
 mod kit;
 mod make;
 mod name;
+mod newest;
 mod origin;
+pub mod page;
 pub mod password;
 pub mod place;
 pub mod reach;
+mod qr;
 mod seal;
 mod shelf;
 mod systemd;

@@ -35,11 +35,27 @@ pub struct Shelf<'a> {
 impl<'a> Shelf<'a> {
     pub fn open(folder: &'a Path, host: &'a str, machine: &'a MachineId) -> Result<Self> {
         files::make_private_folder(folder)?;
-        Ok(Self {
+        Ok(Self::at(folder, host, machine))
+    }
+
+    /// For who only looks: makes nothing.
+    pub fn at(folder: &'a Path, host: &'a str, machine: &'a MachineId) -> Self {
+        Self {
             folder,
             host,
             machine,
-        })
+        }
+    }
+
+    /// The newest of this host, if one is there.
+    pub fn newest(&self) -> Option<PathBuf> {
+        let entries = std::fs::read_dir(self.folder).ok()?.flatten();
+        let bundles = entries.filter_map(|entry| {
+            let path = entry.path();
+            Some((BundleName::of_file(&path)?, path))
+        });
+        let own = bundles.filter(|(_, path)| self.is_own(path));
+        own.max().map(|(_, path)| path)
     }
 
     /// The side files first: a bundle is never without them. `password` is for those who want it there. Reads it back.
@@ -190,7 +206,12 @@ mod tests {
             let mode = path.metadata().unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
-        put(&clone, 0);
+        put(&clone, 5);
+        assert_eq!(
+            here.newest(),
+            Some(folder.path().join(bundle(4).file())),
+            "that of the clone is newer"
+        );
         let foreign = [
             "kopi-docka-recovery-20250131_235959.tar.gz.enc",
             "kopi-docka-recovery-2020-01-31T23-59-59Z.tar.gz.enc",
@@ -206,7 +227,7 @@ mod tests {
             let of_it = left.iter().filter(|name| name.starts_with(&file));
             of_it.count()
         };
-        assert_eq!([0, 1, 2, 3, 4].map(has), [3, 0, 0, 3, 3], "{left:?}");
+        assert_eq!([5, 1, 2, 3, 4].map(has), [3, 0, 0, 3, 3], "{left:?}");
         assert!(
             foreign
                 .iter()
@@ -223,6 +244,7 @@ mod tests {
         let one = machine("1");
         let shelf = Shelf::open(folder.path(), "web1", &one).unwrap();
         assert!(shelf.is_free(bundle(1)));
+        assert_eq!(shelf.newest(), None);
         let path = put(&shelf, 1);
         assert!(!shelf.is_free(bundle(1)));
         std::fs::remove_file(path).unwrap();

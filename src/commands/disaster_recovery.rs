@@ -1,4 +1,4 @@
-//! `disaster-recovery`: makes a recovery bundle, or checks one.
+//! `disaster-recovery`: makes a recovery bundle, checks one, or prints what is kept on paper.
 
 mod restore;
 
@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::base::secret::Secret;
 use crate::base::text;
 use crate::bundle::check::{Checked, Opened, Sealed};
+use crate::bundle::page::Page;
 use crate::bundle::{Asked, make_by_hand, password};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result, render};
@@ -34,7 +35,7 @@ pub struct Args {
         value_name = "BUNDLE",
         conflicts_with_all = ["output", "write_password_file", "new_password"]
     )]
-    pub check: Option<PathBuf>,
+    check: Option<PathBuf>,
 
     /// Use this bundle on a new host: try the connection, put its files in place, connect, list the restore points
     #[arg(
@@ -50,9 +51,28 @@ pub struct Args {
     /// File with the recovery password [default: `KOPI_DOCKA_RECOVERY_PASSWORD`, then the password of this host, then ask]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "write_password_file", "new_password"])]
     password_file: Option<PathBuf>,
+
+    /// Print a page for a safe place instead: the recovery password, also as a QR code, and the commands that open a bundle
+    ///
+    /// It fits one sheet of A4 or Letter, and may be piped: `kopi-docka disaster-recovery --print | lp`. On a dark terminal the QR
+    /// code is inverted, and not every reader takes that.
+    #[arg(
+        long,
+        conflicts_with_all = ["output", "write_password_file", "new_password", "check", "restore", "password_file"]
+    )]
+    print: bool,
+}
+
+impl Args {
+    pub fn only_answers(&self) -> bool {
+        self.check.is_some() || self.print
+    }
 }
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
+    if args.print {
+        return print(cx).await;
+    }
     let password_file = args.password_file.as_deref();
     if let Some(bundle) = &args.check {
         return check(cx, bundle, password_file).await;
@@ -82,6 +102,19 @@ async fn make(cx: &Context, args: Args) -> Result<u8> {
     } else {
         Exit::UnitsFailed.code()
     })
+}
+
+async fn print(cx: &Context) -> Result<u8> {
+    cx.require_root("disaster-recovery --print")?;
+    if cx.ui.json {
+        let what = "`--print` makes a page of text, which is no JSON";
+        return Err(Failure::new(Exit::Usage, what)
+            .hint("run it without `--json`")
+            .into());
+    }
+    let page = cx.shutdown.cut("the page", Page::of(cx)).await?;
+    cx.ui.answer_secret(page.text().expose())?;
+    Ok(0)
 }
 
 async fn check(cx: &Context, bundle: &Path, password_file: Option<&Path>) -> Result<u8> {

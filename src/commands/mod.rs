@@ -183,7 +183,7 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
         Command::ChangePassword(_) => Some("change-password"),
         Command::RepoMaintenance(_) => Some("repo-maintenance"),
         Command::Restore(_) => Some("restore"),
-        Command::DisasterRecovery(args) => args.check.is_none().then_some("disaster-recovery"),
+        Command::DisasterRecovery(args) => (!args.only_answers()).then_some("disaster-recovery"),
         Command::Setup(_) => Some("setup"),
         Command::Verify(_) => Some("verify"),
         Command::Daemon(_) => Some("daemon"),

@@ -5,7 +5,8 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
@@ -18,6 +19,9 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 const SOCKET: &str = "/run/systemd/journal/socket";
+
+/// What streams of services are connected to.
+const STDOUT_SOCKET: &str = "/run/systemd/journal/stdout";
 
 /// For a journal that does not answer, at the end.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,6 +38,19 @@ pub fn is_stderr() -> bool {
 /// stdout ends there as well.
 pub fn is_stdout() -> bool {
     is_stderr() && is_stream(std::io::stdout().as_fd())
+}
+
+/// What is printed on stdout ends in the journal, whether or not that can be spoken to.
+pub fn keeps_stdout() -> bool {
+    let stdout = std::io::stdout();
+    // systemd tells of one stream alone, which may be the other one.
+    is_stream(stdout.as_fd()) || leads_to(stdout.as_fd(), Path::new(STDOUT_SOCKET))
+}
+
+fn leads_to(stream: BorrowedFd<'_>, socket: &Path) -> bool {
+    let peer = stream.try_clone_to_owned();
+    let peer = peer.and_then(|stream| UnixStream::from(stream).peer_addr());
+    peer.is_ok_and(|peer| peer.as_pathname() == Some(socket))
 }
 
 /// systemd tells the device and the inode of the stream that it gave us.
@@ -197,7 +214,23 @@ fn encoded(fields: &[(String, String)]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
+
+    #[test]
+    fn a_stream_to_the_journal_is_known_by_its_other_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let [journal, other] = ["stdout", "other"].map(|name| folder.path().join(name));
+        let _open = [&journal, &other].map(|path| UnixListener::bind(path).unwrap());
+        let stream = UnixStream::connect(&journal).unwrap();
+        assert!(leads_to(stream.as_fd(), &journal));
+        assert!(!leads_to(stream.as_fd(), &other));
+        let (unnamed, _end) = UnixStream::pair().unwrap();
+        assert!(!leads_to(unnamed.as_fd(), &journal));
+        let (pipe, _end) = std::io::pipe().unwrap();
+        assert!(!leads_to(pipe.as_fd(), &journal));
+    }
 
     #[test]
     fn a_value_of_several_lines_can_bring_no_field_of_its_own() {

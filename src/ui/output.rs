@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::color::ColorChoice;
 use super::printer::Keep;
 use super::stream::Stream;
+use crate::error::{Exit, Failure, Result};
 use crate::logging::{self, journal};
 
 /// What the command line asks of it.
@@ -102,6 +103,18 @@ impl Ui {
         if !self.to_journal {
             print_line(Stream::Error, Keep::Always, text);
         }
+    }
+
+    /// An answer that is a secret, on stdout, wherever that leads to but the journal. No log has it.
+    pub fn answer_secret(&self, text: &str) -> Result<()> {
+        if journal::keeps_stdout() {
+            let what = "the answer is a secret, and stdout ends in the journal";
+            return Err(Failure::new(Exit::Usage, what)
+                .hint("run this in a shell, or pipe it to a printer")
+                .into());
+        }
+        print_line(Stream::Out, Keep::Always, text);
+        Ok(())
     }
 
     /// The log file has it as well.

@@ -229,6 +229,71 @@ fn the_password_is_shown_once_and_stays() {
 }
 
 #[test]
+fn the_page_for_the_drawer_has_the_password_and_what_opens_a_bundle() {
+    let world = World::new();
+    saved(&world);
+    let print = || world.kd(&["disaster-recovery", "--print"]);
+    print()
+        .stderr("there is no recovery password yet")
+        .stderr("run `sudo kopi-docka disaster-recovery` first")
+        .code(16);
+    let make = world.kd(&["disaster-recovery"]).stdout_any();
+    make.stderr("disaster-recovery --print").ok();
+    let password = password(&world);
+    // Nothing else answers, and a run that takes hours holds the lock.
+    fs::rename(world.path("repo"), world.path("elsewhere")).unwrap();
+    let lock = world.path("run/kopi-docka.lock");
+    let page = print()
+        .env("PATH", "/nowhere")
+        .under(["/usr/bin/flock", lock.to_str().unwrap()])
+        .stdout(&password)
+        .ok()
+        .stdout();
+    assert!(page.lines().count() <= 60, "{page}");
+    assert!(
+        page.lines().all(|line| line.chars().count() <= 80),
+        "{page}"
+    );
+    // What is too long for a line goes on in the next one.
+    let unbroken = page.replace(&format!("\n{}", " ".repeat(15)), "");
+    let repository = format!("filesystem --path {}", world.path("repo").display());
+    for place in [world.path("recovery").to_str().unwrap(), &repository] {
+        assert!(unbroken.contains(place), "{place}: {page}");
+    }
+
+    let memory = Path::new("/dev/shm/kd");
+    let _ = fs::remove_dir_all(memory);
+    world
+        .shell(&format!("set -e\n{}", commands(&page).join("\n")))
+        .directory(world.path("recovery"))
+        .stdin(format!("{password}\n"))
+        .stdout("The bundle is whole, and this password opens it.")
+        .stdout("How to bring the backups of")
+        .stderr_any()
+        .ok();
+    assert!(!memory.exists());
+
+    world
+        .kd(&["--json", "disaster-recovery", "--print"])
+        .stdout_any()
+        .stderr("which is no JSON")
+        .code(2);
+    for other in ["--new-password", "--write-password-file", "--check=x"] {
+        print().arg(other).stderr("cannot be used with").code(2);
+    }
+    let config = world.config_path();
+    world
+        .shell(&format!(
+            "exec 3>&1; JOURNAL_STREAM=$(stat -Lc %d:%i /dev/fd/3) exec kopi-docka --config {} disaster-recovery --print",
+            config.display()
+        ))
+        .stderr("stdout ends in the journal")
+        .code(2);
+    let log = fs::read_to_string(world.path("kopi-docka.log")).unwrap();
+    assert!(!log.contains(&password) && !log.contains('▀'));
+}
+
+#[test]
 fn a_copy_goes_to_another_disk_and_nowhere_else() {
     let world = World::new();
     let stack = saved(&world);

@@ -29,7 +29,9 @@ pub use params::{Backend, KopiaParams};
 pub use password::{check_new as check_new_password, read_file as read_password_file};
 pub use permissions::{Caller, check_secret};
 pub use schema::{Config, Logging, Retention};
-pub use store::{document_of, forget_host, new_document, set_password, set_repository, text_of};
+pub use store::{
+    document_of, forget_host, new_document, renew_bundles, set_password, set_repository, text_of,
+};
 pub use value::{BindMode, LogLevel, Percent, SharedVolumes, SpoolSize};
 
 use std::path::PathBuf;

@@ -25,13 +25,13 @@ pub fn text_of(document: &Value) -> Result<Vec<u8>> {
 /// to be set.
 pub fn new_document(profile: &str) -> Value {
     let mut document = serde_json::to_value(Config::default()).unwrap_or_default();
-    put(&mut document, "profile", Value::from(profile));
+    put(&mut document, "kopia", "profile", Value::from(profile));
     document
 }
 
 /// Another repository for a configuration that is there; what else it says stays, without `password` that of the old one too.
 pub fn set_repository(document: &mut Value, kopia_params: &str, password: Option<&Secret>) {
-    put(document, "kopia_params", Value::from(kopia_params));
+    put(document, "kopia", "kopia_params", Value::from(kopia_params));
     if let Some(password) = password {
         set_password(document, password);
     }
@@ -39,23 +39,38 @@ pub fn set_repository(document: &mut Value, kopia_params: &str, password: Option
 
 /// In the configuration itself, whatever file had it before.
 pub fn set_password(document: &mut Value, password: &Secret) {
-    put(document, "password", Value::from(password.expose()));
-    put(document, "password_file", Value::Null);
+    put(
+        document,
+        "kopia",
+        "password",
+        Value::from(password.expose()),
+    );
+    put(document, "kopia", "password_file", Value::Null);
 }
 
 /// The name of the host is no longer said.
 pub fn forget_host(document: &mut Value) {
-    put(document, "host", Value::Null);
+    put(document, "kopia", "host", Value::Null);
 }
 
-fn put(document: &mut Value, key: &str, value: Value) {
+/// A recovery bundle after each backup.
+pub fn renew_bundles(document: &mut Value) {
+    put(
+        document,
+        "backup",
+        "update_recovery_bundle",
+        Value::from(true),
+    );
+}
+
+fn put(document: &mut Value, section: &str, key: &str, value: Value) {
     let sections = document.as_object_mut();
-    let kopia = sections.map(|sections| {
+    let section = sections.map(|sections| {
         sections
-            .entry("kopia")
+            .entry(section)
             .or_insert_with(|| Value::Object(serde_json::Map::new()))
     });
-    if let Some(kopia) = kopia.and_then(Value::as_object_mut) {
-        kopia.insert(key.to_owned(), value);
+    if let Some(section) = section.and_then(Value::as_object_mut) {
+        section.insert(key.to_owned(), value);
     }
 }

@@ -1,5 +1,6 @@
 //! All of `setup`, in order. Each step first looks whether it is done, so that a second run goes on where the first one ended.
 
+use super::bundle;
 use super::configuration::new_configuration;
 use super::programs::{self, Assent};
 use super::timer;
@@ -60,6 +61,12 @@ async fn steps(
     let code = preview_text::show(cx, &[]).await?;
     heading(cx, "Every night");
     timer::offer(cx).await?;
+    heading(cx, "Recovery bundle");
+    if skipped.repository {
+        cx.ui.say("Skipped.");
+    } else {
+        bundle::offer(cx).await?;
+    }
     Ok(code)
 }
 

@@ -38,6 +38,13 @@ fn decline_the_timer(setup: &mut Terminal) {
     }
 }
 
+const BUNDLE: &str = "Make the first recovery bundle?";
+
+fn decline_the_bundle(setup: &mut Terminal) {
+    setup.see(BUNDLE);
+    setup.press("n");
+}
+
 /// Every file of the world but the lock, with its content.
 fn files(world: &World) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
@@ -82,6 +89,7 @@ fn setup_goes_from_the_first_question_to_what_a_backup_needs() {
     let shown = setup.see("Nothing was changed.");
     assert!(shown.contains(stack.unit()), "{shown}");
     decline_the_timer(&mut setup);
+    decline_the_bundle(&mut setup);
     setup.see("The password of the repository:");
     let shown = setup.see("Keep a copy of it");
     let rest = setup.code(0);
@@ -97,6 +105,7 @@ fn setup_goes_from_the_first_question_to_what_a_backup_needs() {
     setup.see("is there and valid");
     setup.see("Already connected");
     decline_the_timer(&mut setup);
+    decline_the_bundle(&mut setup);
     let rest = setup.code(0);
     assert!(!rest.contains(password), "{rest}");
 
@@ -110,6 +119,68 @@ fn setup_goes_from_the_first_question_to_what_a_backup_needs() {
         .ok();
     let log = fs::read_to_string(world.path("kopi-docka.log")).unwrap();
     assert!(!log.contains(password));
+}
+
+#[test]
+fn the_first_recovery_bundle_is_offered_until_there_is_one() {
+    let engine = Bed::own_engine();
+    let world = World::on(&engine);
+    let recovery = world.path("recovery");
+    world.init();
+    let setup = || {
+        let mut setup = world.kd(&["setup", "--skip-deps"]).terminal();
+        setup.see("What a backup will save");
+        decline_the_timer(&mut setup);
+        setup
+    };
+    let mut declined = setup();
+    decline_the_bundle(&mut declined);
+    let rest = declined.code(0);
+    assert!(
+        rest.contains("Later: `kopi-docka disaster-recovery`"),
+        "{rest}"
+    );
+    assert!(!world.path("recovery-password").exists() && !recovery.exists());
+
+    // What cannot be made is told, and ends nothing.
+    fs::write(&recovery, "no directory").unwrap();
+    let mut failing = setup();
+    failing.see(BUNDLE);
+    failing.press("y");
+    failing.see("no recovery bundle was made");
+    let rest = failing.code(0);
+    assert!(rest.contains("backup.recovery_bundle_path"), "{rest}");
+    assert!(rest.contains("Next: `kopi-docka backup`"), "{rest}");
+    fs::remove_file(&recovery).unwrap();
+    fs::remove_file(world.path("recovery-password")).unwrap();
+
+    let before = world.read_config();
+    let mut agreed = setup();
+    agreed.see(BUNDLE);
+    agreed.press("y");
+    agreed.see("It is shown once:");
+    let shown = agreed.see("Write it on paper");
+    agreed.see("Wrote ");
+    agreed.see("disaster-recovery --print");
+    agreed.see("Make a new one after each backup?");
+    agreed.press("y");
+    agreed.see("`backup.update_recovery_bundle` is on");
+    let rest = agreed.code(0);
+    let password = fs::read_to_string(world.path("recovery-password")).unwrap();
+    assert_eq!(shown.trim(), password.trim());
+    assert!(!rest.contains(password.trim()), "it is shown once: {rest}");
+    let mut expected = before;
+    expected["backup"]["update_recovery_bundle"] = true.into();
+    assert_eq!(world.read_config(), expected, "nothing else changes");
+    assert_eq!(mode(&world.config_path()), 0o600);
+    assert_eq!(fs::read_dir(&recovery).unwrap().count(), 2);
+
+    let rest = setup().code(0);
+    assert!(rest.contains("The newest is "), "{rest}");
+    assert!(!rest.contains(BUNDLE), "{rest}");
+    assert_eq!(fs::read_dir(&recovery).unwrap().count(), 2);
+    let log = fs::read_to_string(world.path("kopi-docka.log")).unwrap();
+    assert!(!log.contains(password.trim()));
 }
 
 #[test]

@@ -1,0 +1,93 @@
+//! Offers the first recovery bundle.
+
+use crate::base::lock::Lock;
+use crate::base::private_file;
+use crate::bundle::{self, Asked, make_by_hand};
+use crate::config;
+use crate::context::Context;
+use crate::error::{Result, hints_of};
+use crate::ui::prompt;
+
+const COMMAND: &str = "setup";
+
+const LATER: &str = "Later: `kopi-docka disaster-recovery`.";
+
+/// A bundle that cannot be made is no reason for a setup to fail: everything else is done.
+pub async fn offer(cx: &Context) -> Result<()> {
+    let loaded = cx.config_again()?;
+    let backup = &loaded.config.backup;
+    let newest = bundle::newest(&cx.paths, &loaded.config, &backup.recovery_bundle_path);
+    let looking = async { Ok(newest.await) };
+    let newest = cx.shutdown.cut("the look at the bundles", looking).await?;
+    let has_password = cx.paths.recovery_password.symlink_metadata().is_ok();
+    if let Some(newest) = newest.filter(|_| has_password) {
+        cx.ui.say(format!(
+            "The newest is {}; `kopi-docka disaster-recovery` makes another one.",
+            newest.display()
+        ));
+        return Ok(());
+    }
+    cx.ui.say(
+        "One encrypted file with all that a new host needs to reach the backups: configuration, passwords, credentials.",
+    );
+    if !prompt::is_possible() {
+        cx.ui.say(LATER);
+        return Ok(());
+    }
+    if !prompt::is_wanted("Make the first recovery bundle?", &cx.shutdown).await? {
+        cx.ui.say(LATER);
+        return Ok(());
+    }
+    let renews = backup.update_recovery_bundle;
+    if let Err(error) = make_by_hand(cx, loaded, Asked::default(), COMMAND).await {
+        return go_on(
+            cx,
+            "no recovery bundle was made",
+            error,
+            "when that is fixed, run `kopi-docka disaster-recovery`; its directory is `backup.recovery_bundle_path`",
+        );
+    }
+    cx.ui.say(
+        "That place is another machine, or a stick. `kopi-docka disaster-recovery --print` prints the page for a drawer: the password, and \
+         what opens the bundle.",
+    );
+    if renews || !prompt::is_wanted("Make a new one after each backup?", &cx.shutdown).await? {
+        return Ok(());
+    }
+    match renew(cx) {
+        Ok(()) => {
+            cx.ui.say("`backup.update_recovery_bundle` is on.");
+            Ok(())
+        }
+        Err(error) => go_on(
+            cx,
+            "`backup.update_recovery_bundle` was not switched on",
+            error,
+            "`kopi-docka edit-config` switches it on",
+        ),
+    }
+}
+
+/// What else the configuration says stays, unknown keys too.
+fn renew(cx: &Context) -> Result<()> {
+    let _lock = Lock::take(&cx.paths.runtime, COMMAND)?;
+    let path = cx.config_again()?.path;
+    let file = private_file::place(&path)?;
+    let mut document = config::document_of(&std::fs::read(&file)?)?;
+    config::renew_bundles(&mut document);
+    let text = config::text_of(&document)?;
+    config::check(&cx.paths, &path, &text)?;
+    private_file::replace(&file, &text)
+}
+
+/// Tells what failed, and goes on; not after a signal.
+fn go_on(cx: &Context, what: &str, error: anyhow::Error, last: &str) -> Result<()> {
+    if prompt::is_end(&error) {
+        return Err(error);
+    }
+    cx.ui.warn(format!("{what}: {error:#}"));
+    for hint in hints_of(&error).iter().map(String::as_str).chain([last]) {
+        cx.ui.say(format!("hint: {hint}"));
+    }
+    Ok(())
+}

@@ -137,25 +137,24 @@ impl Page {
         let command = |text: &str| format!("{INDENT}$ {text}");
         lines.push(command(&format!("b=$PWD/{name}")));
         lines.extend(paragraph(
-            "Check it with kopi-docka. This asks for the password:",
+            "With kopi-docka and Kopia. This asks for the password, checks the bundle, connects, and lists the restore points:",
         ));
-        lines.push(command("kopi-docka disaster-recovery --check \"$b\""));
+        lines.push(command("kopi-docka disaster-recovery --restore \"$b\""));
         lines.extend(paragraph(
-            "Without kopi-docka, any Linux with OpenSSL 1.1 or newer opens it, into memory:",
+            "Without kopi-docka, Kopia alone and any Linux with OpenSSL 1.1 or newer do the same:",
         ));
         lines.extend(
             [
                 "umask 077; mkdir /dev/shm/kd && cd /dev/shm/kd",
                 "openssl enc -d -aes-256-cbc -pbkdf2 -in \"$b\" -out b.tar.gz",
                 "tar -xzf b.tar.gz && cd kopi-docka-recovery-* && sha256sum -c SHA256SUMS",
-                "cat README.txt",
+                "sh recover.sh",
             ]
             .map(command),
         );
         lines.extend(paragraph(
-            "\"bad decrypt\": the password is another one, or the bundle is damaged. README.txt has the commands that follow: they put each file \
-             in its place, connect (`kopi-docka init`) and restore (`kopi-docka restore --all`), or do it with Kopia alone. When all is back, \
-             remove what was decrypted, which holds every password:",
+            "\"bad decrypt\": the password is another one, or the bundle is damaged. Both say what comes next: `kopi-docka restore --all`. When \
+             all is back, remove what was decrypted, which holds every password:",
         ));
         lines.push(command("cd / && rm -r /dev/shm/kd"));
         lines

@@ -233,7 +233,7 @@ fn drop_ins(opened: &Opened) -> impl Iterator<Item = Place> + '_ {
 
 /// Whether the timer of the lost host was enabled.
 pub fn is_timed(opened: &Opened) -> bool {
-    opened.members().any(|member| kit::tells_timer(member))
+    opened.members().any(kit::tells_timer)
 }
 
 fn text_of(bytes: &[u8]) -> String {

@@ -48,6 +48,14 @@ pub fn beside(bundle: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", bundle.display()))
 }
 
+/// The commands that a text tells a reader to type.
+pub fn commands(text: &str) -> Vec<&str> {
+    let lines = text.lines();
+    lines
+        .filter_map(|line| line.strip_prefix("    $ "))
+        .collect()
+}
+
 pub fn password(world: &World) -> String {
     let text = fs::read_to_string(world.path("recovery-password")).unwrap();
     text.trim_end().to_owned()
@@ -261,14 +269,15 @@ fn the_page_for_the_drawer_has_the_password_and_what_opens_a_bundle() {
         assert!(unbroken.contains(place), "{place}: {page}");
     }
 
+    fs::rename(world.path("elsewhere"), world.path("repo")).unwrap();
     let memory = Path::new("/dev/shm/kd");
     let _ = fs::remove_dir_all(memory);
     world
         .shell(&format!("set -e\n{}", commands(&page).join("\n")))
         .directory(world.path("recovery"))
         .stdin(format!("{password}\n"))
-        .stdout("The bundle is whole, and this password opens it.")
-        .stdout("How to bring the backups of")
+        .stdout("Connected to the repository")
+        .stdout("restore --all")
         .stderr_any()
         .ok();
     assert!(!memory.exists());

@@ -5,7 +5,7 @@ use crate::common::{IMAGE, Machine};
 const README: &str = include_str!("../../README.md");
 
 /// For the machine of a developer, or with a dialogue that other tests hold.
-const NOT_HERE: [&str; 17] = [
+const NOT_HERE: [&str; 18] = [
     "git clone <this repository> kopi-docka && cd kopi-docka",
     "sudo make setup build",
     "sudo make demo",
@@ -21,6 +21,8 @@ const NOT_HERE: [&str; 17] = [
     "show-config",
     "sudo kopi-docka restore",
     "sudo kopi-docka change-password",
+    // On another host: tests/it/new_host.rs.
+    "sudo kopi-docka disaster-recovery --restore FILE",
     "sudo systemctl edit kopi-docka.timer",
     // For a host that has nothing of the unit.
     "… --target DIR",

@@ -5,19 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::bundle::{PLANTED, beside, make, password, plant, saved};
+use crate::bundle::{PLANTED, beside, commands, make, password, plant, saved};
 use crate::common::schema::assert_schema;
 use crate::common::{Bed, Run, S3, Sshd, Stack, World, mount, path, s3};
 
 const MEMORY: &str = "/dev/shm";
-
-/// The commands that a text tells a reader to type.
-fn commands(text: &str) -> Vec<&str> {
-    let lines = text.lines();
-    lines
-        .filter_map(|line| line.strip_prefix("    $ "))
-        .collect()
-}
 
 /// The host is gone, and with it all that it knew; the repository is elsewhere.
 fn lose(world: &World, stack: &Stack) {

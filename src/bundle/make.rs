@@ -119,7 +119,7 @@ pub async fn make(
 }
 
 /// A copy beside the original helps nobody; and where a disk is not mounted there is a directory all the same.
-fn refuse_same_disk(copy: &Path, others: &[Option<&PathBuf>]) -> Result<()> {
+pub fn refuse_same_disk(copy: &Path, others: &[Option<&PathBuf>]) -> Result<()> {
     let shown = copy.display();
     let device = std::fs::metadata(copy)
         .with_context(|| format!("`{shown}` (`backup.recovery_bundle_copy`) is not there"))?

@@ -10,6 +10,7 @@
 
 mod archive;
 mod by_hand;
+mod changed;
 pub mod check;
 mod contents;
 mod credentials;
@@ -29,6 +30,7 @@ mod systemd;
 mod texts;
 
 pub use by_hand::{Asked, make_by_hand};
+pub use changed::changed_since;
 pub use contents::SavedUnit;
-pub use make::{Wanted, make};
-pub use newest::newest;
+pub use make::{Wanted, make, refuse_same_disk};
+pub use newest::{Kept, Newest, newest, newest_here};

@@ -39,6 +39,12 @@ impl BundleName {
     }
 }
 
+/// Whether it is called like a bundle, of this program or of another version of it: the Python tool wrote the time otherwise.
+pub fn is_like_a_bundle(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX))
+}
+
 /// A file beside the bundle.
 pub fn beside(bundle: &Path, suffix: &str) -> PathBuf {
     let mut name = bundle.as_os_str().to_owned();
@@ -69,6 +75,9 @@ mod tests {
         ] {
             assert_eq!(BundleName::of_file(Path::new(other)), None, "{other}");
         }
+        let python = "/mnt/kopi-docka-recovery-20250131_235959.tar.gz.enc";
+        assert!(is_like_a_bundle(Path::new(python)));
+        assert!(!is_like_a_bundle(&beside(Path::new(python), README)));
         assert_eq!(
             beside(Path::new("/mnt/a.tar.gz.enc"), README),
             Path::new("/mnt/a.tar.gz.enc.README")

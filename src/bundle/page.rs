@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 
 use super::name::BundleName;
-use super::newest::newest;
+use super::newest::newest_here;
 use super::{password, qr};
 use crate::base::secret::Secret;
 use crate::base::text::printable;
@@ -56,8 +56,8 @@ impl Page {
         folders.extend(backup.recovery_bundle_copy.clone());
         let mut found = None;
         for folder in &folders {
-            let there = newest(&cx.paths, &config, folder).await;
-            found = found.max(there.and_then(|path| BundleName::of_file(&path)));
+            let there = newest_here(&cx.paths, &config, folder).await;
+            found = found.max(there.and_then(|it| BundleName::of_file(&it.path)));
         }
         Ok(Self {
             host: identity(&cx.paths, &config).host,

@@ -35,27 +35,11 @@ pub struct Shelf<'a> {
 impl<'a> Shelf<'a> {
     pub fn open(folder: &'a Path, host: &'a str, machine: &'a MachineId) -> Result<Self> {
         files::make_private_folder(folder)?;
-        Ok(Self::at(folder, host, machine))
-    }
-
-    /// For who only looks: makes nothing.
-    pub fn at(folder: &'a Path, host: &'a str, machine: &'a MachineId) -> Self {
-        Self {
+        Ok(Self {
             folder,
             host,
             machine,
-        }
-    }
-
-    /// The newest of this host, if one is there.
-    pub fn newest(&self) -> Option<PathBuf> {
-        let entries = std::fs::read_dir(self.folder).ok()?.flatten();
-        let bundles = entries.filter_map(|entry| {
-            let path = entry.path();
-            Some((BundleName::of_file(&path)?, path))
-        });
-        let own = bundles.filter(|(_, path)| self.is_own(path));
-        own.max().map(|(_, path)| path)
+        })
     }
 
     /// The side files first: a bundle is never without them. `password` is for those who want it there. Reads it back.
@@ -127,9 +111,7 @@ impl<'a> Shelf<'a> {
     }
 
     fn is_own(&self, bundle: &Path) -> bool {
-        let text = std::fs::read_to_string(beside(bundle, README));
-        let label = text.ok().and_then(|text| Label::parse(&text));
-        label.is_some_and(|label| label.host == self.host && label.machine == *self.machine)
+        is_of(bundle, self.host, self.machine)
     }
 
     /// A temporary name, or the text of a bundle that was never there.
@@ -152,6 +134,13 @@ impl<'a> Shelf<'a> {
         age.is_some_and(|age| age > TEMPORARY)
             && (name.starts_with(&self.prefix()) || is_side_file())
     }
+}
+
+/// Whether the text beside a bundle says so.
+pub fn is_of(bundle: &Path, host: &str, machine: &MachineId) -> bool {
+    let text = std::fs::read_to_string(beside(bundle, README));
+    let label = text.ok().and_then(|text| Label::parse(&text));
+    label.is_some_and(|label| label.host == host && label.machine == *machine)
 }
 
 #[cfg(test)]
@@ -207,11 +196,6 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
         }
         put(&clone, 5);
-        assert_eq!(
-            here.newest(),
-            Some(folder.path().join(bundle(4).file())),
-            "that of the clone is newer"
-        );
         let foreign = [
             "kopi-docka-recovery-20250131_235959.tar.gz.enc",
             "kopi-docka-recovery-2020-01-31T23-59-59Z.tar.gz.enc",
@@ -244,7 +228,6 @@ mod tests {
         let one = machine("1");
         let shelf = Shelf::open(folder.path(), "web1", &one).unwrap();
         assert!(shelf.is_free(bundle(1)));
-        assert_eq!(shelf.newest(), None);
         let path = put(&shelf, 1);
         assert!(!shelf.is_free(bundle(1)));
         std::fs::remove_file(path).unwrap();

@@ -1,7 +1,7 @@
 //! How this host starts its backups: which of our units are enabled, when the timer fires, and the drop-ins of the operator.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::archive::Member;
 use crate::drivers::systemd::{SYSTEM_FOLDER, asked, is_booted};
@@ -39,9 +39,21 @@ async fn state() -> String {
     text
 }
 
-/// `kopi-docka*.d/*` below `folder`. What cannot be read is none.
+/// What cannot be read is none.
 fn drop_ins(folder: &Path) -> Vec<Member> {
-    let mut members = Vec::new();
+    let files = drop_in_files(folder).into_iter();
+    let members = files.filter_map(|(member, path)| {
+        let content = std::fs::read(path).ok()?;
+        Some(Member::new(member, content))
+    });
+    let mut members: Vec<Member> = members.collect();
+    members.sort_by(|a, b| a.name.cmp(&b.name));
+    members
+}
+
+/// `kopi-docka*.d/*` below `folder`, each with its name in a bundle.
+pub fn drop_in_files(folder: &Path) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
     for unit in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = unit.file_name();
         let Some(unit_name) = name.to_str() else {
@@ -54,14 +66,12 @@ fn drop_ins(folder: &Path) -> Vec<Member> {
             .into_iter()
             .flatten()
             .flatten();
-        members.extend(files.filter_map(|file| {
+        found.extend(files.filter_map(|file| {
             let name = file.file_name().into_string().ok()?;
-            let content = std::fs::read(file.path()).ok()?;
-            Some(Member::new(format!("systemd/{unit_name}/{name}"), content))
+            Some((format!("systemd/{unit_name}/{name}"), file.path()))
         }));
     }
-    members.sort_by(|a, b| a.name.cmp(&b.name));
-    members
+    found
 }
 
 #[cfg(test)]

@@ -29,6 +29,32 @@ const LOCAL: [&str; 11] = [
     "bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "rootfs", "tmpfs", "xfs", "zfs",
 ];
 
+/// File systems that have what they hold on another host.
+const REMOTE: [&str; 15] = [
+    "afs",
+    "beegfs",
+    "ceph",
+    "cifs",
+    "davfs",
+    "fuse.davfs",
+    "fuse.glusterfs",
+    "fuse.rclone",
+    "fuse.s3fs",
+    "fuse.sshfs",
+    "lustre",
+    "nfs",
+    "nfs4",
+    "smb3",
+    "smbfs",
+];
+
+impl MountEntry {
+    /// Whether what it holds outlives this host. Not what is not known: FUSE is also in front of disks.
+    pub fn is_remote(&self) -> bool {
+        REMOTE.contains(&self.fs_type.as_str())
+    }
+}
+
 impl MountTable {
     /// This process's table; empty where there is no `/proc`.
     pub fn read() -> Self {
@@ -213,6 +239,19 @@ nonsense\n";
             "a hidden mount is not listed"
         );
         assert_eq!(table.below(Path::new("/srv")).count(), 0);
+    }
+
+    #[test]
+    fn a_share_is_on_another_host_and_a_disk_behind_fuse_is_not() {
+        let table = MountTable::parse(
+            b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n\
+              2 1 0:40 / /nas rw - nfs4 nas:/export rw\n\
+              3 1 0:41 / /ssh rw - fuse.sshfs nas: rw\n\
+              4 1 0:42 / /pool rw - fuse.mergerfs a:b rw\n",
+        );
+        let is_remote = |path: &str| table.of(Path::new(path)).unwrap().is_remote();
+        let paths = ["/a", "/nas/a", "/ssh/a", "/pool/a"];
+        assert_eq!(paths.map(is_remote), [false, true, true, false]);
     }
 
     #[test]

@@ -70,7 +70,12 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
             HERE,
             schedule::check(cx, loaded.as_ref().ok())
         ),
-        limited(bundle::AREA, Exit::Storage, HERE, bundle::check(config)),
+        limited(
+            bundle::AREA,
+            Exit::Storage,
+            HERE,
+            bundle::check(cx, loaded.as_ref().ok())
+        ),
     );
     [
         programs,

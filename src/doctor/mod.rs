@@ -2,12 +2,13 @@
 //!
 //! Reading order: [`finding`] (what a check says) → [`mod@examine`] (all checks, at once, each with a time limit) → the checks:
 //! [`programs`], [`configuration`], [`containers`] (Docker and what a backup would not save), [`repository`], [`free_space`],
-//! [`interrupted`], [`backups`], [`schedule`], [`bundle`].
+//! [`interrupted`], [`backups`], [`schedule`], [`bundle`], [`bundle_place`].
 //!
 //! Never here: a lock that is taken, a file that is written, a container that is touched. It may run beside a backup.
 
 mod backups;
 mod bundle;
+mod bundle_place;
 mod configuration;
 mod containers;
 mod examine;

@@ -1,6 +1,6 @@
 //! The repository of a configuration: the driver with the settings of the operator, and who this host is in it.
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 use super::credentials;
 use super::machine::Machine;
@@ -211,6 +211,11 @@ impl Repository {
 pub fn identity(paths: &Paths, config: &Config) -> Identity {
     let named = remembered(paths, config).host().unwrap_or(Named::Not);
     Identity::new(USER, &host(paths, config, named))
+}
+
+/// When the repository or whose points are this host's last became others; `None` where that is not known.
+pub fn changed_at(paths: &Paths, config: &Config) -> Option<DateTime<Utc>> {
+    remembered(paths, config).changed_at().ok().flatten()
 }
 
 fn remembered(paths: &Paths, config: &Config) -> RepositoryIdentity {

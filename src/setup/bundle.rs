@@ -16,14 +16,14 @@ const LATER: &str = "Later: `kopi-docka disaster-recovery`.";
 pub async fn offer(cx: &Context) -> Result<()> {
     let loaded = cx.config_again()?;
     let backup = &loaded.config.backup;
-    let newest = bundle::newest(&cx.paths, &loaded.config, &backup.recovery_bundle_path);
+    let newest = bundle::newest_here(&cx.paths, &loaded.config, &backup.recovery_bundle_path);
     let looking = async { Ok(newest.await) };
     let newest = cx.shutdown.cut("the look at the bundles", looking).await?;
     let has_password = cx.paths.recovery_password.symlink_metadata().is_ok();
     if let Some(newest) = newest.filter(|_| has_password) {
         cx.ui.say(format!(
             "The newest is {}; `kopi-docka disaster-recovery` makes another one.",
-            newest.display()
+            newest.path.display()
         ));
         return Ok(());
     }

@@ -270,6 +270,102 @@ is-system-running*) echo running;;
     assert!(schedule[0].0.contains("kopi-docka.timer"), "{schedule:?}");
 }
 
+/// What `check` says of recovery bundles: what is good, and the warnings.
+#[track_caller]
+fn bundles(world: &World) -> (Vec<String>, Vec<String>) {
+    let document = check(world.kd(&["check", "--json"]).stderr_any(), 0);
+    let of_state = |state: &str| {
+        let all = findings(&document, "recovery_bundle", state).into_iter();
+        all.map(|(said, remedy)| format!("{said} -> {remedy}"))
+            .collect()
+    };
+    (of_state("ok"), of_state("warning"))
+}
+
+#[track_caller]
+fn assert_one(warnings: &[String], texts: &[&str]) {
+    let [warning] = warnings else {
+        panic!("{warnings:#?}")
+    };
+    for text in texts {
+        assert!(warning.contains(text), "{text}: {warning}");
+    }
+}
+
+#[test]
+fn a_bundle_that_would_not_help_is_told() {
+    let world = World::new();
+    world.init();
+    let make = || {
+        let made = world.kd(&["--quiet", "disaster-recovery"]).stdout_any();
+        made.stderr_any().ok();
+    };
+    let none: (Vec<String>, Vec<String>) = Default::default();
+    assert_eq!(bundles(&world), none, "nothing is saved yet");
+    let web = world.web();
+    world.backup(&web);
+    let (_, warnings) = bundles(&world);
+    assert_one(
+        &warnings,
+        &[
+            "no recovery bundle of this host in",
+            "sudo kopi-docka disaster-recovery",
+            "backup.update_recovery_bundle",
+        ],
+    );
+    let python = "kopi-docka-recovery-20990131_235959.tar.gz.enc";
+    fs::write(world.dir("recovery").join(python), "").unwrap();
+    assert_one(&bundles(&world).1, &["only those of others"]);
+    world.config(|c| c["backup"]["update_recovery_bundle"] = json!(true));
+    assert_one(&bundles(&world).1, &["no recovery password", "exit code 3"]);
+
+    world.config(|c| c["backup"]["update_recovery_bundle"] = json!(false));
+    make();
+    let (good, warnings) = bundles(&world);
+    assert!(good[0].contains("/recovery/kopi-docka-recovery-20"));
+    assert!(!good[0].contains(python), "{good:?}");
+    assert_one(&warnings, &["the same disk as the repository"]);
+    // What a run, `init` and maintenance write is no change.
+    world.backup(&web);
+    world.init_for_real();
+    world
+        .kd(&["--quiet", "repo-maintenance"])
+        .stdout_any()
+        .stderr_any()
+        .ok();
+    assert_one(&bundles(&world).1, &["the same disk as the repository"]);
+
+    let stick = mount(&world, "stick", &["-t", "tmpfs", "none"]);
+    world.config(|c| c["backup"]["recovery_bundle_copy"] = json!(stick));
+    let (_, warnings) = bundles(&world);
+    let [changed, no_copy] = &warnings[..] else {
+        panic!("{warnings:#?}")
+    };
+    let config = format!("was made: `{}` ->", world.config_path().display());
+    assert!(changed.contains(&config), "{changed}");
+    assert!(no_copy.contains("is not in `"), "{no_copy}");
+    make();
+    assert_eq!(bundles(&world).1, none.1);
+    crate::common::unmount(&stick);
+    assert_one(&bundles(&world).1, &["is on the same file system", "mount"]);
+    fs::remove_dir(&stick).unwrap();
+    assert_one(&bundles(&world).1, &["is not there", "mount it"]);
+}
+
+#[test]
+fn a_bundle_that_can_not_be_read_hangs_nobody() {
+    let world = World::new();
+    let bundle = "kopi-docka-recovery-2099-01-31T23-59-59Z.tar.gz.enc";
+    fs::write(world.dir("recovery").join(bundle), "").unwrap();
+    // Who opens it waits for ever.
+    let command = format!("mkfifo recovery/{bundle}.README");
+    world.shell(&command).directory(world.path("")).ok();
+    let document = world.kd(&["check", "--json"]).stdout_any();
+    let document = document.stderr_any().run().json();
+    let warnings = findings(&document, "recovery_bundle", "warning");
+    assert!(warnings[0].0.contains("does not answer"), "{warnings:?}");
+}
+
 // ---- install-deps ----
 
 /// A script that is found before any program of this machine, which needs not be there.

@@ -43,6 +43,10 @@ struct Remembered {
     /// Profiles of this host that this one has replaced, as above.
     #[serde(default)]
     adopted_profiles: BTreeMap<String, DateTime<Utc>>,
+    /// When any of this, other than the policy, became another; not for an `init` that finds all as it was. `None` where an earlier version
+    /// was.
+    #[serde(default)]
+    changed_at: Option<DateTime<Utc>>,
 }
 
 /// What a policy depends on: when one of them changes, it is imported again.
@@ -104,6 +108,10 @@ impl RepositoryIdentity {
     ) -> Result<()> {
         let known = self.load()?;
         let known = known.filter(|known| known.unique_id == status.unique_id);
+        let is_same =
+            |known: &&Remembered| known.location == location && known.host.as_deref() == Some(host);
+        let same = known.as_ref().filter(is_same);
+        let changed_at = same.map_or_else(|| Some(Utc::now()), |known| known.changed_at);
         let (adopted, adopted_profiles) = known
             .map(|known| (known.adopted, known.adopted_profiles))
             .unwrap_or_default();
@@ -116,6 +124,7 @@ impl RepositoryIdentity {
             host: Some(host.to_owned()),
             adopted,
             adopted_profiles,
+            changed_at,
         })
     }
 
@@ -179,6 +188,10 @@ impl RepositoryIdentity {
         self.change(|known| known.host = Some(host.to_owned()))
     }
 
+    pub fn changed_at(&self) -> Result<Option<DateTime<Utc>>> {
+        Ok(self.load()?.and_then(|known| known.changed_at))
+    }
+
     pub fn adopted(&self) -> Result<BTreeMap<MachineId, DateTime<Utc>>> {
         Ok(self.load()?.map(|known| known.adopted).unwrap_or_default())
     }
@@ -194,6 +207,7 @@ impl RepositoryIdentity {
     pub fn adopt_profile(&self, profile: &str, now: DateTime<Utc>) -> Result<()> {
         self.change(|known| {
             known.adopted_profiles.insert(profile.to_owned(), now);
+            known.changed_at = Some(now);
         })
     }
 
@@ -203,6 +217,9 @@ impl RepositoryIdentity {
             known
                 .adopted
                 .extend(machines.iter().map(|machine| (machine.clone(), now)));
+            if !machines.is_empty() {
+                known.changed_at = Some(now);
+            }
         })
     }
 
@@ -280,4 +297,54 @@ fn swapped(known: &Remembered, status: &Status) -> anyhow::Error {
 
 fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_init_that_finds_all_as_it_was_is_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = RepositoryIdentity::of_profile(folder.path(), "p");
+        let policy = Policy {
+            identity: "kopi-docka@web".to_owned(),
+            version: 1,
+            compression: "none".to_owned(),
+        };
+        let status = |unique_id: &str| -> Status {
+            serde_json::from_value(serde_json::json!({
+                "uniqueIDHex": unique_id, "clientOptions": {"hostname": "web", "username": "kopi-docka"},
+                "storage": {"type": "filesystem", "config": {}}, "volume": null,
+                "contentFormat": {"hash": "", "encryption": ""},
+            }))
+            .unwrap()
+        };
+        let init = |location: &str, host: &str, unique_id: &str| {
+            let status = status(unique_id);
+            identity.remember(location, &policy, host, &status).unwrap();
+            identity.changed_at().unwrap()
+        };
+        let first = init("/a", "web", "1");
+        assert!(first.is_some());
+        assert_eq!(init("/a", "web", "1"), first);
+        let other = Policy {
+            version: 2,
+            ..policy.clone()
+        };
+        identity.set_policy(other).unwrap();
+        identity.adopt(&[], Utc::now()).unwrap();
+        assert_eq!(identity.changed_at().unwrap(), first);
+        let mut before = first;
+        for (location, host, unique_id) in
+            [("/b", "web", "1"), ("/b", "db", "1"), ("/b", "db", "2")]
+        {
+            let now = init(location, host, unique_id);
+            assert_ne!(now, before);
+            before = now;
+        }
+        let later = Utc::now() + chrono::TimeDelta::hours(1);
+        identity.adopt_profile("old", later).unwrap();
+        assert_eq!(identity.changed_at().unwrap(), Some(later));
+    }
 }

@@ -287,6 +287,12 @@ impl Kopia {
             );
         }
         crate::base::files::make_private_folder(&self.cache)?;
+        // Its time tells when the connection changed: not at each `init`.
+        let known = std::fs::read(&self.profile).ok();
+        let known = known.and_then(|known| serde_json::from_slice::<Value>(&known).ok());
+        if known.as_ref() == Some(&profile) {
+            return Ok(());
+        }
         std::fs::write(working, serde_json::to_vec_pretty(&profile)?)?;
         std::fs::File::open(working)?.sync_all()?;
         renameat_with(

@@ -242,7 +242,7 @@ impl World {
     }
 
     #[track_caller]
-    pub(super) fn init_for_real(&self) {
+    pub fn init_for_real(&self) {
         self.kd(&["--quiet", "init"]).stdout_any().ok();
     }
 

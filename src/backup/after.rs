@@ -6,9 +6,8 @@ use super::run::Run;
 use crate::bundle;
 use crate::config::Loaded;
 use crate::context::Context;
-use crate::error::{Exit, Failure, Result, hints_of};
+use crate::error::{Result, hints_of};
 use crate::model::report::{BundleReport, MaintenanceReport, Outcome, RetentionReport, UnitReport};
-use crate::repository::Repository;
 use crate::retention::maintenance;
 use crate::retention::{self, Outlook, Scope};
 
@@ -101,42 +100,8 @@ pub async fn renew_bundle(
     tokio::select! {
         biased;
         () = run.shutdown.asked() => None,
-        made = new_bundle(cx, loaded) => Some(made.unwrap_or_else(|error| BundleReport {
-            errors: vec![format!("no recovery bundle was written: {error:#}")],
-            hints: hints_of(&error),
-            ..BundleReport::default()
-        })),
+        made = bundle::renew(cx, loaded) => Some(made),
     }
-}
-
-async fn new_bundle(cx: &Context, loaded: &Loaded) -> Result<BundleReport> {
-    let backup = &loaded.config.backup;
-    // One that is made here would be seen by nobody.
-    let password = bundle::password::stored(&cx.paths.recovery_password)?.ok_or_else(|| {
-        Failure::new(Exit::UnitsFailed, "there is no recovery password yet").hint(
-            "run `sudo kopi-docka disaster-recovery` once: it makes the password and shows it",
-        )
-    })?;
-    let repository = Repository::of(cx, &loaded.config)?;
-    let wanted = bundle::Wanted {
-        folder: backup.recovery_bundle_path.clone(),
-        password,
-        write_password: false,
-        keep: backup.recovery_bundle_retention,
-        copy: backup.recovery_bundle_copy.clone(),
-    };
-    let made = bundle::make(&cx.paths, loaded, &repository, wanted).await?;
-    let lacks = made.missing.iter();
-    Ok(BundleReport {
-        path: Some(made.path),
-        copy: made.copy,
-        warnings: made.copy_problem.into_iter().collect(),
-        bytes: made.bytes,
-        errors: lacks
-            .map(|what| format!("the recovery bundle lacks {what}"))
-            .collect(),
-        hints: Vec::new(),
-    })
 }
 
 /// What no point holds any more need not be remembered.

@@ -6,10 +6,12 @@ use serde_json::json;
 
 use crate::base::lock::Lock;
 use crate::base::secret::Secret;
+use crate::bundle;
 use crate::config;
 use crate::context::Context;
 use crate::drivers::kopia::Opens;
 use crate::error::{Exit, Failure, Result};
+use crate::model::report::BundleReport;
 use crate::recovery;
 use crate::repository::Repository;
 use crate::repository::password::{self, Settled};
@@ -53,11 +55,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         let what = "the new password is the old one: nothing was changed";
         return Err(Failure::new(Exit::Usage, what).into());
     }
-    if cx.ui.json {
-        cx.ui.answer_json(&json!({
-            "result": "changed", "location": status.location(), "stored_in": place,
-        }));
-    } else {
+    if !cx.ui.json {
         cx.ui.answer(format!(
             "The password of the repository in {} is changed, and stored in {}",
             status.location(),
@@ -65,7 +63,26 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         ));
     }
     cx.ui.say("note: other hosts that use this repository need the new password too; keep a copy of it somewhere else");
-    Ok(0)
+    // Bundles of this host may be anywhere: it is said to everybody.
+    let bundle = renew_bundle(cx).await;
+    if cx.ui.json {
+        cx.ui.answer_json(&json!({
+            "result": "changed", "location": status.location(), "stored_in": place,
+            "recovery_bundle": bundle.as_ref().ok(),
+        }));
+    }
+    let lacks = "cannot open the repository any more";
+    Ok(bundle::tell_outdated(cx, lacks, bundle?.as_ref()))
+}
+
+/// With the new password, where bundles are made by themselves.
+async fn renew_bundle(cx: &Context) -> Result<Option<BundleReport>> {
+    let loaded = cx.config_again()?;
+    if !loaded.config.backup.update_recovery_bundle {
+        return Ok(None);
+    }
+    let renewing = async { Ok(Some(bundle::renew(cx, &loaded).await)) };
+    cx.shutdown.cut("the recovery bundle", renewing).await
 }
 
 async fn ask(cx: &Context) -> Result<Secret> {

@@ -9,10 +9,12 @@ use serde_json::json;
 
 use crate::base::lock::Lock;
 use crate::base::private_file;
+use crate::bundle;
 use crate::config::{self, Loaded};
 use crate::context::Context;
 use crate::drivers::tool::{self, Spec};
 use crate::error::{self, Exit, Failure, Result};
+use crate::model::report::BundleReport;
 use crate::ui::prompt;
 
 #[derive(Debug, Default, clap::Args)]
@@ -57,7 +59,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
                 .caused_by(error)
         })?;
         if after == before {
-            tell(cx, &path, false);
+            tell(cx, &path, false, None);
             return Ok(0);
         }
         match config::check(&cx.paths, &path, &after) {
@@ -65,9 +67,9 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
             Err(error) => again(cx, &error).await?,
         }
     };
-    let put = || -> Result<()> {
+    let put = || -> Result<Lock> {
         // Any other change holds the lock.
-        let _lock = Lock::take(&cx.paths.runtime, "edit-config")?;
+        let lock = Lock::take(&cx.paths.runtime, "edit-config")?;
         if std::fs::read(&file)? != before {
             let what = format!(
                 "`{}` was changed by someone else in the meantime",
@@ -75,23 +77,49 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
             );
             return Err(Failure::new(Exit::Config, what).into());
         }
-        private_file::replace(&file, &after)
+        private_file::replace(&file, &after)?;
+        Ok(lock)
     };
-    if let Err(error) = put() {
-        return Err(keep(&file, &after, error));
-    }
+    let _lock = put().map_err(|error| keep(&file, &after, error))?;
     for warning in &loaded.warnings {
         cx.ui.warn(warning);
     }
     warn_of_password(cx, &path, &before, &loaded);
-    tell(cx, &path, true);
-    Ok(0)
+    if !cx.ui.json {
+        tell(cx, &path, true, None);
+    }
+    let is_told = bundle::are_of_interest(cx, &loaded).await;
+    let bundle = renew_bundle(cx, &loaded, is_told).await;
+    if cx.ui.json {
+        let bundle = bundle.as_ref().ok().and_then(Option::as_ref);
+        tell(cx, &path, true, bundle);
+    }
+    let bundle = bundle?;
+    if !is_told {
+        return Ok(0);
+    }
+    let lacks = "do not have this change";
+    Ok(bundle::tell_outdated(cx, lacks, bundle.as_ref()))
 }
 
-fn tell(cx: &Context, path: &Path, is_changed: bool) {
+/// With the new configuration, where bundles are made by themselves, and only when it opens the repository.
+async fn renew_bundle(
+    cx: &Context,
+    loaded: &Loaded,
+    is_told: bool,
+) -> Result<Option<BundleReport>> {
+    if !is_told || !loaded.config.backup.update_recovery_bundle {
+        return Ok(None);
+    }
+    let renewing = async { Ok(Some(bundle::open_and_renew(cx, loaded).await)) };
+    cx.shutdown.cut("the recovery bundle", renewing).await
+}
+
+fn tell(cx: &Context, path: &Path, is_changed: bool, bundle: Option<&BundleReport>) {
     if cx.ui.json {
-        cx.ui
-            .answer_json(&json!({ "path": path, "changed": is_changed }));
+        cx.ui.answer_json(&json!({
+            "path": path, "changed": is_changed, "recovery_bundle": bundle,
+        }));
     } else if is_changed {
         cx.ui.answer(format!("{} is changed", path.display()));
     } else {

@@ -10,4 +10,4 @@ pub mod machine;
 mod open;
 pub mod password;
 
-pub use open::{Repository, changed_at, identity};
+pub use open::{Repository, changed_at, identity, is_known};

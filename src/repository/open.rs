@@ -213,6 +213,11 @@ pub fn identity(paths: &Paths, config: &Config) -> Identity {
     Identity::new(USER, &host(paths, config, named))
 }
 
+/// Whether there was an `init`.
+pub fn is_known(paths: &Paths, config: &Config) -> bool {
+    matches!(remembered(paths, config).unique_id(), Ok(Some(_)))
+}
+
 /// When the repository or whose points are this host's last became others; `None` where that is not known.
 pub fn changed_at(paths: &Paths, config: &Config) -> Option<DateTime<Utc>> {
     remembered(paths, config).changed_at().ok().flatten()

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use crate::common::schema::assert_schema;
 use crate::common::{PASSWORD, Run, World};
 use serde_json::json;
 
@@ -98,6 +99,49 @@ fn the_repository_gets_the_new_password_and_the_configuration_keeps_all_else() {
         .mode();
     assert_eq!(mode & 0o7777, 0o600);
     assert_settled(&world, NEW);
+}
+
+#[test]
+fn bundles_with_the_old_password_are_told_and_replaced() {
+    let world = World::new();
+    world.init();
+    let file = new_file(&world);
+    let change = |new: &str| {
+        fs::write(&file, format!("{new}\n")).unwrap();
+        let change = world.kd(&["change-password", "--new-password-file"]);
+        change.arg(&file).stdout_any()
+    };
+    change("one of 2025")
+        .stderr("recovery bundles made before cannot open the repository any more")
+        .stderr("make a new one: `sudo kopi-docka disaster-recovery`")
+        .ok();
+    world.config(|config| config["backup"]["update_recovery_bundle"] = json!(true));
+    // The password is changed all the same.
+    change("one of 2026")
+        .stderr("error: no recovery bundle was written: there is no recovery password yet")
+        .code(3);
+    assert_eq!(world.read_config()["kopia"]["password"], "one of 2026");
+    world
+        .kd(&["--quiet", "disaster-recovery"])
+        .stdout_any()
+        .stderr_any()
+        .ok();
+    let old = fs::read(world.config_path()).unwrap();
+    fs::write(&file, format!("{NEW}\n")).unwrap();
+    let answer = world
+        .kd(&["--json", "change-password", "--new-password-file"])
+        .arg(&file)
+        .json();
+    assert_schema("change-password", &answer);
+    assert_settled(&world, NEW);
+    assert_ne!(fs::read(world.config_path()).unwrap(), old);
+    // It holds the new one: that is asked of the bundle itself.
+    let bundle = answer["recovery_bundle"]["path"].as_str().unwrap();
+    let open = format!(
+        "openssl enc -d -aes-256-cbc -pbkdf2 -in {bundle} -pass file:recovery-password | tar -xzO --wildcards '*/kopia-password.txt'"
+    );
+    let held = world.shell(&open).directory(world.path("")).text();
+    assert_eq!(held.trim_end(), NEW);
 }
 
 #[test]

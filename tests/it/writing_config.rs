@@ -202,6 +202,44 @@ fn what_an_editor_changes_counts_when_it_is_valid() {
 }
 
 #[test]
+fn a_change_that_older_recovery_bundles_lack_is_told_and_saved_in_a_new_one() {
+    let world = World::new();
+    world.init();
+    let timeout = |from: u32, to: u32| {
+        edit(
+            &world,
+            &format!(r#"sed -i 's/"stop_timeout": {from}/"stop_timeout": {to}/' "$1""#),
+        )
+    };
+    let note = "recovery bundles made before do not have this change";
+    let rest = timeout(10, 71).code(0);
+    assert!(!rest.contains(note), "there are no bundles: {rest}");
+    world
+        .kd(&["--quiet", "disaster-recovery"])
+        .stdout_any()
+        .stderr_any()
+        .ok();
+    let rest = timeout(71, 72).code(0);
+    assert!(rest.contains(note), "{rest}");
+    assert!(rest.contains("make a new one"), "{rest}");
+    let bundles = || {
+        let entries = fs::read_dir(world.path("recovery")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".enc")).count()
+    };
+    assert_eq!(bundles(), 1);
+    world.config(|config| config["backup"]["update_recovery_bundle"] = true.into());
+    let rest = timeout(72, 73).code(0);
+    assert!(rest.contains("wrote a new one: "), "{rest}");
+    assert_eq!(bundles(), 2);
+    // One that does not open the repository must not push out one that does.
+    let script = r#"sed -i 's/"password": "[^"]*"/"password": "other"/' "$1""#;
+    let rest = edit(&world, script).code(3);
+    assert!(rest.contains("no recovery bundle was written"), "{rest}");
+    assert_eq!(bundles(), 2);
+}
+
+#[test]
 fn what_is_not_valid_is_edited_again_or_discarded() {
     let world = World::new();
     let before = fs::read(world.config_path()).unwrap();

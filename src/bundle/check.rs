@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::archive::{LARGEST, Member, sha256, unpack};
-use super::contents::{STATUS, SavedUnit};
-use super::name::{README, beside};
-use super::origin::{self, Origin, Versions};
-use super::seal::{self, Closed};
-use super::texts::Label;
+use super::content::contents::{STATUS, SavedUnit};
+use super::content::origin::{self, Origin, Versions};
+use super::content::texts::Label;
+use super::file::archive::{LARGEST, Member, sha256, unpack};
+use super::file::name::{README, beside};
+use super::file::seal::{self, Closed};
 use crate::base::secret::Secret;
 use crate::error::{Exit, Failure, Result};
 use crate::model::MachineId;
@@ -168,8 +168,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::bundle::archive::pack;
-    use crate::bundle::name::BundleName;
+    use crate::bundle::file::archive::pack;
+    use crate::bundle::file::name::BundleName;
     use crate::error::exit_of;
     use crate::model::BackupId;
 

@@ -10,12 +10,12 @@ use chrono::Utc;
 use serde::Serialize;
 use tracing::info;
 
-use super::archive::{pack, sha256};
-use super::contents::{Contents, gather};
-use super::name::BundleName;
-use super::seal::seal;
-use super::shelf::{Parcel, Shelf};
-use super::texts;
+use super::content::contents::{Contents, gather};
+use super::content::texts;
+use super::file::archive::{pack, sha256};
+use super::file::name::BundleName;
+use super::file::seal::seal;
+use super::file::shelf::{Parcel, Shelf};
 use crate::base::blocking::aside;
 use crate::base::paths::Paths;
 use crate::base::secret::Secret;

@@ -1,14 +1,12 @@
 //! A new bundle where the configuration wants one after each run: at the end of a run, and after a change that older ones lack.
 
+use super::file::newest::newest_here;
 use super::make::{Wanted, make};
-use super::newest::{Kept, newest};
 use super::password;
-use crate::base::blocking::{aside, looked_up};
 use crate::config::Loaded;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result, hints_of};
 use crate::model::report::BundleReport;
-use crate::repository::machine::Machine;
 use crate::repository::{self, Repository};
 
 /// The repository was opened with `loaded` before: a bundle that leads nowhere must not push out one that does.
@@ -73,13 +71,8 @@ pub async fn are_of_interest(cx: &Context, loaded: &Loaded) -> bool {
     {
         return true;
     }
-    let Ok(machine) = Machine::of(&cx.paths) else {
-        return false;
-    };
-    let host = repository::identity(&cx.paths, config).host;
-    let folder = config.backup.recovery_bundle_path.clone();
-    let looking = aside(move || newest(&folder, &host, &machine.id));
-    matches!(looked_up(looking).await, Ok(Kept::Newest(_)))
+    let folder = &config.backup.recovery_bundle_path;
+    newest_here(&cx.paths, config, folder).await.is_some()
 }
 
 /// Says what older bundles lack after a change, and what became of the new one, if one is wanted. The exit code of the command.

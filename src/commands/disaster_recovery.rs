@@ -1,4 +1,4 @@
-//! `disaster-recovery`: makes a recovery bundle, checks one, or prints what is kept on paper.
+//! `disaster-recovery`: makes a recovery bundle, checks one, prints what is kept on paper, or uses one on a new host ([`mod@restore`]).
 
 mod restore;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::base::secret::Secret;
 use crate::base::text;
 use crate::bundle::check::{Checked, Opened, Sealed};
-use crate::bundle::page::Page;
+use crate::bundle::paper::page::Page;
 use crate::bundle::{Asked, make_by_hand, password};
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result, render};

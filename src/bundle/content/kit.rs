@@ -3,16 +3,16 @@
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::archive::Member;
 use super::credentials::Credentials;
 use super::origin::Origin;
 use super::systemd;
+use crate::bundle::file::archive::Member;
 use crate::config::{self, Config};
 use crate::drivers::kopia::MINIMUM_VERSION;
 use crate::error::Result;
 use crate::repository::Repository;
 
-const SCRIPT: &str = include_str!("../../templates/recover.sh");
+const SCRIPT: &str = include_str!("../../../templates/recover.sh");
 
 /// Marks, each in the place of a string of JSON.
 pub const PARAMS: &str = "@PARAMS@";

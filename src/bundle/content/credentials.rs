@@ -6,9 +6,9 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::archive::{Member, sha256};
 use crate::base::paths::Paths;
 use crate::base::secret::Secret;
+use crate::bundle::file::archive::{Member, sha256};
 use crate::config::{Backend, Config};
 use crate::drivers::kopia::Kopia;
 use crate::repository::credentials::{line, of_file};

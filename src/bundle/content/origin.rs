@@ -12,7 +12,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::model::MachineId;
 use crate::repository::Repository;
 
-use super::name::BundleName;
+use crate::bundle::file::name::BundleName;
 
 pub const FILE: &str = "host.json";
 

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
-use super::name::BundleName;
-use super::newest::newest_here;
-use super::{password, qr};
+use super::qr;
 use crate::base::secret::Secret;
 use crate::base::text::printable;
+use crate::bundle::file::name::BundleName;
+use crate::bundle::file::newest::newest_here;
+use crate::bundle::password;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::repository::identity;

@@ -8,9 +8,9 @@ use anyhow::Context as _;
 
 use super::archive::sha256;
 use super::name::{BundleName, PASSWORD, README, beside};
-use super::texts::Label;
 use crate::base::files;
 use crate::base::secret::Secret;
+use crate::bundle::content::texts::Label;
 use crate::error::Result;
 use crate::model::MachineId;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::archive::Member;
+use crate::bundle::file::archive::Member;
 use crate::drivers::systemd::{SYSTEM_FOLDER, asked, is_booted};
 
 pub const STATE: &str = "systemd/state.txt";

@@ -2,9 +2,9 @@
 //! `$`, complete as it stands.
 
 use super::contents::SavedUnit;
-use super::name::BundleName;
 use super::origin::Origin;
 use crate::base::text;
+use crate::bundle::file::name::BundleName;
 use crate::model::MachineId;
 
 const HOST: &str = "Host:     ";

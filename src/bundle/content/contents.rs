@@ -7,13 +7,13 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::archive::Member;
 use super::credentials::Credentials;
 use super::kit::{self, Kit};
-use super::name::BundleName;
 use super::origin::{self, Origin};
 use super::{systemd, texts};
 use crate::base::paths::Paths;
+use crate::bundle::file::archive::Member;
+use crate::bundle::file::name::BundleName;
 use crate::config::{Config, Loaded};
 use crate::error::Result;
 use crate::model::report::RunReport;

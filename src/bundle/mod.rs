@@ -1,7 +1,7 @@
 //! The recovery bundle: one encrypted file with all that a bare host needs to reach its backups.
 //!
 //! Reading order: [`by_hand`] (one that somebody asks for), [`mod@renew`] (one after each run, or after a change) → [`mod@make`] (one bundle,
-//! from this host) → [`content`] (what is in it) → [`file`] (how it is packed and sealed, where it lies) → [`password`], [`paper`] →
+//! from this host) → [`content`] (what is in it) → [`mod@file`] (how it is packed and sealed, where it lies) → [`password`], [`paper`] →
 //! [`mod@check`] (whether one is whole) → [`new_host`] (what it is for).
 //!
 //! Never here: a secret on a disk in the clear, or in the arguments of a program.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use crate::bundle;
 use crate::context::Context;
 use crate::error::Result;
 use crate::setup::{self, Written};
@@ -33,6 +34,13 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         written.tell(cx);
     }
     written.show_password(cx);
+    // It took the place of one that bundles are of.
+    if written.copy.is_some()
+        && let Ok(loaded) = cx.config_again()
+        && bundle::are_of_interest(cx, &loaded).await
+    {
+        bundle::tell_outdated(cx, "do not have this configuration", None);
+    }
     cx.ui.say(
         "Next: `kopi-docka init`, which creates the repository or connects to it; or `kopi-docka setup`, which goes on to the \
          first backup.",

@@ -1,9 +1,10 @@
 //! Offers the first recovery bundle.
 
+use crate::base::blocking::{aside, looked_up};
 use crate::base::lock::Lock;
 use crate::base::private_file;
-use crate::bundle::{self, Asked, make_by_hand};
-use crate::config;
+use crate::bundle::{self, Asked, Newest, changed_since, make_by_hand};
+use crate::config::{self, Loaded};
 use crate::context::Context;
 use crate::error::{Result, hints_of};
 use crate::ui::prompt;
@@ -20,21 +21,34 @@ pub async fn offer(cx: &Context) -> Result<()> {
     let looking = async { Ok(newest.await) };
     let newest = cx.shutdown.cut("the look at the bundles", looking).await?;
     let has_password = cx.paths.recovery_password.symlink_metadata().is_ok();
-    if let Some(newest) = newest.filter(|_| has_password) {
-        cx.ui.say(format!(
-            "The newest is {}; `kopi-docka disaster-recovery` makes another one.",
-            newest.path.display()
-        ));
-        return Ok(());
-    }
-    cx.ui.say(
-        "One encrypted file with all that a new host needs to reach the backups: configuration, passwords, credentials.",
-    );
+    let newest = newest.filter(|_| has_password);
+    let question = match &newest {
+        Some(newest) if is_complete(cx, &loaded, newest).await? => {
+            cx.ui.say(format!(
+                "The newest is {}; `kopi-docka disaster-recovery` makes another one.",
+                newest.path.display()
+            ));
+            return Ok(());
+        }
+        Some(newest) => {
+            cx.ui.say(format!(
+                "The newest is {}; it does not have what was changed since.",
+                newest.path.display()
+            ));
+            "Make a new recovery bundle?"
+        }
+        None => {
+            cx.ui.say(
+                "One encrypted file with all that a new host needs to reach the backups: configuration, passwords, credentials.",
+            );
+            "Make the first recovery bundle?"
+        }
+    };
     if !prompt::is_possible() {
         cx.ui.say(LATER);
         return Ok(());
     }
-    if !prompt::is_wanted("Make the first recovery bundle?", &cx.shutdown).await? {
+    if !prompt::is_wanted(question, &cx.shutdown).await? {
         cx.ui.say(LATER);
         return Ok(());
     }
@@ -66,6 +80,16 @@ pub async fn offer(cx: &Context) -> Result<()> {
             "`kopi-docka edit-config` switches it on",
         ),
     }
+}
+
+/// A disk that does not answer has changed nothing.
+async fn is_complete(cx: &Context, loaded: &Loaded, newest: &Newest) -> Result<bool> {
+    let (paths, loaded, made_at) = (cx.paths.clone(), loaded.clone(), newest.made_at);
+    let looking = looked_up(aside(move || {
+        Ok(changed_since(made_at, &paths, &loaded).is_empty())
+    }));
+    let looking = async { Ok(looking.await.unwrap_or(true)) };
+    cx.shutdown.cut("the look at the bundles", looking).await
 }
 
 /// What else the configuration says stays, unknown keys too.

@@ -1,7 +1,11 @@
 //! A recovery bundle on a new host: by hand as its texts say, by its script, and by the program. The old host is gone.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -422,6 +426,125 @@ fn a_host_that_takes_over_has_the_points_as_its_own() {
         assert_eq!(init["identity"], "kopi-docka@oldhost", "{way:?}");
         let listed = named(world.kd(&["list", "--snapshots", "--json"]), "newhost").json();
         assert_eq!(listed["points"][0]["unit"], stack.unit(), "{way:?}");
+    }
+}
+
+#[test]
+fn on_a_terminal_it_goes_on_into_the_restore() {
+    let world = World::new();
+    let stack = saved(&world);
+    let bundle = Bundle::of(&world);
+    lose(&world, &stack);
+    fs::write(world.config_path(), "{\"version\": \"3.0\"}\n").unwrap();
+    let bundle_path = bundle.path.to_str().unwrap();
+    let mut terminal = world
+        .kd(&["disaster-recovery", "--restore", bundle_path])
+        .terminal();
+    terminal.answer("Recovery password", &bundle.password);
+    let before = terminal.see("Replace them? A copy of each is kept beside it.");
+    assert!(!before.contains(&bundle.password), "{before}");
+    terminal.press("y");
+    terminal.see("Restore all units of");
+    terminal.press("y");
+    terminal.see("Restore");
+    terminal.see("?");
+    terminal.press("y");
+    terminal.code(0);
+    let file = stack.volume_path("data").join("file");
+    assert_eq!(fs::read_to_string(file).unwrap(), "what was saved");
+    stack.assert_running(&["db"]);
+}
+
+#[test]
+fn the_script_is_plain_shell() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/templates/recover.sh");
+    for words in [
+        &["shellcheck", "-s", "sh"][..],
+        &["dash", "-n"],
+        &["busybox", "sh", "-n"],
+    ] {
+        let run = Run::new(words[0]).args(&words[1..]).arg(script);
+        run.env("PATH", path()).ok();
+    }
+    // A system that has nothing but busybox.
+    let world = World::new();
+    let stack = saved(&world);
+    let bundle = Bundle::of(&world);
+    let opened = bundle.opened(&world);
+    lose(&world, &stack);
+    let programs = world.dir("programs");
+    let kopia = world.shell("command -v kopia").text();
+    fs::remove_file(programs.join("kopi-docka")).unwrap();
+    let busybox = world.shell("command -v busybox").text();
+    let busybox = busybox.trim_end();
+    let install = Run::new(busybox).args(["--install", "-s"]).arg(&programs);
+    install.env("PATH", path()).ok();
+    std::os::unix::fs::symlink(kopia.trim_end(), programs.join("kopia")).unwrap();
+    for _ in 0..2 {
+        let run = Run::new(busybox).args(["sh", "recover.sh"]);
+        run.env("PATH", &programs)
+            .env("HOME", world.path("home"))
+            .directory(&opened.folder)
+            .stdout(format!("  {}  ", stack.unit()))
+            .stderr_any()
+            .ok();
+    }
+    assert!(world.config_path().exists());
+}
+
+/// What every process on this machine was started with, until it is asked for.
+struct Listing {
+    is_over: Arc<AtomicBool>,
+    seen: thread::JoinHandle<HashSet<Vec<u8>>>,
+}
+
+impl Listing {
+    fn start() -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&is_over);
+        let seen = thread::spawn(move || {
+            let mut seen = HashSet::new();
+            while !until.load(Ordering::Relaxed) {
+                for entry in fs::read_dir("/proc").unwrap().flatten() {
+                    if let Ok(line) = fs::read(entry.path().join("cmdline")) {
+                        seen.insert(line);
+                    }
+                }
+            }
+            seen
+        });
+        Self { is_over, seen }
+    }
+
+    fn end(self) -> HashSet<Vec<u8>> {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.seen.join().unwrap()
+    }
+}
+
+#[test]
+fn no_secret_is_in_the_arguments_of_a_program() {
+    let world = World::new();
+    let stack = saved(&world);
+    plant(&world);
+    let listing = Listing::start();
+    let bundle = Bundle::of(&world);
+    let opened = bundle.opened(&world);
+    lose(&world, &stack);
+    for way in WAYS {
+        forget(&world);
+        way.run(&world, &bundle, &opened, "").ok();
+    }
+    let seen = listing.end();
+    let holds = |what: &str| {
+        let what = what.as_bytes();
+        seen.iter()
+            .any(|line| line.windows(what.len()).any(|window| window == what))
+    };
+    // It does see what is started.
+    assert!(holds("recover.sh") && holds("openssl") && holds("snapshot"));
+    for secret in [PLANTED, crate::common::PASSWORD, &bundle.password] {
+        assert!(!holds(secret), "{secret}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! `make bench`: each figure is a ratio of medians against the same work done with bare tools, alternating, in one run.
 //!
-//! `cargo bench -- NAME…` runs the named ones: `backup`, `window`, `busy`, `units`, `discovery`, `list`, `restore`.
+//! `cargo bench -- NAME…` runs the named ones: `backup`, `window`, `busy`, `units`, `discovery`, `list`, `restore`,
+//! `bundle`.
 //! With `KOPI_DOCKA_BENCH_OTHER=BINARY` another build of the program takes the place of the bare tools in `units`.
 
 #![allow(
@@ -41,6 +42,7 @@ fn main() {
         ("discovery", discovery),
         ("list", list),
         ("restore", restore),
+        ("bundle", bundle),
     ] {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             bench();
@@ -370,6 +372,82 @@ fn restore() {
         median(windows),
         median(bare),
         1.2,
+    );
+}
+
+/// From the recovery bundle of a lost host to the stack that runs again on a new one, with 64 MiB of data.
+fn bundle() {
+    let world = World::new();
+    let stack = world
+        .stack("web")
+        .service("app", |service| service.volume("data", "/data"))
+        .up();
+    let volume = stack.volume("data");
+    let data = stack.volume_path("data");
+    time(&format!(
+        "head -c 64M /dev/urandom >'{}/file'",
+        data.display()
+    ));
+    world.init();
+    world.backup(&stack);
+    let out = world.path("out");
+    let out = out.to_str().unwrap();
+    let made = world
+        .kd(&["--json", "disaster-recovery", "--output", out])
+        .stderr_any()
+        .json();
+    let file = made["path"].as_str().unwrap();
+    let password = world.path("password");
+    std::fs::copy(world.path("recovery-password"), &password).unwrap();
+    let password = password.to_str().unwrap();
+    let points = world.points();
+    let recipe = points["points"][0]["recipe"].as_str().unwrap();
+    let record = world
+        .kopia(&["show", &format!("{recipe}/recipe.json")])
+        .json();
+    let root = record["sources"][0]["parts"][0]["root"].as_str().unwrap();
+    let params = world.read_config()["kopia"]["kopia_params"].clone();
+    let params = params.as_str().unwrap();
+    let restore = ["--quiet", "disaster-recovery", "--restore", file];
+    let (docker, kopia) = (docker(&world), kopia(&world));
+    let container = stack.container("app");
+    let (ours, bare) = alternate(
+        || {
+            world.lose_host(&stack);
+            let since = Instant::now();
+            let reach = world.kd(&[&restore[..], &["--password-file", password]].concat());
+            reach.stdout_any().ok();
+            let all = ["--quiet", "restore", "--all", "--up", "--yes"];
+            world.kd(&all).stdout_any().stderr_any().ok();
+            let took = since.elapsed();
+            stack.assert_running(&["app"]);
+            took
+        },
+        || {
+            world.lose_host(&stack);
+            let took = time(&format!(
+                "openssl enc -d -aes-256-cbc -pbkdf2 -in '{file}' -pass file:'{password}' | tar -tz >/dev/null && \
+                 {kopia} repository connect {params} --no-persist-credentials >/dev/null 2>&1 && \
+                 {docker} volume create '{volume}' >/dev/null && \
+                 {kopia} show {root}/data | tar -xpf - -C '{data}' && sync --file-system '{data}' && \
+                 {docker} run --detach --network none --label '{label}={id}' --name '{container}' \
+                     --volume '{volume}':/data {image} sleep 999999 >/dev/null",
+                data = data.display(),
+                label = common::LABEL,
+                id = world.id(),
+                image = common::IMAGE,
+            ));
+            time(&format!(
+                "{docker} rm --force '{container}' >/dev/null; {docker} volume rm '{volume}' >/dev/null"
+            ));
+            took
+        },
+    );
+    verdict(
+        "from a bundle to a running stack / by hand",
+        ours,
+        bare,
+        3.0,
     );
 }
 

@@ -11,34 +11,9 @@ use serde_json::{Value, json};
 
 use crate::bundle::{PLANTED, beside, commands, make, password, plant, saved};
 use crate::common::schema::assert_schema;
-use crate::common::{Bed, Run, S3, Sshd, Stack, World, mount, path, s3};
+use crate::common::{Bed, Run, S3, Sshd, World, mount, path, s3};
 
 const MEMORY: &str = "/dev/shm";
-
-/// The host is gone, and with it all that it knew; the repository is elsewhere.
-fn lose(world: &World, stack: &Stack) {
-    stack.wipe();
-    forget(world);
-}
-
-/// Leaves what is no part of the host.
-fn forget(world: &World) {
-    let kept = [
-        "repo", "moved", "out", "stacks", "programs", "root", "password",
-    ];
-    for entry in fs::read_dir(world.path("")).unwrap() {
-        let path = entry.unwrap().path();
-        if kept.contains(&path.file_name().unwrap().to_str().unwrap()) {
-            continue;
-        }
-        if path.is_dir() {
-            fs::remove_dir_all(path).unwrap();
-        } else {
-            fs::remove_file(path).unwrap();
-        }
-    }
-    world.dir("home");
-}
 
 /// A bundle outside its world.
 struct Bundle {
@@ -189,7 +164,7 @@ fn what_the_texts_say_leads_a_new_host_to_the_data() {
         .stderr("bad decrypt")
         .code(1);
     let opened = bundle.opened(&world);
-    lose(&world, &stack);
+    world.lose_host(&stack);
     let commands = commands(&opened.text);
     let [recover, preview, restore, alone] = commands[..] else {
         panic!("{commands:?}")
@@ -225,9 +200,9 @@ fn either_way_connects_and_the_second_time_nothing_changes() {
     plant(&world);
     let bundle = Bundle::of(&world);
     let opened = bundle.opened(&world);
-    lose(&world, &stack);
+    world.lose_host(&stack);
     for way in WAYS {
-        forget(&world);
+        world.forget_host();
         let reached = way.run(&world, &bundle, &opened, "").ok();
         let said = reached.stdout();
         assert!(said.contains(stack.unit()), "{way:?}: {said}");
@@ -261,7 +236,7 @@ fn what_a_bundle_meets_on_a_new_host_is_told_and_nothing_is_changed() {
     let stack = saved(&world);
     let bundle = Bundle::of(&world);
     let opened = bundle.opened(&world);
-    lose(&world, &stack);
+    world.lose_host(&stack);
     let (repo, moved) = (world.path("repo"), world.path("moved"));
     let nothing = state_of(&world);
     for way in WAYS {
@@ -314,7 +289,7 @@ fn what_a_bundle_meets_on_a_new_host_is_told_and_nothing_is_changed() {
         let listed = listed.stderr_any().stdout_any().ok().stdout();
         assert!(listed.contains(stack.unit()), "{way:?}: {listed}");
         fs::rename(&moved, &repo).unwrap();
-        forget(&world);
+        world.forget_host();
     }
     // Another configuration is there.
     for way in WAYS {
@@ -338,7 +313,7 @@ fn what_a_bundle_meets_on_a_new_host_is_told_and_nothing_is_changed() {
             fs::read_to_string(copy).unwrap(),
             "{\"version\": \"3.0\"}\n"
         );
-        forget(&world);
+        world.forget_host();
     }
     // The programs, and the user.
     let stub = world.dir("programs").join("kopia");
@@ -391,7 +366,7 @@ fn a_repository_with_a_new_password_needs_a_newer_bundle() {
         .stdout_any()
         .stderr_any()
         .ok();
-    lose(&world, &stack);
+    world.lose_host(&stack);
     for way in WAYS {
         let said = way.run(&world, &bundle, &opened, "").code(12).stderr();
         assert!(said.contains("newer bundle"), "{way:?}: {said}");
@@ -406,9 +381,9 @@ fn a_host_that_takes_over_has_the_points_as_its_own() {
     let stack = saved(&world);
     let bundle = Bundle::of(&world);
     let opened = bundle.opened(&world);
-    lose(&world, &stack);
+    world.lose_host(&stack);
     for way in WAYS {
-        forget(&world);
+        world.forget_host();
         let refused = way.run(&world, &bundle, &opened, "--take-over").code(5);
         assert!(
             refused.stderr().contains("--yes"),
@@ -434,7 +409,7 @@ fn on_a_terminal_it_goes_on_into_the_restore() {
     let world = World::new();
     let stack = saved(&world);
     let bundle = Bundle::of(&world);
-    lose(&world, &stack);
+    world.lose_host(&stack);
     fs::write(world.config_path(), "{\"version\": \"3.0\"}\n").unwrap();
     let bundle_path = bundle.path.to_str().unwrap();
     let mut terminal = world
@@ -471,7 +446,7 @@ fn the_script_is_plain_shell() {
     let stack = saved(&world);
     let bundle = Bundle::of(&world);
     let opened = bundle.opened(&world);
-    lose(&world, &stack);
+    world.lose_host(&stack);
     let programs = world.dir("programs");
     let kopia = world.shell("command -v kopia").text();
     fs::remove_file(programs.join("kopi-docka")).unwrap();
@@ -530,9 +505,9 @@ fn no_secret_is_in_the_arguments_of_a_program() {
     let listing = Listing::start();
     let bundle = Bundle::of(&world);
     let opened = bundle.opened(&world);
-    lose(&world, &stack);
+    world.lose_host(&stack);
     for way in WAYS {
-        forget(&world);
+        world.forget_host();
         way.run(&world, &bundle, &opened, "").ok();
     }
     let seen = listing.end();
@@ -685,7 +660,7 @@ fn from_bare_host_to_stack(params: Option<&str>, with: &dyn Fn(Run) -> Run) {
         .ok();
     crate::common::unmount(&world.path("over"));
 
-    lose(&world, &stack);
+    world.lose_host(&stack);
     let restore = format!(
         "kopi-docka disaster-recovery --restore {} --password-file {} && kopi-docka --config {} restore --all --up --yes",
         bundle.path.display(),

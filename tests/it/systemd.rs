@@ -427,8 +427,15 @@ fn the_units_are_sound_and_hardened_and_leave_the_operators_settings_alone() {
 
 #[test]
 fn a_hardened_run_saves_to_a_folder_what_a_restore_brings_back_and_the_timer_starts_the_next() {
-    let host = Host::new(|_| {});
+    let host = Host::new(|config| {
+        config["backup"]["update_recovery_bundle"] = json!(true);
+        config["backup"]["recovery_bundle_path"] = json!("/srv/recovery");
+        config["backup"]["recovery_bundle_copy"] = json!("/mnt/stick");
+    });
     let machine = &host.machine;
+    machine
+        .sh("mkdir -p /mnt/stick && mount -t tmpfs none /mnt/stick && kopi-docka --quiet disaster-recovery >/dev/null 2>&1")
+        .ok();
     host.prove_a_backup();
     assert_eq!(host.points(), 1);
     let told = host.ask_journal("success", "0");
@@ -448,6 +455,15 @@ fn a_hardened_run_saves_to_a_folder_what_a_restore_brings_back_and_the_timer_sta
     machine.until_property(BACKUP, "ActiveState", "inactive");
     assert_eq!(machine.property(BACKUP, "Result"), "success");
     assert!(machine.is_running(&host.app));
+    // That by hand, and one of each run; the copies too.
+    for place in ["/srv/recovery", "/mnt/stick"] {
+        let bundles = machine.sh(&format!("ls {place}/*.enc | wc -l")).text();
+        assert_eq!(bundles.trim(), "3", "{place}");
+    }
+    machine
+        .sh("kopi-docka disaster-recovery --check $(ls /mnt/stick/*.enc | tail -1)")
+        .stdout("is whole")
+        .ok();
 }
 
 #[test]

@@ -251,6 +251,33 @@ impl World {
         self.read_config()["kopia"] == self.default_config()["kopia"]
     }
 
+    /// The host is gone, and with it all that it knew; the repository is elsewhere.
+    #[track_caller]
+    pub fn lose_host(&self, stack: &Stack) {
+        stack.wipe();
+        self.forget_host();
+    }
+
+    /// Leaves what is no part of the host.
+    #[track_caller]
+    pub fn forget_host(&self) {
+        let kept = [
+            "repo", "moved", "out", "stacks", "programs", "root", "password",
+        ];
+        for entry in fs::read_dir(&self.root).unwrap() {
+            let path = entry.unwrap().path();
+            if kept.contains(&path.file_name().unwrap().to_str().unwrap()) {
+                continue;
+            }
+            if path.is_dir() {
+                fs::remove_dir_all(path).unwrap();
+            } else {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        self.dir("home");
+    }
+
     /// Backs `stack` up, which must succeed, and returns the run's report.
     #[track_caller]
     pub fn backup(&self, stack: &Stack) -> Value {

@@ -373,7 +373,8 @@ if [ -n "$before" ]; then say "  $before  $newest"; else say '  none'; fi
 named=''
 [ "$config_file" = /etc/kopi-docka.json ] || named=" --config '$config_file'"
 say
-command -v kopi-docka >/dev/null 2>&1 || say "Install kopi-docka $version or newer, and Docker. Then see what would be restored, and do it:"
+command -v kopi-docka >/dev/null 2>&1 || say "Install kopi-docka $version or newer, and Docker."
+say 'See what would be restored, then do it:'
 say
 say "    \$ kopi-docka$named restore --all --host '$host' --up --dry-run"
 say "    \$ kopi-docka$named restore --all --host '$host' --up"

@@ -82,6 +82,11 @@ impl Paths {
         self.state.join("remembered")
     }
 
+    /// The machines of a tailnet that hold a repository.
+    pub fn peer(&self) -> PathBuf {
+        self.state.join("peer.json")
+    }
+
     /// The id of this machine.
     pub fn machine(&self) -> PathBuf {
         self.state.join("machine.json")

@@ -6,10 +6,11 @@ use crate::base::lock::Lock;
 use crate::base::text;
 use crate::context::Context;
 use crate::drivers::kopia::Initialized;
-use crate::error::Result;
+use crate::error::{Exit, Result, exit_of};
 use crate::recovery;
 use crate::repository::Repository;
 use crate::repository::password;
+use crate::setup::takes_new_keys;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -34,7 +35,16 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         .await?
         .loaded;
     let repository = Repository::to_init(cx, &loaded.config)?;
-    let (what, status) = repository.init(args.accept_new_repository).await?;
+    let params = &loaded.config.kopia.kopia_params;
+    let (what, status) = match repository.init(args.accept_new_repository).await {
+        // The code of another host key too.
+        Err(error)
+            if exit_of(&error) == Exit::WrongPassword && takes_new_keys(cx, params).await? =>
+        {
+            repository.init(args.accept_new_repository).await?
+        }
+        initialized => initialized?,
+    };
     let adopted = if args.adopt_points {
         Some(repository.adopt().await?)
     } else {

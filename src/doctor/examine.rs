@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::finding::Finding;
 use super::{
     backups, bundle, configuration, containers, free_space, interrupted, programs, repository,
-    schedule,
+    schedule, tailnet,
 };
 use crate::config::Config;
 use crate::context::Context;
@@ -33,6 +33,7 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
         interrupted,
         schedule,
         bundle,
+        tailnet,
     ) = tokio::join!(
         limited(programs::AREA, Exit::Program, HERE, programs::check(config)),
         limited(
@@ -76,6 +77,12 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
             HERE,
             bundle::check(cx, loaded.as_ref().ok())
         ),
+        limited(
+            tailnet::AREA,
+            Exit::Storage,
+            STORAGE,
+            tailnet::check(cx, config)
+        ),
     );
     [
         programs,
@@ -86,6 +93,7 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
         interrupted,
         schedule,
         bundle,
+        tailnet,
     ]
     .concat()
 }

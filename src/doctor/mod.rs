@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`finding`] (what a check says) → [`mod@examine`] (all checks, at once, each with a time limit) → the checks:
 //! [`programs`], [`configuration`], [`containers`] (Docker and what a backup would not save), [`repository`], [`free_space`],
-//! [`interrupted`], [`backups`], [`schedule`], [`bundle`], [`bundle_place`].
+//! [`interrupted`], [`backups`], [`schedule`], [`bundle`], [`bundle_place`], [`tailnet`].
 //!
 //! Never here: a lock that is taken, a file that is written, a container that is touched. It may run beside a backup.
 
@@ -18,6 +18,7 @@ mod interrupted;
 mod programs;
 mod repository;
 mod schedule;
+mod tailnet;
 
 pub use examine::examine;
 pub use finding::{Finding, State, verdict};

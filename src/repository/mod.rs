@@ -1,13 +1,16 @@
 //! The repository of a configuration: who this host is in it, and with which secrets it is opened.
 //!
 //! Reading order: [`open`] (Kopia with the settings of the operator) → [`machine`] (the id of this machine) → [`credentials`] (of the storage) →
-//! [`password`] (its change, which survives a kill).
+//! [`mod@login`] (to its server), [`password`] (its change, which survives a kill); [`peer`] (the machine of a tailnet that holds it).
 //!
 //! Never here: which points are kept.
 
 pub mod credentials;
+mod login;
 pub mod machine;
 mod open;
 pub mod password;
+pub mod peer;
 
+pub use login::login;
 pub use open::{Repository, changed_at, identity, is_known};

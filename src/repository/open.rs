@@ -1,19 +1,22 @@
 //! The repository of a configuration: the driver with the settings of the operator, and who this host is in it.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use super::credentials;
 use super::machine::Machine;
+use super::peer::Sight;
 use crate::base::paths::Paths;
 use crate::base::text;
-use crate::config::Config;
+use crate::config::{Config, KopiaParams};
 use crate::context::Context;
 use crate::drivers::kopia::USER;
 use crate::drivers::kopia::made::Made;
 use crate::drivers::kopia::{
     Initialized, Kopia, Me, Named, RepositoryIdentity, Settings, Status, profile_file,
 };
-use crate::error::{Exit, Failure, Result};
+use crate::error::{Exit, Failure, Result, exit_of};
 use crate::model::Identity;
 use crate::points::point::points;
 use crate::points::whose::{ADOPT, Whose};
@@ -24,7 +27,15 @@ pub struct Repository {
     machine: Machine,
     /// The name of the configuration, when the host has another one since `init`.
     renamed: Option<String>,
+    paths: Paths,
+    params: KopiaParams,
 }
+
+/// A storage that is there has answered by then.
+const SLOW: Duration = Duration::from_secs(8);
+
+/// For what the tailnet knows, when something is wrong already.
+const TAILNET: Duration = Duration::from_secs(5);
 
 impl Repository {
     /// Finds kopia and reads the password; touches no repository.
@@ -93,6 +104,8 @@ impl Repository {
             identity,
             machine,
             renamed,
+            paths: paths.clone(),
+            params: params.clone(),
         })
     }
 
@@ -162,12 +175,41 @@ impl Repository {
         Ok(count)
     }
 
-    /// The repository answers, takes the password, and is the one of `init`.
+    /// The repository answers, takes the password, and is the one of `init`. One on a machine that the tailnet knows to be away is not
+    /// waited for as long as Kopia would.
     pub async fn open(&self) -> Result<Status> {
         // At once, since each costs the start of a process; but a version that is too old explains any other failure.
-        let (version, status) =
-            tokio::join!(self.kopia.check_version(), self.kopia.open(&self.identity));
-        version.and(status)
+        let asking = async {
+            let (version, status) =
+                tokio::join!(self.kopia.check_version(), self.kopia.open(&self.identity));
+            version.and(status)
+        };
+        let doubting = async {
+            tokio::time::sleep(SLOW).await;
+            match self.obstacle().await {
+                Some(failure) => failure,
+                None => std::future::pending().await,
+            }
+        };
+        let answer = tokio::select! {
+            answer = asking => answer,
+            away = doubting => return Err(away.into()),
+        };
+        match answer {
+            Err(error) if exit_of(&error) == Exit::Storage => match self.obstacle().await {
+                Some(failure) => Err(failure.caused_by(error).into()),
+                None => Err(error),
+            },
+            answer => answer,
+        }
+    }
+
+    /// Why the machine of the tailnet that holds it cannot be reached, as far as the tailnet knows.
+    async fn obstacle(&self) -> Option<Failure> {
+        let looking = Sight::of(&self.paths, &self.params);
+        let sight = tokio::time::timeout(TAILNET, looking).await.ok()??;
+        let (what, remedy) = sight.obstacle()?;
+        Some(Failure::new(Exit::Storage, what).hint(remedy))
     }
 
     /// For who writes into the opened repository: the name and the machine stay what they are now, and the policy of that name is

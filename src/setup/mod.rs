@@ -15,6 +15,7 @@ mod steps;
 mod timer;
 mod write;
 
+pub use backends::takes_new_keys;
 pub use configuration::new_configuration;
 pub use import::import;
 pub use steps::{Skipped, run};

@@ -65,7 +65,7 @@ fn describe(wizard: &mut Terminal, port: u16, folder: &str, key: &str) {
 #[test]
 fn an_sftp_server_is_pinned_and_proven_before_it_is_written_down() {
     let world = World::new();
-    let sshd = Sshd::start();
+    let mut sshd = Sshd::start();
     let folder = sshd.path("store").join("my backups");
     let key = sshd.path("id");
     let mut sftp = wizard(&world, SFTP);
@@ -115,6 +115,23 @@ fn an_sftp_server_is_pinned_and_proven_before_it_is_written_down() {
     sftp.see("the host keys that are pinned");
     sftp.see("it holds a repository");
     assert_eq!(finish(&world, sftp, true), params);
+
+    // A server that was reinstalled: nothing goes there before the operator has seen both.
+    sshd.restart_with_other_keys();
+    let init = || world.kd(&["init"]);
+    init()
+        .stderr("shows another host key than the known one")
+        .stderr("run `kopi-docka init` at a terminal")
+        .code(12);
+    for (answer, code) in [("n", 12), ("y", 0)] {
+        let mut asked = init().terminal();
+        asked.see("Host keys of 127.0.0.1 until now");
+        asked.see("other host keys than those that are pinned");
+        asked.see("keys of your server?");
+        asked.press(answer);
+        asked.code(code);
+    }
+    init().stdout_any().ok();
 }
 
 #[test]

@@ -97,6 +97,13 @@ impl KopiaParams {
         self.backend == Backend::Sftp
     }
 
+    /// Of the server that Kopia reaches by SSH: a name, or an address without brackets.
+    pub fn ssh_host(&self) -> Option<String> {
+        let host = self.flag("host").filter(|_| self.is_over_ssh())?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Some(host.to_lowercase())
+    }
+
     pub fn needs_ssh_program(&self) -> bool {
         self.is_over_ssh() && self.flags.iter().any(|flag| flag.name == "external")
     }

@@ -78,10 +78,29 @@ pub async fn try_folder(login: &Login, folder: &str) -> Result<()> {
     Err(failure(&finished, what))
 }
 
-/// Bytes free at `folder`, where the server tells.
+/// Bytes free at `folder`, where the server tells: over SFTP, else by its `df`.
 pub async fn free(login: &Login, folder: &str) -> Option<u64> {
     let finished = run(login, &format!("df {}\n", quoted(folder))).await.ok()?;
-    parse_df(&String::from_utf8_lossy(&finished.stdout))
+    let told = parse_df(&String::from_utf8_lossy(&finished.stdout));
+    if told.is_some() {
+        return told;
+    }
+    let command = format!("df -Pk -- {}", shell_words::quote(folder));
+    let spec = Spec::new(&super::find("ssh").ok()?)
+        .args(login.alone())
+        .args(["-T", "--"])
+        .arg(&login.server.host)
+        .arg(command);
+    let finished = tool::run(spec, DEADLINE).await.ok()?;
+    parse_posix_df(&String::from_utf8_lossy(&finished.stdout))
+}
+
+/// The number before the percentage, in KiB: names of devices and mount points may have spaces.
+fn parse_posix_df(text: &str) -> Option<u64> {
+    let words: Vec<&str> = text.lines().last()?.split_whitespace().collect();
+    let percent = words.iter().position(|word| word.ends_with('%'))?;
+    let available = words.get(percent.checked_sub(1)?)?;
+    available.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The third number below `Size Used Avail (root) %Capacity`, in KiB.
@@ -157,6 +176,15 @@ mod tests {
         assert_eq!(parse_df(text), Some(22_596_076 * 1024));
         assert_eq!(parse_df("Server does not support statvfs"), None);
         assert_eq!(parse_df(""), None);
+    }
+
+    #[test]
+    fn what_is_free_is_read_from_df_of_a_shell() {
+        let text = "Filesystem     1024-blocks     Used Available Capacity Mounted on\n/dev/my disk      81106868 54345092  22596076      71% /srv/a b\n";
+        assert_eq!(parse_posix_df(text), Some(22_596_076 * 1024));
+        for text in ["", "df: /srv: No such file or directory", "%", "x 5%"] {
+            assert_eq!(parse_posix_df(text), None, "{text}");
+        }
     }
 
     #[test]

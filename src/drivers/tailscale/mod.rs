@@ -8,8 +8,10 @@
 mod ping;
 mod status;
 
-pub use ping::ping;
-pub use status::{Peer, tailnet};
+pub use ping::{Pong, ping};
+#[cfg(test)]
+pub use status::testing;
+pub use status::{Peer, Tailnet, is_of_tailscale, tailnet};
 
 use std::path::PathBuf;
 

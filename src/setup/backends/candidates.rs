@@ -1,39 +1,41 @@
 //! How near each peer is and how much is free there, all at once; one that does not answer does not block.
 
 use std::cmp::Reverse;
-use std::time::Duration;
+use std::path::Path;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 
 use crate::drivers::ssh;
-use crate::drivers::tailscale::{self, Peer};
+use crate::drivers::tailscale::{self, Peer, Pong};
 
 #[derive(Clone, Debug)]
 pub struct Candidate {
     pub peer: Peer,
-    pub latency: Option<Duration>,
-    /// Bytes at `/`, for a peer that lets this host in already.
-    pub free: Option<u64>,
+    pub pong: Option<Pong>,
+    /// Bytes at `/`, for a peer that lets this host in already; or why that is not known.
+    pub free: Result<u64, &'static str>,
 }
 
-/// The best first: online, near, roomy. `user` is who logs in to look.
-pub async fn survey(peers: Vec<Peer>, user: &str) -> Vec<Candidate> {
-    let candidates = peers.into_iter().map(async |peer| {
-        let (latency, free) = if peer.is_online {
+/// The best first: online, near, roomy. `told` hears of each as it answers. `home` has the operator's keys.
+pub async fn survey(peers: Vec<Peer>, home: &Path, told: impl Fn(&Candidate)) -> Vec<Candidate> {
+    let looks = peers.into_iter().map(async |peer| {
+        let (pong, free) = if peer.is_online && !peer.is_expired {
             tokio::join!(
                 tailscale::ping(peer.address),
-                ssh::disk_free(peer.address, user)
+                ssh::disk_free(peer.address, home)
             )
         } else {
-            (None, None)
+            (None, Err("offline"))
         };
-        Candidate {
-            peer,
-            latency,
-            free,
-        }
+        Candidate { peer, pong, free }
     });
-    let mut candidates = join_all(candidates).await;
+    let mut looks: FuturesUnordered<_> = looks.collect();
+    let mut candidates = Vec::new();
+    while let Some(candidate) = looks.next().await {
+        told(&candidate);
+        candidates.push(candidate);
+    }
     rank(&mut candidates);
     candidates
 }
@@ -42,9 +44,9 @@ fn rank(candidates: &mut [Candidate]) {
     candidates.sort_by_key(|candidate| {
         (
             !candidate.peer.is_online,
-            candidate.latency.is_none(),
-            candidate.latency,
-            Reverse(candidate.free),
+            candidate.pong.is_none(),
+            candidate.pong.as_ref().map(|pong| pong.latency),
+            Reverse(candidate.free.ok()),
             candidate.peer.address,
         )
     });
@@ -52,20 +54,24 @@ fn rank(candidates: &mut [Candidate]) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn the_best_comes_first() {
-        let candidate = |name: &str, is_online, latency: Option<u64>, free| Candidate {
-            peer: Peer {
-                name: name.to_owned(),
-                dns_name: None,
-                address: "100.64.0.1".parse().unwrap(),
-                is_online,
-            },
-            latency: latency.map(Duration::from_millis),
-            free,
-        };
+        let candidate =
+            |name: &str, is_online, latency: Option<u64>, free: Option<u64>| Candidate {
+                peer: Peer {
+                    is_online,
+                    ..tailscale::testing::peer("1", name)
+                },
+                pong: latency.map(|latency| Pong {
+                    latency: Duration::from_millis(latency),
+                    relay: None,
+                }),
+                free: free.ok_or("no answer"),
+            };
         let mut candidates = [
             candidate("offline", false, None, None),
             candidate("silent", true, None, None),

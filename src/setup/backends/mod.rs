@@ -23,3 +23,4 @@ mod tailscale;
 pub use answers::{Answers, Credential, told};
 pub use menu::ask;
 pub use reachability::opens;
+pub use sftp::takes_new_keys;

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::params::Params;
-use super::{Answers, check, reachability};
+use super::{Answers, check, reachability, tailscale};
 use crate::base::text;
-use crate::config::Config;
+use crate::config::{Config, KopiaParams};
 use crate::context::Context;
 use crate::drivers::ssh::{self, HostKeys, KeyPair, Login, Refusal, Server};
 use crate::error::Result;
+use crate::repository::login;
 use crate::ui::prompt;
 
 /// What was answered so far: the defaults of the next round.
@@ -27,14 +28,17 @@ pub async fn ask(cx: &Context, config: &Config, host: Option<String>) -> Result<
     let mut typed = Typed {
         host: host.unwrap_or_default(),
         port: "22".to_owned(),
-        user: "root".to_owned(),
-        path: "/backup/kopia-repository".to_owned(),
+        user: operator(),
+        path: String::new(),
         key: KeyPair::own_file(&cx.paths.home).display().to_string(),
     };
     loop {
         typed = questions(cx, typed, is_chosen).await?;
         match settle(cx, config, &typed).await {
-            Ok(Some(answers)) => return Ok(answers),
+            Ok(Some(answers)) => {
+                tailscale::remember(cx, &typed.host).await;
+                return Ok(answers);
+            }
             Ok(None) => {}
             Err(why) if prompt::is_end(&why) || cx.shutdown.is_asked() => return Err(why),
             Err(why) => cx.ui.warn(super::told(&why)),
@@ -53,7 +57,12 @@ async fn questions(cx: &Context, known: Typed, is_chosen: bool) -> Result<Typed>
     };
     let port = prompt::text_or("Port", &known.port, check::port, shutdown).await?;
     let user = prompt::text_or("User", &known.user, check_user, shutdown).await?;
-    let path = prompt::text_or("Directory there", &known.path, check_path, shutdown).await?;
+    let place = if known.path.is_empty() {
+        folder_of(&user)
+    } else {
+        known.path
+    };
+    let path = prompt::text_or("Directory there", &place, check_path, shutdown).await?;
     let own = KeyPair::own_file(&cx.paths.home);
     let question = "Key file (created if missing)";
     let check = move |path: &str| check_key(path, &own);
@@ -65,6 +74,24 @@ async fn questions(cx: &Context, known: Typed, is_chosen: bool) -> Result<Typed>
         path,
         key,
     })
+}
+
+/// Who is most likely known there: the one who runs this with `sudo`. A server need not let root in.
+fn operator() -> String {
+    let name = std::env::var("SUDO_USER").unwrap_or_default();
+    if check_user(&name).is_ok() {
+        name
+    } else {
+        "root".to_owned()
+    }
+}
+
+/// Where `user` can write on most systems.
+fn folder_of(user: &str) -> String {
+    match user {
+        "root" => "/backup/kopia-repository".to_owned(),
+        other => format!("/home/{other}/kopia-repository"),
+    }
 }
 
 /// `None` to ask again.
@@ -99,6 +126,26 @@ async fn settle(cx: &Context, config: &Config, typed: &Typed) -> Result<Option<A
         cx.ui.say(format!("Free there: {}", text::bytes(free)));
     }
     reachability::settle(cx, config, &params(&login, &typed.path), Vec::new()).await
+}
+
+/// After a connection that failed: whether the server shows other host keys than the wizard pinned, and the operator takes the new ones.
+pub async fn takes_new_keys(cx: &Context, params: &KopiaParams) -> Result<bool> {
+    let own = HostKeys::file(&cx.paths.home);
+    let Some(login) = login(params).filter(|login| login.known_hosts == own) else {
+        return Ok(false);
+    };
+    if !prompt::is_possible() {
+        return Ok(false);
+    }
+    let Some(pinned) = HostKeys::pinned(&own, &login.server)? else {
+        return Ok(false);
+    };
+    cx.ui
+        .say(format!("Host keys of {} until now:", login.server.host));
+    for line in pinned.fingerprints(&login.server).await? {
+        cx.ui.say(format!("  {}", text::printable(&line)));
+    }
+    pin(cx, &login.server, &own).await
 }
 
 /// Whether the operator knows the server by its keys.

@@ -8,8 +8,9 @@ use super::{Answers, sftp};
 use crate::base::text::{self, printable};
 use crate::config::Config;
 use crate::context::Context;
-use crate::drivers::tailscale;
-use crate::error::Result;
+use crate::drivers::tailscale::{self, Peer};
+use crate::error::{Exit, Failure, Result};
+use crate::repository::peer;
 use crate::ui::{prompt, table};
 
 /// How long a name server may take.
@@ -22,8 +23,22 @@ pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
             "Tailscale's control server cannot be reached: who is online may have changed since it was",
         );
     }
-    cx.ui.say("Asking the peers …");
-    let candidates = survey(tailnet.peers, "root").await;
+    let peers: Vec<Peer> = tailnet
+        .peers
+        .into_iter()
+        .filter(|peer| peer.can_be_target)
+        .collect();
+    if peers.is_empty() {
+        let what = "no other machine of this tailnet could hold a repository";
+        return Err(Failure::new(Exit::Program, what)
+            .hint("run `sudo tailscale up` on the machine that shall hold it")
+            .into());
+    }
+    let asked = text::count(peers.len(), "machine");
+    cx.ui.say(format!("Asking {asked} of the tailnet …"));
+    let told = |candidate: &Candidate| cx.ui.say(format!("  {}", row(candidate).join("  ")));
+    let looking = async { Ok(survey(peers, &cx.paths.home, told).await) };
+    let candidates = cx.shutdown.cut("the look at the tailnet", looking).await?;
     let rows = candidates.iter().map(row);
     let header = ["Status", "Hostname", "IP", "Disk Free", "Latency"];
     cx.ui.say(table::table(header, &[3, 4], rows));
@@ -42,16 +57,46 @@ pub async fn ask(cx: &Context, config: &Config) -> Result<Answers> {
 
 fn row(candidate: &Candidate) -> [String; 5] {
     let peer = &candidate.peer;
-    let unknown = || "–".to_owned();
+    let status = match (peer.is_online, peer.is_expired) {
+        (_, true) => "expired",
+        (true, _) => "online",
+        (false, _) => "offline",
+    };
+    let latency = match &candidate.pong {
+        None if peer.is_online => "– (no answer)".to_owned(),
+        None => "–".to_owned(),
+        Some(pong) => {
+            let latency = format!("{} ms", pong.latency.as_millis());
+            match &pong.relay {
+                Some(relay) => format!("{latency} (relayed by {relay})"),
+                None => latency,
+            }
+        }
+    };
+    let free = match candidate.free {
+        Ok(free) => text::bytes(free),
+        Err(_) if !peer.is_online => "–".to_owned(),
+        Err(why) => format!("– ({why})"),
+    };
     [
-        if peer.is_online { "online" } else { "offline" }.to_owned(),
-        peer.name.clone(),
+        status.to_owned(),
+        printable(&peer.name),
         peer.address.to_string(),
-        candidate.free.map_or_else(unknown, text::bytes),
-        candidate
-            .latency
-            .map_or_else(unknown, |latency| format!("{} ms", latency.as_millis())),
+        free,
+        latency,
     ]
+}
+
+/// A repository on a machine of this tailnet: which one that is, so that another one in its place is noticed.
+pub async fn remember(cx: &Context, host: &str) {
+    let Ok(tailnet) = tailscale::tailnet().await else {
+        return;
+    };
+    if let Some(peer) = tailnet.peer(host)
+        && let Err(error) = peer::remember(&cx.paths, host, peer)
+    {
+        cx.ui.warn(format!("{error:#}"));
+    }
 }
 
 /// Its name, which stays when its address changes; the address when this host does not ask MagicDNS.

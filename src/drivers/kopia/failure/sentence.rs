@@ -94,10 +94,11 @@ fn known(cause: Cause) -> (Exit, &'static str, &'static [&'static str]) {
             ],
         ),
         Cause::HostKeyChanged => (
-            Exit::Storage,
+            Exit::WrongPassword,
             "the SFTP server shows another host key than the known one",
             &[
                 "if you do not know why it changed, find out first: it may be another machine",
+                "to accept the new one, run `kopi-docka init` at a terminal: it shows both and asks, where the wizard pinned the old one",
                 "the file of `--known-hosts` needs the server's keys of every type: `ssh-keyscan -p PORT HOST`, compared with those on the server",
             ],
         ),

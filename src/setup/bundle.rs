@@ -53,7 +53,20 @@ pub async fn offer(cx: &Context) -> Result<()> {
         return Ok(());
     }
     let renews = backup.update_recovery_bundle;
-    if let Err(error) = make_by_hand(cx, loaded, Asked::default(), COMMAND).await {
+    if !renews && prompt::is_wanted("Make a new one after each backup?", &cx.shutdown).await? {
+        // Before the bundle, which then has this too.
+        match renew(cx) {
+            Ok(()) => cx.ui.say("`backup.update_recovery_bundle` is on."),
+            Err(error) => go_on(
+                cx,
+                "`backup.update_recovery_bundle` was not switched on",
+                error,
+                "`kopi-docka edit-config` switches it on",
+            )?,
+        }
+    }
+    let making = make_by_hand(cx, cx.config_again()?, Asked::default(), COMMAND);
+    if let Err(error) = making.await {
         return go_on(
             cx,
             "no recovery bundle was made",
@@ -65,21 +78,7 @@ pub async fn offer(cx: &Context) -> Result<()> {
         "That place is another machine, or a stick. `kopi-docka disaster-recovery --print` prints the page for a drawer: the password, and \
          what opens the bundle.",
     );
-    if renews || !prompt::is_wanted("Make a new one after each backup?", &cx.shutdown).await? {
-        return Ok(());
-    }
-    match renew(cx) {
-        Ok(()) => {
-            cx.ui.say("`backup.update_recovery_bundle` is on.");
-            Ok(())
-        }
-        Err(error) => go_on(
-            cx,
-            "`backup.update_recovery_bundle` was not switched on",
-            error,
-            "`kopi-docka edit-config` switches it on",
-        ),
-    }
+    Ok(())
 }
 
 /// A disk that does not answer has changed nothing.

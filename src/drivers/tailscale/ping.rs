@@ -31,8 +31,9 @@ pub async fn ping(address: IpAddr) -> Option<Pong> {
 
 /// The last `pong from node2 (100.64.0.2) via 10.98.0.12:50323 in 1ms` or `… via DERP(test) in 1ms`, as Tailscale 1.96.5 prints it.
 fn parse(text: &str) -> Option<Pong> {
-    let pongs = text.lines().filter(|line| line.starts_with("pong from "));
-    let (way, time) = pongs.last()?.rsplit_once(" in ")?;
+    let mut lines = text.lines().rev();
+    let last = lines.find(|line| line.starts_with("pong from "))?;
+    let (way, time) = last.rsplit_once(" in ")?;
     let (_, way) = way.rsplit_once(" via ")?;
     // `peer-relay(…)` is a relay too, of the tailnet's own.
     let relay = ["DERP(", "peer-relay("]

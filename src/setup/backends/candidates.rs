@@ -60,12 +60,14 @@ mod tests {
 
     #[test]
     fn the_best_comes_first() {
+        let peer = |name: &str, is_online| {
+            let mut peer = tailscale::testing::peer("1", name);
+            peer.is_online = is_online;
+            peer
+        };
         let candidate =
             |name: &str, is_online, latency: Option<u64>, free: Option<u64>| Candidate {
-                peer: Peer {
-                    is_online,
-                    ..tailscale::testing::peer("1", name)
-                },
+                peer: peer(name, is_online),
                 pong: latency.map(|latency| Pong {
                     latency: Duration::from_millis(latency),
                     relay: None,

@@ -86,3 +86,32 @@ make_archive() {
   rm -rf --one-file-system "$root"
   trap - EXIT
 }
+
+# A changed pin makes it again: the stamp holds a hash of what it was made from.
+stamp_of() { cat "$@" | sha256sum | cut -d ' ' -f 1; }
+
+is_made() { [ "$(cat "$cache/$1.stamp" 2>/dev/null)" = "$2" ]; }
+
+# build_module NAME PACKAGE TIME [GO BUILD FLAGS]    The program PACKAGE from the module in the folder NAME, which takes TIME. What Go keeps of
+#                                                    the build goes to a folder that is removed: it is twenty times the program.
+build_module() {
+  local name=$1 package=$2 time=$3 module=$bed/$1 program=${2##*/} stamp work status=0
+  shift 3
+  stamp=$(stamp_of "$module/go.mod" "$module/go.sum" <(printf %s "$*"))
+  ! is_made "$name" "$stamp" || return 0
+  command -v go >/dev/null || die "$name is missing, and there is no Go to build it" "install Go >= $(sed -n 's/^go //p' "$module/go.mod") (https://go.dev/doc/install)"
+  say "building $name once ($time)"
+  mkdir -p "$cache/bin"
+  work=$(mktemp -d "$cache/.build.XXXXXX")
+  # Pinned by go.sum: without it, or with other bytes than it knows, Go refuses. The result appears whole or not at all.
+  (cd "$module" && GOCACHE=$work/build GOMODCACHE=$work/modules GOFLAGS=-modcacherw CGO_ENABLED=0 \
+    go build -mod=readonly -buildvcs=false -trimpath -ldflags='-s -w' "$@" -o "$work/$program" "$package") >"$cache/$name.log" 2>&1 || status=$?
+  if [ "$status" = 0 ]; then
+    mv "$work/$program" "$cache/bin/$program"
+    echo "$stamp" >"$cache/$name.stamp"
+  else
+    cat "$cache/$name.log" >&2
+  fi
+  rm -rf "$work"
+  [ "$status" = 0 ] || die "$name could not be built" "it needs a Go module proxy (GOPROXY)"
+}

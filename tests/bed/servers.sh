@@ -8,33 +8,6 @@ set -euo pipefail
 export PATH="$cache/bin:$PATH"
 mkdir -p "$cache/bin"
 
-# A changed pin makes it again: the stamp holds a hash of what it was made from.
-stamp_of() { cat "$@" | sha256sum | cut -d ' ' -f 1; }
-
-is_made() { [ "$(cat "$cache/$1.stamp" 2>/dev/null)" = "$2" ]; }
-
-# build_module NAME PACKAGE    From the module in the folder NAME. What Go keeps of the build goes to a folder that is removed: it is
-# twenty times the program.
-build_module() {
-  local name=$1 package=$2 module=$bed/$1 stamp work status=0
-  stamp=$(stamp_of "$module/go.mod" "$module/go.sum")
-  ! is_made "$name" "$stamp" || return 0
-  command -v go >/dev/null || die "$name is missing, and there is no Go to build it" "install Go >= $(sed -n 's/^go //p' "$module/go.mod") (https://go.dev/doc/install)"
-  say "building $name once (two minutes)"
-  work=$(mktemp -d "$cache/.build.XXXXXX")
-  # Pinned by go.sum: without it, or with other bytes than it knows, Go refuses. The result appears whole or not at all.
-  (cd "$module" && GOCACHE=$work/build GOMODCACHE=$work/modules GOFLAGS=-modcacherw CGO_ENABLED=0 \
-    go build -mod=readonly -buildvcs=false -trimpath -ldflags='-s -w' -o "$work/$name" "$package") >"$cache/$name.log" 2>&1 || status=$?
-  if [ "$status" = 0 ]; then
-    mv "$work/$name" "$cache/bin/$name"
-    echo "$stamp" >"$cache/$name.stamp"
-  else
-    cat "$cache/$name.log" >&2
-  fi
-  rm -rf "$work"
-  [ "$status" = 0 ] || die "$name could not be built" "it needs a Go module proxy (GOPROXY)"
-}
-
 # Pinned by package-lock.json with the hash of every package; nothing of them runs while they are installed.
 install_azurite() {
   local module=$bed/azurite stamp work status=0
@@ -61,6 +34,6 @@ install_azurite() {
 # One waits for the network while the other compiles.
 install_azurite &
 azurite=$!
-build_module versitygw github.com/versity/versitygw/cmd/versitygw
-build_module fake-gcs-server github.com/fsouza/fake-gcs-server
+build_module versitygw github.com/versity/versitygw/cmd/versitygw "two minutes"
+build_module fake-gcs-server github.com/fsouza/fake-gcs-server "two minutes"
 wait "$azurite"

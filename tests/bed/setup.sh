@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # setup.sh         Gets everything that the tests need on a Debian machine with a Rust toolchain: a Docker engine, Docker Compose v2,
-#                  Kopia, a machine with systemd (systemd.sh), a bare one (bare.sh), storage servers (servers.sh) and a few small tools.
+#                  Kopia, a machine with systemd (systemd.sh), a bare one (bare.sh), storage servers (servers.sh), a tailnet (tailnet.sh) and a few
+#                  small tools.
 # setup.sh demo    Only what the demo needs: engine, Compose, Kopia and its small tools.
 #
 # Installs only what is missing; when nothing is, it touches no network and is done in a moment. Starts no service: the tests bring up
@@ -248,6 +249,7 @@ if [ "$purpose" = all ]; then
   "$bed/systemd.sh"
   "$bed/bare.sh" >/dev/null
   "$bed/servers.sh"
+  "$bed/tailnet.sh"
 fi
 write_env
 say "ready: $(docker --version), Compose $(compose_version), kopia $(kopia --version | cut -d' ' -f1). To use it by hand: . $cache/env"

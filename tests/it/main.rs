@@ -63,6 +63,7 @@ mod signals;
 mod slow;
 mod storage_failures;
 mod systemd;
+mod tailnet;
 mod units;
 mod verify;
 mod window;

@@ -9,6 +9,7 @@
 //! - [`World::stand_in`], [`World::hold`]: a program that does something else than the real one, a run that waits at a step.
 //! - [`Hung`]: a file system that stops answering. [`Unread`]: a program whose output nobody reads.
 //! - [`Registry`]: a registry of images. [`Sshd`], [`S3`], [`Azure`], [`Gcs`]: a real storage server of a test's own, to be frozen and killed.
+//! - [`Tailnet`]: machines of a real tailnet, for backups to another machine of one's own.
 //! - [`writer`]: a service whose data shows whether it was copied cold.
 //! - [`schema`]: holds what `--json` prints to its description.
 //! - [`torture`]: a tree with everything that a copy can lose; [`oracle`]: finds what it lost.
@@ -48,6 +49,7 @@ mod sshd;
 mod stack;
 mod stand_in;
 mod systemd;
+mod tailnet;
 mod template;
 mod terminal;
 mod unread;
@@ -79,6 +81,7 @@ pub use sshd::{Sshd, make_key};
 pub use stack::{Stack, StackBuilder};
 pub use stand_in::Process;
 pub use systemd::Machine;
+pub use tailnet::{Node, Tailnet};
 pub use terminal::Terminal;
 pub use unread::Unread;
 pub use world::{LABEL, PASSWORD, World};

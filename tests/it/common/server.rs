@@ -186,7 +186,7 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// A parent comes before its children.
-fn with_descendants(first: i32) -> Vec<i32> {
+pub(super) fn with_descendants(first: i32) -> Vec<i32> {
     let mut family = vec![first];
     let parents = parents();
     let mut next = 0;

@@ -1,0 +1,357 @@
+//! A machine of the tailnet, with what can happen to it.
+
+use std::cell::OnceCell;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::Shared;
+use super::control::DOMAIN;
+use super::host::{Daemon, Host};
+use super::ssh::{PASSWORD, Ssh, USER};
+use crate::common::bed::{find, path};
+use crate::common::poll;
+use crate::common::run::{Run, Running};
+use crate::common::sshd::make_key;
+
+/// A peer is offline some ten seconds after it has gone.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+pub struct Node {
+    // What runs on it ends before it, and its files go last.
+    daemon: Option<Daemon>,
+    /// The SSH server that it has from the start.
+    pub ssh: Ssh,
+    host: Rc<Host>,
+    name: String,
+    cable: String,
+    is_relayed: bool,
+    address: OnceCell<String>,
+    shared: Rc<Shared>,
+}
+
+impl Node {
+    /// What its users log in with who have no key.
+    pub const PASSWORD: &str = PASSWORD;
+
+    /// On the network, not logged in.
+    #[track_caller]
+    pub(super) fn new(shared: &Rc<Shared>, name: &str) -> Self {
+        assert!(name.len() > 1, "headscale takes no name of one letter");
+        let folder = shared.folder.path(name);
+        let host = Rc::new(Host::start(name, &folder));
+        let cable = shared.control.borrow_mut().plug_in(&host);
+        // The program answers to this name as the client, and to `tailscaled` as the daemon.
+        fs::create_dir(folder.join("bin")).unwrap();
+        let program = find("tailscaled").expect("there is no `tailscaled` on PATH: run tests/bed/setup.sh and source the file that it names");
+        private_dir(&folder.join("state"));
+        symlink(program, folder.join("bin/tailscale")).unwrap();
+        // Nobody answers there, and says so at once; Tailscale puts its own address in.
+        host.write("/etc/resolv.conf", "nameserver 127.0.0.1\n");
+        host.write("/etc/hosts", &format!("127.0.0.1 localhost {name}\n"));
+        host.shell(
+            "sed -i 's/^hosts:.*/hosts: files dns/' /etc/nsswitch.conf",
+            &[],
+        );
+        let daemon = spawn(&host, shared.control.borrow().ca(), false);
+        // While the daemon starts.
+        let ssh = Ssh::start(&host);
+        make_key("ed25519", &folder.join("root/.ssh/id_ed25519"));
+        let mut node = Self {
+            daemon: Some(daemon),
+            ssh,
+            host,
+            name: name.to_owned(),
+            cable,
+            is_relayed: false,
+            address: OnceCell::new(),
+            shared: Rc::clone(shared),
+        };
+        node.until_started();
+        node
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its name in MagicDNS.
+    pub fn dns_name(&self) -> String {
+        format!("{}.{DOMAIN}", self.name)
+    }
+
+    /// Its address in the tailnet, of the form `100.64.0.1`.
+    #[track_caller]
+    pub fn address(&self) -> &str {
+        self.address
+            .get_or_init(|| self.tailscale(&["ip", "-4"]).text())
+    }
+
+    /// `root` and `keeper` (the homes of its users), `store` (for repositories), `tailscaled.log`, `sshd.log`; the same path there and here.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.host.folder().join(name)
+    }
+
+    // ---- programs ----
+
+    /// `run` on this machine: `node.inside(world.kd(&["check"]))`. Its `tailscale` comes first on PATH; its directory is `/`.
+    pub fn inside(&self, run: Run) -> Run {
+        run.under(self.host.words()).env("PATH", self.programs())
+    }
+
+    /// `program` with the environment of a login as root.
+    pub fn run(&self, program: &str) -> Run {
+        self.inside(Run::new(program))
+            .env("HOME", self.path("root"))
+            .env("LC_ALL", "C")
+    }
+
+    pub fn tailscale(&self, args: &[&str]) -> Run {
+        self.run("tailscale").args(args)
+    }
+
+    fn programs(&self) -> OsString {
+        let mut programs = self.path("bin").into_os_string();
+        programs.push(":");
+        programs.push(path());
+        programs
+    }
+
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        self.tailscale(&["status", "--json"]).json()
+    }
+
+    /// What it knows of another one.
+    #[track_caller]
+    pub fn peer(&self, other: &Self) -> Option<Value> {
+        let status = self.status();
+        let mut peers = status["Peer"].as_object()?.values();
+        peers.find(|peer| peer["HostName"] == other.name).cloned()
+    }
+
+    #[track_caller]
+    pub fn until_sees(&self, other: &Self, online: bool) {
+        let what = format!("{} to see {} online: {online}", self.name, other.name);
+        poll::until(&what, TIMEOUT, || {
+            let peer = self.peer(other)?;
+            (peer["Online"] == online).then_some(())
+        });
+    }
+
+    /// Waits until it is logged in and has its control server.
+    #[track_caller]
+    pub fn until_online(&self) {
+        self.until("its own Online", |status| status["Self"]["Online"] == true);
+    }
+
+    /// Waits until its status is as `is` wants it.
+    #[track_caller]
+    pub fn until(&self, what: &str, is: impl Fn(&Value) -> bool) {
+        let mut last = None;
+        let done = poll::within(TIMEOUT, || {
+            let answer = self.tailscale(&["status", "--json"]).run();
+            let status = serde_json::from_slice(answer.stdout_bytes()).unwrap_or_default();
+            last = Some(answer);
+            is(&status).then_some(())
+        });
+        if done.is_none() {
+            panic!("{} has never {what}:\n{}", self.name, last.unwrap());
+        }
+    }
+
+    // ---- its daemon ----
+
+    #[track_caller]
+    fn start(&mut self) {
+        let control = self.shared.control.borrow();
+        self.daemon = Some(spawn(&self.host, control.ca(), self.is_relayed));
+        drop(control);
+        self.until_started();
+    }
+
+    #[track_caller]
+    fn until_started(&mut self) {
+        let mut has_ended = false;
+        let answers = poll::within(TIMEOUT, || {
+            has_ended = self.daemon.as_mut()?.has_ended();
+            let status = self.tailscale(&["status", "--json"]).run();
+            (status.code == Some(0) || has_ended).then_some(())
+        });
+        if answers.is_none() || has_ended {
+            let log = self.daemon.as_ref().map(Daemon::log);
+            panic!("tailscaled does not start on {}:\n{log:?}", self.name);
+        }
+    }
+
+    /// The daemon is killed: it answers nobody, here or there.
+    pub fn offline(&mut self) {
+        self.daemon = None;
+    }
+
+    /// The daemon is started again; logged in it is online after a moment.
+    #[track_caller]
+    pub fn online(&mut self) {
+        self.start();
+        self.until_online();
+    }
+
+    /// The daemon does nothing any more, and the kernel goes on taking what is sent to it.
+    pub fn freeze(&self) {
+        self.daemon.as_ref().unwrap().signal(Signal::STOP);
+    }
+
+    pub fn thaw(&self) {
+        self.daemon.as_ref().unwrap().signal(Signal::CONT);
+    }
+
+    /// Everything that it sends to others, and they to it, goes over the relay.
+    #[track_caller]
+    pub fn only_relayed(&mut self) {
+        self.is_relayed = true;
+        self.offline();
+        self.online();
+    }
+
+    // ---- its network ----
+
+    /// Its cable is pulled out: nobody is told.
+    #[track_caller]
+    pub fn unplug(&self) {
+        self.shared.control.borrow().set_cable(&self.cable, false);
+    }
+
+    #[track_caller]
+    pub fn plug(&self) {
+        self.shared.control.borrow().set_cable(&self.cable, true);
+    }
+
+    // ---- its place in the tailnet ----
+
+    /// Logs in, with a key that needs nobody to agree.
+    #[track_caller]
+    pub fn login(&self) {
+        self.spawn_login().ok();
+        self.until_online();
+    }
+
+    #[track_caller]
+    pub(super) fn spawn_login(&self) -> Running {
+        let control = self.shared.control.borrow();
+        let run = self.tailscale(&["up", "--timeout=60s"]);
+        run.arg(format!("--hostname={}", self.name))
+            .arg(format!("--login-server={}", control.url()))
+            .arg(format!("--auth-key={}", control.key()))
+            // Rules for packets are none of this.
+            .arg("--netfilter-mode=off")
+            .stdout_any()
+            .stderr_any()
+            .spawn()
+    }
+
+    #[track_caller]
+    pub fn logout(&self) {
+        self.tailscale(&["logout"]).stdout_any().stderr_any().ok();
+    }
+
+    /// Stopped, as by the operator.
+    #[track_caller]
+    pub fn down(&self) {
+        self.tailscale(&["down"]).stdout_any().stderr_any().ok();
+    }
+
+    /// Takes it back.
+    #[track_caller]
+    pub fn up(&self) {
+        // It wants to be told again what is not as it comes.
+        self.login();
+    }
+
+    /// Waits until something goes there and back as all traffic does. After a restart that takes some seconds longer than being online.
+    #[track_caller]
+    pub fn until_reaches(&self, other: &Self) {
+        let ping = ["ping", "--tsmp", "--c=60", "--timeout=1s"];
+        let run = self.tailscale(&ping).arg(other.address());
+        run.stdout("pong from").stderr_any().ok();
+    }
+
+    /// Asks until an answer comes the straight way.
+    pub(super) fn spawn_ping(&self, other: &Self) -> Running {
+        let ping = ["ping", "--c=30", "--timeout=1s", "--until-direct=true"];
+        let run = self.tailscale(&ping).arg(other.address());
+        run.stdout("pong from").stderr_any().spawn()
+    }
+
+    // ---- SSH and space ----
+
+    /// `other` may log in here by its key, as root and as `keeper`.
+    #[track_caller]
+    pub fn let_in(&self, other: &Self) {
+        let key = fs::read_to_string(other.path("root/.ssh/id_ed25519.pub")).unwrap();
+        self.ssh.authorize("root", &key);
+        self.ssh.authorize(USER, &key);
+    }
+
+    /// The host keys of `other` are those that it has now, by its name and its address.
+    #[track_caller]
+    pub fn pin(&self, other: &Self) {
+        let names = format!("{},{},{}", other.dns_name(), other.name, other.address());
+        fs::write(
+            self.path("root/.ssh/known_hosts"),
+            other.ssh.known_as(&names),
+        )
+        .unwrap();
+    }
+
+    /// Whoever writes below the directory `name` has so many mebibytes. It can be seen on this machine alone.
+    #[track_caller]
+    pub fn mount_small(&self, name: &str, mebibytes: u32) -> PathBuf {
+        let point = self.path(name);
+        fs::create_dir_all(&point).unwrap();
+        let size = format!("size={mebibytes}m");
+        let args = [size.as_str(), point.to_str().unwrap()];
+        self.host
+            .shell("mount -t tmpfs -o \"$1\" tmpfs \"$2\"", &args);
+        point
+    }
+
+    /// Takes all the space that is left where `point` is.
+    #[track_caller]
+    pub fn fill(&self, point: &Path) {
+        let args = [point.to_str().unwrap()];
+        self.host.shell("! cat /dev/zero >\"$1/filled\"", &args);
+    }
+
+    /// Gives back what [`fill`](Self::fill) took.
+    #[track_caller]
+    pub fn make_space(&self, point: &Path) {
+        self.host
+            .shell("rm \"$1/filled\"", &[point.to_str().unwrap()]);
+    }
+}
+
+#[track_caller]
+fn spawn(host: &Host, ca: &Path, is_relayed: bool) -> Daemon {
+    let state = host.folder().join("state").display().to_string();
+    let ca = ca.display().to_string();
+    // Without a directory for them, what its logs are called comes into `/var/lib/tailscale`.
+    let mut envs = vec![("SSL_CERT_FILE", ca.as_str()), ("TS_LOGS_DIR", &state)];
+    if is_relayed {
+        envs.push(("TS_DEBUG_NEVER_DIRECT_UDP", "1"));
+    }
+    let statedir = format!("--statedir={state}");
+    let args = ["--no-logs-no-support", "--tun=tailscale0", &statedir];
+    host.daemon("tailscaled", &args, &envs)
+}
+
+/// A directory that is its owner's alone.
+pub(super) fn private_dir(path: &Path) {
+    fs::create_dir_all(path).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+}

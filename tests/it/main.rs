@@ -64,6 +64,7 @@ mod slow;
 mod storage_failures;
 mod systemd;
 mod tailnet;
+mod tailnet_check;
 mod units;
 mod verify;
 mod window;

@@ -1,5 +1,6 @@
 //! A real tailnet: that the kit's does what the others are, and what a backup to another machine of one's own meets there.
 
+use std::fs;
 use std::time::Duration;
 
 use serde_json::json;
@@ -27,7 +28,7 @@ fn params(from: &Node, to: &Node, host: &str) -> String {
 }
 
 /// A world whose repository is on `to`, by its name.
-fn world(from: &Node, to: &Node) -> World {
+pub fn world(from: &Node, to: &Node) -> World {
     let world = World::new();
     to.let_in(from);
     from.pin(to);
@@ -39,29 +40,29 @@ fn world(from: &Node, to: &Node) -> World {
 #[test]
 fn machines_of_a_tailnet_reach_each_other_by_name_and_address() {
     let tailnet = Tailnet::start();
-    let [a, mut b, c] = tailnet.nodes(["home", "attic", "shed"]);
-    assert_eq!(a.status()["BackendState"], "Running");
+    let [home, mut attic, shed] = tailnet.nodes(["home", "attic", "shed"]);
+    assert_eq!(home.status()["BackendState"], "Running");
     let ping = ["ping", "--c=1", "attic"];
-    a.tailscale(&ping).stdout("via 10.98.0.").ok();
-    b.let_in(&a);
-    a.pin(&b);
-    for host in [b.address(), b.name(), &b.dns_name()] {
+    home.tailscale(&ping).stdout("via 10.98.0.").ok();
+    attic.let_in(&home);
+    home.pin(&attic);
+    for host in [attic.address(), attic.name(), &attic.dns_name()] {
         for user in ["root", "keeper"] {
-            ssh(&a, user, host, "id -un; hostname")
+            ssh(&home, user, host, "id -un; hostname")
                 .stdout_is(format!("{user}\nattic\n"))
                 .ok();
         }
     }
     // Who is not let in is not.
-    ssh(&c, "root", b.address(), "true")
+    ssh(&shed, "root", attic.address(), "true")
         .stderr("Host key verification failed")
         .code(255);
-    c.pin(&b);
-    ssh(&c, "root", b.address(), "true")
+    shed.pin(&attic);
+    ssh(&shed, "root", attic.address(), "true")
         .stderr("Permission denied")
         .code(255);
-    b.only_relayed();
-    a.until_sees(&b, true);
+    attic.only_relayed();
+    home.until_sees(&attic, true);
     until("a pong from the relay", Duration::from_secs(30), || {
         let ping = [
             "ping",
@@ -70,10 +71,10 @@ fn machines_of_a_tailnet_reach_each_other_by_name_and_address() {
             "--until-direct=false",
             "attic",
         ];
-        let said = a.tailscale(&ping).run().stdout();
+        let said = home.tailscale(&ping).run().stdout();
         said.contains("via DERP(test)").then_some(())
     });
-    ssh(&a, "root", "attic", "hostname")
+    ssh(&home, "root", "attic", "hostname")
         .stdout_is("attic\n")
         .ok();
 }
@@ -81,23 +82,26 @@ fn machines_of_a_tailnet_reach_each_other_by_name_and_address() {
 #[test]
 fn a_repository_is_on_a_peer_that_goes_and_comes() {
     let tailnet = Tailnet::start();
-    let [a, mut b, c] = tailnet.nodes(["home", "attic", "shed"]);
-    let world = world(&a, &b);
-    a.inside(world.kd(&["--quiet", "init"])).stdout_any().ok();
-    b.run("ls")
-        .arg(b.path("store/repository"))
+    let [home, mut attic, shed] = tailnet.nodes(["home", "attic", "shed"]);
+    let world = world(&home, &attic);
+    home.inside(world.kd(&["--quiet", "init"]))
+        .stdout_any()
+        .ok();
+    attic
+        .run("ls")
+        .arg(attic.path("store/repository"))
         .stdout("kopia.repository")
         .ok();
-    b.offline();
-    for node in [&a, &c] {
-        node.until_sees(&b, false);
+    attic.offline();
+    for node in [&home, &shed] {
+        node.until_sees(&attic, false);
     }
-    ssh(&a, "root", b.address(), "true")
+    ssh(&home, "root", attic.address(), "true")
         .stderr("timed out")
         .code(255);
-    b.online();
-    a.until_reaches(&b);
-    ssh(&a, "root", b.address(), "hostname")
+    attic.online();
+    home.until_reaches(&attic);
+    ssh(&home, "root", attic.address(), "hostname")
         .stdout_is("attic\n")
         .ok();
 }
@@ -105,115 +109,172 @@ fn a_repository_is_on_a_peer_that_goes_and_comes() {
 #[test]
 fn a_machine_knows_in_which_state_it_is() {
     let tailnet = Tailnet::start();
-    let [mut a, _b] = tailnet.nodes(["home", "attic"]);
+    let [mut home, attic] = tailnet.nodes(["home", "attic"]);
     let state = |node: &Node| node.status()["BackendState"].clone();
     tailnet.stop_control();
-    a.until("noticed that its control server is gone", |status| {
+    home.until("noticed that its control server is gone", |status| {
         status["Self"]["Online"] == false
     });
-    let status = a.status();
+    let status = home.status();
     assert_eq!(status["BackendState"], "Running");
     assert_eq!(status["Health"], json!([]));
     // The relay went with it, but a straight way stays.
     let ping = ["ping", "--c=1", "attic"];
-    a.tailscale(&ping).stdout("via 10.98.0.").ok();
+    home.tailscale(&ping).stdout("via 10.98.0.").ok();
     tailnet.start_control();
-    a.until_online();
+    home.until_online();
 
-    a.down();
-    assert_eq!(state(&a), "Stopped");
-    a.up();
-    assert_eq!(state(&a), "Running");
+    home.down();
+    assert_eq!(state(&home), "Stopped");
+    home.up();
+    assert_eq!(state(&home), "Running");
 
-    tailnet.expire(&a);
-    a.until("lost its key", |status| {
-        status["BackendState"] == "NeedsLogin"
+    // After each of these it has another key, and is the same machine.
+    let seen = || {
+        attic.until_sees(&home, true);
+        let peer = attic.peer(&home).unwrap();
+        let text = |name: &str| peer[name].as_str().unwrap().to_owned();
+        (text("ID"), text("PublicKey"))
+    };
+    let mut last = seen();
+    let mut renewed = || {
+        let next = until("another key", Duration::from_secs(30), || {
+            Some(seen()).filter(|next| next.1 != last.1)
+        });
+        assert_eq!(next.0, last.0);
+        last = next;
+    };
+    home.logout();
+    assert_eq!(state(&home), "NeedsLogin");
+    home.login();
+    renewed();
+    home.renew_key();
+    renewed();
+    tailnet.expire(&home);
+    assert_eq!(state(&home), "NeedsLogin");
+    until("the other to see it", Duration::from_secs(30), || {
+        (attic.peer(&home)?["Expired"] == true).then_some(())
     });
-    a.login();
+    home.login();
+    attic.until_sees(&home, true);
+    attic.until_reaches(&home);
 
-    a.logout();
-    assert_eq!(state(&a), "NeedsLogin");
-    a.login();
-    assert_eq!(state(&a), "Running");
-
-    a.offline();
-    let dead = a.tailscale(&["status", "--json"]);
+    home.offline();
+    let dead = home.tailscale(&["status", "--json"]);
     dead.stderr("failed to connect to local tailscaled").code(1);
-    a.online();
+    home.online();
 }
 
 #[test]
 fn an_ssh_server_is_as_wrong_as_they_come() {
     let tailnet = Tailnet::start();
-    let [a, mut b] = tailnet.nodes(["home", "attic"]);
-    b.let_in(&a);
-    a.pin(&b);
-    let works = |b: &Node| ssh(&a, "root", b.name(), "true").ok();
-    works(&b);
+    let [home, mut attic] = tailnet.nodes(["home", "attic"]);
+    attic.let_in(&home);
+    home.pin(&attic);
+    let works = |attic: &Node| ssh(&home, "root", attic.name(), "true").ok();
+    works(&attic);
 
-    b.ssh.freeze();
-    ssh(&a, "root", "attic", "true")
+    attic.ssh.freeze();
+    ssh(&home, "root", "attic", "true")
         .stderr("timed out")
         .code(255);
-    b.ssh.thaw();
-    works(&b);
+    attic.ssh.thaw();
+    works(&attic);
 
-    b.ssh.answer_garbage();
-    ssh(&a, "root", "attic", "true").stderr_any().code(255);
-    b.ssh.restart();
-    works(&b);
+    attic.ssh.answer_garbage();
+    ssh(&home, "root", "attic", "true").stderr_any().code(255);
+    attic.ssh.restart();
+    works(&attic);
 
-    b.ssh.change_host_keys();
-    ssh(&a, "root", "attic", "true")
+    attic.ssh.change_host_keys();
+    ssh(&home, "root", "attic", "true")
         .stderr("Host key verification failed")
         .code(255);
-    a.pin(&b);
-    works(&b);
+    home.pin(&attic);
+    works(&attic);
 
-    b.ssh.refuse_keys();
-    ssh(&a, "root", "attic", "true")
+    attic.ssh.refuse_keys();
+    ssh(&home, "root", "attic", "true")
         .stderr("Permission denied")
         .code(255);
-    b.let_in(&a);
+    attic.let_in(&home);
 
-    b.ssh.only_sftp();
-    ssh(&a, "root", "attic", "true")
+    attic.ssh.only_sftp();
+    ssh(&home, "root", "attic", "true")
         .stdout_any()
         .stderr_any()
         .code(1);
 
-    let store = b.mount_small("store", 4);
-    b.fill(&store);
-    let put = a.run("sftp").args(["-q", "-b", "-"]).arg("root@attic");
+    let store = attic.mount_small("store", 4);
+    attic.fill(&store);
+    let put = home.run("sftp").args(["-q", "-b", "-"]).arg("root@attic");
     put.stdin(format!("put /bin/busybox {}/x\n", store.display()))
         .stdout_any()
         .stderr("Failure")
         .code(1);
-    b.make_space(&store);
-    b.ssh.stop();
-    ssh(&a, "root", "attic", "true")
+    attic.make_space(&store);
+    attic.ssh.stop();
+    ssh(&home, "root", "attic", "true")
         .stderr("Connection refused")
         .code(255);
 
     // Nobody is told that it is gone.
-    b.unplug();
-    ssh(&a, "root", "attic", "true")
+    attic.unplug();
+    ssh(&home, "root", "attic", "true")
         .stderr("timed out")
         .code(255);
-    assert_eq!(a.peer(&b).unwrap()["Online"], true);
-    b.plug();
-    b.ssh.restart();
-    b.freeze();
-    ssh(&a, "root", "attic", "true")
+    assert_eq!(home.peer(&attic).unwrap()["Online"], true);
+    attic.plug();
+    attic.ssh.restart();
+    attic.freeze();
+    ssh(&home, "root", "attic", "true")
         .stderr("timed out")
         .code(255);
-    b.thaw();
-    a.until_reaches(&b);
-    a.pin(&b);
-    b.ssh.change_host_keys();
-    ssh(&a, "root", "attic", "true")
+    attic.thaw();
+    home.until_reaches(&attic);
+    home.pin(&attic);
+    attic.ssh.change_host_keys();
+    ssh(&home, "root", "attic", "true")
         .stderr("Host key verification failed")
         .code(255);
+}
+
+#[test]
+fn another_machine_has_the_stack_again_when_the_first_is_lost() {
+    let tailnet = Tailnet::start();
+    let [home, attic, shed] = tailnet.nodes(["home", "attic", "shed"]);
+    let world = world(&home, &attic);
+    let stack = world.web();
+    let file = stack.volume_path("data").join("file");
+    fs::write(&file, "what was saved").unwrap();
+    home.inside(world.kd(&["--quiet", "init"]))
+        .stdout_any()
+        .ok();
+    let backup = world.kd(&["--quiet", "backup", "--unit", stack.unit()]);
+    home.inside(backup).ok();
+    let out = world.path("out");
+    let bundle = ["--json", "disaster-recovery", "--output"];
+    let bundle = home.inside(world.kd(&bundle).arg(&out)).stderr_any().json();
+    let bundle = bundle["path"].as_str().unwrap();
+    let password = fs::read_to_string(world.path("recovery-password")).unwrap();
+    world.secret_file("password", &password);
+
+    world.lose_host(&stack);
+    // Its key is in the bundle.
+    fs::remove_dir_all(home.path("root/.ssh")).unwrap();
+    drop(home);
+    let restore = format!(
+        "kopi-docka --config {config} disaster-recovery --restore {bundle} --password-file {password} --take-over --yes && \
+         kopi-docka --config {config} restore --all --up --yes",
+        config = world.config_path().display(),
+        password = world.path("password").display(),
+    );
+    shed.inside(world.shell(&restore))
+        .stdout_any()
+        .stderr_any()
+        .ok();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "what was saved");
+    stack.assert_running(&["db"]);
 }
 
 const PEERS: &str = "Machine that holds the repository";
@@ -278,15 +339,15 @@ fn the_wizard_makes_a_peer_the_place_of_the_repository() {
 
     let stack = world.web();
     let file = stack.volume_path("data").join("file");
-    std::fs::write(&file, "what was saved").unwrap();
+    fs::write(&file, "what was saved").unwrap();
     let there = |run: Run| home.inside(run).stdout_any();
     there(world.kd(&["--quiet", "init"])).ok();
     let backup = || world.kd(&["--quiet", "backup", "--unit", stack.unit()]);
     there(backup()).ok();
     assert!(directory.join("kopia.repository.f").exists());
-    std::fs::write(&file, "what came later").unwrap();
+    fs::write(&file, "what came later").unwrap();
     there(world.restore_latest(stack.unit(), &[])).ok();
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "what was saved");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "what was saved");
     // A straight way needs no control server.
     tailnet.stop_control();
     home.until("noticed that its control server is gone", |status| {
@@ -324,10 +385,7 @@ fn the_wizard_says_why_there_is_no_peer_to_choose() {
     refused(&home, "Tailscale is stopped", "sudo tailscale up");
     home.up();
     tailnet.expire(&home);
-    home.until("lost its key", |status| {
-        status["BackendState"] == "NeedsLogin"
-    });
-    refused(&home, "not logged in", "sudo tailscale up");
+    refused(&home, "has expired", "--force-reauth");
     home.login();
     home.logout();
     refused(&home, "not logged in", "sudo tailscale up");

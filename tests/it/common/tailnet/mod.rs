@@ -36,7 +36,7 @@ struct Shared {
 }
 
 impl Tailnet {
-    /// Two seconds; a node takes two more, and several take hardly longer than one.
+    /// Takes no second; each node takes three.
     #[track_caller]
     pub fn start() -> Self {
         let folder = Folder::new("tailnet");
@@ -53,17 +53,17 @@ impl Tailnet {
         node
     }
 
-    /// Several, which log in at the same time; each sees all others online, and has found the straight way to them.
+    /// Several. Each sees all others online, and has found the straight way to them.
     #[track_caller]
     pub fn nodes<const N: usize>(&self, names: [&str; N]) -> [Node; N] {
-        let nodes = names.map(|name| Node::new(&self.shared, name));
-        let logins = nodes.each_ref().map(Node::spawn_login);
-        for login in logins {
-            login.ok();
+        let mut nodes = names.map(|name| Node::new(&self.shared, name));
+        // One after the other: of several at the same moment one waits for ever, now and then.
+        for node in &mut nodes {
+            node.until_started();
+            node.login();
         }
         let mut pings = Vec::new();
         for (node, next) in nodes.iter().zip(1..) {
-            node.until_online();
             for other in nodes.iter().filter(|other| other.name() != node.name()) {
                 node.until_sees(other, true);
             }
@@ -87,9 +87,12 @@ impl Tailnet {
         self.shared.control.borrow_mut().serve();
     }
 
-    /// The key of `node` has run out, as it does after half a year.
+    /// The key of `node` has run out, as it does after half a year, and it knows that.
     #[track_caller]
     pub fn expire(&self, node: &Node) {
         self.shared.control.borrow().expire(node.name());
+        node.until("lost its key", |status| {
+            status["BackendState"] == "NeedsLogin"
+        });
     }
 }

@@ -1,7 +1,6 @@
 //! A machine of the tailnet, with what can happen to it.
 
 use std::cell::OnceCell;
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -40,7 +39,7 @@ impl Node {
     /// What its users log in with who have no key.
     pub const PASSWORD: &str = PASSWORD;
 
-    /// On the network, not logged in.
+    /// On the network; its daemon starts.
     #[track_caller]
     pub(super) fn new(shared: &Rc<Shared>, name: &str) -> Self {
         assert!(name.len() > 1, "headscale takes no name of one letter");
@@ -63,7 +62,7 @@ impl Node {
         // While the daemon starts.
         let ssh = Ssh::start(&host);
         make_key("ed25519", &folder.join("root/.ssh/id_ed25519"));
-        let mut node = Self {
+        Self {
             daemon: Some(daemon),
             ssh,
             host,
@@ -72,9 +71,7 @@ impl Node {
             is_relayed: false,
             address: OnceCell::new(),
             shared: Rc::clone(shared),
-        };
-        node.until_started();
-        node
+        }
     }
 
     pub fn name(&self) -> &str {
@@ -102,25 +99,22 @@ impl Node {
 
     /// `run` on this machine: `node.inside(world.kd(&["check"]))`. Its `tailscale` comes first on PATH; its directory is `/`.
     pub fn inside(&self, run: Run) -> Run {
-        run.under(self.host.words()).env("PATH", self.programs())
+        let bin = self.path("bin").display().to_string();
+        let script = "PATH=$0:$PATH && exec \"$@\"";
+        run.under(["sh", "-c", script, &bin])
+            .under(self.host.words())
     }
 
     /// `program` with the environment of a login as root.
     pub fn run(&self, program: &str) -> Run {
         self.inside(Run::new(program))
+            .env("PATH", path())
             .env("HOME", self.path("root"))
             .env("LC_ALL", "C")
     }
 
     pub fn tailscale(&self, args: &[&str]) -> Run {
         self.run("tailscale").args(args)
-    }
-
-    fn programs(&self) -> OsString {
-        let mut programs = self.path("bin").into_os_string();
-        programs.push(":");
-        programs.push(path());
-        programs
     }
 
     #[track_caller]
@@ -177,7 +171,7 @@ impl Node {
     }
 
     #[track_caller]
-    fn until_started(&mut self) {
+    pub(super) fn until_started(&mut self) {
         let mut has_ended = false;
         let answers = poll::within(TIMEOUT, || {
             has_ended = self.daemon.as_mut()?.has_ended();
@@ -237,14 +231,13 @@ impl Node {
     /// Logs in, with a key that needs nobody to agree.
     #[track_caller]
     pub fn login(&self) {
-        self.spawn_login().ok();
+        self.login_with(&[]).ok();
         self.until_online();
     }
 
-    #[track_caller]
-    pub(super) fn spawn_login(&self) -> Running {
+    fn login_with(&self, more: &[&str]) -> Run {
         let control = self.shared.control.borrow();
-        let run = self.tailscale(&["up", "--timeout=60s"]);
+        let run = self.tailscale(&["up", "--timeout=60s"]).args(more);
         run.arg(format!("--hostname={}", self.name))
             .arg(format!("--login-server={}", control.url()))
             .arg(format!("--auth-key={}", control.key()))
@@ -252,7 +245,13 @@ impl Node {
             .arg("--netfilter-mode=off")
             .stdout_any()
             .stderr_any()
-            .spawn()
+    }
+
+    /// Logs in again while it is logged in: it has another key, and is the same machine.
+    #[track_caller]
+    pub fn renew_key(&self) {
+        self.login_with(&["--force-reauth"]).ok();
+        self.until_online();
     }
 
     #[track_caller]

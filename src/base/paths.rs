@@ -72,6 +72,11 @@ impl Paths {
         self.state.join("maintenance")
     }
 
+    /// Backups that are to be made when the repository answers, one file a profile.
+    pub fn retry(&self) -> PathBuf {
+        self.state.join("retry")
+    }
+
     /// Changes of the password that are not finished, one file a profile.
     pub fn password_changes(&self) -> PathBuf {
         self.state.join("password-change")

@@ -29,6 +29,11 @@ pub fn seconds(value: f64) -> String {
     }
 }
 
+/// `2025-01-31 02:00 UTC`
+pub fn minute(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
 /// How long ago `time` was: `5 min`, `3 h`, `12 d`.
 pub fn age(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let passed = (now - time).num_seconds().max(0);

@@ -12,6 +12,8 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::logging;
 use crate::model::UnitName;
+use crate::service::retry::{Operator, settle};
+use crate::ui::prompt;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -66,8 +68,19 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         accepted: &args.accepted,
         update_recovery: args.update_recovery,
     };
-    let report = backup::run(cx, loaded, lock, asked).await?;
-    Ok(report.exit_code)
+    let config = loaded.config.clone();
+    // On the heap, as in the daemon.
+    let ran = Box::pin(backup::run(cx, loaded, lock, asked)).await;
+    // Another one of some units would be another backup.
+    if args.units.is_empty() {
+        let operator = if prompt::is_at_terminal() {
+            Operator::There
+        } else {
+            Operator::Away
+        };
+        settle(cx, &config, operator, &ran);
+    }
+    Ok(ran?.exit_code)
 }
 
 /// A number of seconds, minutes, hours or days; nothing is as long as it takes.

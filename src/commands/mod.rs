@@ -25,6 +25,7 @@ pub mod repo_status;
 pub mod repo_which_config;
 pub mod reset_config;
 pub mod restore;
+pub mod retry;
 pub mod setup;
 pub mod show_config;
 pub mod show_deps;
@@ -170,6 +171,9 @@ pub enum Command {
     /// Spelling of version 1
     #[command(hide = true)]
     Config(config_v1::Args),
+    /// Make a backup that could not reach the repository, now that it answers; for the timer
+    #[command(hide = true)]
+    Retry(retry::Args),
     /// Show version information
     Version(version::Args),
 }
@@ -188,6 +192,7 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
         Command::Verify(_) => Some("verify"),
         Command::Daemon(_) => Some("daemon"),
         Command::Recover(_) => Some("recover"),
+        Command::Retry(_) => Some("retry"),
         Command::WriteUnits(_) => Some("write-units"),
         Command::NewConfig(_)
         | Command::EditConfig(_)
@@ -274,6 +279,7 @@ async fn dispatch(command: Command, cx: &Context, program: clap::Command) -> Res
         Command::Verify(args) => verify::run(cx, args).await,
         Command::History(args) => history::run(cx, args),
         Command::Recover(args) => recover::run(cx, args).await,
+        Command::Retry(args) => retry::run(cx, args).await,
         Command::Daemon(args) => daemon::run(cx, args).await,
         Command::WriteUnits(args) => write_units::run(cx, args).await,
         Command::Completions(args) => completions::run(cx, args),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::info;
 
+use super::retry::{self, Look, Operator, Pending};
 use super::schedule::{self, Last, Moment, Record};
 use super::{install, units, watchdog};
 use crate::backup::{self, Asked};
@@ -32,8 +33,19 @@ struct Daemon<'a> {
     record: Record,
     last: Last,
     status: String,
+    /// When it was last looked whether a pending backup can be made.
+    looked_at: Option<Moment>,
     /// The last that was tried left containers stopped.
     is_down: bool,
+}
+
+/// Why a backup begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// It is time.
+    Due,
+    /// One that did not reach the repository is made up for.
+    Pending,
 }
 
 /// Runs until a signal ends it; the exit code is that of the signal, or 18.
@@ -48,6 +60,7 @@ pub async fn run(cx: &Context, interval: Option<Duration>) -> Result<u8> {
         record,
         last,
         status: idle(interval),
+        looked_at: None,
         is_down: false,
     };
     notify::ready(&daemon.status);
@@ -102,11 +115,37 @@ impl Daemon<'_> {
                     reloads = count;
                     self.reload();
                 }
-                () = sleep(pause.unwrap_or(LOOK).min(LOOK)) => {}
+                () = sleep(pause.unwrap_or(LOOK).min(LOOK).min(retry::interval())) => {}
             }
-            if !self.cx.shutdown.is_asked() && self.pause().is_some_and(|pause| pause.is_zero()) {
-                self.back_up().await;
+            match self.pause() {
+                _ if self.cx.shutdown.is_asked() => {}
+                // Whoever makes the backups makes up for them.
+                None => {}
+                Some(pause) if pause.is_zero() => self.back_up(Reason::Due).await,
+                Some(_) => self.make_up().await,
             }
+        }
+    }
+
+    /// For a backup that did not reach the repository, until the next one is due.
+    async fn make_up(&mut self) {
+        let now = Moment::now();
+        let is_soon =
+            |at: &Moment| now.since_boot.saturating_sub(at.since_boot) < retry::interval();
+        if self.looked_at.as_ref().is_some_and(is_soon) {
+            return;
+        }
+        self.looked_at = Some(now);
+        match retry::look(self.cx, &self.loaded.config).await {
+            Ok(Look::Wait) => {}
+            Ok(Look::Now(_)) => self.back_up(Reason::Pending).await,
+            Ok(Look::GivenUp(error)) => {
+                self.cx.ui.error(&render(&error));
+                self.tell(format!("Given up: {error}"));
+            }
+            Err(error) => self.cx.ui.warn(format!(
+                "a backup may be pending, which cannot be found out: {error:#}"
+            )),
         }
     }
 
@@ -155,9 +194,11 @@ impl Daemon<'_> {
         }
     }
 
-    async fn back_up(&mut self) {
+    async fn back_up(&mut self, reason: Reason) {
         let lock = match Lock::take(&self.cx.paths.runtime, "daemon") {
             Ok(lock) => lock,
+            // The other run takes care of it, or it is looked again.
+            Err(_) if reason == Reason::Pending => return,
             Err(error) => {
                 self.cx
                     .ui
@@ -173,18 +214,27 @@ impl Daemon<'_> {
         // The password may have been changed since.
         self.read_again();
         let now = Moment::now();
-        if let Err(error) = self.record.write(now) {
-            self.cx.ui.warn(format!(
-                "after a restart the time of the last backup will be unknown: {error:#}"
-            ));
+        match reason {
+            Reason::Due => self.note_start(now),
+            // The next one is due as if this one had not been late.
+            Reason::Pending if !self.claim() => return,
+            Reason::Pending => {}
         }
-        self.last = Last::ThisBoot(now);
         self.tell("Running backup".to_owned());
         let result = {
             let _patience = heartbeat::allow(self.loaded.config.backup.stall_timeout);
-            backup::run(self.cx, self.loaded.clone(), lock, Asked::default()).await
+            // On the heap: its state is large, and would be part of that of every caller on the stack.
+            Box::pin(backup::run(
+                self.cx,
+                self.loaded.clone(),
+                lock,
+                Asked::default(),
+            ))
+            .await
         };
         let at = now.wall.format("%Y-%m-%d %H:%M:%S UTC");
+        retry::settle(self.cx, &self.loaded.config, Operator::Away, &result);
+        self.looked_at = Some(Moment::now());
         match result {
             Ok(report) => {
                 self.is_down = report.exit_code == Exit::StillStopped.code();
@@ -195,6 +245,30 @@ impl Daemon<'_> {
                 self.tell(format!("Last backup: {at}, failed: {error}"));
             }
         }
+    }
+
+    fn note_start(&mut self, now: Moment) {
+        if let Err(error) = self.record.write(now) {
+            self.cx.ui.warn(format!(
+                "after a restart the time of the last backup will be unknown: {error:#}"
+            ));
+        }
+        self.last = Last::ThisBoot(now);
+    }
+
+    /// Whether a backup is pending still: another run may have made it before the lock was ours.
+    fn claim(&self) -> bool {
+        let (paths, profile) = (&self.cx.paths, self.loaded.config.profile());
+        let Some(pending) = Pending::read(paths, profile) else {
+            return false;
+        };
+        let claimed = pending.claim(paths, profile);
+        if let Err(error) = &claimed {
+            self.cx
+                .ui
+                .warn(format!("a pending backup is not made: {error:#}"));
+        }
+        claimed.is_ok()
     }
 
     fn failed(&mut self, error: &anyhow::Error) {

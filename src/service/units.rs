@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::error::Result;
 
 /// Every unit by its name.
-const TEMPLATES: [(&str, &str); 6] = [
+const TEMPLATES: [(&str, &str); 8] = [
     (
         "kopi-docka.service",
         include_str!("../../systemd/kopi-docka.service"),
@@ -40,6 +40,14 @@ const TEMPLATES: [(&str, &str); 6] = [
     (
         "kopi-docka-recover.timer",
         include_str!("../../systemd/kopi-docka-recover.timer"),
+    ),
+    (
+        "kopi-docka-retry.service",
+        include_str!("../../systemd/kopi-docka-retry.service"),
+    ),
+    (
+        "kopi-docka-retry.timer",
+        include_str!("../../systemd/kopi-docka-retry.timer"),
     ),
 ];
 const HARDENING: &str = include_str!("../../systemd/hardening.conf");

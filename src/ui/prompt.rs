@@ -29,6 +29,13 @@ pub fn is_possible() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
+/// Whether an operator sees what is said, or could end it with a key: of a timer or of cron no stream is a terminal.
+pub fn is_at_terminal() -> bool {
+    std::io::stdin().is_terminal()
+        || std::io::stdout().is_terminal()
+        || std::io::stderr().is_terminal()
+}
+
 /// Whether `error` is a question that was cancelled: then nothing more is to be asked.
 pub fn is_end(error: &anyhow::Error) -> bool {
     matches!(

@@ -55,6 +55,8 @@ fn make_install_puts_everything_in_its_place_and_uninstall_takes_it_away() {
         "lib/systemd/system/kopi-docka-recover.service",
         "lib/systemd/system/kopi-docka-recover.timer",
         "lib/systemd/system/kopi-docka-recover-boot.service",
+        "lib/systemd/system/kopi-docka-retry.service",
+        "lib/systemd/system/kopi-docka-retry.timer",
     ] {
         assert!(
             there.contains(&Path::new("opt/k").join(name)),
@@ -177,6 +179,7 @@ fn the_package_upgrades_and_goes_without_losing_what_it_must_keep() {
         "kopi-docka-recover.service",
         "kopi-docka-recover.timer",
         "kopi-docka-recover-boot.service",
+        "kopi-docka-retry.timer",
     ] {
         let run = machine.systemctl(&["is-enabled", unit]);
         run.stdout_is("disabled\n").code(1);

@@ -149,6 +149,11 @@ fn every_range_has_both_ends() {
         (["backup", "start_timeout"], [1, 3600], [0, 3601]),
         (["backup", "task_timeout"], [0, 2_592_000], [-1, 2_592_001]),
         (["backup", "stall_timeout"], [1, 86_400], [0, 86_401]),
+        (
+            ["backup", "retry_when_reachable"],
+            [0, 2_592_000],
+            [-1, 2_592_001],
+        ),
         (["backup", "parallel_workers"], [1, 64], [0, 65]),
         (
             ["backup", "recovery_bundle_retention"],

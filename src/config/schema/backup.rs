@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::unit::UnitConfig;
 use crate::config::value::{
     BindMode, Exclude, Pattern, Percent, SharedVolumes, SpoolSize, Workers, absolute, exact_size,
-    optional_absolute, optional_seconds, optional_size, seconds, whole,
+    optional_absolute, optional_duration, optional_seconds, optional_size, seconds, whole,
 };
 
 const HOUR: u64 = 3600;
@@ -60,6 +60,15 @@ pub struct Backup {
         deserialize_with = "seconds::deserialize::<1, DAY, _>"
     )]
     pub stall_timeout: Duration,
+    /// How long a backup that could not reach the repository waits for it: every five minutes the retry timer, or the daemon, looks whether
+    /// it answers, and then makes the backup, unless the next regular one comes first. 0 or `null`: it is not tried again.
+    ///
+    /// Example: `"12h"`. Since: 0.1.
+    #[serde(
+        serialize_with = "optional_duration::serialize",
+        deserialize_with = "optional_duration::deserialize::<{ 30 * DAY }, _>"
+    )]
+    pub retry_when_reachable: Option<Duration>,
     /// Write a recovery bundle after each run that stored a restore point. Make the first one with `kopi-docka disaster-recovery`.
     ///
     /// Example: `true`. Since: the Python version.
@@ -118,6 +127,7 @@ impl Default for Backup {
             start_timeout: Duration::from_secs(60),
             task_timeout: None,
             stall_timeout: Duration::from_secs(600),
+            retry_when_reachable: Some(Duration::from_secs(6 * HOUR)),
             update_recovery_bundle: false,
             recovery_bundle_path: "/backup/recovery".into(),
             recovery_bundle_retention: 3,

@@ -95,7 +95,7 @@ mod tests {
             },
             "backup": {
                 "base_path": "/backup/kopi-docka", "parallel_workers": "auto",
-                "stop_timeout": 30, "start_timeout": 60, "task_timeout": 0, "stall_timeout": 600,
+                "stop_timeout": 30, "start_timeout": 60, "task_timeout": 0, "stall_timeout": 600, "retry_when_reachable": "6h",
                 "update_recovery_bundle": false, "recovery_bundle_path": "/backup/recovery",
                 "recovery_bundle_retention": 3, "recovery_bundle_copy": null,
                 "exclude_patterns": [], "include_secrets": true, "build_context_max": "50MiB", "shared_volumes": "stop", "shrink_limit": "50%",

@@ -4,6 +4,7 @@
 //! that no error here ever repeats what it read: it could be a secret.
 
 mod choice;
+mod duration;
 mod exclude;
 mod host;
 pub mod level;
@@ -16,6 +17,7 @@ mod word;
 mod workers;
 
 pub use choice::{BindMode, SharedVolumes};
+pub use duration::optional_duration;
 pub use exclude::Exclude;
 pub use host::optional_host;
 pub use level::LogLevel;

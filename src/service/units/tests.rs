@@ -84,6 +84,13 @@ fn the_units_are_the_documented_ones() {
             "ConditionDirectoryNotEmpty=|/var/lib/kopi-docka/restoring",
         ],
     );
+    assert_lines(
+        &unit("kopi-docka-retry.service", json!({})),
+        &[
+            "ExecStart=:/usr/local/bin/kopi-docka --config /etc/kopi-docka.json retry --start kopi-docka-backup.service",
+            "ConditionDirectoryNotEmpty=/var/lib/kopi-docka/retry",
+        ],
+    );
 }
 
 #[test]

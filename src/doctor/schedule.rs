@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use chrono::TimeDelta;
 
 use super::finding::Finding;
+use super::pending;
 use crate::base::blocking::aside;
 use crate::config::Loaded;
 use crate::context::Context;
@@ -36,6 +37,9 @@ pub async fn check(cx: &Context, loaded: Option<&Loaded>) -> Vec<Finding> {
     let mut findings = vec![judge(of_systemd.as_ref(), &cron)];
     let units = loaded.and_then(|loaded| units::of(cx, loaded).ok());
     findings.extend(outdated(&install::stale(&units.unwrap_or_default())));
+    let is_daemon = |units: &[Unit; 2]| units.iter().any(|unit| unit.is_daemon_at_work());
+    let daemon = of_systemd.as_ref().is_some_and(is_daemon);
+    findings.extend(pending::check(cx, loaded, daemon).await);
     findings
 }
 
@@ -63,6 +67,12 @@ struct Unit {
     is_active: bool,
     /// A daemon that was told no interval runs for ever and backs nothing up.
     backs_up: bool,
+}
+
+impl Unit {
+    fn is_daemon_at_work(&self) -> bool {
+        self.name == SERVICE && self.is_active && self.backs_up
+    }
 }
 
 /// How far apart the backups are that systemd starts, where that is known: by the timer, or by the daemon's interval.

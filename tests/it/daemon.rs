@@ -179,6 +179,9 @@ fn it_backs_up_when_it_is_time() {
     a_run_that_hangs_is_not_covered_up(&world, &systemd, &stack);
     a_signal_in_the_window_closes_it(&world, &systemd, &stack);
     the_lock_of_another_is_respected(&world, &systemd, &stack);
+    a_repository_that_is_back_gets_its_backup(&world, &systemd);
+    one_that_does_not_come_back_is_given_up(&world, &systemd);
+    cron_makes_up_for_a_backup_too(&world, &stack);
 }
 
 fn saves_and_says_so(world: &World, systemd: &Systemd, stack: &Stack) {
@@ -270,6 +273,98 @@ fn the_lock_of_another_is_respected(world: &World, systemd: &Systemd, stack: &St
     assert!(!world.path("state/daemon.json").exists());
     end(running);
     held.release().ok();
+}
+
+/// The repository is away until `Away` is dropped.
+struct Away<'a>(&'a World);
+
+impl<'a> Away<'a> {
+    fn new(world: &'a World) -> Self {
+        fs::rename(world.path("repo"), world.path("elsewhere")).unwrap();
+        Self(world)
+    }
+}
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        fs::rename(self.0.path("elsewhere"), self.0.path("repo")).unwrap();
+    }
+}
+
+fn is_pending(world: &World) -> bool {
+    let entries = fs::read_dir(world.path("state/retry"));
+    entries.is_ok_and(|mut entries| entries.next().is_some())
+}
+
+fn looks_often(run: Run) -> Run {
+    run.env("KOPI_DOCKA_FAULT_RETRY_SECONDS", "1")
+}
+
+fn a_repository_that_is_back_gets_its_backup(world: &World, systemd: &Systemd) {
+    let away = Away::new(world);
+    let running = looks_often(fresh(world, systemd)).spawn();
+    systemd.next("STATUS=Last backup: 2");
+    assert!(is_pending(world));
+    drop(away);
+    systemd.next("STATUS=Last backup: 2");
+    assert_eq!(world.report()["exit_code"], 0);
+    assert!(!is_pending(world));
+    systemd.until_answers(2);
+    running.signal(Signal::TERM);
+    let done = running.code(143);
+    assert!(done.stderr().contains("makes up for that of "), "{done}");
+    assert_eq!(world.reports().len(), 1);
+
+    // A daemon that starts again knows of it, and its next regular one is due as if nothing had been.
+    let away = Away::new(world);
+    let running = fresh(world, systemd).spawn();
+    systemd.next("STATUS=Last backup: 2");
+    end(running);
+    drop(away);
+    let before = fs::read(world.path("state/daemon.json")).unwrap();
+    let run = daemon(world, &["--interval-minutes", "60"]);
+    let running = systemd.starts(world, looks_often(run)).spawn();
+    systemd.next("STATUS=Last backup: 2");
+    end(running);
+    assert!(!is_pending(world));
+    assert_eq!(fs::read(world.path("state/daemon.json")).unwrap(), before);
+}
+
+fn one_that_does_not_come_back_is_given_up(world: &World, systemd: &Systemd) {
+    world.config(|c| c["backup"]["retry_when_reachable"] = "2s".into());
+    let _away = Away::new(world);
+    let mut running = looks_often(fresh(world, systemd)).spawn();
+    systemd.until("STATUS=Given up: the backup of 2");
+    running.until_stderr("was not made: the repository did not answer until ");
+    assert!(!is_pending(world));
+    end(running);
+    world.config(|c| c["backup"]["retry_when_reachable"] = "6h".into());
+}
+
+fn cron_makes_up_for_a_backup_too(world: &World, stack: &Stack) {
+    let retry = || world.kd(&["retry"]);
+    let away = Away::new(world);
+    world.kd(&["--quiet", "backup"]).stderr_any().code(17);
+    assert!(is_pending(world));
+    retry().ok();
+    world
+        .kd(&["--quiet", "check"])
+        .stdout("is tried again until ")
+        .code(17);
+    drop(away);
+
+    // A backup of one unit is another one, and while it runs nothing is asked.
+    let held = world.hold_backup(&[stack.unit()], "read", |run| run.stdout_any());
+    retry().ok();
+    held.release().ok();
+    assert!(is_pending(world));
+
+    let before = world.reports().len();
+    retry().stdout_any().stderr("makes up for that of ").ok();
+    assert_eq!(world.reports().len(), before + 1);
+    assert!(!is_pending(world));
+    retry().ok();
+    assert_eq!(world.reports().len(), before + 1);
 }
 
 // ---- the lock ----

@@ -29,7 +29,12 @@ fn key(
 }
 
 /// Proven where more is needed for it than a run and a look.
-const PROVEN_ELSEWHERE: [(&str, &str, &str); 6] = [
+const PROVEN_ELSEWHERE: [(&str, &str, &str); 7] = [
+    (
+        "backup.retry_when_reachable",
+        include_str!("systemd.rs"),
+        "fn a_backup_that_never_reaches_its_server_is_given_up_and_said",
+    ),
     (
         "backup.update_recovery_bundle",
         include_str!("bundle.rs"),

@@ -6,12 +6,14 @@ use std::time::Duration;
 use crate::common::{IMAGE, Machine, Service, Tls, World, until, within};
 use serde_json::{Value, json};
 
-const UNITS: [&str; 6] = [
+const UNITS: [&str; 8] = [
     "kopi-docka.service",
     "kopi-docka-backup.service",
     "kopi-docka-recover.service",
     "kopi-docka-recover-boot.service",
     "kopi-docka-recover.timer",
+    "kopi-docka-retry.service",
+    "kopi-docka-retry.timer",
     "kopi-docka.timer",
 ];
 const BACKUP: &str = "kopi-docka-backup.service";
@@ -20,6 +22,12 @@ const RECOVER: &str = "kopi-docka-recover.service";
 const BOOT: &str = "kopi-docka-recover-boot.service";
 const TIMER: &str = "kopi-docka.timer";
 const RECOVER_TIMER: &str = "kopi-docka-recover.timer";
+const RETRY: &str = "kopi-docka-retry.service";
+const RETRY_TIMER: &str = "kopi-docka-retry.timer";
+
+/// The repository on the SFTP server of the machine.
+const SFTP: &str = "sftp --host=127.0.0.1 --port=2222 --username=root --path=/srv/backups/r \
+    --keyfile=/etc/kopi-docka.ssh/id --known-hosts=/etc/kopi-docka.ssh/known_hosts";
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -354,6 +362,60 @@ impl Host {
     }
 
     #[track_caller]
+    fn make_sftp_server(&self) {
+        let script = r"mkdir -p -m 700 /etc/kopi-docka.ssh /srv/backups; cd /etc/kopi-docka.ssh
+            ssh-keygen -q -t ed25519 -N '' -f id; ssh-keygen -A >/dev/null; mkdir -p /run/sshd -m 755 /root/.ssh
+            cp id.pub /root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys
+            for key in /etc/ssh/ssh_host_*.pub; do echo [127.0.0.1]:2222 $(cut -d' ' -f1,2 $key); done >known_hosts";
+        self.machine.sh(script).ok();
+    }
+
+    #[track_caller]
+    fn start_sftp_server(&self) {
+        let script = r"systemd-run --quiet --unit=sftp /usr/sbin/sshd -D -p 2222 -o ListenAddress=127.0.0.1 -o PermitRootLogin=prohibit-password
+            until ssh-keyscan -p 2222 127.0.0.1 2>/dev/null | grep -q .; do :; done";
+        self.machine.sh(script).ok();
+    }
+
+    /// The repository is on a server that is down, and a backup ends without having stopped anything.
+    #[track_caller]
+    fn miss_the_server(&self, retry: &Value) {
+        let machine = &self.machine;
+        self.start_sftp_server();
+        machine
+            .sh("rm -rf /root/.config/kopia /var/lib/kopi-docka")
+            .ok();
+        machine.configure(|config| {
+            config["kopia"]["kopia_params"] = json!(SFTP);
+            config["backup"]["retry_when_reachable"] = retry.clone();
+        });
+        self.write_units();
+        self.fill();
+        machine.systemctl(&["stop", "sftp"]).ok();
+        let started = || {
+            let format = ["inspect", "--format", "{{.State.StartedAt}}", &self.app];
+            machine.engine.docker(&format).text()
+        };
+        let before = started();
+        machine.systemctl(&["start", BACKUP]).stderr_any().code(1);
+        assert_eq!(machine.property(BACKUP, "ExecMainStatus"), "17");
+        assert_eq!(started(), before);
+    }
+
+    #[track_caller]
+    fn shorten_the_retry(&self) {
+        let often =
+            "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/2\nRandomizedDelaySec=0\nAccuracySec=1ms\n";
+        self.drop_in(RETRY_TIMER, often);
+        self.machine.systemctl(&["restart", RETRY_TIMER]).ok();
+    }
+
+    fn is_pending(&self) -> bool {
+        let file = "test -s /var/lib/kopi-docka/retry/kopi-docka.json";
+        self.machine.sh(file).run().code == Some(0)
+    }
+
+    #[track_caller]
     fn hang_tar(&self) {
         self.machine.write("/usr/local/bin/tar", "755", HUNG_TAR);
     }
@@ -383,7 +445,13 @@ fn the_units_are_sound_and_hardened_and_leave_the_operators_settings_alone() {
         let verify = machine.exec(&["systemd-analyze", "verify", "--man=no", unit]);
         verify.ok();
     }
-    for (unit, limit) in [(BACKUP, 2.4), (DAEMON, 2.4), (RECOVER, 1.5), (BOOT, 1.7)] {
+    for (unit, limit) in [
+        (BACKUP, 2.4),
+        (DAEMON, 2.4),
+        (RECOVER, 1.5),
+        (BOOT, 1.7),
+        (RETRY, 2.1),
+    ] {
         let analysis = machine.exec(&["systemd-analyze", "security", "--no-pager", unit]);
         let analysis = analysis.text();
         let line = analysis.lines().last().unwrap();
@@ -396,8 +464,10 @@ fn the_units_are_sound_and_hardened_and_leave_the_operators_settings_alone() {
     enable.stderr_any().ok();
     let next = machine.property(TIMER, "NextElapseUSecRealtime");
     assert!(next.contains(" 02:0") || next.contains(" 02:1"), "{next}");
-    let enabled = machine.systemctl(&["is-enabled", TIMER, RECOVER, BOOT]);
-    enabled.stdout_is("enabled\nenabled\nenabled\n").ok();
+    let enabled = machine.systemctl(&["is-enabled", TIMER, RECOVER, BOOT, RETRY_TIMER]);
+    enabled
+        .stdout_is("enabled\nenabled\nenabled\nenabled\n")
+        .ok();
 
     // Again: nothing changes, and what the operator added stays.
     let mine = "[Timer]\nOnCalendar=\nOnCalendar=Sun 04:00:00\n";
@@ -470,24 +540,11 @@ fn a_hardened_run_saves_to_a_folder_what_a_restore_brings_back_and_the_timer_sta
 fn a_hardened_run_saves_a_stack_over_sftp_and_to_s3() {
     let host = Host::new(|_| {});
     let machine = &host.machine;
-    let script = r"mkdir -p -m 700 /etc/kopi-docka.ssh /srv/backups; cd /etc/kopi-docka.ssh
-        ssh-keygen -q -t ed25519 -N '' -f id; ssh-keygen -A >/dev/null; mkdir -p /run/sshd -m 755 /root/.ssh
-        cp id.pub /root/.ssh/authorized_keys; chmod 600 /root/.ssh/authorized_keys
-        for key in /etc/ssh/ssh_host_*.pub; do echo [127.0.0.1]:2222 $(cut -d' ' -f1,2 $key); done >known_hosts
-        systemd-run --quiet --unit=sftp /usr/sbin/sshd -D -p 2222 -o ListenAddress=127.0.0.1 -o PermitRootLogin=prohibit-password";
-    machine.sh(script).ok();
-    machine
-        .exec(&[
-            "sh",
-            "-c",
-            "until ssh-keyscan -p 2222 127.0.0.1 2>/dev/null | grep -q .; do :; done",
-        ])
-        .ok();
-    let params = "sftp --host=127.0.0.1 --port=2222 --username=root --path=/srv/backups/r \
-        --keyfile=/etc/kopi-docka.ssh/id --known-hosts=/etc/kopi-docka.ssh/known_hosts";
+    host.make_sftp_server();
+    host.start_sftp_server();
     host.open_shop();
     let shop = host.see_shop();
-    host.move_to(params);
+    host.move_to(SFTP);
     host.prove_a_backup();
     host.prove_the_shop_is_saved(&shop);
     assert_eq!(host.points(), 2);
@@ -513,6 +570,71 @@ fn a_hardened_run_saves_a_stack_over_sftp_and_to_s3() {
     machine
         .sh("test -s /srv/s3/root/bucket/hosts/kopia.repository")
         .ok();
+}
+
+#[test]
+fn a_backup_that_did_not_reach_its_server_is_made_when_that_is_back() {
+    let host = Host::new(|_| {});
+    let machine = &host.machine;
+    host.make_sftp_server();
+    host.miss_the_server(&json!("6h"));
+    assert!(host.is_pending());
+    let told = "this backup is made when the repository answers";
+    machine.until_journal(&["--unit", BACKUP], told);
+    assert_eq!(machine.property(RETRY_TIMER, "ActiveState"), "active");
+    let check = machine.exec(&["kopi-docka", "check"]).stderr_any();
+    check.stdout("is tried again until ").code(17);
+
+    // While it is down it is asked, and that is all. A system call that is refused would end it.
+    host.drop_in(RETRY, "[Service]\nSystemCallErrorNumber=kill\n");
+    host.shorten_the_retry();
+    until("two looks", PATIENCE, || {
+        let first = machine.property(RETRY, "ExecMainExitTimestampMonotonic");
+        let next = || machine.property(RETRY, "ExecMainExitTimestampMonotonic") != first;
+        (first != "0").then(|| until("the next look", PATIENCE, || next().then_some(())))
+    });
+    assert_eq!(machine.property(RETRY, "ExecMainStatus"), "0");
+    assert!(host.is_pending());
+    let nothing = Vec::<String>::new();
+    assert_eq!(machine.messages(&["--unit", RETRY]), nothing);
+
+    host.start_sftp_server();
+    host.until_points(BACKUP, 1);
+    machine.until_property(BACKUP, "ActiveState", "inactive");
+    assert_eq!(machine.property(BACKUP, "Result"), "success");
+    assert!(machine.is_running(&host.app));
+    machine.until_journal(&["--unit", BACKUP], "makes up for that of ");
+    assert!(!host.is_pending());
+    // Nothing is left to do: it does not even start.
+    machine.until_property(RETRY, "ConditionResult", "no");
+    assert_eq!(host.points(), 1);
+    assert_eq!(machine.messages(&["--unit", RETRY]), nothing);
+    let log = machine.sh("cat /var/log/kopi-docka.log").text();
+    assert!(log.contains(" retry["), "{log}");
+}
+
+#[test]
+fn a_backup_that_never_reaches_its_server_is_given_up_and_said() {
+    let host = Host::new(|_| {});
+    let machine = &host.machine;
+    host.make_sftp_server();
+    host.miss_the_server(&json!("20s"));
+    assert!(host.is_pending());
+    host.shorten_the_retry();
+    let said = "was not made: the repository did not answer until ";
+    machine.until_journal(&["--unit", RETRY], said);
+    machine
+        .sh(&format!("grep -q '{said}' /var/log/kopi-docka.log"))
+        .ok();
+    assert!(!host.is_pending());
+    assert_eq!(machine.property(RETRY, "ExecMainStatus"), "17");
+    machine.until_property(RETRY, "ConditionResult", "no");
+    assert_eq!(machine.property(RETRY, "ActiveState"), "failed");
+
+    // Switched off, none is ever pending.
+    machine.systemctl(&["reset-failed"]).ok();
+    host.miss_the_server(&json!(null));
+    assert!(!host.is_pending());
 }
 
 #[test]

@@ -300,6 +300,8 @@ fn describe(wizard: &mut Terminal, directory: &str) {
 /// The rows of the wizard's table, without colours.
 fn rows(table: &str) -> Vec<&str> {
     let is_row = |line: &&str| line.contains("100.64.0.");
+    // Above it each has told as it answered.
+    let (_, table) = table.split_once("Latency").unwrap();
     table.lines().filter(is_row).map(str::trim).collect()
 }
 
@@ -336,6 +338,11 @@ fn the_wizard_makes_a_peer_the_place_of_the_repository() {
     let params = &world.read_config()["kopia"]["kopia_params"];
     let params = params.as_str().unwrap();
     assert!(params.contains("--host attic.tail.test "), "{params}");
+    // Which machine that is, so that another one in its place is noticed.
+    let known = fs::read(world.path("state/peer.json")).unwrap();
+    let known: serde_json::Value = serde_json::from_slice(&known).unwrap();
+    let id = &home.peer(&attic).unwrap()["ID"];
+    assert_eq!(&known["peers"]["attic.tail.test"]["id"], id);
 
     let stack = world.web();
     let file = stack.volume_path("data").join("file");

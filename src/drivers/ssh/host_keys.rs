@@ -73,7 +73,7 @@ impl HostKeys {
     pub fn pinned(file: &Path, server: &Server) -> Result<Option<Self>> {
         let text = read(file)?;
         let entry = server.entry();
-        let own: Vec<_> = text.lines().filter(|line| is_of(line, &entry)).collect();
+        let own: Vec<_> = text.lines().filter(|line| names(line, &entry)).collect();
         Ok((!own.is_empty()).then(|| Self(parse(&own.join("\n")))))
     }
 
@@ -99,6 +99,12 @@ impl HostKeys {
         let lines = self.0.iter().map(|key| format!("{entry} {key}\n"));
         lines.collect()
     }
+}
+
+/// A line of the operator's may have several names.
+fn names(line: &str, entry: &str) -> bool {
+    let hosts = line.split_whitespace().next();
+    hosts.is_some_and(|hosts| hosts.split(',').any(|host| host == entry))
 }
 
 fn is_of(line: &str, entry: &str) -> bool {
@@ -150,6 +156,9 @@ mod tests {
         assert_eq!(pinned("third"), None);
         let text = std::fs::read_to_string(&file).unwrap();
         assert_eq!(text.lines().count(), 4);
+        let several = "third,100.64.0.2 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKn\n";
+        std::fs::write(&file, several).unwrap();
+        assert!(pinned("third").is_some() && pinned("100.64.0.2").is_some());
     }
 
     #[test]

@@ -364,6 +364,59 @@ fn the_wizard_makes_a_peer_the_place_of_the_repository() {
 }
 
 #[test]
+fn a_user_who_is_not_root_holds_the_repository() {
+    let tailnet = Tailnet::start();
+    let [home, attic] = tailnet.nodes(["home", "attic"]);
+    let world = World::new();
+    let new_config = world
+        .kd(&["new-config", "--force"])
+        .env("SUDO_USER", "keeper");
+    let mut wizard = home.inside(new_config).terminal();
+    wizard.choose("Where should the repository be stored?", 6);
+    wizard.choose(PEERS, 0);
+    let directory = attic.path("keeper/backups/repository");
+    describe(&mut wizard, directory.to_str().unwrap());
+    wizard.see("keys of your server?");
+    wizard.press("y");
+    wizard.see("does not take the key for `keeper` yet.");
+    wizard.choose("How should the key be installed?", 0);
+    wizard.answer("keeper@attic.tail.test's password:", Node::PASSWORD);
+    wizard.see("The login works");
+    wizard.choose("Password of the repository", 2);
+    wizard.code(0);
+    let params = &world.read_config()["kopia"]["kopia_params"];
+    let params = params.as_str().unwrap();
+    assert!(params.contains("--username keeper "), "{params}");
+    let init = home.inside(world.kd(&["--quiet", "init"]));
+    init.stdout_any().ok();
+    assert!(directory.join("kopia.repository.f").exists());
+}
+
+#[test]
+fn two_machines_save_to_each_other_at_once() {
+    let tailnet = Tailnet::start();
+    let [one, other] = tailnet.nodes(["one", "other"]);
+    let worlds = [world(&one, &other), world(&other, &one)];
+    let stacks = [worlds[0].web(), worlds[1].web()];
+    for (node, world) in [(&one, &worlds[0]), (&other, &worlds[1])] {
+        let init = node.inside(world.kd(&["--quiet", "init"]));
+        init.stdout_any().ok();
+    }
+    let backup = |node: &Node, at: usize| {
+        let unit = stacks[at].unit();
+        let backup = worlds[at].kd(&["--quiet", "backup", "--unit", unit]);
+        node.inside(backup).stdout_any().spawn()
+    };
+    let running = [backup(&one, 0), backup(&other, 1)];
+    for run in running {
+        run.ok();
+    }
+    for stack in &stacks {
+        stack.assert_running(&["db"]);
+    }
+}
+
+#[test]
 fn the_wizard_says_why_there_is_no_peer_to_choose() {
     let tailnet = Tailnet::start();
     let [mut home, mut attic] = tailnet.nodes(["home", "attic"]);
@@ -384,6 +437,21 @@ fn the_wizard_says_why_there_is_no_peer_to_choose() {
     drop(outdated);
     tailnet.start_control();
     home.until_online();
+    attic.online();
+    home.until_sees(&attic, true);
+    home.until_reaches(&attic);
+    attic.ssh.answer_garbage();
+    let mut garbage = wizard(&home, &world);
+    let table = garbage.see(PEERS);
+    assert!(
+        rows(&table)[0].contains("no SSH server") || rows(&table)[0].contains("no answer"),
+        "{table}"
+    );
+    garbage.press("\r");
+    describe(&mut garbage, "/srv/repository");
+    garbage.see("no SSH server answers at attic.tail.test, port 22");
+    drop(garbage);
+    attic.offline();
     let refused = |home: &Node, why: &str, remedy: &str| {
         let rest = wizard(home, &world).code(15);
         assert!(rest.contains(why) && rest.contains(remedy), "{rest}");

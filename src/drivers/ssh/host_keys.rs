@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use super::server::Server;
 use crate::base::files;
-use crate::drivers::tool::{self, Spec};
+use crate::drivers::tool::{self, NoAnswer, Spec};
 use crate::error::{Exit, Failure, Result};
 
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// For what is no SSH server: `ssh-keyscan` waits for the rest of its greeting, whatever `-T` says.
+const SCANNING: Duration = Duration::from_secs(12);
 
 /// Each as `type base64`, sorted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +23,11 @@ pub async fn scan(server: &Server) -> Result<HostKeys> {
     let spec = Spec::new(&super::find("ssh-keyscan")?)
         .args(["-T", "10", "-p", &server.port.to_string(), "--"])
         .arg(&server.host);
-    let finished = tool::run(spec, DEADLINE).await?;
-    let keys = parse(&String::from_utf8_lossy(&finished.stdout));
+    let keys = match tool::run(spec, SCANNING).await {
+        Ok(finished) => parse(&String::from_utf8_lossy(&finished.stdout)),
+        Err(error) if error.chain().any(|cause| cause.is::<NoAnswer>()) => Vec::new(),
+        Err(error) => return Err(error),
+    };
     if keys.is_empty() {
         let place = format!("{}, port {}", server.host, server.port);
         return Err(

@@ -66,7 +66,10 @@ fn row(candidate: &Candidate) -> [String; 5] {
         None if peer.is_online => "– (no answer)".to_owned(),
         None => "–".to_owned(),
         Some(pong) => {
-            let latency = format!("{} ms", pong.latency.as_millis());
+            let latency = match pong.latency.as_millis() {
+                0 => "< 1 ms".to_owned(),
+                milliseconds => format!("{milliseconds} ms"),
+            };
             match &pong.relay {
                 Some(relay) => format!("{latency} (relayed by {relay})"),
                 None => latency,

@@ -70,7 +70,7 @@ it is not damaged:
 
 Then decrypt it into memory. This asks for the recovery password, checks every file, goes to its directory, and shows what comes next:
 
-    $ umask 077; d=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo /run)") && openssl enc -d -aes-256-cbc -pbkdf2 -in {file} -out "$d/{directory}.tar.gz" && tar -xzf "$d/{directory}.tar.gz" -C "$d" && cd "$d/{directory}" && sha256sum -c SHA256SUMS && pwd && cat README.txt
+    $ umask 077; d=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo /run)") && openssl enc -d -aes-256-cbc -pbkdf2 -in {file} -out "$d/{directory}.tar.gz" && tar -xzf "$d/{directory}.tar.gz" -C "$d" && cd "$d/{directory}" && sha256sum -c SHA256SUMS && pwd && cat README.txt || {{ rm -rf "$d"; false; }}
 
 If it says "bad decrypt", the password is wrong, or the bundle is damaged.
 "#

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::bundle::{AREA, Here, MAKE, PATIENCE, silent, within};
 use super::finding::Finding;
 use crate::base::blocking::aside;
+use crate::base::text;
 use crate::bundle::{self, Kept, Newest};
 use crate::config::Config;
 use crate::discovery::mount_table::MountTable;
@@ -48,7 +49,7 @@ fn late(copy: &Path, newest: &Newest, kept: &Kept) -> Option<String> {
         Kept::Newest(copied) if copied.made_at >= newest.made_at => None,
         Kept::Newest(copied) => Some(format!(
             "the newest bundle is not in `{copy}`, where one from {} is the last",
-            copied.made_at.format("%Y-%m-%d %H:%M UTC")
+            text::minute(copied.made_at)
         )),
         Kept::Nothing | Kept::OnlyOthers => Some(format!(
             "the newest bundle is not in `{copy}`, nor is any other of this host"

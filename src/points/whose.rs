@@ -279,7 +279,7 @@ impl Conflict {
         format!(
             "{who} saves as `{}` too, last on {}: retention and maintenance are refused on this one, backups go on",
             self.identity,
-            self.newest.format("%Y-%m-%d %H:%M UTC")
+            text::minute(self.newest)
         )
     }
 

@@ -109,7 +109,7 @@ fn seen(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> String {
         Some(at) => format!(
             "last seen {} ago ({})",
             text::age(at, now),
-            at.format("%Y-%m-%d %H:%M UTC")
+            text::minute(at)
         ),
         None => "and it is not known since when".to_owned(),
     }

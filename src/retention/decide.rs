@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::rules;
+use crate::base::text;
 use crate::config::Retention;
 use crate::model::Identity;
 use crate::model::{Grade, PointId, UnitKind, UnitName};
@@ -72,7 +73,7 @@ fn decide_unit<'a>(
         decision.warning = Some(format!(
             "no restore point of unit `{unit}` is removed: point {} is from the future by the clock of this host ({})",
             ahead.backup_id,
-            now.format("%Y-%m-%d %H:%M UTC")
+            text::minute(now)
         ));
         return decision;
     }

@@ -24,6 +24,9 @@ pub const NOW: &str = "@NOW@";
 pub const STATE: &str = "recover/repository.json";
 pub const STATE_TAKEN_OVER: &str = "recover/repository-taken-over.json";
 
+/// Variables of the storage whose value is a file of the bundle, with its path.
+pub const NAMED: &str = "recover/variables";
+
 pub struct Kit<'a> {
     pub config: &'a Config,
     pub config_text: &'a [u8],
@@ -46,7 +49,7 @@ impl Kit<'_> {
             Member::new("recover/values", self.values()?),
             Member::new("recover/arguments", lines(arguments.iter().cloned())?),
             Member::new(
-                "recover/variables",
+                NAMED,
                 lines(
                     variables
                         .iter()

@@ -129,7 +129,7 @@ impl<'a> Outfit<'a> {
             copies.insert(place.path.clone(), copy.path);
         }
         let mut environment = text_of(self.opened.member(VARIABLES)?);
-        for named in text_of(self.opened.member("recover/variables")?).lines() {
+        for named in text_of(self.opened.member(kit::NAMED)?).lines() {
             if let Some((name, path)) = named.split_once('\t')
                 && let Some(copy) = copies.get(Path::new(path))
             {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::qr;
 use crate::base::secret::Secret;
-use crate::base::text::printable;
+use crate::base::text::{minute, printable};
 use crate::bundle::file::name::BundleName;
 use crate::bundle::file::newest::newest_here;
 use crate::bundle::password;
@@ -91,7 +91,7 @@ impl Page {
 
     fn head(&self) -> Vec<String> {
         let title = format!("Recovery page of {}", self.host);
-        let printed = self.printed_at.format("%Y-%m-%d %H:%M UTC");
+        let printed = minute(self.printed_at);
         let version = env!("CARGO_PKG_VERSION");
         let length = self.password.expose().chars().count();
         let mut lines = paragraph(&title);

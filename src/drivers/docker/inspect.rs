@@ -61,12 +61,8 @@ impl Engine {
     /// dockerd answers this from its list without a lock. An inspection would wait until a start is through: by then a
     /// container of `docker run --rm` may be gone.
     pub async fn listed_mounts(&self, id: &str) -> Result<Option<Vec<Mount>>> {
-        let filters = HashMap::from([("id".to_owned(), vec![id.to_owned()])]);
-        let options = ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&filters)
-            .build();
-        let listed = bounded(PATIENCE, self.docker.list_containers(Some(options)))
+        let listed = self
+            .listed_with("id", vec![id.to_owned()])
             .await
             .map_err(|error| error.doing(format!("container `{id}` cannot be looked up")))?;
         let own = listed.into_iter().find(|it| it.id.as_deref() == Some(id));
@@ -113,15 +109,25 @@ impl Engine {
             "com.docker.compose.oneoff=False".to_owned(),
         ];
         labels.extend(number.map(|number| format!("com.docker.compose.container-number={number}")));
-        let filters = HashMap::from([("label".to_owned(), labels)]);
+        let listed = self
+            .listed_with("label", labels)
+            .await
+            .map_err(|error| error.doing(format!("cannot look up service `{service}`")))?;
+        Ok(listed.into_iter().find_map(|summary| summary.id))
+    }
+
+    /// Those, running or not, that fit `values` of the filter `name`.
+    async fn listed_with(
+        &self,
+        name: &str,
+        values: Vec<String>,
+    ) -> Result<Vec<ContainerSummary>, EngineError> {
+        let filters = HashMap::from([(name.to_owned(), values)]);
         let options = ListContainersOptionsBuilder::new()
             .all(true)
             .filters(&filters)
             .build();
-        let listed = bounded(PATIENCE, self.docker.list_containers(Some(options)))
-            .await
-            .map_err(|error| error.doing(format!("cannot look up service `{service}`")))?;
-        Ok(listed.into_iter().find_map(|summary| summary.id))
+        bounded(PATIENCE, self.docker.list_containers(Some(options))).await
     }
 
     /// What `docker inspect` prints for the container, every field of it.

@@ -7,7 +7,7 @@ use crate::base::text::printable;
 use crate::drivers::tool::{self, Spec};
 
 /// For all tries: each may take a second.
-pub const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The first ones may go through a relay while the way to the peer is looked for.
 const TRIES: &str = "--c=3";

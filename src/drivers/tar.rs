@@ -1,4 +1,6 @@
-//! How a source is read: GNU tar, as a stream that is the same bit for bit while the source is.
+//! How a source is read: GNU tar, as a stream that is the same bit for bit while the source is. [`members`] tells what is in one.
+
+mod members;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -7,6 +9,8 @@ use std::time::Duration;
 use super::tool::{self, Ended, Spec};
 use crate::error::{Exit, Failure, Result};
 use crate::model::{Source, exclude};
+
+pub use members::{Member, MemberKind, members};
 
 const REMEDY: &str = "install GNU tar (`apt-get install tar`, `apk add tar`)";
 

@@ -55,6 +55,16 @@ async fn a_single_file_is_found_whatever_its_name() {
     }
 }
 
+/// What tar makes of all that is in `folder`.
+pub async fn stream_of(folder: &Path) -> Vec<u8> {
+    let tar = Tar::find().await.unwrap();
+    let source = source(folder.to_owned(), false);
+    let spec = tar.create(&source, true, Record::Small);
+    let finished = tool::run(spec, Duration::from_secs(60)).await.unwrap();
+    judge(&finished.ended).unwrap();
+    finished.stdout
+}
+
 fn source(path: PathBuf, is_file: bool) -> Source {
     Source {
         key: crate::model::SourceKey::Bind { path: path.clone() },

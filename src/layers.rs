@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// From the top down; a new directory takes its place here, and in `src/README.md`.
-const FLOORS: [&str; 27] = [
+const FLOORS: [&str; 28] = [
     "cli",
     "commands",
     "completion",
@@ -22,6 +22,7 @@ const FLOORS: [&str; 27] = [
     "points",
     "swap",
     "quiesce",
+    "changed",
     "discovery",
     "ui",
     "logging",

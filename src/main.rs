@@ -5,6 +5,7 @@
 mod backup;
 mod base;
 mod bundle;
+mod changed;
 mod cli;
 mod commands;
 mod completion;

@@ -102,6 +102,37 @@ impl Tar {
     /// Writes `source` to stdout; with `is_sparse` its holes as such.
     pub fn create(&self, source: &Source, is_sparse: bool, record: Record) -> Spec {
         let (folder, member) = place(&source.path, source.is_file);
+        self.writing(is_sparse, record)
+            .arg("--sort=name")
+            .arg("--one-file-system")
+            .arg("--anchored")
+            .args(excludes(source))
+            // Else tar takes `\n` in the name of a single file for a line break, and does not find it.
+            .arg("--no-unquote")
+            .args(["--directory".as_ref(), folder.as_os_str()])
+            .arg("--")
+            .arg(member)
+    }
+
+    /// Writes what stdin names, each with a zero byte behind, and nothing else, to stdout: bit for bit as [`Self::create`] would write it,
+    /// when the names are in the order of a walk. Without `has_links` no file has two names.
+    pub fn create_named(
+        &self,
+        directory: &Path,
+        has_links: bool,
+        is_sparse: bool,
+        record: Record,
+    ) -> Spec {
+        self.writing(is_sparse, record)
+            // Else it remembers each name, and who has a hundred bytes for each of a million.
+            .args((!has_links).then_some("--hard-dereference"))
+            // Behind the list it would have no effect.
+            .args(["--directory".as_ref(), directory.as_os_str()])
+            .arg("--no-recursion")
+            .args(["--null", "--verbatim-files-from", "--files-from=-"])
+    }
+
+    fn writing(&self, is_sparse: bool, record: Record) -> Spec {
         // Versions 0.1 and 1.0 put tar's process id into the names of sparse members.
         let sparse = is_sparse.then_some(["--sparse", "--sparse-version=0.0"]);
         Spec::new(&self.program)
@@ -109,7 +140,6 @@ impl Tar {
             .arg(format!("--blocking-factor={}", record.blocks()))
             // Long names, any uid, times to the nanosecond.
             .arg("--format=posix")
-            .arg("--sort=name")
             // ACLs travel as the extended attributes that they are. With --acls GNU tar 1.34 writes their users by name in
             // spite of --numeric-owner, and another host gives them to the user of that name there.
             .args([
@@ -119,18 +149,10 @@ impl Tar {
                 "--no-acls",
             ])
             .args(sparse.iter().flatten())
-            .arg("--one-file-system")
             // Sockets: the service makes them again.
             .arg("--warning=no-file-ignored")
             // atime and ctime change without the data; the default name of the extended header holds the process id.
             .arg("--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f")
-            .arg("--anchored")
-            .args(excludes(source))
-            // Else tar takes `\n` in the name of a single file for a line break, and does not find it.
-            .arg("--no-unquote")
-            .args(["--directory".as_ref(), folder.as_os_str()])
-            .arg("--")
-            .arg(member)
     }
 }
 
@@ -172,6 +194,42 @@ pub fn judge(ended: &Ended) -> Result<Read> {
             Err(anyhow::anyhow!("tar said nothing").context(ended.describe()))
         }
         _ => Err(anyhow::anyhow!("tar said: {}", ended.stderr).context(ended.describe())),
+    }
+}
+
+/// How tar ends what it says of a file that went away or changed: of what services write to, that is no fault.
+const WHILE_RUNNING: [&str; 9] = [
+    ": No such file or directory",
+    ": Not a directory",
+    ": file changed as we read it",
+    ": File removed before we read it",
+    ": Invalid argument",
+    ": No data available",
+    ": Is a directory",
+    ": No such device or address",
+    ": socket ignored",
+];
+
+/// As [`judge`], of a tar that read what services write to; `said` is all that it said. Returns the length of its stream.
+pub fn judge_running(ended: &Ended, said: &str) -> Result<u64> {
+    let mut bytes = None;
+    for line in said.lines() {
+        if let Some(rest) = line.strip_prefix("Total bytes written: ") {
+            bytes = rest
+                .split_whitespace()
+                .next()
+                .and_then(|it| it.parse().ok());
+            continue;
+        }
+        let is_end = line.contains(": Exiting with failure status");
+        let is_known = WHILE_RUNNING.iter().any(|known| line.ends_with(known));
+        if !is_known && !is_end && !line.contains(": File shrank by ") {
+            return Err(anyhow::anyhow!("tar said: {line}").context(ended.describe()));
+        }
+    }
+    match (ended.status.code(), bytes) {
+        (Some(0..=2), Some(bytes)) => Ok(bytes),
+        _ => Err(anyhow::anyhow!(ended.describe())),
     }
 }
 

@@ -265,7 +265,8 @@ mod tests {
         symlink("/etc/\npasswd", root.join("link")).unwrap();
         let hole = std::fs::File::create(root.join("hole")).unwrap();
         hole.set_len(9 << 30).unwrap();
-        std::fs::set_permissions(root.join("hole"), std::fs::Permissions::from_mode(0o4750)).unwrap();
+        std::fs::set_permissions(root.join("hole"), std::fs::Permissions::from_mode(0o4750))
+            .unwrap();
         // With a line break in its value, and in front of the time in the header.
         let attribute = b"a\n\nb";
         let flags = rustix::fs::XattrFlags::empty();

@@ -1,0 +1,305 @@
+//! Reads what is not proven to be unchanged, in three steps with tar between the second and the third: a walk, the list for tar, and
+//! what it has shown. Everything here blocks.
+
+use std::fs::File;
+use std::io::{BufWriter, Seek as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::clock;
+use super::ground::Root;
+use super::index::{Index, Lists};
+use super::lease::{self, Writers};
+use super::look::{Ground, Look};
+use super::merge::{self, Before, Merged};
+use super::paths::Paths;
+use super::proof::{self, After, Listed, Times};
+use super::scratch::{self, Scratch};
+use super::stat::Stat;
+use super::stored::Contents;
+use super::walk::walk;
+use crate::error::Result;
+
+/// Base, five increments, and what is read in the window.
+const MOST_PARTS: u8 = 6;
+/// Every part depends on the base.
+const OLDEST_BASE: TimeDelta = TimeDelta::days(90);
+
+/// What tar is given.
+#[derive(Debug)]
+pub struct Names {
+    /// Each with a zero byte behind, at its beginning.
+    pub file: File,
+    pub count: u64,
+    /// Of files.
+    pub bytes: u64,
+    /// One of them is a file with several names.
+    pub has_links: bool,
+}
+
+impl Names {
+    fn fill(folder: &Path) -> Result<Filling> {
+        Ok(Filling {
+            out: BufWriter::new(scratch::file(folder)?),
+            count: 0,
+            bytes: 0,
+            has_links: false,
+        })
+    }
+}
+
+struct Filling {
+    out: BufWriter<File>,
+    count: u64,
+    bytes: u64,
+    has_links: bool,
+}
+
+impl Filling {
+    fn add(&mut self, path: &[u8], stat: &Stat) -> Result<()> {
+        let written = self
+            .out
+            .write_all(path)
+            .and_then(|()| self.out.write_all(&[0]));
+        written.context("the list for tar cannot be written")?;
+        self.count += 1;
+        self.bytes += if stat.is_file() { stat.size } else { 0 };
+        self.has_links |= stat.is_linked();
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Names> {
+        let file = self.out.into_inner().map_err(|error| error.into_error());
+        let mut file = file.context("the list for tar cannot be written")?;
+        file.rewind()?;
+        Ok(Names {
+            file,
+            count: self.count,
+            bytes: self.bytes,
+            has_links: self.has_links,
+        })
+    }
+}
+
+/// When a pass began.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// By the clock of files, before the dirty pages were written out.
+    pub at: i64,
+    /// `None` where only who has no writer is proven: the clock was set, or the machine has just been started.
+    pub margin: Option<Duration>,
+}
+
+/// A pass while services run, before tar.
+pub struct Pass {
+    look: Look,
+    listed: Scratch,
+    part: u8,
+    times: Times,
+    pub names: Names,
+}
+
+impl Pass {
+    /// `None` when the parts of `index` hold exactly what is there. The dirty pages have been written out since `start`.
+    pub fn begin(
+        root: &Root,
+        ground: Ground<'_>,
+        index: Option<&Index>,
+        start: Start,
+    ) -> Result<Option<Self>> {
+        let look = Look::at(ground, index)?;
+        if index.is_some() && look.is_as_stored() {
+            return Ok(None);
+        }
+        let part = index.map_or(0, |index| first_part(index, &look, Utc::now()));
+        let margin = start.margin.unwrap_or(Duration::MAX).as_nanos();
+        let margin = i64::try_from(margin).unwrap_or(i64::MAX);
+        let times = Times {
+            start: start.at,
+            quiet_before: start.at.saturating_sub(margin),
+            is_strict: root.is_strict,
+        };
+        let mut listed = scratch::fill(ground.folder)?;
+        let mut names = Names::fill(ground.folder)?;
+        look.each_listed(part, |path, stat| {
+            let is_young = stat.is_file() && stat.changed_until() >= times.quiet_before;
+            let is_free = is_young && is_free(root, path, stat);
+            listed.add(
+                path,
+                &Listed {
+                    stat: *stat,
+                    is_free,
+                },
+            )?;
+            names.add(path, stat)
+        })?;
+        Ok(Some(Self {
+            look,
+            listed: Scratch::of(listed)?,
+            part,
+            times,
+            names: names.finish()?,
+        }))
+    }
+
+    /// The number of the part that is made, from 0: it takes the place of those from there on.
+    pub fn part(&self) -> u8 {
+        self.part
+    }
+
+    pub fn look(&self) -> &Look {
+        &self.look
+    }
+
+    /// Takes what tar writes.
+    pub fn contents(folder: &Path) -> Result<Contents> {
+        Ok(Contents::new(scratch::fill(folder)?))
+    }
+
+    /// What tar's stream, of which `stored` is the content, makes of the index. Walks once more.
+    pub fn end(
+        self,
+        ground: Ground<'_>,
+        index: Option<&Index>,
+        stored: &Scratch,
+    ) -> Result<Merged> {
+        let mut after = scratch::fill(ground.folder)?;
+        walk(
+            ground.root,
+            ground.excludes,
+            ground.is_cancelled,
+            |path, stat| {
+                if !stat.is_directory() {
+                    return Ok(());
+                }
+                after.add(
+                    path,
+                    &After {
+                        device: stat.device,
+                        inode: stat.inode,
+                        changed: stat.changed_until(),
+                    },
+                )
+            },
+        )?;
+        let after = Scratch::of(after)?;
+        let verdict = proof::judge(ground.folder, self.times, &self.listed, stored, &after)?;
+        let before = Before {
+            index,
+            part: self.part,
+        };
+        merge::merge(ground.folder, &before, &self.look, &self.listed, &verdict)
+    }
+}
+
+/// Nobody has it open for writing, and nothing changed it between the walk and this answer.
+fn is_free(root: &Root, path: &[u8], seen: &Stat) -> bool {
+    let before = clock::now();
+    let below = path.strip_prefix(b"./").unwrap_or(path);
+    let below = Path::new(std::ffi::OsStr::from_bytes(below));
+    if seen.changed_until() >= before
+        || lease::writers(std::os::fd::AsFd::as_fd(root), below) != Writers::None
+    {
+        return false;
+    }
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::statat(root, below, flags).is_ok_and(|now| Stat::of(&now) == *seen)
+}
+
+/// The part that is made now takes the place of those from this one on. An increment that is not much larger than what is read anyway
+/// becomes one with it, so that there are few; when all together are a quarter of the source it is read whole, as a new base.
+fn first_part(index: &Index, look: &Look, now: DateTime<Utc>) -> u8 {
+    let head = &index.head;
+    let bytes: Vec<u64> = head.parts.iter().map(|part| part.bytes).collect();
+    if now.signed_duration_since(head.base_at) > OLDEST_BASE {
+        return 0;
+    }
+    let kept: u64 = look.kept_bytes.iter().sum();
+    let whole = kept + look.new_bytes;
+    // A header, and what fills up its last block.
+    let mut new = look.new_bytes + 1024 * look.new_paths;
+    let mut first = bytes.len();
+    while first > 1
+        && (bytes
+            .get(first - 1)
+            .is_some_and(|last| *last <= new.saturating_mul(3) / 2)
+            || first >= usize::from(MOST_PARTS))
+    {
+        first -= 1;
+        new += look.kept_bytes.get(first).copied().unwrap_or(0);
+    }
+    let increments: u64 = bytes.iter().take(first).skip(1).sum();
+    if increments + new > whole / 4 {
+        return 0;
+    }
+    u8::try_from(first).unwrap_or(0)
+}
+
+/// What is read while services are down, since the parts do not hold it.
+pub struct Final {
+    pub names: Names,
+    pub lists: Lists,
+    /// Files that somebody has open for writing although everything that may is stopped.
+    pub busy: Vec<Vec<u8>>,
+}
+
+/// What a window found.
+pub struct Cold {
+    /// `None` where the parts hold everything.
+    pub rest: Option<Final>,
+    /// Of files that need not be read.
+    pub kept_bytes: u64,
+}
+
+/// What is told of files that are open.
+const MOST_TOLD: usize = 5;
+
+/// Walks while services are down.
+pub fn cold(root: &Root, ground: Ground<'_>, index: &Index) -> Result<Cold> {
+    let look = Look::at(ground, Some(index))?;
+    let kept_bytes = look.kept_bytes.iter().sum();
+    if look.is_as_stored() {
+        return Ok(Cold {
+            rest: None,
+            kept_bytes,
+        });
+    }
+    let mut names = Names::fill(ground.folder)?;
+    let mut stripped = Paths::default();
+    let mut busy = Vec::new();
+    let mut known = index.read()?;
+    look.each_listed(u8::MAX, |path, stat| {
+        names.add(path, stat)?;
+        if stat.is_directory() {
+            let is_adorned = known.find(path)?.is_some_and(|known| known.is_adorned);
+            if is_adorned {
+                stripped.push(path);
+            }
+        }
+        if stat.is_file() && busy.len() < MOST_TOLD {
+            let below = path.strip_prefix(b"./").unwrap_or(path);
+            let below = Path::new(std::ffi::OsStr::from_bytes(below));
+            if lease::writers(std::os::fd::AsFd::as_fd(root), below) == Writers::Some {
+                busy.push(path.to_vec());
+            }
+        }
+        Ok(())
+    })?;
+    let mut deleted = Paths::default();
+    look.each_gone(|path| {
+        deleted.push(path);
+        Ok(())
+    })?;
+    Ok(Cold {
+        rest: Some(Final {
+            names: names.finish()?,
+            lists: Lists { deleted, stripped },
+            busy,
+        }),
+        kept_bytes,
+    })
+}

@@ -15,8 +15,8 @@ use crate::drivers::kopia::STREAM_FILE;
 use crate::error::Result;
 use crate::model::exclude::Excludes;
 use crate::model::point::{
-    FORMAT, FileRecord, MissingSource, Part, PartKind, PointRecord, ProjectRecord, RECORD_FILE,
-    SourceRecord,
+    FileRecord, MissingSource, Part, PartKind, PointRecord, ProjectRecord, RECORD_FILE,
+    SourceRecord, format_of,
 };
 use crate::model::source::Gap;
 use crate::model::{Grade, ObjectId, Source, SourceKey, Unit};
@@ -63,7 +63,7 @@ impl Draft<'_> {
             Grade::Partial
         };
         PointRecord {
-            format: FORMAT,
+            format: format_of(&sources),
             kopi_docka_version: env!("CARGO_PKG_VERSION").to_owned(),
             backup_id: run.backup_id.into(),
             unit: self.unit.name.clone(),
@@ -95,14 +95,13 @@ fn source_record(saved: &Saved, past: &Past) -> Option<SourceRecord> {
         exclude_patterns: saved.source.exclude_patterns.clone(),
         grade: saved.grade,
         reasons: saved.reasons.clone(),
-        parts: vec![Part {
-            kind: PartKind::Full,
-            snapshot: accepted.snapshot.clone(),
-            root: accepted.root.clone(),
-            file: STREAM_FILE.to_owned(),
-            bytes: read.bytes,
-            delete: Vec::new(),
-        }],
+        parts: vec![Part::only(
+            PartKind::Full,
+            accepted.snapshot.clone(),
+            accepted.root.clone(),
+            STREAM_FILE.to_owned(),
+            read.bytes,
+        )],
         files: saved.size.as_ref().map(|size| size.files),
         bytes: saved.size.as_ref().map(|size| size.bytes),
         file_system: past.file_system(&saved.source.key),

@@ -17,8 +17,22 @@ use super::source::{Gap, SourceKey};
 use super::unit::{ContainerState, UnitKind};
 use crate::model::Identity;
 
-/// The newest format of [`PointRecord`] that this program writes and reads.
-pub const FORMAT: u32 = 1;
+/// The newest format of [`PointRecord`] that this program reads and writes: some source has several parts.
+pub const FORMAT: u32 = 2;
+
+/// The format of a record in which each source is one part, [`PartKind::Full`]. Older versions read it.
+pub const FORMAT_OF_WHOLE: u32 = 1;
+
+/// What a record of `sources` is written in: the oldest format that can say it.
+pub fn format_of(sources: &[SourceRecord]) -> u32 {
+    let is_whole =
+        |source: &SourceRecord| matches!(&*source.parts, [part] if part.kind == PartKind::Full);
+    if sources.iter().all(is_whole) {
+        FORMAT_OF_WHOLE
+    } else {
+        FORMAT
+    }
+}
 
 /// In the place of a secret, which is in a file of its own.
 pub const REDACTED: &str = "***REDACTED***";
@@ -210,15 +224,85 @@ pub struct Part {
     pub file: String,
     /// Length of the tar stream; of all files where there is none.
     pub bytes: u64,
-    /// Paths to delete before this part is extracted, relative to the source.
-    pub delete: Vec<String>,
+    /// Always empty; versions that know format 1 alone want it there.
+    #[serde(default)]
+    pub delete: [(); 0],
+    /// What goes before this part is extracted, topmost paths only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<PathList>,
+    /// Directories that lose all extended attributes before this part is extracted, which sets those that they have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stripped: Option<PathList>,
+    /// Parts of one number may be extracted side by side, after the [`PartKind::Folders`] of that number, which is extracted once more
+    /// after them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<u32>,
+    /// Of the point whose run stored it, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_id: Option<PointId>,
+}
+
+impl Part {
+    /// The only part of its source.
+    pub fn only(
+        kind: PartKind,
+        snapshot: SnapshotId,
+        root: ObjectId,
+        file: String,
+        bytes: u64,
+    ) -> Self {
+        Self {
+            kind,
+            snapshot,
+            root,
+            file,
+            bytes,
+            delete: [],
+            deleted: None,
+            stripped: None,
+            group: None,
+            backup_id: None,
+        }
+    }
+}
+
+/// Paths in a file of their own beside the record, since a name may be no text: each begins with `./` and ends with a zero byte.
+/// The file is `parts/<source>/<part>.delete` or `….strip`, both numbers from 0, as they stand in the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathList {
+    pub paths: u64,
+    /// Hexadecimal.
+    pub sha256: String,
+}
+
+/// The file of a recipe that holds a [`PathList`].
+pub fn list_file(source: usize, part: usize, ending: ListEnding) -> String {
+    let ending = match ending {
+        ListEnding::Delete => "delete",
+        ListEnding::Strip => "strip",
+    };
+    format!("parts/{source}/{part}.{ending}")
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListEnding {
+    Delete,
+    Strip,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PartKind {
-    /// A tar of everything.
+    /// A tar of everything: the only part.
     Full,
+    /// A tar of everything, read while services ran; later parts stand over it.
+    Base,
+    /// What was not proven to be unchanged since the parts before it, read while services ran.
+    Increment,
+    /// What changed after the last of those, read while services were down.
+    Final,
+    /// The directories of a group.
+    Folders,
     /// As [`Self::Full`], in the one file of the snapshot, whatever it is called. Only read: the Python tool wrote such.
     #[serde(skip)]
     OnlyFile,
@@ -228,6 +312,13 @@ pub enum PartKind {
     /// A file as Kopia keeps one. Only read, as above.
     #[serde(skip)]
     File(Attributes),
+}
+
+impl PartKind {
+    /// A stream of tar; else files as Kopia keeps them.
+    pub fn is_tar(self) -> bool {
+        !matches!(self, Self::Tree(_) | Self::File(_))
+    }
 }
 
 /// What Kopia knows of a file or directory, beside its content.

@@ -50,8 +50,8 @@ impl Reader<'_> {
 
     async fn part(&self, part: &Part, moved: &Activity) -> Result<()> {
         match part.kind {
-            PartKind::Full | PartKind::OnlyFile => self.tar(part, moved).await,
-            PartKind::Tree(_) | PartKind::File(_) => {
+            kind if kind.is_tar() => self.tar(part, moved).await,
+            _ => {
                 let is_folder = matches!(part.kind, PartKind::Tree(_));
                 let read = self
                     .kopia()

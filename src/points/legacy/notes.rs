@@ -4,7 +4,7 @@ use super::dumps::Dumps;
 use super::members::Members;
 use crate::base::text::printable;
 use crate::model::SourceKey;
-use crate::model::point::{PartKind, SourceRecord};
+use crate::model::point::SourceRecord;
 
 /// One sentence each, of `sources` alone.
 pub fn of_sources(sources: &[SourceRecord]) -> Vec<String> {
@@ -18,7 +18,7 @@ pub fn of_sources(sources: &[SourceRecord]) -> Vec<String> {
     );
     let is_tar = |source: &&SourceRecord| {
         let mut kinds = source.parts.iter().map(|part| part.kind);
-        kinds.all(|kind| matches!(kind, PartKind::Full | PartKind::OnlyFile))
+        kinds.all(|kind| kind.is_tar())
     };
     let (tar, plain): (Vec<_>, Vec<_>) = sources.iter().partition(is_tar);
     if !plain.is_empty() {

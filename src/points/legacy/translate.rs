@@ -15,7 +15,9 @@ use crate::base::text::printable;
 use crate::discovery::system_paths::{Ownership, ownership};
 use crate::drivers::kopia::{Entry, Kopia, Manifest, PROCESSES};
 use crate::error::Result;
-use crate::model::point::{FORMAT, MissingSource, Part, PartKind, PointRecord, SourceRecord};
+use crate::model::point::{
+    FORMAT_OF_WHOLE, MissingSource, Part, PartKind, PointRecord, SourceRecord,
+};
 use crate::model::source::{Gap, GapReason};
 use crate::model::{Grade, ObjectId, SnapshotId, SourceKey, UnitKind};
 use crate::points::point::Point;
@@ -203,7 +205,7 @@ fn assemble(point: &Point, members: &Members, old: Old) -> Translation {
         documents,
         files: entries,
         record: PointRecord {
-            format: FORMAT,
+            format: FORMAT_OF_WHOLE,
             kopi_docka_version: "of the Python tool".to_owned(),
             backup_id: point.backup_id.clone(),
             unit: point.unit.clone(),
@@ -259,14 +261,13 @@ fn source(key: &SourceKey, manifest: &Manifest, dumps: &Dumps) -> Option<SourceR
         exclude_patterns: Vec::new(),
         grade: Grade::Unproven,
         reasons: Vec::new(),
-        parts: vec![Part {
+        parts: vec![Part::only(
             kind,
-            snapshot: SnapshotId::parse(&manifest.id).ok()?,
-            root: ObjectId::parse(&root.obj).ok()?,
-            file: String::new(),
-            bytes: root.summ.size,
-            delete: Vec::new(),
-        }],
+            SnapshotId::parse(&manifest.id).ok()?,
+            ObjectId::parse(&root.obj).ok()?,
+            String::new(),
+            root.summ.size,
+        )],
         files: None,
         bytes: None,
         file_system: None,

@@ -11,7 +11,7 @@ use crate::drivers::losses::{self, Losses, Tolerance};
 use crate::drivers::tar::Tar;
 use crate::drivers::tool::{Ended, Spec};
 use crate::error::{Exit, Failure, Result};
-use crate::model::point::{Part, PartKind};
+use crate::model::point::Part;
 use crate::points::feed::{self, Feed, said};
 use crate::restore::plan::decision::SourcePlan;
 use crate::restore::plan::pieces;
@@ -52,21 +52,21 @@ impl Extractor {
         std::fs::create_dir(&folder)
             .with_context(|| format!("cannot create `{}`", folder.display()))?;
         for (index, part) in source.parts.iter().enumerate() {
-            let (delete, root) = (part.delete.clone(), folder.clone());
+            let root = folder.clone();
             aside(move || {
                 if index > 0 {
                     refuse_links_that_lead_out(&root)?;
                 }
-                delete.iter().try_for_each(|path| delete_below(&root, path))
+                Ok::<_, anyhow::Error>(())
             })
             .await?;
             match part.kind {
-                PartKind::Full | PartKind::OnlyFile => {
+                kind if kind.is_tar() => {
                     let place = (folder.as_path(), swap.staging.as_path());
                     let lost = self.extract_part(part, place, &piece.paths, moved, tolerance);
                     losses.extend(lost.await?);
                 }
-                PartKind::Tree(_) | PartKind::File(_) => {
+                _ => {
                     let feed = &self.feed;
                     let lost = feed.bring(part, &folder, &piece.paths, moved, tolerance);
                     losses.extend(lost.await?);

@@ -36,10 +36,6 @@ impl Reader {
         }
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for part in &source.parts {
-            for deleted in &part.delete {
-                let below = format!("{deleted}/");
-                entries.retain(|path, _| path != deleted && !path.starts_with(&below));
-            }
             let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
             let read = self.part(source, part, move |entry| {
                 let _ = sender.send(entry);

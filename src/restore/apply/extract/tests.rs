@@ -17,14 +17,13 @@ fn judge(part: &Part, pumped: Result<u64>, kopia: &Ended, tar: &Ended) -> Result
 }
 
 fn part(bytes: u64) -> Part {
-    Part {
-        kind: PartKind::Full,
-        snapshot: SnapshotId::parse("ab").unwrap(),
-        root: ObjectId::parse("k1").unwrap(),
-        file: "data".to_owned(),
+    Part::only(
+        PartKind::Full,
+        SnapshotId::parse("ab").unwrap(),
+        ObjectId::parse("k1").unwrap(),
+        "data".to_owned(),
         bytes,
-        delete: Vec::new(),
-    }
+    )
 }
 
 fn ended(display: &str, status: i32, stderr: &str) -> Ended {

@@ -225,22 +225,12 @@ fn extract(index: usize, part: &Part) -> Result<Vec<String>> {
     if index > 0 {
         commands.push("refuse_links_that_lead_out".to_owned());
     }
-    for path in &part.delete {
-        let mut names = path.split('/');
-        if names.any(|name| matches!(name, "" | "." | "..")) {
-            let what = printable(path);
-            return Err(Failure::new(
-                Exit::UnitsFailed,
-                format!(
-                    "the recipe wants `{what}` to be deleted, which is not a path inside the source"
-                ),
-            )
-            .into());
-        }
-        commands.push(format!("drop {}", quote(path)));
-    }
     match part.kind {
-        PartKind::Full => commands.push(format!(
+        PartKind::Full
+        | PartKind::Base
+        | PartKind::Increment
+        | PartKind::Final
+        | PartKind::Folders => commands.push(format!(
             "part {} {}",
             quote(&format!("{}/{}", part.root, part.file)),
             part.bytes

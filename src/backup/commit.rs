@@ -11,15 +11,15 @@ use super::memory::{Carried, Past};
 use super::run::Run;
 use super::saved::Saved;
 use super::tags::Filing;
-use crate::drivers::kopia::STREAM_FILE;
+use crate::changed::index::Lists;
 use crate::error::Result;
 use crate::model::exclude::Excludes;
 use crate::model::point::{
-    FileRecord, MissingSource, Part, PartKind, PointRecord, ProjectRecord, RECORD_FILE,
-    SourceRecord, format_of,
+    FileRecord, ListEnding, MissingSource, Part, PointRecord, ProjectRecord, RECORD_FILE,
+    SourceRecord, format_of, list_file,
 };
 use crate::model::source::Gap;
-use crate::model::{Grade, ObjectId, Source, SourceKey, Unit};
+use crate::model::{Grade, ObjectId, PointId, Source, SourceKey, Unit};
 
 /// What a point is made of, before it is known whether it is whole.
 pub struct Draft<'a> {
@@ -35,12 +35,20 @@ pub struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    pub fn record(self, run: &Run<'_>) -> PointRecord {
-        let sources: Vec<SourceRecord> = self
-            .sources
-            .iter()
-            .filter_map(|saved| source_record(saved, self.past))
-            .collect();
+    /// With what is done before each part of each source is extracted.
+    pub fn record(self, run: &Run<'_>) -> (PointRecord, Vec<Vec<Lists>>) {
+        let run_id: PointId = run.backup_id.into();
+        let mut lists = Vec::new();
+        let mut sources = Vec::new();
+        for saved in self.sources {
+            let parts = saved.parts(&run_id);
+            if parts.is_empty() {
+                continue;
+            }
+            let (parts, of_parts): (Vec<Part>, Vec<Lists>) = parts.into_iter().unzip();
+            sources.push(source_record(saved, self.past, parts));
+            lists.push(of_parts);
+        }
         let missing: Vec<MissingSource> = self
             .sources
             .iter()
@@ -62,7 +70,7 @@ impl Draft<'_> {
         } else {
             Grade::Partial
         };
-        PointRecord {
+        let record = PointRecord {
             format: format_of(&sources),
             kopi_docka_version: env!("CARGO_PKG_VERSION").to_owned(),
             backup_id: run.backup_id.into(),
@@ -81,13 +89,13 @@ impl Draft<'_> {
             holds: self.carried.holds,
             former: self.carried.former,
             ids: Some(run.ids.clone()),
-        }
+        };
+        (record, lists)
     }
 }
 
-fn source_record(saved: &Saved, past: &Past) -> Option<SourceRecord> {
-    let (accepted, read) = (saved.accepted.as_ref()?, saved.read.as_ref()?);
-    Some(SourceRecord {
+fn source_record(saved: &Saved, past: &Past, parts: Vec<Part>) -> SourceRecord {
+    SourceRecord {
         key: saved.source.key.clone(),
         read_from: saved.source.path.clone(),
         is_file: saved.source.is_file,
@@ -95,20 +103,14 @@ fn source_record(saved: &Saved, past: &Past) -> Option<SourceRecord> {
         exclude_patterns: saved.source.exclude_patterns.clone(),
         grade: saved.grade,
         reasons: saved.reasons.clone(),
-        parts: vec![Part::only(
-            PartKind::Full,
-            accepted.snapshot.clone(),
-            accepted.root.clone(),
-            STREAM_FILE.to_owned(),
-            read.bytes,
-        )],
+        parts,
         files: saved.size.as_ref().map(|size| size.files),
         bytes: saved.size.as_ref().map(|size| size.bytes),
         file_system: past.file_system(&saved.source.key),
         covers: Some(covers(&saved.source)),
         is_included: saved.source.is_included,
         directories: past.directories(&saved.source.key),
-    })
+    }
 }
 
 /// What is in its stream besides: not what a pattern keeps out of it.
@@ -128,13 +130,14 @@ fn covers(source: &Source) -> Vec<SourceKey> {
         .collect()
 }
 
-/// Adds `record` to what was captured in `work` and saves it all. After this the point exists.
+/// Adds `record` and the `lists` of its parts to what was captured in `work` and saves it all. After this the point exists.
 pub async fn write(
     run: &Run<'_>,
     filing: &Filing,
     work: &Path,
-    record: &PointRecord,
+    (record, lists): (&PointRecord, &[Vec<Lists>]),
 ) -> Result<()> {
+    write_lists(work, lists).context("the lists of the recipe cannot be written")?;
     // As the rest of it, whatever the umask is.
     let file = std::fs::OpenOptions::new()
         .write(true)
@@ -154,5 +157,23 @@ pub async fn write(
         .snapshot_folder(work, &new, stall)
         .await
         .context("the recipe could not be saved, so there is no restore point")?;
+    Ok(())
+}
+
+/// Beside the record: a name may be no text.
+fn write_lists(work: &Path, lists: &[Vec<Lists>]) -> std::io::Result<()> {
+    for (source, parts) in lists.iter().enumerate() {
+        for (part, lists) in parts.iter().enumerate() {
+            let both = [
+                (ListEnding::Delete, &lists.deleted),
+                (ListEnding::Strip, &lists.stripped),
+            ];
+            for (ending, paths) in both.into_iter().filter(|(_, paths)| paths.count > 0) {
+                let path = work.join(list_file(source, part, ending));
+                std::fs::create_dir_all(path.parent().unwrap_or(work))?;
+                std::fs::write(path, &paths.bytes)?;
+            }
+        }
+    }
     Ok(())
 }

@@ -109,6 +109,13 @@ impl<'a> Pipeline<'a> {
                 return Ok(());
             }
         };
+        let ready = match self.beside(ready.warmed().instrument(span(name))).await {
+            Ok(ready) => ready,
+            Err(report) => {
+                self.finished(index, report);
+                return Ok(());
+            }
+        };
         self.until_it_may_open(&ready).await;
         let stops = ready.stops();
         let window = ready.window().instrument(span(name));

@@ -5,13 +5,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::spool::Spool;
-use super::survey::Reading;
 use crate::base::activity::silent_for;
 use crate::base::shutdown::Shutdown;
-use crate::drivers::tar::{self, Read, Tar};
-use crate::drivers::tool::{Child, Immortal, Meter, Output, pipe};
+use crate::drivers::tar::{self, Read};
+use crate::drivers::tool::{Child, Immortal, Meter, Output, Spec, pipe};
 use crate::error::{Exit, Failure, Result};
-use crate::model::Source;
 
 /// How long reading may take.
 #[derive(Clone, Copy, Debug)]
@@ -22,20 +20,10 @@ pub struct Limits {
     pub stall: Duration,
 }
 
-/// Reads `source` to its end, as `reading` says. When this is an error, what is in the spool must not be committed.
-pub async fn read(
-    tar: &Tar,
-    source: &Source,
-    reading: &Reading,
-    spool: &Spool,
-    limits: Limits,
-    shutdown: &Shutdown,
-) -> Result<Read> {
+/// Runs `tar` to its end. When this is an error, what is in the spool must not be committed.
+pub async fn read(tar: Spec, spool: &Spool, limits: Limits, shutdown: &Shutdown) -> Result<Read> {
     let stdout = pipe()?;
-    let mut child = Child::spawn(
-        tar.create(source, reading.is_sparse, reading.record)
-            .output(Output::Pipe(stdout.writer)),
-    )?;
+    let mut child = Child::spawn(tar.output(Output::Pipe(stdout.writer)))?;
     let meter = child.meter();
     let filled = spool.fill(stdout.reader)?;
     let given_up = tokio::select! {

@@ -1,6 +1,7 @@
 //! A run, in order: lock, recover, discover, and beside it open the repository; then unit after unit; then retention,
 //! maintenance and the report.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,19 +31,20 @@ use crate::base::memory::Memory;
 use crate::base::paths::Paths;
 use crate::base::shutdown::Shutdown;
 use crate::base::work;
+use crate::changed::index::IndexedPart;
 use crate::config::{Config, Loaded, SpoolSize};
 use crate::context::Context;
 use crate::discovery::mount_table::MountTable;
 use crate::discovery::{Discovery, Look, Rules};
 use crate::drivers::docker::Engine;
-use crate::drivers::kopia::Kopia;
 use crate::drivers::kopia::made::Made;
+use crate::drivers::kopia::{Kopia, Manifest};
 use crate::drivers::tar::Tar;
 use crate::error::{Exit, Failure, Result, exit_of, hints_of, render};
 use crate::model::point::IdWorld;
 use crate::model::report::{BundleReport, Outcome, RunReport, UnitReport};
 use crate::model::{BackupId, UnitKind, UnitName};
-use crate::points::point::{Point, PointState, Tool, points};
+use crate::points::point::{Point, PointState, Tool, complete_roots, points};
 use crate::points::recipe;
 use crate::points::whose::Whose;
 use crate::quiesce::Down;
@@ -75,10 +77,33 @@ pub struct Run<'a> {
     spool_folder: Option<PathBuf>,
     /// The units whose losses the operator agrees to.
     accepted: Vec<UnitName>,
+    /// Whatever the configuration says.
+    pub reads_everything: bool,
     /// All units of this host.
     pub present: Vec<UnitName>,
     /// The points of the repository, listed once and only when this host does not remember a unit.
-    listing: OnceCell<Vec<Point>>,
+    listing: OnceCell<Listing>,
+}
+
+/// What the repository has.
+struct Listing {
+    points: Vec<Point>,
+    /// Objects that the recipe of a point of this machine names, and that are there.
+    named: HashSet<String>,
+}
+
+impl Listing {
+    fn of(manifests: &[Manifest]) -> Self {
+        let whole = complete_roots(manifests);
+        let named = manifests.iter().filter_map(Manifest::roots).flatten();
+        Self {
+            points: points(manifests),
+            named: named
+                .filter(|root| whole.contains(root))
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
 }
 
 impl Run<'_> {
@@ -140,14 +165,25 @@ impl Run<'_> {
         }
     }
 
+    async fn listing(&self) -> Result<&Listing> {
+        let kopia = &self.store.kopia;
+        let list = async { Ok(Listing::of(&kopia.list_without_gaps().await?)) };
+        self.listing.get_or_try_init(|| list).await
+    }
+
+    /// Whether the repository has all of `parts`, and some point needs each.
+    pub async fn has_parts(&self, parts: &[IndexedPart]) -> Result<bool> {
+        let named = &self.listing().await?.named;
+        Ok(parts.iter().all(|part| named.contains(part.root.as_str())))
+    }
+
     async fn recall_from_repository(
         &self,
         unit: &UnitName,
         kind: UnitKind,
     ) -> Result<Option<Recalled>> {
         let kopia = &self.store.kopia;
-        let list = async { Ok::<_, anyhow::Error>(points(&kopia.list_without_gaps().await?)) };
-        let points = self.listing.get_or_try_init(|| list).await?;
+        let points = &self.listing().await?.points;
         let under_way = self.backup_id.into();
         let whose = Whose::of(points, kopia.me(), Some(&under_way));
         let last = points.iter().find(|point| {
@@ -172,6 +208,8 @@ pub struct Asked<'a> {
     pub units: &'a [UnitName],
     /// Those whose losses are agreed to.
     pub accepted: &'a [UnitName],
+    /// Nothing is taken from the points before.
+    pub reads_everything: bool,
     /// A recovery bundle, also where the configuration wants none.
     pub update_recovery: bool,
 }
@@ -250,6 +288,7 @@ async fn save_what_is_up(
 
     let mut run = start(cx, config, rules, engine, tar, &kopia).await?;
     run.accepted = asked.accepted.to_vec();
+    run.reads_everything = asked.reads_everything;
     run.present.clone_from(&present);
     run.ids.clone_from(&host.ids);
     let span = info_span!("run", run = %run.backup_id);
@@ -353,6 +392,7 @@ async fn start<'a>(
         backup_id: BackupId::at(started_at),
         started_at,
         accepted: Vec::new(),
+        reads_everything: false,
         present: Vec::new(),
         listing: OnceCell::new(),
         budget: Budget::new(limit, floor),

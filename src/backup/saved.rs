@@ -2,13 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use super::hot::{Found, Warm, writers};
 use super::plan::Tolerated;
+use super::run::Run;
+use super::survey::Reading;
+use crate::changed::index::Lists;
+use crate::changed::paths::Paths;
 use crate::discovery::Size;
-use crate::drivers::kopia::Accepted;
+use crate::drivers::kopia::{Accepted, STREAM_FILE};
 use crate::drivers::tar::Read;
-use crate::model::report::SourceReport;
+use crate::drivers::tool::Spec;
+use crate::error::Result;
+use crate::model::point::{Part, PartKind, PathList};
+use crate::model::report::{PartReport, ReadAs, SourceReport};
 use crate::model::source::{Gap, GapReason};
-use crate::model::{Grade, Source, SourceKey};
+use crate::model::{Grade, PointId, Source, SourceKey};
 use crate::quiesce::cold::Unclean;
 
 /// What is known at the end of the window about who could write.
@@ -24,7 +32,6 @@ pub struct Evidence<'a> {
 }
 
 /// A source on its way: what is known of it grows from step to step.
-#[derive(Debug)]
 pub struct Saved {
     pub source: Source,
     /// What was counted before the stop.
@@ -36,6 +43,18 @@ pub struct Saved {
     pub error: Option<anyhow::Error>,
     pub grade: Grade,
     pub reasons: Vec<String>,
+    /// What the repository had of it before the stop.
+    pub warm: Option<Warm>,
+    /// Why it was read whole, and what else is worth knowing of how it was read.
+    pub read_why: Vec<String>,
+    /// What has to be done before the part that was read in the window is extracted.
+    pub lists: Lists,
+    /// Of files that were not read, since the parts before have them.
+    pub kept_bytes: u64,
+    /// The parts before have all of it.
+    pub is_all_kept: bool,
+    /// Who was not stopped, and has a file open for writing that the window read.
+    pub busy: Vec<String>,
     /// Why it was read with less in it than was counted, by the operator's agreement.
     pub vanished: Option<String>,
 }
@@ -52,8 +71,85 @@ impl Saved {
             error: None,
             grade: Grade::Ok,
             reasons: Vec::new(),
+            warm: None,
+            read_why: Vec::new(),
+            lists: Lists::default(),
+            kept_bytes: 0,
+            is_all_kept: false,
+            busy: Vec::new(),
             vanished: None,
         }
+    }
+
+    /// The repository has all of it.
+    pub fn is_stored(&self) -> bool {
+        self.accepted.is_some() || self.is_all_kept
+    }
+
+    /// What reads it while services are down; `None` where the parts before have all of it.
+    pub async fn to_read(&mut self, run: &Run<'_>, reading: &Reading) -> Result<Option<Spec>> {
+        if let Some(warm) = &self.warm {
+            match warm.look(run).await {
+                Ok(found) => return self.rest(run, found).await,
+                Err(error) if run.shutdown.is_asked() => return Err(error),
+                Err(error) => {
+                    self.read_why.push(format!("{error:#}"));
+                    self.warm = None;
+                }
+            }
+        }
+        let (source, is_sparse) = (&self.source, reading.is_sparse);
+        Ok(Some(run.tar.create(source, is_sparse, reading.record)))
+    }
+
+    async fn rest(&mut self, run: &Run<'_>, found: Found) -> Result<Option<Spec>> {
+        self.kept_bytes = found.kept_bytes;
+        self.busy = writers::tell(found.busy).await;
+        self.is_all_kept = found.rest.is_none();
+        let (Some(rest), Some(warm)) = (found.rest, &self.warm) else {
+            return Ok(None);
+        };
+        let tar = warm.tar(&run.tar, &rest)?;
+        self.lists = rest.lists;
+        Ok(Some(tar))
+    }
+
+    /// What it consists of in the repository, with what is done before each part; nothing where it is not stored.
+    pub fn parts(&self, run: &PointId) -> Vec<(Part, Lists)> {
+        if !self.is_stored() {
+            return Vec::new();
+        }
+        let before = self.warm.iter().flat_map(Warm::parts);
+        let mut parts: Vec<(Part, Lists)> = before
+            .map(|(part, lists)| {
+                let name = STREAM_FILE.to_owned();
+                let (snapshot, root) = (part.snapshot.clone(), part.root.clone());
+                let mut made = Part::only(PartKind::Increment, snapshot, root, name, part.bytes);
+                made.backup_id = (part.backup_id != *run).then(|| part.backup_id.clone());
+                (made, lists.clone())
+            })
+            .collect();
+        if let (Some(accepted), Some(read)) = (&self.accepted, &self.read) {
+            let name = STREAM_FILE.to_owned();
+            let (snapshot, root) = (accepted.snapshot.clone(), accepted.root.clone());
+            let made = Part::only(PartKind::Final, snapshot, root, name, read.bytes);
+            parts.push((made, self.lists.clone()));
+        }
+        let is_alone = parts.len() == 1;
+        if let Some((first, lists)) = parts.first_mut() {
+            first.kind = if is_alone {
+                PartKind::Full
+            } else {
+                PartKind::Base
+            };
+            *lists = Lists::default();
+        }
+        for (part, lists) in &mut parts {
+            let list = |paths: &Paths| PathList::of(paths.count, &paths.bytes);
+            part.deleted = list(&lists.deleted);
+            part.stripped = list(&lists.stripped);
+        }
+        parts
     }
 
     pub fn vanished_gap(&self) -> Option<Gap> {
@@ -67,7 +163,7 @@ impl Saved {
 
     /// What is missing, and why, when it could not be read or stored.
     pub fn failure(&self) -> Option<Gap> {
-        self.accepted.is_none().then(|| Gap {
+        (!self.is_stored()).then(|| Gap {
             what: self.source.key.to_string(),
             reason: GapReason::NotSaved,
             detail: self.error.as_ref().map_or_else(
@@ -106,6 +202,12 @@ impl Saved {
         for sentence in evidence.doubts.get(&self.source.key).into_iter().flatten() {
             self.doubt(Grade::Crash, sentence.clone());
         }
+        for who in &self.busy {
+            trouble.push(format!("{key} is not cold: {who}"));
+        }
+        for who in self.busy.clone() {
+            self.doubt(Grade::Hot, who);
+        }
         let complaints = self.read.as_ref().map_or(&[][..], |read| &read.complaints);
         if !complaints.is_empty() {
             let complaints = complaints.join("; ");
@@ -120,12 +222,36 @@ impl Saved {
         self.reasons.push(reason);
     }
 
-    pub fn report(&self) -> SourceReport {
+    fn parts_report(&self, run: &PointId) -> Vec<PartReport> {
+        let parts = self.parts(run).into_iter();
+        parts
+            .map(|(part, _)| PartReport {
+                kind: part.kind,
+                bytes: part.bytes,
+                backup_id: part.backup_id.unwrap_or_else(|| run.clone()),
+            })
+            .collect()
+    }
+
+    /// `run` is the point that is being made.
+    pub fn report(&self, run: &PointId) -> SourceReport {
+        let window_bytes = self.read.as_ref().map_or(0, |read| read.bytes);
+        let before_bytes = self.warm.as_ref().map_or(0, |warm| warm.before_bytes);
         SourceReport {
             key: self.source.key.clone(),
-            grade: self.accepted.as_ref().map(|_| self.grade),
+            grade: self.is_stored().then_some(self.grade),
             reasons: self.reasons.clone(),
-            bytes: self.read.as_ref().map_or(0, |read| read.bytes),
+            bytes: before_bytes + window_bytes,
+            window_bytes,
+            before_bytes,
+            kept_bytes: self.kept_bytes,
+            parts: self.parts_report(run),
+            read: if self.warm.is_some() {
+                ReadAs::Changed
+            } else {
+                ReadAs::Plain
+            },
+            read_why: self.read_why.clone(),
             read_seconds: self.read_seconds,
             error: self.error.as_ref().map(|error| format!("{error:#}")),
         }

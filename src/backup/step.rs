@@ -7,6 +7,8 @@ use crate::base::timeline;
 pub enum Step {
     /// Recipe, sizes, space.
     Prepare,
+    /// What is not proven to be as the last point holds it is read while services run.
+    ReadHot,
     /// Kopia processes start and open the repository.
     Open,
     /// The stop record goes to the disk.
@@ -29,6 +31,7 @@ impl timeline::Step for Step {
     fn name(self) -> &'static str {
         match self {
             Self::Prepare => "prepare",
+            Self::ReadHot => "read_hot",
             Self::Open => "open",
             Self::Record => "record",
             Self::Stop => "stop",

@@ -48,7 +48,14 @@ const LONG: Duration = Duration::from_secs(20 * 3600);
 pub struct Opened {
     stream: Stream,
     sink: OwnedFd,
-    slot: tokio::sync::OwnedSemaphorePermit,
+    slot: OwnedSemaphorePermit,
+}
+
+impl Opened {
+    /// The kopia, the only end of its input that can be written to, and the place that it has.
+    pub fn into_parts(self) -> (Stream, OwnedFd, OwnedSemaphorePermit) {
+        (self.stream, self.sink, self.slot)
+    }
 }
 
 impl Store {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::commit::{self, Draft};
 use super::events::Event;
+use super::hot;
 use super::memory::{self, Past, Recalled, left_out};
 use super::plan::UnitPlan;
 use super::read::{Limits, read};
@@ -24,6 +25,7 @@ use super::step::{Step, Timeline};
 use super::store::{NotRead, Opened, Storing};
 use super::tags::Filing;
 use crate::base::blocking::aside;
+use crate::base::fault;
 use crate::base::timeline::Step as _;
 use crate::base::work;
 use crate::drivers::docker::Listener;
@@ -66,6 +68,14 @@ pub struct Ready<'a> {
     opened: Vec<Opened>,
 }
 
+/// A unit of which it is known what can be read before the stop. Nothing of it is in the repository yet.
+pub struct Prepared<'a> {
+    saving: Saving<'a>,
+    recipe: Recipe,
+    /// Of all sources, where none of them is read before the stop.
+    opened: Option<Vec<Opened>>,
+}
+
 /// A unit whose window is over: its containers are up again, and what was read is being stored.
 pub struct Taken<'a> {
     saving: Saving<'a>,
@@ -73,16 +83,34 @@ pub struct Taken<'a> {
     storing: Vec<Option<Storing>>,
 }
 
-/// All that comes before the window. The report is that of a unit that is over already.
-pub async fn before<'a>(run: &'a Run<'a>, plan: UnitPlan) -> Result<Ready<'a>, UnitReport> {
+/// What comes first, and makes no use of the repository. The report is that of a unit that is over already.
+pub async fn before<'a>(run: &'a Run<'a>, plan: UnitPlan) -> Result<Prepared<'a>, UnitReport> {
     let mut saving = Saving::new(run, plan);
     match saving.before().await {
-        Ok((recipe, opened)) => Ok(Ready {
+        Ok((recipe, opened)) => Ok(Prepared {
             saving,
             recipe,
             opened,
         }),
         Err(error) => Err(saving.into_report(Err(error))),
+    }
+}
+
+impl<'a> Prepared<'a> {
+    /// Reads what can be read while services run, and opens what the window needs.
+    pub async fn warmed(mut self) -> Result<Ready<'a>, UnitReport> {
+        let opened = match self.opened {
+            Some(opened) => Ok(opened),
+            None => self.saving.warm().await,
+        };
+        match opened {
+            Ok(opened) => Ok(Ready {
+                saving: self.saving,
+                recipe: self.recipe,
+                opened,
+            }),
+            Err(error) => Err(self.saving.into_report(Err(error))),
+        }
     }
 }
 
@@ -98,6 +126,8 @@ impl<'a> Ready<'a> {
         let plan = &self.saving.plan;
         let sizes = self.saving.sources.iter();
         sizes
+            // Of a warm one little is left.
+            .filter(|saved| saved.warm.is_none())
             .map(|saved| Some(plan.sizes.get(&saved.source.key)?.bytes))
             .sum()
     }
@@ -178,7 +208,7 @@ impl<'a> Saving<'a> {
         }
     }
 
-    async fn before(&mut self) -> Result<(Recipe, Vec<Opened>)> {
+    async fn before(&mut self) -> Result<(Recipe, Option<Vec<Opened>>)> {
         if let Some(reason) = self.plan.refusal.take() {
             return Err(Failure::new(Exit::UnitsFailed, reason)
                 .hint("label the container `kopi-docka.enable=false` to leave it out on purpose")
@@ -187,14 +217,33 @@ impl<'a> Saving<'a> {
         let started_at = Utc::now();
         let work = work::make(&self.run.paths.runtime)?;
         let captured = self.prepare(work.path()).await?;
-        self.enter(Step::Open).await;
-        let opened = self.open().await?;
         let recipe = Recipe {
             started_at,
             work,
             captured,
         };
-        Ok((recipe, opened))
+        let warnings = hot::choose(self.run, &self.plan, &mut self.sources);
+        self.warnings.extend(warnings);
+        if self.sources.iter().any(hot::is_to_be_warmed) {
+            return Ok((recipe, None));
+        }
+        self.enter(Step::Open).await;
+        let opened = self.open().await?;
+        Ok((recipe, Some(opened)))
+    }
+
+    /// Reads each source before the stop as far as it is not proven, and opens kopia for the window.
+    async fn warm(&mut self) -> Result<Vec<Opened>> {
+        self.enter(Step::ReadHot).await;
+        let filing = self.filing();
+        let warnings = hot::warm(self.run, &filing, &self.plan, &mut self.sources).await;
+        self.warnings.extend(warnings);
+        if self.run.shutdown.is_asked() {
+            return Err(self.interrupted());
+        }
+        fault::reached("warm").await;
+        self.enter(Step::Open).await;
+        self.open().await
     }
 
     async fn enter(&mut self, step: Step) {
@@ -356,20 +405,16 @@ impl<'a> Saving<'a> {
                 let place = Arc::clone(&run.places).acquire_owned().await?;
                 let _turn = run.turns.take(&reading.disks).await?;
                 let _slot = slots.acquire().await?;
+                let since = Instant::now();
+                let Some(tar) = saved.to_read(run, &reading).await? else {
+                    saved.read_seconds = since.elapsed().as_secs_f64();
+                    return Ok(None);
+                };
                 let spool = Arc::new(run.spool()?);
                 let mut storing = run.store.start(new, opened, Arc::clone(&spool), place);
-                let since = Instant::now();
                 storing.begin();
                 run.reporter.track(saved, &spool);
-                let result = read(
-                    &run.tar,
-                    &saved.source,
-                    &reading,
-                    &spool,
-                    limits,
-                    run.shutdown,
-                )
-                .await;
+                let result = read(tar, &spool, limits, run.shutdown).await;
                 saved.read_seconds = since.elapsed().as_secs_f64();
                 let result = match result {
                     Ok(read) => not_vanished(unit, past, saved, read).await,
@@ -385,14 +430,17 @@ impl<'a> Saving<'a> {
                         saved.error = Some(error);
                     }
                 }
-                Ok::<_, anyhow::Error>(storing)
+                Ok::<_, anyhow::Error>(Some(storing))
             }
         });
         let results = join_all(reads).await;
         self.sources
             .iter_mut()
             .zip(results)
-            .map(|(saved, result)| result.map_err(|error| saved.error = Some(error)).ok())
+            .map(|(saved, result)| {
+                let result = result.map_err(|error| saved.error = Some(error));
+                result.ok().flatten()
+            })
             .collect()
     }
 
@@ -504,7 +552,7 @@ impl<'a> Saving<'a> {
             past: &self.plan.past,
             carried,
         };
-        let record = draft.record(self.run);
+        let (record, lists) = draft.record(self.run);
         if record.sources.is_empty() && !record.missing.is_empty() {
             let failing = record.missing.into_iter().map(|missing| missing.key);
             let next = self.plan.past.next_without_point(failing.collect());
@@ -516,8 +564,9 @@ impl<'a> Saving<'a> {
         tokio::select! {
             biased;
             () = self.run.shutdown.asked() => return Err(self.interrupted()),
-            committed = commit::write(self.run, &filing, work.path(), &record) => committed?,
+            committed = commit::write(self.run, &filing, work.path(), (&record, &lists)) => committed?,
         }
+        self.keep_indexes().await;
         self.grade = Some(record.grade);
         self.remember(&record).await;
         Ok(())
@@ -548,6 +597,22 @@ impl<'a> Saving<'a> {
             self.warnings.push(format!(
                 "what this point holds could not be remembered, so the next run reads it from the repository: {error:#}"
             ));
+        }
+    }
+
+    /// The point is there: what its parts hold need not be read again.
+    async fn keep_indexes(&mut self) {
+        for saved in &mut self.sources {
+            let Some(warm) = &mut saved.warm else {
+                continue;
+            };
+            fault::reached("keep_index").await;
+            if let Err(error) = warm.keep().await {
+                self.warnings.push(format!(
+                    "the index of {} could not be written, so the next run reads all of it: {error:#}",
+                    saved.source.key
+                ));
+            }
         }
     }
 
@@ -597,6 +662,7 @@ impl<'a> Saving<'a> {
         for (name, reason) in &self.still_stopped {
             errors.push(format!("container `{name}` is still stopped: {reason}"));
         }
+        let run = self.run.backup_id.into();
         let outcome = match (self.grade, &result) {
             (Some(Grade::Ok | Grade::Crash | Grade::Unproven | Grade::Hot), _) => Outcome::Saved,
             (Some(Grade::Partial), _) => Outcome::SavedWithLoss,
@@ -608,7 +674,11 @@ impl<'a> Saving<'a> {
             grade: self.grade,
             downtime_seconds: self.downtime_seconds,
             steps: self.timeline.into_steps(),
-            sources: self.sources.iter().map(Saved::report).collect(),
+            sources: self
+                .sources
+                .iter()
+                .map(|saved| saved.report(&run))
+                .collect(),
             gaps: self.plan.gaps,
             warnings: self.warnings,
             errors,
@@ -625,6 +695,9 @@ impl<'a> Saving<'a> {
 
 /// What was read, unless its data went away after it was counted. With the operator's agreement it counts as it is.
 async fn not_vanished(unit: &UnitName, past: &Past, saved: &mut Saved, read: Read) -> Result<Read> {
+    if saved.kept_bytes > 0 {
+        return Ok(read);
+    }
     let vanished = past.vanished(&saved.source, saved.size.as_ref(), read.bytes);
     let Some(why) = vanished.await else {
         return Ok(read);

@@ -54,6 +54,11 @@ impl Paths {
         }
     }
 
+    /// What the parts of each source's last point hold.
+    pub fn indexes(&self) -> PathBuf {
+        self.state.join("index")
+    }
+
     pub fn stop_records(&self) -> PathBuf {
         self.state.join("stopped")
     }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::Context as _;
-use rustix::fs::{Mode, OFlags, StatVfsMountFlags, open};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::clock;
@@ -76,12 +76,6 @@ impl Root {
         let probe = open(place, flags, Mode::RUSR | Mode::WUSR).ok()?;
         let found = Stat::of(&rustix::fs::fstat(&probe).ok()?);
         (found.device == self.stat.device).then(|| File::from(probe))
-    }
-
-    /// Whether the file system has become one that only gives what it has, as after an error.
-    pub fn is_read_only(&self) -> bool {
-        rustix::fs::fstatvfs(self)
-            .is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
     }
 }
 

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -226,6 +227,7 @@ impl NewIndex {
         write(file.as_file(), head, lists, &mut packed)?;
         let index =
             Index::of(file.reopen()?).context("the index was not written as it should be")?;
+        let index = Arc::new(index);
         Ok(Finished { file, index })
     }
 }
@@ -270,7 +272,7 @@ impl<W: Write> Write for Hashing<W> {
 #[derive(Debug)]
 pub struct Finished {
     file: NamedTempFile,
-    pub index: Index,
+    pub index: Arc<Index>,
 }
 
 impl Finished {

@@ -32,4 +32,3 @@ mod walk;
 pub use look::Ground;
 pub use scratch::Scratch;
 pub use stored::{Contents, Torn};
-pub use walk::shown;

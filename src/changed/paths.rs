@@ -1,7 +1,5 @@
 //! Paths as a recipe keeps them beside its record: `./` in front, a zero byte behind.
 
-use std::collections::BTreeSet;
-
 use super::list::{is_below, order};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,12 +41,6 @@ impl<'a> FromIterator<&'a [u8]> for Paths {
         let mut paths = Self::default();
         all.into_iter().for_each(|path| paths.push(path));
         paths
-    }
-}
-
-impl Paths {
-    pub fn set(&self) -> BTreeSet<&[u8]> {
-        self.iter().collect()
     }
 }
 

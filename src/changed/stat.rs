@@ -69,10 +69,6 @@ impl Stat {
         self.links > 1
     }
 
-    pub fn is_same_inode(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
-
     /// The end of the time in which what it is now was made. A file system that counts in seconds says nothing of what came within one.
     pub fn changed_until(&self) -> i64 {
         const SECOND: i64 = 1_000_000_000;

@@ -43,6 +43,9 @@ pub fn walk(
             levels.pop();
             continue;
         };
+        if is_cancelled() {
+            anyhow::bail!("the walk was given up");
+        }
         path.push(b'/');
         path.extend_from_slice(name.as_bytes());
         if is_left_out(&path, excludes) {
@@ -59,9 +62,6 @@ pub fn walk(
         each(&path, &found)?;
         if !found.is_directory() || found.device != top.device {
             continue;
-        }
-        if is_cancelled() {
-            anyhow::bail!("the walk was given up");
         }
         if levels.len() >= DEEPEST {
             anyhow::bail!("{} lies deeper than {DEEPEST} directories", shown(&path));

@@ -25,6 +25,10 @@ pub struct Args {
     #[arg(long = "accept-loss", value_name = "UNIT", conflicts_with = "dry_run", add = ArgValueCompleter::new(completion::units_here))]
     accepted: Vec<UnitName>,
 
+    /// Read all files while services are down, as `backup.read` = `everything` does
+    #[arg(long, conflicts_with = "dry_run")]
+    read_everything: bool,
+
     /// Write a recovery bundle after the run, as `backup.update_recovery_bundle` does
     #[arg(long, conflicts_with = "dry_run")]
     update_recovery: bool,
@@ -66,6 +70,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     let asked = Asked {
         units: &args.units,
         accepted: &args.accepted,
+        reads_everything: args.read_everything,
         update_recovery: args.update_recovery,
     };
     let config = loaded.config.clone();

@@ -32,6 +32,7 @@ pub const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
 
 const ENABLE: &str = "kopi-docka.enable";
 pub const EXCLUDE: &str = "kopi-docka.exclude";
+pub const READ: &str = "kopi-docka.read";
 const BIND_INCLUDE: &str = "kopi-docka.bind.include";
 const BIND_EXCLUDE: &str = "kopi-docka.bind.exclude";
 

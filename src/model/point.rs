@@ -275,6 +275,17 @@ pub struct PathList {
     pub sha256: String,
 }
 
+impl PathList {
+    /// `None` for an empty one.
+    pub fn of(paths: u64, bytes: &[u8]) -> Option<Self> {
+        let sha256 = Sha256::digest(bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        (paths > 0).then_some(Self { paths, sha256 })
+    }
+}
+
 /// The file of a recipe that holds a [`PathList`].
 pub fn list_file(source: usize, part: usize, ending: ListEnding) -> String {
     let ending = match ending {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::grade::Grade;
 use super::ids::{BackupId, PointId, UnitName};
+use super::point::PartKind;
 use super::source::{Gap, SourceKey};
 use super::unit::UnitKind;
 
@@ -133,6 +134,24 @@ impl UnitReport {
     }
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadAs {
+    /// What is proven to be unchanged was not read while services were down.
+    Changed,
+    /// All of it was.
+    #[default]
+    Plain,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartReport {
+    pub kind: PartKind,
+    pub bytes: u64,
+    /// Of the point whose run stored it.
+    pub backup_id: PointId,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -181,8 +200,25 @@ pub struct SourceReport {
     pub key: SourceKey,
     pub grade: Option<Grade>,
     pub reasons: Vec<String>,
-    /// Length of the tar stream.
+    /// Length of all that `tar` wrote of it in this run.
     pub bytes: u64,
+    /// Of what was read while services were down.
+    #[serde(default)]
+    pub window_bytes: u64,
+    /// Of what was read before.
+    #[serde(default)]
+    pub before_bytes: u64,
+    /// Of the files that were not read in the window, since they are proven to be as an earlier part has them.
+    #[serde(default)]
+    pub kept_bytes: u64,
+    /// What it is made of in the repository.
+    #[serde(default)]
+    pub parts: Vec<PartReport>,
+    #[serde(default)]
+    pub read: ReadAs,
+    /// Why it was read whole, or so much of it.
+    #[serde(default)]
+    pub read_why: Vec<String>,
     /// How long `tar` read, within the window.
     pub read_seconds: f64,
     pub error: Option<String>,

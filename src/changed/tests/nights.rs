@@ -113,7 +113,7 @@ impl Nights {
         if self.rules.syncs {
             root.sync(&[&self.source]).unwrap();
         }
-        let before = self.index.as_ref().map(|finished| &finished.index);
+        let before = self.index.as_ref().map(|finished| &*finished.index);
         let pass = Pass::begin(&root, ground, before, start)?;
         during();
         let Some(mut pass) = pass else {

@@ -220,26 +220,25 @@ fn a_directory_loses_its_attributes() {
     assert_eq!(nights.point(), [""; 0], "in an increment");
 }
 
+fn is_right_after_a_store(syncs: bool) -> bool {
+    let (mut nights, source) = nights(&[("d/x", "blue!"), ("d/y", "2")]);
+    nights.rules.syncs = syncs;
+    nights.rules.margin = Duration::ZERO;
+    // The page is dirty, and may be written to without a word to the kernel.
+    let map = Mapping::of(&source.join("d/x")).unwrap();
+    map.store(0, b'B').unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    nights.hot(|| (), || map.store(0, b'g').unwrap());
+    drop(map);
+    nights.point().is_empty()
+}
+
 #[test]
 fn a_mapped_file_is_stored_into_after_it_was_read() {
-    for syncs in [true, false] {
-        let (mut nights, source) = nights(&[("d/x", "blue!"), ("d/y", "2")]);
-        nights.rules.syncs = syncs;
-        nights.rules.margin = Duration::ZERO;
-        // The page is dirty, and may be written to without a word to the kernel.
-        let map = Mapping::of(&source.join("d/x")).unwrap();
-        map.store(0, b'B').unwrap();
-        std::thread::sleep(Duration::from_millis(50));
-        nights.hot(
-            || (),
-            || map.store(0, b'g').unwrap());
-        drop(map);
-        assert_eq!(
-            nights.point().is_empty(),
-            syncs,
-            "without the rule this has to go wrong"
-        );
-    }
+    assert!(is_right_after_a_store(true));
+    // Another test may write out the same file system meanwhile.
+    let goes_wrong = (0..30).any(|_| !is_right_after_a_store(false));
+    assert!(goes_wrong, "without the rule this has to go wrong");
 }
 
 #[test]

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::unit::UnitConfig;
 use crate::config::value::{
-    BindMode, Exclude, Pattern, Percent, SharedVolumes, SpoolSize, Workers, absolute, exact_size,
-    optional_absolute, optional_duration, optional_seconds, optional_size, seconds, whole,
+    BindMode, Exclude, Pattern, Percent, ReadMode, SharedVolumes, SpoolSize, Workers, absolute,
+    exact_size, optional_absolute, optional_duration, optional_seconds, optional_size, seconds,
+    whole,
 };
 
 const HOUR: u64 = 3600;
@@ -106,6 +107,19 @@ pub struct Backup {
     ///
     /// Example: `"warn"`. Since: 0.1.
     pub shared_volumes: SharedVolumes,
+    /// `changed` reads what changed since the last restore point, most of it before services stop, where the file system can prove the rest to be
+    /// unchanged (ext4, XFS, btrfs). `everything` reads all files each time while services are down.
+    ///
+    /// Example: `"everything"`. Since: 0.1.
+    pub read: ReadMode,
+    /// A source that is expected to be read completely in less time is read completely, whatever `backup.read` says. 0: none is for that reason.
+    ///
+    /// Example: `"5s"`. Since: 0.1.
+    #[serde(
+        serialize_with = "optional_duration::serialize",
+        deserialize_with = "optional_duration::deserialize::<{ DAY }, _>"
+    )]
+    pub read_pays: Option<Duration>,
     /// A source that is smaller than in the last whole restore point by more than this is reported as a doubt.
     ///
     /// Example: `"80%"`. Since: 0.1.
@@ -136,6 +150,8 @@ impl Default for Backup {
             include_secrets: true,
             build_context_max: 50 << 20,
             shared_volumes: SharedVolumes::Stop,
+            read: ReadMode::Changed,
+            read_pays: Some(Duration::from_secs(1)),
             shrink_limit: Percent::HALF,
             spool: Spool::default(),
             bind_mounts: BindMounts::default(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{BindMounts, Config, Retention};
 use crate::config::value::{
-    BindMode, Exclude, Pattern, Percent, optional_seconds, optional_size, whole,
+    BindMode, Exclude, Pattern, Percent, ReadMode, optional_seconds, optional_size, whole,
 };
 
 /// `None` and missing: as the general setting says.
@@ -36,6 +36,14 @@ pub struct UnitConfig {
         deserialize_with = "optional_seconds::deserialize_null::<1, 3600, _>"
     )]
     pub stop_timeout: Option<Duration>,
+    /// As `backup.read`. Without it the label `kopi-docka.read` of a container decides.
+    ///
+    /// Example: `"everything"`. Since: 0.1.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "read_mode"
+    )]
+    pub read: Option<ReadMode>,
     /// As `backup.shrink_limit`.
     ///
     /// Example: `"90%"`. Since: 0.1.
@@ -119,6 +127,8 @@ pub struct UnitSettings {
     pub exclude_patterns: Vec<Exclude>,
     pub retention: Retention,
     pub stop_timeout: Duration,
+    /// What the configuration says of this unit alone.
+    pub read: Option<ReadMode>,
     pub shrink_limit: Percent,
     /// Lists are the general ones and the unit's own; the rest is the unit's, where it says something.
     pub bind_mounts: BindMounts,
@@ -140,6 +150,7 @@ impl UnitConfig {
                 yearly: Some(1),
             }),
             stop_timeout: Some(Duration::from_secs(1)),
+            read: Some(ReadMode::Changed),
             shrink_limit: Some(Percent::HALF),
             bind_mounts: Some(BindMountsOverride {
                 mode: Some(BindMode::All),
@@ -164,6 +175,7 @@ impl Config {
                 .as_ref()
                 .map_or(self.retention, |own| own.over(&self.retention)),
             stop_timeout: unit.stop_timeout.unwrap_or(self.backup.stop_timeout),
+            read: unit.read,
             shrink_limit: unit.shrink_limit.unwrap_or(self.backup.shrink_limit),
             bind_mounts: unit.bind_mounts.as_ref().map_or_else(
                 || self.backup.bind_mounts.clone(),
@@ -207,6 +219,10 @@ fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::E
 
 fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Percent>, D::Error> {
     Percent::deserialize(deserializer).map(Some)
+}
+
+fn read_mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ReadMode>, D::Error> {
+    ReadMode::deserialize(deserializer).map(Some)
 }
 
 /// A key that is missing (as the general setting) is not one that is `null` (no limit).

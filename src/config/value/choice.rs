@@ -34,6 +34,15 @@ choice!(
 );
 
 choice!(
+    /// How much of a source is read.
+    ReadMode, "\"changed\" or \"everything\"" {
+        /// What is not proven to be as the last point holds it.
+        Changed = "changed",
+        Everything = "everything",
+    }
+);
+
+choice!(
     /// What happens with running containers of other units that can write to what is read.
     SharedVolumes, "\"stop\" or \"warn\"" {
         /// They are stopped as well.

@@ -16,7 +16,7 @@ mod size;
 mod word;
 mod workers;
 
-pub use choice::{BindMode, SharedVolumes};
+pub use choice::{BindMode, ReadMode, SharedVolumes};
 pub use duration::optional_duration;
 pub use exclude::Exclude;
 pub use host::optional_host;

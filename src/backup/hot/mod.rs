@@ -1,0 +1,19 @@
+//! Before the stop: what of each source is not proven to be what the last point holds is read while services run, so that little is
+//! left for the window.
+//!
+//! Reading order: [`all`] (the sources of a unit), [`whole`] (which are read whole, and why) → [`site`] (where a source is, and where its index) →
+//! [`part`] (one stream: `tar`, its headers, kopia) → [`mod@read`] (walk, part, proof) → [`warm`] (what a source has by then, and what the window
+//! finds) → [`writers`] (who has a file open that the window reads).
+//!
+//! Never here: an error that fails a unit. What does not work out is read whole in the window, and that is said.
+
+mod all;
+mod part;
+mod read;
+mod site;
+mod warm;
+mod whole;
+pub mod writers;
+
+pub use all::{choose, is_to_be_warmed, warm};
+pub use warm::{Found, Warm};

@@ -1,0 +1,132 @@
+//! Reads one source before the stop, as far as it is not proven.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use tracing::info;
+
+use super::part;
+use super::site::{self, Site, Wanted};
+use super::warm::Warm;
+use crate::backup::run::Run;
+use crate::backup::survey::Reading;
+use crate::backup::tags::Filing;
+use crate::base::blocking::aside;
+use crate::base::fault;
+use crate::changed::index::{Head, IndexedPart, Lists};
+use crate::changed::pass::Pass;
+use crate::changed::{Torn, clock};
+use crate::error::Result;
+use crate::model::{Source, UnitName};
+
+/// What came of it.
+pub enum Readied {
+    Warm(Box<Warm>),
+    /// Its file system or its kernel does not allow it: why.
+    Whole(String),
+}
+
+/// How often names may move under tar.
+const TRIES: usize = 2;
+
+/// An error is one after which the source is read whole, and that is worth a warning.
+pub async fn read(
+    run: &Run<'_>,
+    filing: &Filing,
+    unit: &UnitName,
+    source: &Source,
+    reading: &Reading,
+) -> Result<Readied> {
+    let wanted = Wanted::of(run, unit, source, reading);
+    let site = match run.shutdown.cut("the run", aside(|| wanted.find())).await {
+        Ok(site) => Arc::new(site),
+        Err(error) if run.shutdown.is_asked() => return Err(error),
+        Err(error) => return Ok(Readied::Whole(format!("{error:#}"))),
+    };
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match pass(run, filing, source, reading, &site).await {
+            Ok(warm) => return Ok(Readied::Warm(Box::new(warm))),
+            Err(error) if error.is::<Torn>() && tries < TRIES => {
+                info!("{}: {error:#}; it is read once more", source.key);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn pass(
+    run: &Run<'_>,
+    filing: &Filing,
+    source: &Source,
+    reading: &Reading,
+    site: &Arc<Site>,
+) -> Result<Warm> {
+    let stall = run.config.backup.stall_timeout;
+    let at = Arc::clone(site);
+    let index = aside(move || Ok(at.index())).await?;
+    let index = match index {
+        Some(index) if run.has_parts(&index.head.parts).await? => Some(Arc::new(index)),
+        _ => None,
+    };
+    let (at, before) = (Arc::clone(site), index.clone());
+    let begin = aside(move || {
+        let start = at.sync(before.as_deref().map(|index| &index.head))?;
+        let pass = at.on(|ground| Pass::begin(&at.root, ground, before.as_deref(), start))?;
+        Ok((start, pass))
+    });
+    let begin = site::alive(site, stall, begin);
+    let (start, pass) = run.shutdown.cut("the run", begin).await?;
+    let Some(mut pass) = pass else {
+        // Nothing is new, so there was an index.
+        let index = index.ok_or_else(|| anyhow::anyhow!("there is nothing"))?;
+        return Ok(Warm::new(Arc::clone(site), (index, None), 0, Vec::new()));
+    };
+    fault::reached("before_part").await;
+    let notes = notes(&pass);
+    let new = filing.stream(source, pass.names.bytes);
+    let stored = part::store(run, site, &new, (&mut pass, reading.is_sparse)).await?;
+    fault::reached("part_stored").await;
+    let part_number = usize::from(pass.part());
+    let (at, before) = (Arc::clone(site), index.clone());
+    let contents = stored.contents;
+    let end = aside(move || at.on(|ground| pass.end(ground, before.as_deref(), &contents)));
+    let end = site::alive(site, stall, end);
+    let merged = run.shutdown.cut("the run", end).await?;
+    let name = (stored.accepted.snapshot, stored.accepted.root);
+    let part = IndexedPart::new(name, run.backup_id.into(), stored.bytes, &merged.lists);
+    let (mut parts, mut lists, base_at) = match &index {
+        Some(index) if part_number > 0 => {
+            let (head, lists) = (&index.head, &index.lists);
+            (head.parts.clone(), lists.clone(), head.base_at)
+        }
+        _ => (Vec::new(), Vec::<Lists>::new(), Utc::now()),
+    };
+    parts.truncate(part_number);
+    lists.truncate(part_number);
+    parts.push(part);
+    lists.push(merged.lists);
+    let head = Head {
+        right_for: site.right_for.clone(),
+        taken_at: start.at,
+        clock_offset: clock::offset(),
+        base_at,
+        parts,
+    };
+    let finished = aside(move || merged.index.finish(&head, &lists)).await?;
+    let index = Arc::clone(&finished.index);
+    let new = (index, Some(finished));
+    Ok(Warm::new(Arc::clone(site), new, stored.bytes, notes))
+}
+
+/// Of a service that touches all its files at each start the next night reads everything.
+fn notes(pass: &Pass) -> Vec<String> {
+    let look = pass.look();
+    let is_most = look.only_touched > 100 && look.only_touched * 10 > look.paths * 9;
+    let note = format!(
+        "{} of {} files have the same size as before and another time of change: an entrypoint probably runs `chown` or `chmod` at each start",
+        look.only_touched, look.paths
+    );
+    is_most.then_some(note).into_iter().collect()
+}

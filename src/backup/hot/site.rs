@@ -1,0 +1,194 @@
+//! A source that is read in parts: where it is, and where its index.
+
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::backup::run::Run;
+use crate::backup::survey::Reading;
+use crate::base::activity::Activity;
+use crate::base::files::make_private_folder;
+use crate::base::shutdown::Shutdown;
+use crate::changed::ground::{self, Root};
+use crate::changed::index::{Head, Index, RightFor};
+use crate::changed::pass::Start;
+use crate::changed::{Ground, clock};
+use crate::config::KopiaParams;
+use crate::discovery::mount_table::MountTable;
+use crate::error::Result;
+use crate::model::exclude::Excludes;
+use crate::model::{Source, UnitName};
+
+pub struct Site {
+    pub root: Root,
+    excludes: Excludes,
+    pub right_for: RightFor,
+    /// Where there may be a file without a name on its file system.
+    places: Vec<PathBuf>,
+    /// Of the indexes, and of lists without a name.
+    pub folder: PathBuf,
+    shutdown: Shutdown,
+    /// Grows with each path that is looked at.
+    pub alive: Activity,
+}
+
+/// What a site is made of, copied out of the run: the disk is asked on another thread.
+pub struct Wanted {
+    path: PathBuf,
+    exclude_patterns: Vec<String>,
+    is_sparse: bool,
+    tar: String,
+    repository: String,
+    places: Vec<PathBuf>,
+    folder: PathBuf,
+    shutdown: Shutdown,
+}
+
+impl Wanted {
+    pub fn of(run: &Run<'_>, unit: &UnitName, source: &Source, reading: &Reading) -> Self {
+        let config = run.config;
+        let params: &KopiaParams = &config.kopia.kopia_params;
+        let kopia = &run.store.kopia;
+        let places = [
+            Some(source.path.clone()),
+            Some(run.paths.state.clone()),
+            Some(config.backup.spool.directory.clone()),
+            Some(config.kopia.cache_directory.clone()),
+            Some(config.backup.base_path.clone()),
+            params.local_path(),
+        ];
+        let names = [unit.as_str(), &source.key.to_string()].map(name);
+        let folder = run.paths.indexes().join(config.profile());
+        Self {
+            path: source.path.clone(),
+            exclude_patterns: source.exclude_patterns.clone(),
+            is_sparse: reading.is_sparse,
+            tar: run.tar.version().to_owned(),
+            repository: format!("{} of {}", kopia.identity(), kopia.me().machine.as_str()),
+            places: places.into_iter().flatten().collect(),
+            folder: names.iter().fold(folder, |folder, name| folder.join(name)),
+            shutdown: run.shutdown.clone(),
+        }
+    }
+
+    /// An error says why the source can only be read whole. Blocks.
+    pub fn find(self) -> Result<Site> {
+        let mounts = MountTable::read();
+        let mount = mounts.of(&self.path);
+        let root = Root::open(&self.path, mount.context("it is on no known file system")?)?;
+        let mount = root
+            .mount
+            .context("the mounts of process 1 may not be read")?;
+        make_private_folder(&self.folder)?;
+        remove_unfinished(&self.folder);
+        let right_for = RightFor {
+            boot: ground::boot_id()?,
+            mount,
+            device: root.stat.device,
+            inode: root.stat.inode,
+            path: self.path,
+            is_sparse: self.is_sparse,
+            tar: self.tar,
+            repository: self.repository,
+            excludes: self.exclude_patterns,
+        };
+        Ok(Site {
+            root,
+            excludes: Excludes::new(&right_for.excludes),
+            right_for,
+            places: self.places,
+            folder: self.folder,
+            shutdown: self.shutdown,
+            alive: Activity::default(),
+        })
+    }
+}
+
+impl Site {
+    /// Does `work` on it. Blocks.
+    pub fn on<T>(&self, work: impl FnOnce(Ground<'_>) -> Result<T>) -> Result<T> {
+        let is_cancelled = || {
+            self.alive.add(1);
+            self.shutdown.is_asked()
+        };
+        work(Ground {
+            root: self.root.as_fd(),
+            excludes: &self.excludes,
+            folder: &self.folder,
+            is_cancelled: &is_cancelled,
+        })
+    }
+
+    /// The name of its root that holds for programs that we start.
+    pub fn place(&self) -> PathBuf {
+        let descriptor = self.root.as_fd().as_raw_fd();
+        format!("/proc/{}/fd/{descriptor}", std::process::id()).into()
+    }
+
+    pub fn index_file(&self) -> PathBuf {
+        self.folder.join("index")
+    }
+
+    /// The index, if there is one that is right for what is there now. Blocks.
+    pub fn index(&self) -> Option<Index> {
+        Index::open(&self.index_file()).filter(|index| index.head.right_for == self.right_for)
+    }
+
+    /// Writes out the file system. What changes after the time that is returned moves the times of files. Blocks.
+    pub fn sync(&self, before: Option<&Head>) -> Result<Start> {
+        let at = clock::now();
+        let places: Vec<&Path> = self.places.iter().map(PathBuf::as_path).collect();
+        self.root.sync(&places)?;
+        let margin = clock::margin();
+        let was_set = before.is_some_and(|head| clock::was_set(head.clock_offset, clock::offset()));
+        let is_fresh = clock::uptime() < 2 * margin;
+        Ok(Start {
+            at,
+            margin: (!was_set && !is_fresh).then_some(margin),
+        })
+    }
+}
+
+/// A directory of its own for each, whatever is in its name.
+fn name(text: &str) -> String {
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// What killed runs left.
+fn remove_unfinished(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if name
+            .to_string_lossy()
+            .ends_with(crate::changed::index::UNFINISHED)
+        {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// What is looked at while services are down has to give signs of life.
+pub async fn alive<T>(
+    site: &Site,
+    stall: Duration,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    use crate::base::activity::silent_for;
+    tokio::select! {
+        biased;
+        () = silent_for(stall, site.alive.grows()) => {
+            anyhow::bail!("its disk did not answer for {} s", stall.as_secs())
+        }
+        done = work => done,
+    }
+}

@@ -1,0 +1,104 @@
+//! A source of which the repository has nearly all by the time services stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::site::{self, Site};
+use crate::backup::run::Run;
+use crate::base::blocking::aside;
+use crate::changed::index::{Finished, Index, IndexedPart, Lists};
+use crate::changed::pass::{self, Cold, Final, Names};
+use crate::drivers::tar::{Record, Tar};
+use crate::drivers::tool::{Input, Spec};
+use crate::error::Result;
+
+pub struct Warm {
+    site: Arc<Site>,
+    index: Arc<Index>,
+    /// The file of the index, until it counts; `None` where the one that was there still does.
+    new: Option<Finished>,
+    /// Of streams that were read before the stop.
+    pub before_bytes: u64,
+    /// What is worth knowing of how it was read.
+    pub notes: Vec<String>,
+}
+
+/// What the window finds.
+pub struct Found {
+    /// `None` where the parts have everything.
+    pub rest: Option<Rest>,
+    /// Of files that need not be read.
+    pub kept_bytes: u64,
+    /// Paths that somebody who is not stopped has open for writing.
+    pub busy: Vec<PathBuf>,
+}
+
+/// What has to be read while services are down.
+pub struct Rest {
+    names: Names,
+    pub lists: Lists,
+}
+
+impl Warm {
+    pub fn new(
+        site: Arc<Site>,
+        (index, new): (Arc<Index>, Option<Finished>),
+        before_bytes: u64,
+        notes: Vec<String>,
+    ) -> Self {
+        Self {
+            site,
+            index,
+            new,
+            before_bytes,
+            notes,
+        }
+    }
+
+    /// Each part with what is done before it is extracted.
+    pub fn parts(&self) -> impl Iterator<Item = (&IndexedPart, &Lists)> {
+        self.index.head.parts.iter().zip(&self.index.lists)
+    }
+
+    /// What the parts do not have, while services are down.
+    pub async fn look(&self, run: &Run<'_>) -> Result<Found> {
+        let (site, index) = (Arc::clone(&self.site), Arc::clone(&self.index));
+        let walk = aside(move || site.on(|ground| pass::cold(&site.root, ground, &index)));
+        let stall = run.config.backup.stall_timeout;
+        let walk = site::alive(&self.site, stall, walk);
+        let Cold { rest, kept_bytes } = run.shutdown.cut("the run", walk).await?;
+        let busy = rest.iter().flat_map(|rest| &rest.busy);
+        let busy = busy.map(|path| self.path(path)).collect();
+        Ok(Found {
+            rest: rest.map(|Final { names, lists, .. }| Rest { names, lists }),
+            kept_bytes,
+            busy,
+        })
+    }
+
+    fn path(&self, below: &[u8]) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt as _;
+        let below = below.strip_prefix(b"./").unwrap_or(below);
+        self.site
+            .right_for
+            .path
+            .join(std::ffi::OsStr::from_bytes(below))
+    }
+
+    /// What reads `rest`.
+    pub fn tar(&self, tar: &Tar, rest: &Rest) -> Result<Spec> {
+        let (names, is_sparse) = (&rest.names, self.site.right_for.is_sparse);
+        let record = Record::of(Some(names.bytes));
+        let spec = tar.create_named(&self.site.place(), names.has_links, is_sparse, record);
+        Ok(spec.input(Input::Pipe(names.file.try_clone()?.into())))
+    }
+
+    /// The point is there: from now on its index counts.
+    pub async fn keep(&mut self) -> Result<()> {
+        let Some(new) = self.new.take() else {
+            return Ok(());
+        };
+        let path = self.site.index_file();
+        aside(move || new.keep(&path)).await
+    }
+}

@@ -10,7 +10,7 @@ use super::tool::{self, Ended, Spec};
 use crate::error::{Exit, Failure, Result};
 use crate::model::{Source, exclude};
 
-pub use members::{Member, MemberKind, members};
+pub use members::{Member, MemberKind, members, next_member};
 
 const REMEDY: &str = "install GNU tar (`apt-get install tar`, `apk add tar`)";
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use super::grade::Grade;
 use super::ids::{ObjectId, PointId, SnapshotId, UnitName};
 use super::source::{Gap, SourceKey};
 use super::unit::{ContainerState, UnitKind};
+use crate::error::Result;
 use crate::model::Identity;
 
 /// The newest format of [`PointRecord`] that this program reads and writes: some source has several parts.
@@ -240,6 +242,16 @@ pub struct Part {
     /// Of the point whose run stored it, where that is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_id: Option<PointId>,
+    /// Both lists, once they were read.
+    #[serde(skip)]
+    pub lists: Option<Arc<Lists>>,
+}
+
+/// What is done to what the parts before left. Paths in the source; the root of it is an empty one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lists {
+    pub deleted: Vec<PathBuf>,
+    pub stripped: Vec<PathBuf>,
 }
 
 impl Part {
@@ -262,6 +274,16 @@ impl Part {
             stripped: None,
             group: None,
             backup_id: None,
+            lists: None,
+        }
+    }
+
+    /// Both lists; an error while they were not read.
+    pub fn lists(&self) -> Result<Arc<Lists>> {
+        match &self.lists {
+            Some(lists) => Ok(Arc::clone(lists)),
+            None if self.deleted.is_none() && self.stripped.is_none() => Ok(Arc::default()),
+            None => anyhow::bail!("the lists of a part were not read"),
         }
     }
 }
@@ -284,6 +306,18 @@ impl PathList {
             .collect();
         (paths > 0).then_some(Self { paths, sha256 })
     }
+}
+
+/// `./a/b` as a member of a stream and a line of a [`PathList`] have it → `a/b`; nothing for `.`, the root of the source. `None` for what
+/// is no path in it.
+pub fn inside(name: &[u8]) -> Option<&[u8]> {
+    if name == b"." {
+        return Some(b"");
+    }
+    let path = name.strip_prefix(b"./")?;
+    let mut parts = path.split(|byte| *byte == b'/');
+    let is_plain = parts.all(|part| !matches!(part, b"" | b"." | b".."));
+    (is_plain && !path.contains(&0)).then_some(path)
 }
 
 /// The file of a recipe that holds a [`PathList`].

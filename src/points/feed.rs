@@ -11,6 +11,8 @@ use anyhow::Context as _;
 use tokio::sync::watch;
 
 use super::ahead::{Ahead, Opened};
+use super::gate::Gate;
+use super::gated::{self, EndsEarly};
 use super::legacy;
 use super::pump::pump;
 use crate::base::activity::{Activity, silent_for};
@@ -42,15 +44,28 @@ pub struct Cancelled;
 
 impl Feed {
     /// Feeds `part` to `tar` and returns how tar ended: with 0, but it may have had something to say.
-    pub async fn run(&self, part: &Part, tar: Spec, moved: &Activity) -> Result<Ended> {
-        let (pumped, shown, fed) = self.fed(part, tar, moved).await?;
+    /// `gate` is asked about each member.
+    pub async fn run(
+        &self,
+        part: &Part,
+        gate: Option<&Gate>,
+        tar: Spec,
+        moved: &Activity,
+    ) -> Result<Ended> {
+        let (pumped, shown, fed) = self.fed(part, gate, tar, moved).await?;
         judge(part, pumped, &shown, &fed)?;
         Ok(fed)
     }
 
     /// As [`Self::run`], for a tar that read it all, however it ended.
-    pub async fn run_to_the_end(&self, part: &Part, tar: Spec, moved: &Activity) -> Result<Ended> {
-        let (pumped, shown, fed) = self.fed(part, tar, moved).await?;
+    pub async fn run_to_the_end(
+        &self,
+        part: &Part,
+        gate: Option<&Gate>,
+        tar: Spec,
+        moved: &Activity,
+    ) -> Result<Ended> {
+        let (pumped, shown, fed) = self.fed(part, gate, tar, moved).await?;
         if pumped.is_ok() {
             let good = Ended {
                 status: ExitStatus::default(),
@@ -66,6 +81,7 @@ impl Feed {
     async fn fed(
         &self,
         part: &Part,
+        gate: Option<&Gate>,
         tar: Spec,
         moved: &Activity,
     ) -> Result<(Result<u64>, Ended, Ended)> {
@@ -80,7 +96,11 @@ impl Feed {
             (None, Some(opened)) => opened,
             (None, None) => Opened::of_file(&self.kopia, &part.root, &part.file)?,
         };
-        let pumped = pump(stream, archive.writer, moved.clone())?;
+        let (sink, counted) = (archive.writer, moved.clone());
+        let pumped = match gate {
+            Some(gate) => gated::pump(stream, sink, gate.clone(), counted)?,
+            None => pump(stream, sink, counted)?,
+        };
         let work = async {
             let pumped = pumped.await.context("the pump ended in a panic")?;
             let (kopia, tar) = tokio::join!(kopia.wait(), tar.wait());
@@ -133,6 +153,10 @@ impl Feed {
 
 pub fn judge(part: &Part, pumped: Result<u64>, kopia: &Ended, tar: &Ended) -> Result<()> {
     match pumped {
+        // What tar and kopia say then is that we went away.
+        Err(error) if error.is::<Failure>() => Err(error),
+        Err(error) if error.is::<EndsEarly>() && kopia.status.success() => Err(error),
+        Err(error) if error.is::<EndsEarly>() => Err(Kopia::failure(kopia)),
         // Kopia then dies of it as well; only tar knows why.
         Err(error) => Err(said(tar).context(error)),
         Ok(_) if !kopia.status.success() => Err(Kopia::failure(kopia)),

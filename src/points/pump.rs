@@ -14,7 +14,15 @@ use crate::error::Result;
 /// What moves at once: as much as a pipe holds.
 const CHUNK: usize = 1024 * 1024;
 /// The largest that a tar of ours or of the Python tool writes is a quarter of it.
-const MAX_RECORD: u64 = 1024 * 1024;
+pub(super) const MAX_RECORD: u64 = 1024 * 1024;
+/// Of an error while tar still had to get something.
+pub(super) const STOPPED: &str = "tar stopped reading its input";
+
+/// Moves `most` bytes at most.
+pub(super) fn splice_some(source: &OwnedFd, sink: &OwnedFd, most: u64) -> Result<usize, Errno> {
+    let most = usize::try_from(most).unwrap_or(CHUNK).min(CHUNK);
+    splice(source, None, sink, None, most, SpliceFlags::empty())
+}
 
 /// Moves everything out of `source` into `sink` on a thread of its own; closes both and resolves to the number of bytes.
 pub fn pump(
@@ -25,7 +33,7 @@ pub fn pump(
     blocking::start(move || {
         let mut total = 0;
         loop {
-            match splice(&source, None, &sink, None, CHUNK, SpliceFlags::empty()) {
+            match splice_some(&source, &sink, u64::MAX) {
                 Ok(0) => return Ok(total),
                 Ok(bytes) => {
                     total += bytes as u64;
@@ -33,7 +41,7 @@ pub fn pump(
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::PIPE) => return Ok(total + fill_of_record(&source, &moved)?),
-                Err(error) => return Err(error).context("tar stopped reading its input"),
+                Err(error) => return Err(error).context(STOPPED),
             }
         }
     })
@@ -55,7 +63,7 @@ fn fill_of_record(source: &OwnedFd, moved: &Activity) -> Result<u64> {
         moved.add(count as u64);
         let is_fill = piece.iter().take(count).all(|byte| *byte == 0);
         if !is_fill || total > MAX_RECORD {
-            return Err(Errno::PIPE).context("tar stopped reading its input");
+            return Err(Errno::PIPE).context(STOPPED);
         }
     }
 }

@@ -8,6 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
 
 use super::legacy::{self, Translation};
+use super::lists;
 use super::point::{Point, Tool};
 use super::recipe_tree;
 use super::saved::{Documents, Saved, SavedImage};
@@ -160,9 +161,9 @@ pub fn parse(bytes: &[u8]) -> Result<PointRecord> {
     }
     let head: Head = serde_json::from_slice(bytes)
         .map_err(|error| unreadable("the recipe is damaged".to_owned()).caused_by(error))?;
-    if head.format != FORMAT_OF_WHOLE {
+    if !(FORMAT_OF_WHOLE..=FORMAT).contains(&head.format) {
         return Err(unreadable(format!(
-            "the recipe has format {}, this version knows format {FORMAT_OF_WHOLE}",
+            "the recipe has format {}, this version knows the formats up to {FORMAT}",
             head.format
         ))
         .hint("use the version of kopi-docka that made it, or a newer one")
@@ -178,6 +179,14 @@ fn unreadable(what: String) -> Failure {
 }
 
 impl Recipe {
+    /// Fills in what is done before each part of `sources`, which are as the record has them.
+    pub async fn read_lists(&self, kopia: &Kopia, sources: &mut [SourceRecord]) -> Result<()> {
+        match &self.content {
+            Content::Ours { root, .. } => lists::read(kopia, root, &self.record, sources).await,
+            Content::Translated(_) => Ok(()),
+        }
+    }
+
     /// The bytes of `path` in the recipe, such as `docker/images.json`; `None` when it has none.
     pub async fn read(&self, kopia: &Kopia, path: &str) -> Result<Option<Vec<u8>>> {
         let documents = match &self.content {

@@ -151,6 +151,23 @@ fn names(opened: &OwnedFd) -> Result<Vec<CString>> {
         .collect()
 }
 
+/// Removes all extended attributes of what was opened, ACLs among them.
+pub fn strip(opened: &OwnedFd) -> Result<()> {
+    for name in names(opened)? {
+        if &*name == SECURITY_LABEL {
+            continue;
+        }
+        match fremovexattr(opened, &*name) {
+            Ok(()) | Err(Errno::NODATA) => {}
+            Err(error) => {
+                let name = name.to_string_lossy();
+                return Err(error).with_context(|| format!("attribute `{name}` cannot be removed"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Gives the file at `path` the owner, mode and time of a saved one. Blocks.
 pub fn give(path: &Path, attributes: &FileAttributes) -> std::io::Result<()> {
     std::os::unix::fs::chown(path, Some(attributes.uid), Some(attributes.gid))?;

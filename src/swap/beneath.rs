@@ -84,21 +84,26 @@ pub fn open(root: &Path, below: &Path) -> Result<OwnedFd> {
     if below.as_os_str().is_empty() {
         return Ok(opened);
     }
+    open_in(opened.as_fd(), below, flags).map_err(|error| led_astray(root, below, error).into())
+}
+
+/// The directory `below` in `root`, which has no part but plain names, reached through no link and onto no other file system.
+pub fn open_in(root: BorrowedFd<'_>, below: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    let found = match rustix::fs::openat2(&opened, below, flags, Mode::empty(), resolve) {
+    match rustix::fs::openat2(root, below, flags, Mode::empty(), resolve) {
         // Kernels before 5.6, and filters that do not know it.
-        Err(Errno::NOSYS | Errno::PERM) => step_by_step(opened.as_fd(), below, flags),
+        Err(Errno::NOSYS | Errno::PERM) => step_by_step(root, below, flags),
         found => found,
-    };
-    found.map_err(|error| led_astray(root, below, error).into())
+    }
 }
 
 fn step_by_step(root: BorrowedFd<'_>, below: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let mut at = rustix::fs::openat(root, ".", flags, Mode::empty())?;
+    let on_the_way = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut at = rustix::fs::openat(root, ".", on_the_way, Mode::empty())?;
     for part in below.components() {
-        at = rustix::fs::openat(&at, part.as_os_str(), flags, Mode::empty())?;
+        at = rustix::fs::openat(&at, part.as_os_str(), on_the_way, Mode::empty())?;
     }
-    Ok(at)
+    rustix::fs::openat(&at, ".", flags, Mode::empty())
 }
 
 fn led_astray(root: &Path, below: &Path, error: Errno) -> Failure {

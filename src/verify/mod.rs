@@ -1,6 +1,6 @@
 //! Proving that restore points can be read back: every byte comes out of the storage, and goes nowhere.
 //!
-//! Reading order: [`choose`] (which points) → [`mod@run`] (the order of it all: [`share`], [`read`], [`verdict`]) →
+//! Reading order: [`choose`] (which points) → [`mod@run`] (the order of it all: [`share`], [`read`], [`seen`], [`verdict`]) →
 //! [`report`], [`reporter`]; [`record`] remembers what was found.
 //!
 //! Never here: anything that writes to the repository, or that needs Docker. A verify may take hours, so it does not hold the
@@ -12,6 +12,7 @@ mod record;
 mod report;
 pub mod reporter;
 mod run;
+mod seen;
 mod share;
 mod verdict;
 

@@ -13,6 +13,7 @@ use super::read::Reader;
 use super::record::Memory;
 use super::report::{PointReport, PointResult, SourceReport, SourceResult, VerifyReport};
 use super::reporter::Reporter;
+use super::seen::Seen;
 use super::share::share;
 use super::verdict::{Verdict, verdict};
 use crate::base::lock::Lock;
@@ -89,6 +90,7 @@ pub async fn run(cx: &Context, request: &Request) -> Result<Verified> {
             feed,
             tar,
             manifests: &manifests,
+            seen: Seen::default(),
         },
         reporter: Reporter::new(&cx.ui, repository.kopia.identity()),
         slots: Semaphore::new(config.workers(memory::Memory::of_this_host())),
@@ -205,7 +207,7 @@ impl Verify<'_> {
                     .sources
                     .iter()
                     .zip(is_chosen)
-                    .map(|(source, is_chosen)| self.read_source(point, source, is_chosen));
+                    .map(|(source, is_chosen)| self.read_source(point, &record, source, is_chosen));
                 let results = join_all(reads).await;
                 for (source, result) in record.sources.iter().zip(results) {
                     let result = result.unwrap_or_else(|trouble| {
@@ -234,6 +236,7 @@ impl Verify<'_> {
     async fn read_source(
         &self,
         point: &Point,
+        record: &PointRecord,
         source: &SourceRecord,
         is_chosen: bool,
     ) -> Result<SourceResult, Trouble> {
@@ -247,7 +250,7 @@ impl Verify<'_> {
         }
         let read = async {
             let moved = self.reporter.track(point, source);
-            let read = self.reader.source(source, &moved).await;
+            let read = self.reader.source(point, record, source, &moved).await;
             self.reporter.finished(point, source);
             read
         };

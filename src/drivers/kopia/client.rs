@@ -227,6 +227,39 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 }
 
 #[cfg(test)]
+impl Kopia {
+    /// Shows what is in `folder`: the file `k1` there for `show k1/data`.
+    pub fn stand_in(folder: &Path) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let program = folder.join("kopia");
+        let text = format!(
+            "#!/bin/sh\nfor what; do :; done\nexec cat \"{}/${{what%/data}}\"\n",
+            folder.display()
+        );
+        std::fs::write(&program, text).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        Self {
+            program,
+            profile: folder.join("profile"),
+            cache: folder.join("cache"),
+            password: Secret::new("x"),
+            settings: Settings {
+                storage_args: Vec::new(),
+                environment: Vec::new(),
+                storage_env: Vec::new(),
+                compression: String::new(),
+                encryption: String::new(),
+                hash: String::new(),
+                cache_size_mb: 1,
+                me: super::me::testing::me("kopi-docka@h"),
+            },
+            logs: folder.join("logs"),
+            home: folder.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -55,24 +55,41 @@ const LONGEST_EXTENSION: u64 = 128 * 1024 * 1024;
 
 /// Calls `each` with every member of `stream`, in order, and reads it to its end. What is no archive of ours is an error.
 pub fn members(stream: &mut impl Read, mut each: impl FnMut(Member) -> Result<()>) -> Result<()> {
-    let mut extension = Extension::default();
-    while let Some(header) = next_header(stream)? {
-        let stored = extension.stored.map_or_else(|| header.entry_size(), Ok)?;
-        match header.entry_type() {
-            EntryType::XHeader => {
-                extension = Extension::parse(&content(stream, stored)?)?;
-                continue;
-            }
-            EntryType::XGlobalHeader => skip(stream, stored)?,
-            kind => {
-                each(member(&header, kind, std::mem::take(&mut extension))?)?;
-                skip(stream, stored)?;
-            }
+    while let Some((member, stored)) = next_member(stream)? {
+        each(member)?;
+        let skipped = std::io::copy(&mut stream.take(stored), &mut std::io::sink())
+            .context("tar's stream cannot be read")?;
+        if skipped != stored {
+            return Err(ends_early().into());
         }
     }
     // What fills up the last record.
     std::io::copy(stream, &mut std::io::sink()).context("tar's stream cannot be read")?;
     Ok(())
+}
+
+/// The next member, and how many bytes follow that hold its content, in whole blocks; `None` at the end of the archive.
+///
+/// GNU tar must see the same members in the same stream: whatever it could take for something else is an error.
+pub fn next_member(stream: &mut impl Read) -> Result<Option<(Member, u64)>> {
+    let Some(mut header) = next_header(stream)? else {
+        return Ok(None);
+    };
+    let mut extension = Extension::default();
+    if header.entry_type() == EntryType::XHeader {
+        extension = Extension::parse(&content(stream, size_of(&header)?)?)?;
+        header = next_header(stream)?.context("tar's stream ends after an extended header")?;
+    }
+    let stored = extension
+        .stored
+        .map_or_else(|| size_of(&header), Ok)
+        .map(blocks)?;
+    let member = member(&header, extension)?;
+    // Tar reads no content of these, whatever the header says.
+    if stored > 0 && member.kind != MemberKind::File {
+        anyhow::bail!("tar's stream has content where there can be none");
+    }
+    Ok(Some((member, stored)))
 }
 
 /// `None` at the end of the archive.
@@ -94,16 +111,39 @@ fn next_header(stream: &mut impl Read) -> Result<Option<Header>> {
             _ => u32::from(*byte),
         })
         .sum();
-    if header.cksum().ok() != Some(sum) {
+    let is_whole = octal(&header.as_old().cksum) == Some(sum.into());
+    if !is_whole || header.as_ustar().is_none() {
         anyhow::bail!("tar's stream is not as it should be");
     }
     Ok(Some(header))
 }
 
-fn member(header: &Header, kind: EntryType, extension: Extension) -> Result<Member> {
+fn size_of(header: &Header) -> Result<u64> {
+    octal(&header.as_old().size).context("a size that is none")
+}
+
+/// A number as tar writes one that is not too large. Other forms are not understood by all in the same way.
+fn octal(field: &[u8]) -> Option<u64> {
+    let end = field
+        .iter()
+        .rposition(|byte| !matches!(byte, b' ' | 0))
+        .map_or(0, |last| last + 1);
+    let digits = field.get(..end)?;
+    if digits.is_empty() || !digits.iter().all(|digit| matches!(digit, b'0'..=b'7')) {
+        return None;
+    }
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
+}
+
+fn member(header: &Header, extension: Extension) -> Result<Member> {
     let plain_link = || header.link_name_bytes().map(std::borrow::Cow::into_owned);
     let link = extension.link.or_else(plain_link).unwrap_or_default();
-    let kind = match kind {
+    let plain_name = || header.path_bytes().into_owned();
+    let mut name = extension.name.unwrap_or_else(plain_name);
+    if name.contains(&0) || link.contains(&0) {
+        anyhow::bail!("tar's stream has a name with a zero byte");
+    }
+    let kind = match header.entry_type() {
         EntryType::Regular | EntryType::Continuous => MemberKind::File,
         EntryType::Link => MemberKind::HardLink(link),
         EntryType::Symlink => MemberKind::Symlink(link),
@@ -113,12 +153,15 @@ fn member(header: &Header, kind: EntryType, extension: Extension) -> Result<Memb
         EntryType::Block => MemberKind::BlockDevice,
         other => anyhow::bail!("tar's stream has a member of the unknown type {other:?}"),
     };
-    let plain_name = || header.path_bytes().into_owned();
-    let mut name = extension.name.unwrap_or_else(plain_name);
+    // To tar a file of such a name is a directory.
+    if kind != MemberKind::Directory && name.last() == Some(&b'/') {
+        anyhow::bail!("tar's stream has a file with the name of a directory");
+    }
     while name.len() > 1 && name.last() == Some(&b'/') {
         name.pop();
     }
-    let size = extension.real_size.or(extension.stored);
+    let stored = extension.stored.map_or_else(|| size_of(header), Ok)?;
+    extension.pieces.check(stored)?;
     let modified = match extension.modified {
         Some(modified) => modified,
         None => i128::from(header.mtime()?) * 1_000_000_000,
@@ -126,7 +169,7 @@ fn member(header: &Header, kind: EntryType, extension: Extension) -> Result<Memb
     Ok(Member {
         name,
         kind,
-        size: size.map_or_else(|| header.entry_size(), Ok)?,
+        size: extension.real_size.unwrap_or(stored),
         modified,
         mode: header.mode()? & 0o7777,
         uid: extension.uid.map_or_else(|| header.uid(), Ok)?,
@@ -140,14 +183,11 @@ fn blocks(bytes: u64) -> u64 {
     bytes.next_multiple_of(512)
 }
 
-fn skip(stream: &mut impl Read, bytes: u64) -> Result<()> {
-    let wanted = blocks(bytes);
-    let skipped = std::io::copy(&mut stream.take(wanted), &mut std::io::sink())
-        .context("tar's stream cannot be read")?;
-    if skipped != wanted {
-        anyhow::bail!("tar's stream ends too early");
-    }
-    Ok(())
+fn ends_early() -> std::io::Error {
+    std::io::Error::new(
+        std::io::ErrorKind::UnexpectedEof,
+        "tar's stream ends too early",
+    )
 }
 
 fn content(stream: &mut impl Read, bytes: u64) -> Result<Vec<u8>> {
@@ -160,7 +200,7 @@ fn content(stream: &mut impl Read, bytes: u64) -> Result<Vec<u8>> {
         .read_to_end(&mut content)
         .context("tar's stream cannot be read")?;
     if (content.len() as u64) < blocks(bytes) {
-        anyhow::bail!("tar's stream ends too early");
+        return Err(ends_early().into());
     }
     content.truncate(usize::try_from(bytes)?);
     Ok(content)
@@ -177,6 +217,42 @@ struct Extension {
     uid: Option<u64>,
     gid: Option<u64>,
     has_attributes: bool,
+    pieces: Pieces,
+}
+
+/// What is stored of a file with holes.
+#[derive(Default)]
+struct Pieces {
+    /// As many as were announced.
+    announced: Option<u64>,
+    count: u64,
+    /// Each in whole blocks.
+    stored: u64,
+}
+
+impl Pieces {
+    fn announce(&mut self, count: u64) -> Result<()> {
+        if self.announced.replace(count).is_some() || self.count > 0 {
+            anyhow::bail!("the pieces of a file are announced twice");
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.stored = self.stored.saturating_add(blocks(bytes));
+    }
+
+    /// Tar reads as much as they hold, whatever the length of the member is.
+    fn check(&self, stored: u64) -> Result<()> {
+        let Some(announced) = self.announced else {
+            anyhow::ensure!(self.count == 0, "the pieces of a file are not announced");
+            return Ok(());
+        };
+        let is_all = announced == self.count && self.stored == blocks(stored);
+        anyhow::ensure!(is_all, "the pieces of a file are not what is stored of it");
+        Ok(())
+    }
 }
 
 impl Extension {
@@ -195,6 +271,15 @@ impl Extension {
                 b"uid" => extension.uid = Some(number(value)?),
                 b"gid" => extension.gid = Some(number(value)?),
                 b"mtime" => extension.modified = Some(time(value).context("a time that is none")?),
+                b"GNU.sparse.numblocks" => extension.pieces.announce(number(value)?)?,
+                b"GNU.sparse.numbytes" => extension.pieces.add(number(value)?),
+                b"GNU.sparse.offset" => {
+                    number(value)?;
+                }
+                // Some of these say that the member is another one.
+                key if key.starts_with(b"GNU.") => {
+                    anyhow::bail!("an extended header of another kind of archive");
+                }
                 key => extension.has_attributes |= key.starts_with(b"SCHILY.xattr."),
             }
         }
@@ -205,16 +290,24 @@ impl Extension {
 /// Key and value of the first record, and what follows it.
 fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let blank = bytes.iter().position(|byte| *byte == b' ')?;
-    let length = std::str::from_utf8(bytes.get(..blank)?).ok()?;
-    let (record, rest) = bytes.split_at_checked(length.parse().ok()?)?;
+    let length = usize::try_from(number(bytes.get(..blank)?).ok()?).ok()?;
+    let (record, rest) = bytes.split_at_checked(length)?;
     let pair = record.get(blank + 1..)?.strip_suffix(b"\n")?;
     let equals = pair.iter().position(|byte| *byte == b'=')?;
-    Some((pair.get(..equals)?, pair.get(equals + 1..)?, rest))
+    let key = pair.get(..equals)?;
+    // Tar leaves out what is in front of a key, and sees nothing after a zero byte.
+    if matches!(key.first(), Some(b' ' | b'\t')) || key.contains(&0) {
+        return None;
+    }
+    Some((key, pair.get(equals + 1..)?, rest))
 }
 
 fn number(value: &[u8]) -> Result<u64> {
     let text = std::str::from_utf8(value).ok();
-    text.and_then(|text| text.parse().ok())
+    // No sign.
+    let digits = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits
+        .and_then(|digits| digits.parse().ok())
         .context("a number that is none")
 }
 

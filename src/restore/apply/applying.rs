@@ -207,6 +207,8 @@ impl<'a> Applying<'a> {
             },
             tar: session.tar.clone(),
             accepts_losses: self.accepts_losses,
+            slots: Arc::clone(&slots),
+            cancel: cancel.clone(),
         };
         let reporter = &self.window.reporter;
         let extractions = self.plan.sources.iter().map(|source| {

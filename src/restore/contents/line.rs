@@ -17,6 +17,9 @@ pub struct Entry {
     pub modified: Option<DateTime<Utc>>,
     /// Where a link leads.
     pub link: Option<String>,
+    /// The path as it is.
+    #[serde(skip)]
+    pub name: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -48,6 +51,7 @@ impl Entry {
             bytes: if entry.is_file() { entry.size } else { 0 },
             modified: Some(entry.mtime),
             link: None,
+            name: path.into(),
         }
     }
 
@@ -59,6 +63,7 @@ impl Entry {
             bytes,
             modified: Some(attributes.mtime),
             link: None,
+            name: name.into(),
         }
     }
 
@@ -87,20 +92,23 @@ impl Entry {
             arrow => split(name, arrow.as_bytes())?,
         };
         let name = unescaped(name);
-        let path = name.strip_prefix("./").unwrap_or(&name);
-        let path = path.trim_end_matches('/');
-        if path.is_empty() || path == "." {
+        let mut path = name.strip_prefix(b"./").unwrap_or(&name);
+        while let Some(shorter) = path.strip_suffix(b"/") {
+            path = shorter;
+        }
+        if path.is_empty() || path == b"." {
             return None;
         }
         let when = format!("{} {}", text(date), text(time));
         let modified = NaiveDateTime::parse_from_str(&when, "%Y-%m-%d %H:%M:%S%.f").ok();
         Some(Self {
-            path: path.to_owned(),
+            path: text(path),
             kind,
             // Of a device it is two numbers.
             bytes: text(size).parse().unwrap_or_default(),
             modified: modified.map(|time| time.and_utc()),
-            link: link.map(unescaped),
+            link: link.map(|link| text(&unescaped(link))),
+            name: path.to_owned(),
         })
     }
 }
@@ -125,7 +133,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// `a\nb\303\244` → what it stands for.
-fn unescaped(name: &[u8]) -> String {
+fn unescaped(name: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(name.len());
     let mut rest = name;
     while let Some((&byte, after)) = rest.split_first() {
@@ -156,7 +164,7 @@ fn unescaped(name: &[u8]) -> String {
             });
         }
     }
-    text(&bytes)
+    bytes
 }
 
 #[cfg(test)]
@@ -196,6 +204,8 @@ mod tests {
         assert_eq!((device.kind, device.bytes), (Kind::Other, 0));
         let odd = entry("-rw-r--r-- 1000/1000 1 1969-12-31 23:59:58 ./ \\n\\\\\\303\\244");
         assert_eq!(odd.path, " \n\\ä");
+        let no_text = entry("-rw-r--r-- 0/0 1 2026-01-02 03:04:05 ./a\\377\\134b");
+        assert_eq!(no_text.name, b"a\xff\\b");
         let shorter = entry("-rw-r--r-- 0/0 1 2026-01-02 03:04:05.12   ./a");
         assert_eq!(shorter.path, "a", "filled up with blanks");
         for nothing in ["drwxr-xr-x 0/0 0 2026-01-02 03:04:05 ./", "", "tar: x"] {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 
 use anyhow::Context as _;
 
@@ -14,7 +15,7 @@ use crate::base::blocking;
 use crate::drivers::tar::Tar;
 use crate::drivers::tool::{Output, Spec, pipe};
 use crate::error::{Exit, Failure, Result};
-use crate::model::point::{Part, PartKind, SourceRecord};
+use crate::model::point::{Lists, Part, PartKind, SourceRecord};
 use crate::points::feed::{Feed, said};
 use crate::points::legacy::Tree;
 
@@ -34,21 +35,23 @@ impl Reader {
         if let [part] = source.parts.as_slice() {
             return self.part(source, part, say).await;
         }
-        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        let mut entries = Entries::default();
         for part in &source.parts {
+            let lists = part.lists()?;
+            entries.delete(&lists);
             let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
             let read = self.part(source, part, move |entry| {
                 let _ = sender.send(entry);
             });
             let collect = async {
                 while let Some(entry) = receiver.recv().await {
-                    entries.insert(entry.path.clone(), entry);
+                    entries.0.insert(entry.name.clone(), entry);
                 }
             };
             let (read, ()) = tokio::join!(read, collect);
             read?;
         }
-        entries.into_values().for_each(say);
+        entries.0.into_values().for_each(say);
         Ok(())
     }
 
@@ -74,7 +77,7 @@ impl Reader {
         let search = self.search.clone();
         let read = blocking::start(move || each_line(names.reader, &search, say))?;
         let tar = list(&self.tar).output(Output::Pipe(names.writer));
-        let tar = self.feed.run(part, tar, &Activity::default()).await?;
+        let tar = self.feed.run(part, None, tar, &Activity::default()).await?;
         read.await.context("a thread ended in a panic")??;
         if tar.stderr.is_empty() {
             return Ok(());
@@ -103,6 +106,29 @@ impl Reader {
     }
 }
 
+/// What is there after some of the parts, by names as they are: two that are no text may look the same.
+#[derive(Default)]
+struct Entries(BTreeMap<Vec<u8>, Entry>);
+
+impl Entries {
+    /// With all that is below.
+    fn delete(&mut self, lists: &Lists) {
+        for deleted in &lists.deleted {
+            let name = deleted.as_os_str().as_bytes();
+            self.0.remove(name);
+            let below = [name, b"/"].concat();
+            let from_there = self.0.range(below.clone()..).map(|(name, _)| name);
+            let gone: Vec<Vec<u8>> = from_there
+                .take_while(|name| name.starts_with(&below))
+                .cloned()
+                .collect();
+            for name in gone {
+                self.0.remove(&name);
+            }
+        }
+    }
+}
+
 fn each_line(names: OwnedFd, search: &Search, say: impl Fn(Entry)) -> Result<()> {
     let mut names = BufReader::new(File::from(names));
     let mut line = Vec::new();
@@ -128,4 +154,26 @@ fn list(tar: &Tar) -> Spec {
         .args(["--list", "--file=-", "--verbose", "--numeric-owner"])
         .args(["--full-time", "--utc", "--quoting-style=escape"])
         .arg("--warning=no-timestamp")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_deleted_with_what_is_below_and_nothing_else_is() {
+        let mut entries = Entries::default();
+        for line in ["a", "a/b", "a/b/c", "a.", "a0", "x\\377", "x\\376"] {
+            let line = format!("-rw-r--r-- 0/0 1 2026-01-02 03:04:05 ./{line}");
+            let entry = Entry::parse(line.as_bytes()).unwrap();
+            entries.0.insert(entry.name.clone(), entry);
+        }
+        let odd: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"x\xff");
+        entries.delete(&Lists {
+            deleted: vec!["a".into(), odd.into(), "never".into()],
+            ..Lists::default()
+        });
+        let left: Vec<&[u8]> = entries.0.keys().map(|name| &**name).collect();
+        assert_eq!(left, [&b"a."[..], b"a0", b"x\xfe"]);
+    }
 }

@@ -20,7 +20,7 @@ use crate::model::{PointId, SourceKey, UnitName};
 use crate::points::choose::{choose, unasked};
 use crate::points::feed::Feed;
 use crate::points::point::points;
-use crate::points::recipe;
+use crate::points::{lists, recipe};
 use crate::repository::Repository;
 use crate::restore::request::{Request, handle, is_meant};
 use crate::ui::Ui;
@@ -40,9 +40,13 @@ pub async fn run(cx: &Context, request: &Request, search: Search) -> Result<u8> 
     if let Some(remark) = unasked(&all, point, &request.wanted(), kopia.me()) {
         cx.ui.warn(remark);
     }
-    let read = recipe::record(kopia, point, &manifests);
-    let record = cx.shutdown.cut("the list", read).await?;
-    let sources = named(&record, request.what.names())?;
+    let read = async {
+        let record = recipe::record(kopia, point, &manifests).await?;
+        let mut sources = named(&record, request.what.names())?;
+        lists::read_of(kopia, point, &record, &mut sources).await?;
+        Ok((record, sources))
+    };
+    let (record, sources) = cx.shutdown.cut("the list", read).await?;
     // Nothing cancels it but a signal.
     let (_cancel, is_cancelled) = watch::channel(false);
     let reader = Reader {
@@ -70,7 +74,7 @@ pub async fn run(cx: &Context, request: &Request, search: Search) -> Result<u8> 
     if request.what.names().is_empty() {
         say_files(&cx.ui, &record, &reader.search, &found);
     }
-    for source in sources {
+    for source in &sources {
         let (ui, key, found) = (cx.ui.clone(), source.key.clone(), Arc::clone(&found));
         let is_headed = Arc::new(AtomicBool::new(false));
         let read = reader.source(source, move |entry| {
@@ -109,14 +113,15 @@ pub async fn run(cx: &Context, request: &Request, search: Search) -> Result<u8> 
 }
 
 /// The sources of `record` that `names` name; all when there are none.
-fn named<'a>(record: &'a PointRecord, names: &[String]) -> Result<Vec<&'a SourceRecord>> {
+fn named(record: &PointRecord, names: &[String]) -> Result<Vec<SourceRecord>> {
     if names.is_empty() {
-        return Ok(record.sources.iter().collect());
+        return Ok(record.sources.clone());
     }
     let find = |name: &String| {
         let mut sources = record.sources.iter();
         sources
             .find(|source| is_meant(&source.key, name))
+            .cloned()
             .ok_or_else(|| {
                 let there: Vec<String> = record
                     .sources

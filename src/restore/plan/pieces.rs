@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::Serialize;
 
+use crate::base::text::printable;
 use crate::error::{Exit, Failure, Result};
 use crate::swap::attributes::{modified, set_modified};
 
@@ -95,15 +96,27 @@ pub fn members(paths: &[PathBuf]) -> Vec<std::ffi::OsString> {
     arguments
 }
 
+/// Of one that no part of its source has, or only one that is gone later.
+pub fn not_there(path: &Path) -> anyhow::Error {
+    let what = printable(&path.to_string_lossy());
+    absent()
+        .caused_by(anyhow::anyhow!("`{what}` was not found"))
+        .into()
+}
+
+fn absent() -> Failure {
+    Failure::new(
+        Exit::NothingMatched,
+        "not all of these paths are in the restore point",
+    )
+    .hint("give each as it is in the volume, relative to its root: upper and lower case count")
+}
+
 /// Says in our words what tar said of members that were asked for.
 pub fn explain(error: anyhow::Error) -> anyhow::Error {
     let text = format!("{error:#}");
     let failure = if text.contains(": Not found in archive") {
-        Failure::new(
-            Exit::NothingMatched,
-            "not all of these paths are in the restore point",
-        )
-        .hint("give each as it is in the volume, relative to its root: upper and lower case count")
+        absent()
     } else if text.contains("Cannot hard link to") {
         Failure::new(
             Exit::UnitsFailed,

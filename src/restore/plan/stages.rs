@@ -99,6 +99,7 @@ impl Draft<'_> {
         let (request, kopia) = (self.request, &self.ground.repository.kopia);
         let complete = complete_roots(manifests);
         let mut sources = select(&recipe.record, recipe.lacks(), request, &complete)?;
+        recipe.read_lists(kopia, &mut sources).await?;
         let doubts = doubts(self.points, self.point, &recipe.record, &sources);
         self.warnings.extend(doubts);
         if request.is_whole_unit() {
@@ -196,7 +197,7 @@ impl Draft<'_> {
             .map(|(located, target)| located.plan(target, id))
             .collect();
         nesting::settle(&mut sources);
-        ahead.keep(sources.iter().flat_map(|source| &source.parts));
+        ahead.keep(sources.iter().filter_map(|source| source.parts.first()));
         let is_elsewhere = places.folder().is_some();
         let users = ground.users(&self.host, &recipe.record, &sources, is_elsewhere);
         let users = users.await?;

@@ -19,6 +19,7 @@ mod backends;
 mod backends_wizard;
 mod bundle;
 mod care;
+mod changed;
 mod cold;
 mod comeback;
 mod commands;

@@ -45,6 +45,7 @@ mod neighbours;
 mod nested;
 mod new_host;
 mod packaging;
+mod parts;
 mod password;
 mod patterns;
 mod pieces;

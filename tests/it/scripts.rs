@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::common::{PASSWORD, Run, Signal, Stack, World, oracle, torture};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 fn path() -> OsString {
     std::env::var_os("PATH").unwrap()
@@ -566,11 +567,27 @@ fn forge(world: &World, id: &str, target: &Path, parts: &[(&[u8], &[&str])]) {
         let manifest = world.kopia(&args).stdin(stdin).stderr_any().json();
         manifest["rootEntry"]["obj"].as_str().unwrap().to_owned()
     };
+    let recipe = world.dir(format!("forged-{id}"));
     let parts: Vec<Value> = parts
         .iter()
-        .map(|(stream, delete)| {
+        .enumerate()
+        .map(|(number, (stream, delete))| {
             let root = snapshot(&["/forged", "--stdin-file=data"], "data", stream);
-            json!({"kind": "full", "snapshot": "ab", "root": root, "file": "data", "bytes": stream.len(), "delete": delete})
+            let kind = if number == 0 { "base" } else { "final" };
+            let mut part = json!({
+                "kind": kind, "snapshot": "ab", "root": root, "file": "data", "bytes": stream.len(), "delete": [],
+            });
+            if !delete.is_empty() {
+                let list: String = delete.iter().map(|path| format!("./{path}\0")).collect();
+                let sha256: String = Sha256::digest(&list)
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect();
+                part["deleted"] = json!({"paths": delete.len(), "sha256": sha256});
+                fs::create_dir_all(recipe.join("parts/0")).unwrap();
+                fs::write(recipe.join(format!("parts/0/{number}.delete")), list).unwrap();
+            }
+            part
         })
         .collect();
     let roots: Vec<&str> = parts
@@ -579,7 +596,7 @@ fn forge(world: &World, id: &str, target: &Path, parts: &[(&[u8], &[&str])]) {
         .collect();
     let roots = format!("--tags=roots:{}", roots.join(","));
     let record = json!({
-        "format": 1, "kopi_docka_version": "0.1.0", "backup_id": id, "unit": "forged", "kind": "standalone",
+        "format": 2, "kopi_docka_version": "0.1.0", "backup_id": id, "unit": "forged", "kind": "standalone",
         "identity": identity, "started_at": "2026-01-02T03:04:05Z", "grade": "ok",
         "sources": [{
             "type": "bind", "path": target, "read_from": "/x", "is_file": false, "destinations": [], "exclude_patterns": [],
@@ -587,7 +604,6 @@ fn forge(world: &World, id: &str, target: &Path, parts: &[(&[u8], &[&str])]) {
         }],
         "missing": [], "gaps": [], "downtime_seconds": 0.0, "project": null, "files": []
     });
-    let recipe = world.dir(format!("forged-{id}"));
     fs::write(recipe.join("recipe.json"), record.to_string()).unwrap();
     let id = format!("--tags=backup_id:{id}");
     let tags = [
@@ -636,6 +652,16 @@ fn parts_are_laid_one_over_the_other_and_none_is_written_through_a_link() {
     let second = tar(&world, &[("b", "2"), ("new", "2")], &[]);
     let leads_out = tar(&world, &[("a", "1")], &[("out", "/etc")]);
     let climbs = tar(&world, &[("folder/x", "1")], &[("folder/up", "../../x")]);
+    let through = {
+        let tree = world.dir("through");
+        fs::create_dir_all(tree.join("out")).unwrap();
+        fs::write(tree.join("out/evil"), "x").unwrap();
+        let run = Run::new("tar")
+            .args(["--create", "--file=-", "--format=posix", "./out/evil"])
+            .directory(&tree)
+            .env("PATH", path());
+        run.stdout_any().ok().stdout_bytes().to_owned()
+    };
     let id = |number: usize| format!("2026-01-02T03-04-0{number}Z");
     forge(
         &world,
@@ -665,6 +691,12 @@ fn parts_are_laid_one_over_the_other_and_none_is_written_through_a_link() {
         &target,
         &[(&first, &[]), (&second, &["../x"])],
     );
+    forge(
+        &world,
+        &id(7),
+        &target,
+        &[(&leads_out, &[]), (&through, &[])],
+    );
     forge(&world, &id(6), Path::new("/etc/cron.d"), &[(&first, &[])]);
     let written = |number: usize| {
         let _ = fs::remove_dir_all(folder(&world));
@@ -682,13 +714,20 @@ fn parts_are_laid_one_over_the_other_and_none_is_written_through_a_link() {
     names.sort();
     assert_eq!(names, ["b", "near", "new"]);
     assert_eq!(fs::read_to_string(target.join("b")).unwrap(), "2");
-    for number in [2, 3, 4] {
+    for (number, text) in [
+        (4, "is reached through a link"),
+        (7, "its directory does not come before it"),
+    ] {
         let run = sh(&world, &written(number));
-        run.stderr("a link leads out")
-            .stderr("Nothing was replaced")
-            .code(1);
+        run.stderr(text).stderr("Nothing was replaced").code(1);
         assert_eq!(fs::read_to_string(target.join("b")).unwrap(), "2");
         assert!(left_beside(target.parent().unwrap()).is_empty());
+        assert!(!Path::new("/etc/evil").exists());
+    }
+    // Links that lead out are data like any other.
+    for (number, link) in [(2, "out"), (3, "folder/up")] {
+        sh(&world, &written(number)).stderr("restored: ").ok();
+        assert!(target.join(link).is_symlink() && target.join("new").exists());
     }
     fs::remove_dir_all(folder(&world)).unwrap();
     for (number, text) in [

@@ -6,6 +6,7 @@ use super::origin::Origin;
 use crate::base::text;
 use crate::bundle::file::name::BundleName;
 use crate::model::MachineId;
+use crate::points::by_hand::{COMMANDS, EXPLAINED};
 
 const HOST: &str = "Host:     ";
 const MACHINE: &str = "Machine:  ";
@@ -92,6 +93,7 @@ pub fn inside(origin: &Origin, saved: &[SavedUnit], missing: &[String]) -> Strin
     } else {
         format!("\nNOT in this bundle:\n{lacks}")
     };
+    let by_hand: String = COMMANDS.iter().map(|line| format!("  {line}\n")).collect();
     let (kopi_docka, kopia) = (&versions.kopi_docka, &versions.kopia);
     let unique_id = &origin.repository.unique_id;
     format!(
@@ -128,6 +130,9 @@ Without kopi-docka, Kopia alone reaches the data after step 1. This lists all sn
 
     $ set -a; . ./credentials/env-vars.txt; KOPIA_PASSWORD=$(cat kopia-password.txt); set +a; kopia --config-file {kopia_config} snapshot list --all
 
+A restore point is a snapshot whose path ends with `/recipe`. {EXPLAINED}
+
+{by_hand}
 Remove this directory and the archive beside it when you are done: they hold every password.
 "#
     )

@@ -230,56 +230,135 @@ keep_others() {
     done <"$work/others"
 }
 
-# Takes away what the next part does not have any more. $1: a path below $fresh, not led there by any link.
-drop() {
-    at=$fresh
-    rest=$1
+# Does $1 (drop or strip) beneath the directory $2 with each path after $3, a file of its own for a list: through no link, and never above.
+# shellcheck disable=SC2016
+beneath='
+do=$1
+root=$2
+found=$3
+shift 3
+refuse() {
+    printf "the point wants something to be deleted or stripped: %s %s\n" "$path" "$1" >&2
+    exit 255
+}
+for path do
+    case $path in
+    .) [ "$do" = strip ] || refuse "is all there is" ;;
+    ./*)
+        case /${path#./}/ in
+        *//* | */./* | */../*) refuse "is not a path inside the source" ;;
+        esac
+        ;;
+    *) refuse "is not a path inside the source" ;;
+    esac
+    at=$root
+    rest=${path#./}
     while :; do
         case $rest in
         */*)
             at=$at/${rest%%/*}
             rest=${rest#*/}
-            [ ! -L "$at" ] || fail "the point wants something deleted that a link leads to"
-            [ -d "$at" ] || return 0
+            [ ! -L "$at" ] || refuse "is reached through a link"
+            [ -e "$at" ] || continue 2
+            [ -d "$at" ] || refuse "is below something that is not a directory"
             ;;
-        *)
-            rm -rf -- "${at:?}/$rest"
-            return 0
-            ;;
+        *) break ;;
         esac
     done
+    at=$at/$rest
+    if [ "$do" = drop ]; then
+        rm -rf -- "$at" || exit 255
+        continue
+    fi
+    [ ! -L "$at" ] || refuse "is a link"
+    [ -e "$at" ] || continue
+    [ -d "$at" ] || refuse "is not a directory"
+    getfattr --no-dereference --match=- --absolute-names -- "$at" >"$found" || exit 255
+    while IFS= read -r name; do
+        case $name in
+        "" | "# file: "* | security.selinux) ;;
+        *) setfattr --no-dereference "--remove=$name" -- "$at" || exit 255 ;;
+        esac
+    done <"$found"
+done
+'
+
+# Takes away what the next part does not have any more. $1: the list of it, $2: the SHA-256 of that.
+drop() {
+    list "$1" "$2"
+    xargs -0 -r sh -c "$beneath" sh drop "$fresh" "$staging/found" <"$staging/list" || fail "the data was not cleared for its next part"
 }
 
-# Before a later part is extracted: it would be written through a link that leads out of $fresh.
-refuse_links_that_lead_out() {
-    newline='
-'
-    odd=$(find "$fresh" -type l -lname "*$newline*" -print)
-    [ -z "$odd" ] || fail "a link with a line break in its target: $odd"
-    find "$fresh" -type l -printf '%d %l\n' >"$work/links"
-    awk '{
-        depth = $1 - 1
-        sub(/^[0-9]+ /, "")
-        is_bad = ($0 ~ /^\//)
-        count = split($0, part, "/")
-        up = 0
-        down = 0
-        for (i = 1; i <= count; i++) {
-            if (part[i] == "..") {
-                if (down) is_bad = 1
-                if (++up > depth) is_bad = 1
-            } else if (part[i] != "" && part[i] != ".") down = 1
-        }
-        if (is_bad) exit 1
-    }' "$work/links" || fail "a link leads out of the data: a later part could be written through it"
+# Takes all attributes from directories that the next part has with those that they have now. $1: the list, $2: the SHA-256 of that.
+strip() {
+    list "$1" "$2"
+    xargs -0 -r sh -c "$beneath" sh strip "$fresh" "$staging/found" <"$staging/list" || fail "the data was not cleared for its next part"
+}
+
+list() {
+    kopia_ show "$1" </dev/null >"$staging/list" 2>"$work/kopia.err" || fail "kopia failed: $(cat "$work/kopia.err")"
+    sum=$(sha256sum <"$staging/list")
+    [ "${sum%% *}" = "$2" ] || fail "$1 is damaged: take another restore point"
+}
+
+# Would all of a later part be written inside? Its members must lie in directories that come before them, which tar puts in the place of
+# links. $1: later, folders (the directories of those that follow) or shard (one of those). $2: the object.
+inspect() {
+    rm -f -- "$work/kopia.status" "$work/tee.status" "$work/tar.status"
+    [ "$1" = shard ] || printf '.\n' >"$staging/known"
+    {
+        run kopia kopia ${KOPIA_CONFIG:+"--config-file=$KOPIA_CONFIG"} --no-auto-maintenance --no-progress show "$2" |
+            # A tar that is done must not fail it.
+            (trap '' PIPE && run tee tee -- /dev/null) |
+            run tar tar --list --file=- --verbose --numeric-owner --quoting-style=escape '--quote-chars= ' \
+                --warning=no-timestamp >"$staging/members"
+    } &
+    wait $!
+    [ "$(cat "$work/kopia.status")" = 0 ] || fail "kopia failed: $(cat "$work/kopia.err")"
+    [ "$(cat "$work/tar.status")" = 0 ] && [ ! -s "$work/tar.err" ] || fail "tar failed: $(cat "$work/tar.err")"
+    awk -v rule="$1" '
+    function refuse(why) { print $6 ": " why; is_bad = 1; exit 1 }
+    FILENAME == ARGV[1] { folder[$0] = 1; next }
+    {
+        # A blank that is part of a name has a backslash before it.
+        gsub(/\\\\/, "\\134")
+        gsub(/\\ /, "\\040")
+        kind = substr($1, 1, 1)
+        name = $6
+        if (kind !~ /^[-dlhcbp]$/) refuse("of an unknown kind")
+        if (kind == "h" ? NF != 9 : kind == "l" ? NF < 7 : NF != 6) refuse("a line that makes no sense")
+        if (kind == "d") sub(/\/$/, "", name)
+        count = split(name, part, "/")
+        if (part[1] != ".") refuse("not a path inside the source")
+        for (i = 2; i <= count; i++)
+            if (part[i] == "" || part[i] == "." || part[i] == "..") refuse("not a path inside the source")
+        above = count > 1 ? substr(name, 1, length(name) - length(part[count]) - 1) : "."
+        if (!(above in folder)) refuse("its directory does not come before it")
+        if (kind == "h" && !($9 in other)) refuse("a link to a file that does not come before it")
+        if (kind != "d" && rule == "folders") refuse("not a directory")
+        if (kind == "d" && rule == "shard" && !(name in folder)) refuse("a directory that its neighbours do not have")
+        if (kind == "d" ? name in other : name in folder) refuse("it comes before as something else")
+        if (kind == "d") folder[name] = 1
+        else other[name] = 1
+    }
+    END {
+        if (!is_bad && rule == "folders") for (name in folder) print name
+    }' "$staging/known" "$staging/members" >"$staging/looked" ||
+        fail "a later part could be written elsewhere: $(cat "$staging/looked")"
+    [ "$1" != folders ] || mv -- "$staging/looked" "$staging/known"
 }
 
 # ---- checks: nothing is touched ----
 
 [ "$(id -u)" = 0 ] || fail "this needs root: sudo sh $0"
-for program in kopia docker tar tee wc awk find stat readlink mktemp mkfifo; do
+for program in kopia docker tar tee wc awk find stat readlink mktemp mkfifo xargs sha256sum; do
     command -v "$program" >/dev/null || fail "the program $program was not found"
 done
+if [ "$STRIPS" = yes ]; then
+    for program in getfattr setfattr; do
+        command -v "$program" >/dev/null || fail "the program $program was not found (package attr)"
+    done
+fi
 case $(tar --version) in
 *'GNU tar'*) ;;
 *) fail "this tar is not GNU tar: it would lose attributes" ;;
@@ -443,6 +522,7 @@ fresh=$staging/data
 mkdir -- "$fresh"
 say "reading from the repository"
 extract
+rm -f -- "$staging/known" "$staging/members" "$staging/looked" "$staging/list" "$staging/found"
 if [ "$IS_FILE" = yes ]; then
     [ "$(find "$fresh" -mindepth 1 -printf x)" = x ] || fail "the archive of a single file holds something else"
     find "$fresh" -mindepth 1 -type f -exec mv -- '{}' "$staging/data" ';'

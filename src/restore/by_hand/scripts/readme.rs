@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::base::text::printable;
 use crate::drivers::kopia::Kopia;
 use crate::model::point::{FileRecord, PointRecord};
+use crate::points::by_hand::{COMMANDS, EXPLAINED};
 use crate::points::point::Point;
 use crate::restore::plan::names::is_powerful;
 use crate::restore::rebuild::start_command;
@@ -111,6 +112,15 @@ pub fn text(
         )
     };
     section("3. The data", &body);
+
+    let mut typed = format!(
+        "{EXPLAINED} The scripts do the same, and refuse what leads out of the directory: these lines trust the repository.\n\n"
+    );
+    typed.push_str(&code(&COMMANDS.map(str::to_owned)));
+    if let Some(root) = &point.recipe {
+        let _ = write!(typed, "\nThe root object of this recipe is `{root}`.");
+    }
+    section("3a. The data without the scripts", &typed);
 
     let start = match start_command(record) {
         Some(command) => format!(

@@ -17,6 +17,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::model::point::{PointRecord, SourceRecord, dump_name};
 use crate::model::source::SourceKey;
 use crate::points::choose::{choose, unasked};
+use crate::points::lists;
 use crate::points::point::{Point, Tool, complete_roots, points};
 use crate::points::recipe::{self, SavedVolume};
 use crate::points::recipe_tree;
@@ -81,7 +82,8 @@ async fn write(cx: &Context, request: &Request, folder: &Path) -> Result<Written
         .into());
     }
     let (root, record) = recipe::read(kopia, point).await?;
-    let sources = select(&record, &[], request, &complete_roots(&manifests))?;
+    let mut sources = select(&record, &[], request, &complete_roots(&manifests))?;
+    lists::read(kopia, &root, &record, &mut sources).await?;
     let mut warnings = crate::restore::plan::advice::doubts(&all, point, &record, &sources);
     warnings.extend(unasked(&all, point, &request.wanted(), kopia.me()));
 

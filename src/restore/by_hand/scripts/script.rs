@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use super::extraction::Extraction;
 use crate::base::text::{bytes, printable};
 use crate::discovery::place::{self, Place};
 use crate::drivers::docker::Volume;
 use crate::error::{Exit, Failure, Result};
-use crate::model::UnitName;
-use crate::model::point::REDACTED;
-use crate::model::point::{Part, PartKind, PointRecord, SourceRecord};
+use crate::model::point::{Part, PointRecord, REDACTED, SourceRecord};
 use crate::model::source::SourceKey;
+use crate::model::{ObjectId, UnitName};
 use crate::points::point::Point;
 use crate::points::recipe::SavedVolume;
+use crate::points::rounds::rounds;
 
 const BODY: &str = include_str!("body.sh");
 
@@ -46,20 +47,41 @@ pub struct Described<'a> {
 }
 
 impl Described<'_> {
+    fn extraction(&self) -> Result<Extraction<'_>> {
+        let recipe = self.point.recipe.as_ref();
+        let mut sources = self.record.sources.iter();
+        let place = sources.position(|source| source.key == self.source.key);
+        Ok(Extraction {
+            recipe: recipe.context("the recipe has no content")?,
+            place: place.context("the recipe does not have the source")?,
+            parts: &self.source.parts,
+        })
+    }
+
+    /// What is read out of the repository.
+    fn objects(&self) -> impl Iterator<Item = &ObjectId> {
+        let has_lists = |part: &Part| part.deleted.is_some() || part.stripped.is_some();
+        let recipe = self.source.parts.iter().any(has_lists);
+        let recipe = self.point.recipe.iter().filter(move |_| recipe);
+        self.source
+            .parts
+            .iter()
+            .map(|part| &part.root)
+            .chain(recipe)
+    }
+
     /// What `body.sh` calls, for this source.
     fn functions(&self, volume_name: &str) -> Result<Vec<String>> {
         let mut functions = Vec::new();
         let mut extractions = Vec::new();
-        for (index, part) in self.source.parts.iter().enumerate() {
-            extractions.extend(extract(index, part)?);
+        let extraction = self.extraction()?;
+        for round in rounds(&self.source.parts)? {
+            extractions.extend(extraction.round(&round)?);
         }
         functions.push(function(
             "The snapshots that are needed.",
             "objects",
-            self.source
-                .parts
-                .iter()
-                .map(|part| format!("echo {}", part.root)),
+            self.objects().map(|root| format!("echo {root}")),
         ));
         functions.push(function(
             "The data, one part over the other.",
@@ -150,6 +172,15 @@ impl Script {
             ("BYTES", total.to_string()),
             ("KOPIA_CONFIG", text(profile)?),
             ("ACCEPT_LOST", accept_lost.to_owned()),
+            (
+                "STRIPS",
+                if source.parts.iter().any(|part| part.stripped.is_some()) {
+                    "yes"
+                } else {
+                    "no"
+                }
+                .to_owned(),
+            ),
         ] {
             lines.push(format!("{variable}={}", quote(&value)));
         }
@@ -192,7 +223,7 @@ fn comment(point: &Point, record: &PointRecord, source: &SourceRecord, total: u6
          Killed with SIGKILL, or by a power cut, in step 3: `docker start` the containers that it named, and look for\n\
          `….kopi-docka-before-…` beside the data: that is what was there before.\n\
          \n\
-         Needs: root, Docker, GNU tar, kopia connected to the repository (README.md says how).\n\
+         Needs: root, Docker, GNU tar, {}kopia connected to the repository (README.md says how).\n\
          \n\
          Usage: sh THIS_SCRIPT [-y]\n  \
            -y                 do not ask\n  \
@@ -202,6 +233,11 @@ fn comment(point: &Point, record: &PointRecord, source: &SourceRecord, total: u6
         record.grade,
         printable(&point.identity.to_string()),
         bytes(total),
+        if source.parts.iter().any(|part| part.stripped.is_some()) {
+            "getfattr and setfattr (package attr), "
+        } else {
+            ""
+        },
     );
     for reason in &source.reasons {
         text.push_str(&format!("\n\nMind: {}", printable(reason)));
@@ -218,28 +254,6 @@ fn function(comment: &str, name: &str, commands: impl IntoIterator<Item = String
         body.push("    :".to_owned());
     }
     format!("\n# {comment}\n{name}() {{\n{}\n}}", body.join("\n"))
-}
-
-fn extract(index: usize, part: &Part) -> Result<Vec<String>> {
-    let mut commands = Vec::new();
-    if index > 0 {
-        commands.push("refuse_links_that_lead_out".to_owned());
-    }
-    match part.kind {
-        PartKind::Full
-        | PartKind::Base
-        | PartKind::Increment
-        | PartKind::Final
-        | PartKind::Folders => commands.push(format!(
-            "part {} {}",
-            quote(&format!("{}/{}", part.root, part.file)),
-            part.bytes
-        )),
-        PartKind::OnlyFile | PartKind::Tree(_) | PartKind::File(_) => {
-            anyhow::bail!("a script cannot read the data of other tools");
-        }
-    }
-    Ok(commands)
 }
 
 fn create(name: &str, volume: &SavedVolume) -> String {
@@ -297,7 +311,7 @@ fn text(path: &Path) -> Result<String> {
     Ok(text.to_owned())
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     shell_words::quote(text).into_owned()
 }
 

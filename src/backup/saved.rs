@@ -236,16 +236,21 @@ impl Saved {
     /// `run` is the point that is being made.
     pub fn report(&self, run: &PointId) -> SourceReport {
         let window_bytes = self.read.as_ref().map_or(0, |read| read.bytes);
+        let parts = self.parts_report(run);
         let before_bytes = self.warm.as_ref().map_or(0, |warm| warm.before_bytes);
         SourceReport {
             key: self.source.key.clone(),
             grade: self.is_stored().then_some(self.grade),
             reasons: self.reasons.clone(),
-            bytes: before_bytes + window_bytes,
+            bytes: if parts.is_empty() {
+                window_bytes
+            } else {
+                parts.iter().map(|part| part.bytes).sum()
+            },
             window_bytes,
             before_bytes,
             kept_bytes: self.kept_bytes,
-            parts: self.parts_report(run),
+            parts,
             read: if self.warm.is_some() {
                 ReadAs::Changed
             } else {

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
+use super::clean::Starts;
 use super::known::Known;
 use super::list::{Reader, Writer};
 use super::paths::Paths;
@@ -49,6 +50,8 @@ pub struct RightFor {
     /// Of the file system as process 1 sees it.
     pub mount: u64,
     pub device: u64,
+    /// `UUID=…`; `None` where it has none.
+    pub file_system: Option<String>,
     pub inode: u64,
     pub path: PathBuf,
     pub excludes: Vec<String>,
@@ -56,6 +59,22 @@ pub struct RightFor {
     pub tar: String,
     /// The repository, and who we are in it.
     pub repository: String,
+}
+
+impl RightFor {
+    /// Whether an index for this is one for `now`. Numbers of devices and mounts are those of one start of the machine.
+    pub fn holds(&self, now: &Self, starts: &Starts) -> bool {
+        if self.boot == now.boot {
+            return self == now;
+        }
+        let of_this_start = Self {
+            boot: now.boot.clone(),
+            mount: now.mount,
+            device: now.device,
+            ..self.clone()
+        };
+        of_this_start == *now && now.file_system.is_some() && starts.connect(&self.boot, &now.boot)
+    }
 }
 
 /// A part that the repository has.

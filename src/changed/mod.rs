@@ -7,10 +7,11 @@
 //!
 //! Reading order: [`stat`], [`mod@list`], [`scratch`] (what is known of a path, in order, on a disk) → [`clock`], [`lease`], [`ground`] (what is asked of the kernel) →
 //! [`mod@walk`] → [`known`], [`index`] with [`paths`] (what the parts hold) → [`look`] (what is new, kept, gone) → [`stored`] (what tar really wrote) → [`proof`] →
-//! [`merge`] (the index with the new part) → [`pass`] (all of it, in order).
+//! [`merge`] (the index with the new part) → [`pass`] (all of it, in order). [`clean`] says over which restarts an index holds.
 //!
 //! Never here: a record of what was read while services were down, or one that rests on belief: what is doubtful is read again.
 
+pub mod clean;
 pub mod clock;
 pub mod ground;
 pub mod index;

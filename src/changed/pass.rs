@@ -207,7 +207,8 @@ fn is_free(root: &Root, path: &[u8], seen: &Stat) -> bool {
         return false;
     }
     let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::statat(root, below, flags).is_ok_and(|now| Stat::of(&now) == *seen)
+    let now = rustix::fs::statat(root, below, flags);
+    now.is_ok_and(|now| Stat::of(&now).relative_to(root.stat.device) == *seen)
 }
 
 /// The part that is made now takes the place of those from this one on. An increment that is not much larger than what is read anyway

@@ -140,9 +140,11 @@ pub fn judge(
         let is_sound = is_bound
             && is_settled(seen, times)
             && held.as_ref().is_some_and(|held| held.agrees(&seen.stat));
+        let mut of_content = None;
         if seen.stat.is_linked() {
             let group = groups.entry(seen.stat.inode).or_default();
             group.add(path, held.as_ref(), is_sound);
+            of_content = group.type_bits(held.as_ref());
         }
         if seen.stat.is_directory() {
             above.enter(path, &seen.stat, &mut after, times)?;
@@ -158,7 +160,7 @@ pub fn judge(
             judged.add(
                 path,
                 &Judged {
-                    type_bits: held.type_bits,
+                    type_bits: of_content.unwrap_or(held.type_bits),
                     is_adorned: held.is_adorned,
                     size,
                     inode,
@@ -191,8 +193,8 @@ fn is_settled(seen: &Listed, times: Times) -> bool {
 /// The names of one file.
 #[derive(Debug)]
 struct Group {
-    /// The member that has the content.
-    content: Option<Vec<u8>>,
+    /// The member that has the content, and what it is.
+    content: Option<(Vec<u8>, u32)>,
     is_good: bool,
 }
 
@@ -207,12 +209,22 @@ impl Default for Group {
 
 impl Group {
     fn add(&mut self, path: &[u8], held: Option<&Stored>, is_sound: bool) {
-        let is_of_it = match held.map(|held| &held.link) {
+        let is_of_it = match held.map(|held| (&held.link, held.type_bits)) {
             None => false,
-            Some(None) => self.content.replace(path.to_vec()).is_none(),
-            Some(Some(to)) => self.content.as_ref() == Some(to),
+            Some((None, type_bits)) => {
+                let before = self.content.replace((path.to_vec(), type_bits));
+                before.is_none()
+            }
+            Some((Some(to), _)) => self.content.as_ref().is_some_and(|(name, _)| name == to),
         };
         self.is_good &= is_of_it && is_sound;
+    }
+
+    /// What another name of the content is: its own header does not tell.
+    fn type_bits(&self, held: Option<&Stored>) -> Option<u32> {
+        let to = held?.link.as_ref()?;
+        let (name, type_bits) = self.content.as_ref()?;
+        (name == to).then_some(*type_bits)
     }
 }
 

@@ -7,6 +7,7 @@ use super::list::{Item, number, put_number, put_signed, signed};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
+    /// 0 is that of the source: numbers of devices change when a machine is started.
     pub device: u64,
     pub inode: u64,
     /// 0 of a directory: it says nothing of what is in it.
@@ -45,6 +46,12 @@ impl Stat {
             links: if is_directory { 0 } else { stat.st_nlink },
             special: stat.st_rdev,
         }
+    }
+
+    /// With the device told by whether it is `root`.
+    pub fn relative_to(mut self, root: u64) -> Self {
+        self.device = if self.device == root { 0 } else { self.device };
+        self
     }
 
     pub fn kind(&self) -> FileType {

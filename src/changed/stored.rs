@@ -24,13 +24,11 @@ pub struct Stored {
 impl Stored {
     /// Whether it is what the walk saw.
     pub fn agrees(&self, seen: &Stat) -> bool {
-        if self.type_bits != seen.type_bits() {
-            return false;
-        }
         let is_link = seen.kind() == rustix::fs::FileType::Symlink;
-        // All of it stands with the content.
+        // Of another name all of it stands with the content.
         self.link.is_some()
-            || ((!seen.is_file() || self.size == seen.size)
+            || (self.type_bits == seen.type_bits()
+                && (!seen.is_file() || self.size == seen.size)
                 && self.modified == seen.modified
                 && (self.uid, self.gid) == (seen.uid, seen.gid)
                 && (is_link || self.mode == seen.mode & 0o7777))

@@ -33,7 +33,9 @@ pub fn walk(
     is_cancelled: &dyn Fn() -> bool,
     mut each: impl FnMut(&[u8], &Stat) -> Result<()>,
 ) -> Result<()> {
-    let top = Stat::of(&rustix::fs::fstat(root).context("the source cannot be looked at")?);
+    let top = rustix::fs::fstat(root).context("the source cannot be looked at")?;
+    let root_device = top.st_dev;
+    let top = Stat::of(&top).relative_to(root_device);
     let mut path = b".".to_vec();
     each(&path, &top)?;
     let mut levels = vec![enter(root, c".", &path)?.context("the source is gone")?];
@@ -52,7 +54,7 @@ pub fn walk(
             continue;
         }
         let found = match statat(&level.directory, &name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => Stat::of(&found),
+            Ok(found) => Stat::of(&found).relative_to(root_device),
             Err(Errno::NOENT) => continue,
             Err(error) => return Err(error).with_context(|| unreadable(&path)),
         };

@@ -18,6 +18,7 @@ pub mod list;
 mod list_snapshots;
 mod list_units;
 pub mod man;
+mod mark_clean;
 pub mod new_config;
 pub mod recover;
 pub mod repo_maintenance;
@@ -174,6 +175,9 @@ pub enum Command {
     /// Make a backup that could not reach the repository, now that it answers; for the timer
     #[command(hide = true)]
     Retry(retry::Args),
+    /// Note that this machine starts or shuts down, for the proof that files are unchanged; for the unit
+    #[command(hide = true)]
+    MarkClean(mark_clean::Args),
     /// Show version information
     Version(version::Args),
 }
@@ -193,6 +197,7 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
         Command::Daemon(_) => Some("daemon"),
         Command::Recover(_) => Some("recover"),
         Command::Retry(_) => Some("retry"),
+        Command::MarkClean(_) => Some("mark-clean"),
         Command::WriteUnits(_) => Some("write-units"),
         Command::NewConfig(_)
         | Command::EditConfig(_)
@@ -280,6 +285,7 @@ async fn dispatch(command: Command, cx: &Context, program: clap::Command) -> Res
         Command::History(args) => history::run(cx, args),
         Command::Recover(args) => recover::run(cx, args).await,
         Command::Retry(args) => retry::run(cx, args).await,
+        Command::MarkClean(args) => mark_clean::run(cx, args).await,
         Command::Daemon(args) => daemon::run(cx, args).await,
         Command::WriteUnits(args) => write_units::run(cx, args).await,
         Command::Completions(args) => completions::run(cx, args),

@@ -200,7 +200,7 @@ pub struct SourceReport {
     pub key: SourceKey,
     pub grade: Option<Grade>,
     pub reasons: Vec<String>,
-    /// Length of all that `tar` wrote of it in this run.
+    /// Length of the streams that it is made of.
     pub bytes: u64,
     /// Of what was read while services were down.
     #[serde(default)]

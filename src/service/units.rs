@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::error::Result;
 
 /// Every unit by its name.
-const TEMPLATES: [(&str, &str); 8] = [
+const TEMPLATES: [(&str, &str); 9] = [
     (
         "kopi-docka.service",
         include_str!("../../systemd/kopi-docka.service"),
@@ -40,6 +40,10 @@ const TEMPLATES: [(&str, &str); 8] = [
     (
         "kopi-docka-recover.timer",
         include_str!("../../systemd/kopi-docka-recover.timer"),
+    ),
+    (
+        "kopi-docka-clean.service",
+        include_str!("../../systemd/kopi-docka-clean.service"),
     ),
     (
         "kopi-docka-retry.service",

@@ -55,6 +55,7 @@ fn make_install_puts_everything_in_its_place_and_uninstall_takes_it_away() {
         "lib/systemd/system/kopi-docka-recover.service",
         "lib/systemd/system/kopi-docka-recover.timer",
         "lib/systemd/system/kopi-docka-recover-boot.service",
+        "lib/systemd/system/kopi-docka-clean.service",
         "lib/systemd/system/kopi-docka-retry.service",
         "lib/systemd/system/kopi-docka-retry.timer",
     ] {
@@ -179,6 +180,7 @@ fn the_package_upgrades_and_goes_without_losing_what_it_must_keep() {
         "kopi-docka-recover.service",
         "kopi-docka-recover.timer",
         "kopi-docka-recover-boot.service",
+        "kopi-docka-clean.service",
         "kopi-docka-retry.timer",
     ] {
         let run = machine.systemctl(&["is-enabled", unit]);

@@ -6,11 +6,12 @@ use std::time::Duration;
 use crate::common::{IMAGE, Machine, Service, Tls, World, until, within};
 use serde_json::{Value, json};
 
-const UNITS: [&str; 8] = [
+const UNITS: [&str; 9] = [
     "kopi-docka.service",
     "kopi-docka-backup.service",
     "kopi-docka-recover.service",
     "kopi-docka-recover-boot.service",
+    "kopi-docka-clean.service",
     "kopi-docka-recover.timer",
     "kopi-docka-retry.service",
     "kopi-docka-retry.timer",

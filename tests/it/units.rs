@@ -8,11 +8,12 @@ use crate::common::schema::assert_schema;
 use crate::common::{Run, World, path};
 use serde_json::Value;
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "kopi-docka.service",
     "kopi-docka-backup.service",
     "kopi-docka-recover.service",
     "kopi-docka-recover-boot.service",
+    "kopi-docka-clean.service",
     "kopi-docka-retry.service",
 ];
 
@@ -38,11 +39,11 @@ fn writing_twice_changes_nothing_and_a_changed_configuration_is_shown() {
     let folder = world.path("units");
     let first = write_units(&world, &folder).arg("--json").json();
     assert_schema("write-units", &first);
-    assert_eq!(states(&first), ["new"; 8]);
+    assert_eq!(states(&first), ["new"; 9]);
     let mode = fs::metadata(folder.join("kopi-docka.timer")).unwrap();
     assert_eq!(mode.permissions().mode() & 0o7777, 0o644);
     let second = write_units(&world, &folder).arg("--json").json();
-    assert_eq!(states(&second), ["same"; 8]);
+    assert_eq!(states(&second), ["same"; 9]);
 
     let drop_in = folder.join("kopi-docka.timer.d/override.conf");
     fs::create_dir(drop_in.parent().unwrap()).unwrap();
@@ -126,7 +127,7 @@ fn systemd_finds_no_fault_and_little_exposure() {
         .ok();
     // 0.2 of it is for setpriority and its like: while services are down, what stores yields to what reads; another 0.2 for a look at
     // what containers have mounted, so that none is stopped that could not come back.
-    for (name, most) in SERVICES.iter().zip(["24", "24", "15", "17", "21"]) {
+    for (name, most) in SERVICES.iter().zip(["24", "24", "15", "17", "20", "21"]) {
         Run::new("systemd-analyze")
             .args([
                 "security",

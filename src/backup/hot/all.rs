@@ -62,7 +62,7 @@ pub async fn warm(
             let read = async {
                 let _turn = run.turns.take(&reading.disks).await?;
                 let _slot = slots.acquire().await?;
-                read(run, filing, &plan.unit.name, &saved.source, reading).await
+                read(run, filing, plan, &saved.source, reading).await
             };
             match read.await {
                 Ok(Readied::Warm(warm)) => {

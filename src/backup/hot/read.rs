@@ -8,6 +8,7 @@ use tracing::info;
 use super::part;
 use super::site::{self, Site, Wanted};
 use super::warm::Warm;
+use crate::backup::plan::UnitPlan;
 use crate::backup::run::Run;
 use crate::backup::survey::Reading;
 use crate::backup::tags::Filing;
@@ -17,7 +18,7 @@ use crate::changed::index::{Head, IndexedPart, Lists};
 use crate::changed::pass::Pass;
 use crate::changed::{Torn, clock};
 use crate::error::Result;
-use crate::model::{Source, UnitName};
+use crate::model::Source;
 
 /// What came of it.
 pub enum Readied {
@@ -33,11 +34,11 @@ const TRIES: usize = 2;
 pub async fn read(
     run: &Run<'_>,
     filing: &Filing,
-    unit: &UnitName,
+    plan: &UnitPlan,
     source: &Source,
     reading: &Reading,
 ) -> Result<Readied> {
-    let wanted = Wanted::of(run, unit, source, reading);
+    let wanted = Wanted::of(run, plan, source, reading);
     let site = match run.shutdown.cut("the run", aside(|| wanted.find())).await {
         Ok(site) => Arc::new(site),
         Err(error) if run.shutdown.is_asked() => return Err(error),

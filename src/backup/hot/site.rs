@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
+use crate::backup::plan::UnitPlan;
 use crate::backup::run::Run;
 use crate::backup::survey::Reading;
 use crate::base::activity::Activity;
 use crate::base::files::make_private_folder;
 use crate::base::shutdown::Shutdown;
+use crate::changed::clean::Starts;
 use crate::changed::ground::{self, Root};
 use crate::changed::index::{Head, Index, RightFor};
 use crate::changed::pass::Start;
@@ -19,8 +21,8 @@ use crate::changed::{Ground, clock};
 use crate::config::KopiaParams;
 use crate::discovery::mount_table::MountTable;
 use crate::error::Result;
+use crate::model::Source;
 use crate::model::exclude::Excludes;
-use crate::model::{Source, UnitName};
 
 pub struct Site {
     pub root: Root,
@@ -30,6 +32,7 @@ pub struct Site {
     places: Vec<PathBuf>,
     /// Of the indexes, and of lists without a name.
     pub folder: PathBuf,
+    state: PathBuf,
     shutdown: Shutdown,
     /// Grows with each path that is looked at.
     pub alive: Activity,
@@ -42,13 +45,16 @@ pub struct Wanted {
     is_sparse: bool,
     tar: String,
     repository: String,
+    file_system: Option<String>,
     places: Vec<PathBuf>,
     folder: PathBuf,
+    state: PathBuf,
     shutdown: Shutdown,
 }
 
 impl Wanted {
-    pub fn of(run: &Run<'_>, unit: &UnitName, source: &Source, reading: &Reading) -> Self {
+    pub fn of(run: &Run<'_>, plan: &UnitPlan, source: &Source, reading: &Reading) -> Self {
+        let unit = &plan.unit.name;
         let config = run.config;
         let params: &KopiaParams = &config.kopia.kopia_params;
         let kopia = &run.store.kopia;
@@ -68,7 +74,9 @@ impl Wanted {
             is_sparse: reading.is_sparse,
             tar: run.tar.version().to_owned(),
             repository: format!("{} of {}", kopia.identity(), kopia.me().machine.as_str()),
+            file_system: plan.past.file_system(&source.key).map(|place| place.id),
             places: places.into_iter().flatten().collect(),
+            state: run.paths.state.clone(),
             folder: names.iter().fold(folder, |folder, name| folder.join(name)),
             shutdown: run.shutdown.clone(),
         }
@@ -88,6 +96,7 @@ impl Wanted {
             boot: ground::boot_id()?,
             mount,
             device: root.stat.device,
+            file_system: self.file_system.filter(|id| id.starts_with("UUID=")),
             inode: root.stat.inode,
             path: self.path,
             is_sparse: self.is_sparse,
@@ -101,6 +110,7 @@ impl Wanted {
             right_for,
             places: self.places,
             folder: self.folder,
+            state: self.state,
             shutdown: self.shutdown,
             alive: Activity::default(),
         })
@@ -134,7 +144,9 @@ impl Site {
 
     /// The index, if there is one that is right for what is there now. Blocks.
     pub fn index(&self) -> Option<Index> {
-        Index::open(&self.index_file()).filter(|index| index.head.right_for == self.right_for)
+        let starts = Starts::read(&self.state);
+        let index = Index::open(&self.index_file());
+        index.filter(|index| index.head.right_for.holds(&self.right_for, &starts))
     }
 
     /// Writes out the file system. What changes after the time that is returned moves the times of files. Blocks.

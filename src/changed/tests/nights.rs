@@ -257,6 +257,7 @@ fn right_for() -> RightFor {
         boot: String::new(),
         mount: 0,
         device: 0,
+        file_system: None,
         inode: 0,
         path: PathBuf::new(),
         excludes: Vec::new(),

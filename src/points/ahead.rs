@@ -93,9 +93,8 @@ fn first_streams(manifests: &[Manifest], point: &Point) -> Vec<(u64, ObjectId)> 
     for root in recipe.and_then(Manifest::roots).into_iter().flatten() {
         let filed = by_root.get(root).into_iter().flatten();
         // The parts of a source are all filed under one path.
-        let is_first = filed.fold(false, |is_first, manifest| {
-            begun.insert(&manifest.source.path) || is_first
-        });
+        let new = filed.filter(|manifest| begun.insert(&manifest.source.path));
+        let is_first = new.count() > 0;
         let size = by_root.get(root).and_then(|all| all.first());
         let size = size.and_then(|one| one.root_entry.as_ref());
         if let (true, Some(size), Ok(root)) = (is_first, size, ObjectId::parse(root)) {

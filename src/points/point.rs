@@ -79,11 +79,18 @@ pub fn points(manifests: &[Manifest]) -> Vec<Point> {
             groups.entry(maker).or_default().push(manifest);
         }
     }
+    let lent = lent_roots(&groups);
     let mut points: Vec<Point> = groups
         .into_iter()
         .rev()
-        .map(|(maker, group)| {
+        .filter_map(|(maker, mut group)| {
             let mut point = Point::new(maker);
+            if point.made_by == Tool::KopiDocka && !group.iter().any(|one| is_recipe(one)) {
+                group.retain(|one| !root_of(one).is_some_and(|root| lent.contains(root)));
+                if group.is_empty() {
+                    return None;
+                }
+            }
             point.snapshots = group.iter().map(|manifest| manifest.id.clone()).collect();
             match (point.made_by, group.iter().find(|one| is_recipe(one))) {
                 (Tool::Python, _) => legacy::judge(&mut point, &group),
@@ -92,12 +99,28 @@ pub fn points(manifests: &[Manifest]) -> Vec<Point> {
                     .problems
                     .push("the run that made it did not finish".to_owned()),
             }
-            point
+            Some(point)
         })
         .collect();
     // Stable: those of one time stay in the order of their ids.
     points.sort_by_key(|point| std::cmp::Reverse(point.time));
     points
+}
+
+/// What points are made of that no snapshot of their own run has. Where it was stored there may be no point any more.
+fn lent_roots<'a>(groups: &BTreeMap<Maker, Vec<&'a Manifest>>) -> HashSet<&'a str> {
+    let mut lent = HashSet::new();
+    for group in groups.values() {
+        let own: HashSet<&str> = group.iter().filter_map(|one| root_of(one)).collect();
+        let recipes = group.iter().filter(|one| is_recipe(one));
+        let roots = recipes.filter_map(|recipe| recipe.roots()).flatten();
+        lent.extend(roots.filter(|root| !own.contains(root)));
+    }
+    lent
+}
+
+fn root_of(manifest: &Manifest) -> Option<&str> {
+    Some(manifest.root_entry.as_ref()?.obj.as_str())
 }
 
 /// The root objects that the repository has whole.
@@ -332,6 +355,34 @@ mod tests {
         assert_eq!(state(vec![one(), partial]), PointState::Partial);
         let silent = snapshot("recipe", "k9", &[("grade", "ok")]);
         assert_eq!(state(vec![silent]), PointState::Partial);
+    }
+
+    #[test]
+    fn what_only_younger_points_are_made_of_is_no_unfinished_point() {
+        let of = |run: &str, mut one: Value| {
+            one["tags"]["tag:backup_id"] = json!(run);
+            one
+        };
+        let (old, new) = ("2026-01-01T00-00-00Z", "2026-01-02T00-00-00Z");
+        let recipe = snapshot("recipe", "k9", &[("grade", "ok"), ("roots", "k1,k2")]);
+        let base = of(old, snapshot("volume", "k1", &[]));
+        let other = of(old, snapshot("volume", "k3", &[]));
+        let end = of(new, snapshot("volume", "k2", &[]));
+        let found = |list: Vec<Value>| -> Vec<PointState> {
+            let manifests: Vec<Manifest> = serde_json::from_value(Value::Array(list)).unwrap();
+            let points = points(&manifests);
+            points.iter().map(|point| point.state).collect()
+        };
+        let recipe = of(new, recipe);
+        let all = vec![base.clone(), end.clone(), recipe.clone()];
+        assert_eq!(found(all), [PointState::Whole]);
+        let unused = vec![base.clone(), other, end.clone(), recipe.clone()];
+        assert_eq!(found(unused), [PointState::Whole, PointState::Unfinished]);
+        // An interrupted run that stored the same as a point has itself is one.
+        let same = of(old, snapshot("volume", "k2", &[]));
+        let twice = vec![base.clone(), same, end, recipe];
+        assert_eq!(found(twice), [PointState::Whole, PointState::Unfinished]);
+        assert_eq!(found(vec![base]), [PointState::Unfinished]);
     }
 
     #[test]

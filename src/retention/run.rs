@@ -1,6 +1,6 @@
 //! Asks the repository, decides, deletes.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -114,7 +114,7 @@ pub async fn look(kopia: &Kopia, config: &Config, scope: &Scope) -> Result<Outlo
         .flat_map(|point| point.snapshots.iter().map(String::as_str))
         .filter(|id| !gone.contains(id))
         .collect();
-    outlook.held = held(manifests.iter().filter(|one| ids.contains(one.id.as_str())));
+    outlook.held = held(&manifests, |one| ids.contains(one.id.as_str()));
     outlook.units = own.points.iter().map(|point| point.unit.clone()).collect();
     outlook.report = report;
     outlook.snapshots = snapshots;
@@ -155,32 +155,60 @@ fn report(decisions: &[UnitDecision<'_>], snapshots: usize) -> RetentionReport {
     }
 }
 
-fn held<'a>(
-    staying: impl Iterator<Item = &'a Manifest>,
+fn held(
+    manifests: &[Manifest],
+    stays: impl Fn(&Manifest) -> bool,
 ) -> BTreeMap<UnitName, BTreeMap<SourceKey, PointId>> {
     let mut held: BTreeMap<UnitName, BTreeMap<SourceKey, PointId>> = BTreeMap::new();
-    for manifest in staying {
-        let tag = |name| manifest.tag(name);
-        let key = match (tag("volume"), tag("bind_source")) {
-            (Some(name), _) => SourceKey::Volume {
-                name: name.to_owned(),
-            },
-            (None, Some(path)) => SourceKey::Bind { path: path.into() },
-            (None, None) => continue,
-        };
-        let (Some(unit), Some(id)) = (tag("unit"), tag("backup_id")) else {
+    let mut add = |unit: &UnitName, key: SourceKey, id: PointId| {
+        let held = held.entry(unit.clone()).or_default();
+        let newest = held.entry(key).or_insert_with(|| id.clone());
+        *newest = id.max(newest.clone());
+    };
+    let mut by_root: HashMap<&str, Vec<&Manifest>> = HashMap::new();
+    for manifest in manifests {
+        if let Some(root) = &manifest.root_entry {
+            by_root.entry(&root.obj).or_default().push(manifest);
+        }
+    }
+    for manifest in manifests.iter().filter(|one| stays(one)) {
+        let Some((unit, id)) = names(manifest) else {
             continue;
         };
-        if let (Ok(unit), Ok(id)) = (UnitName::parse(unit), PointId::parse(id)) {
-            let newest = held
-                .entry(unit)
-                .or_default()
-                .entry(key)
-                .or_insert_with(|| id.clone());
-            *newest = id.max(newest.clone());
+        if let Some(key) = key_of(manifest) {
+            add(&unit, key, id.clone());
+        }
+        // What it is made of may have been stored by older runs, and by none of its own.
+        for root in manifest.roots().into_iter().flatten() {
+            let stored = by_root.get(root).into_iter().flatten();
+            let stored = stored.filter_map(|one| Some((names(one)?, key_of(one)?)));
+            let of_unit: Vec<(PointId, SourceKey)> = stored
+                .filter(|((of, _), _)| *of == unit)
+                .map(|((_, by), key)| (by, key))
+                .collect();
+            if of_unit.iter().all(|(by, _)| *by != id) {
+                for (_, key) in of_unit {
+                    add(&unit, key, id.clone());
+                }
+            }
         }
     }
     held
+}
+
+fn names(manifest: &Manifest) -> Option<(UnitName, PointId)> {
+    let unit = UnitName::parse(manifest.tag("unit")?).ok()?;
+    Some((unit, PointId::parse(manifest.tag("backup_id")?).ok()?))
+}
+
+fn key_of(manifest: &Manifest) -> Option<SourceKey> {
+    match (manifest.tag("volume"), manifest.tag("bind_source")) {
+        (Some(name), _) => Some(SourceKey::Volume {
+            name: name.to_owned(),
+        }),
+        (None, Some(path)) => Some(SourceKey::Bind { path: path.into() }),
+        (None, None) => None,
+    }
 }
 
 fn unit_report(decision: &UnitDecision<'_>) -> UnitRetention {
@@ -202,5 +230,48 @@ fn removed(point: &Point) -> RemovedPoint {
     RemovedPoint {
         backup_id: point.backup_id.clone(),
         state: state.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_point_holds_what_older_runs_stored_of_it() {
+        let snapshot =
+            |id: &str, run: &str, volume: Option<&str>, root: &str, roots: Option<&str>| {
+                let mut tags = json!({"tag:unit": "web", "tag:backup_id": run});
+                if let Some(volume) = volume {
+                    tags["tag:volume"] = json!(volume);
+                }
+                if let Some(roots) = roots {
+                    tags["tag:type"] = json!("recipe");
+                    tags["tag:roots"] = json!(roots);
+                }
+                json!({
+                    "id": id, "source": {"host": "h", "userName": "kopi-docka", "path": "/p/web/x"},
+                    "rootEntry": {"name": "x", "type": "d", "obj": root}, "tags": tags,
+                })
+            };
+        let (old, new) = ("2026-01-01T00-00-00Z", "2026-01-02T00-00-00Z");
+        let manifests = json!([
+            snapshot("a", old, Some("a"), "k1", None),
+            snapshot("gone", old, Some("gone"), "k2", None),
+            snapshot("b", new, Some("b"), "k3", None),
+            // The volume `twin` has the same in it as `b`, in another run.
+            snapshot("t", old, Some("twin"), "k3", None),
+            snapshot("r", new, None, "k9", Some("k1,k3")),
+        ]);
+        let manifests: Vec<Manifest> = serde_json::from_value(manifests).unwrap();
+        let held = held(&manifests, |one| ["b", "r"].contains(&&*one.id));
+        let held: Vec<(String, String)> = held[&UnitName::parse("web").unwrap()]
+            .iter()
+            .map(|(key, id)| (key.to_string(), id.to_string()))
+            .collect();
+        let expected = ["volume `a`", "volume `b`"].map(|key| (key.to_owned(), new.to_owned()));
+        assert_eq!(held, expected);
     }
 }

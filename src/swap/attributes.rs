@@ -154,7 +154,7 @@ fn names(opened: &OwnedFd) -> Result<Vec<CString>> {
 /// Removes all extended attributes of what was opened, ACLs among them.
 pub fn strip(opened: &OwnedFd) -> Result<()> {
     for name in names(opened)? {
-        if &*name == SECURITY_LABEL {
+        if *name == *SECURITY_LABEL {
             continue;
         }
         match fremovexattr(opened, &*name) {

@@ -211,6 +211,45 @@ impl Made {
     fn data(&self) -> String {
         self.stack.volume("data")
     }
+
+    /// `--scripts` into the directory that is given back.
+    fn write_script(&self) -> (Run, PathBuf) {
+        let folder = self.world.path("by hand");
+        let unit = self.stack.unit();
+        let args = [
+            "--quiet",
+            "restore",
+            "--unit",
+            unit,
+            "--backup-id",
+            "latest",
+        ];
+        let run = self.world.kd(&args).arg("--scripts").arg(&folder);
+        (run, folder)
+    }
+
+    /// What an operator runs: a shell, docker, kopia and the password.
+    fn run_script(&self, folder: &Path) -> Run {
+        let mut entries = fs::read_dir(folder).unwrap();
+        let script = entries
+            .find_map(|entry| {
+                let path = entry.unwrap().path();
+                (path.extension() == Some(OsStr::new("sh"))).then_some(path)
+            })
+            .unwrap();
+        if Path::new("/usr/bin/shellcheck").exists() {
+            let check = Run::new("/usr/bin/shellcheck").args(["--shell=sh", "--severity=warning"]);
+            check.arg(&script).ok();
+        }
+        Run::new("sh")
+            .arg(&script)
+            .arg("-y")
+            .env("PATH", path())
+            .env("HOME", self.world.path("home"))
+            .env("DOCKER_HOST", self.world.bed.host())
+            .env("KOPIA_PASSWORD", PASSWORD)
+            .env("TMPDIR", self.world.dir("tmp"))
+    }
 }
 
 /// The same tags, but for those of `instead`.
@@ -342,37 +381,10 @@ fn three_parts_come_back_as_one_tree_by_the_program_and_by_the_script() {
     made.stack.assert_running(&["db"]);
 
     spoil(&made.volume);
-    let folder = made.world.path("by hand");
-    let args = [
-        "--quiet",
-        "restore",
-        "--unit",
-        made.stack.unit(),
-        "--backup-id",
-        "latest",
-        "--scripts",
-    ];
-    made.world.kd(&args).arg(&folder).ok();
-    let script = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension() == Some(OsStr::new("sh")))
-        .unwrap();
-    if Path::new("/usr/bin/shellcheck").exists() {
-        let check = Run::new("/usr/bin/shellcheck").args(["--shell=sh", "--severity=warning"]);
-        check.arg(&script).ok();
-    }
-    Run::new("sh")
-        .arg(&script)
-        .arg("-y")
-        .env("PATH", path())
-        .env("HOME", made.world.path("home"))
-        .env("DOCKER_HOST", made.world.bed.host())
-        .env("KOPIA_PASSWORD", PASSWORD)
-        .env("TMPDIR", made.world.dir("tmp"))
-        .stderr("restored: ")
-        .stderr_any()
-        .ok();
+    let (written, folder) = made.write_script();
+    written.ok();
+    let script = made.run_script(&folder);
+    script.stderr("restored: ").stderr_any().ok();
     made.held.assert_same(&oracle::manifest(&made.volume));
     let readme = fs::read_to_string(folder.join("README.md")).unwrap();
     assert!(readme.contains("kopia show R/parts/S/N.delete"), "{readme}");
@@ -386,17 +398,8 @@ fn what_a_person_types_brings_the_parts_back() {
         .unwrap()
         .to_owned();
     let out = made.world.dir("typed");
-    let folder = made.world.path("by hand");
-    let args = [
-        "--quiet",
-        "restore",
-        "--unit",
-        made.stack.unit(),
-        "--backup-id",
-        "latest",
-        "--scripts",
-    ];
-    made.world.kd(&args).arg(&folder).ok();
+    let (written, folder) = made.write_script();
+    written.ok();
     let readme = fs::read_to_string(folder.join("README.md")).unwrap();
     let lines = readme
         .lines()
@@ -525,100 +528,78 @@ fn the_parts_are_listed_as_one_tree_and_all_of_them_are_verified() {
     assert_eq!(report["read_bytes"], bytes, "{report:#}");
 }
 
+/// A later part as it should not be.
+struct Hostile {
+    members: &'static [&'static str],
+    deleted: &'static [&'static [u8]],
+    /// In the errors of the program, and of the script.
+    said: &'static str,
+    /// A list leads through what only the parts before it make.
+    is_good_by_itself: bool,
+}
+
 #[test]
 fn a_part_that_would_be_written_elsewhere_is_refused_by_all_of_them() {
     let outside = World::new();
     let elsewhere = outside.dir("outside");
     fs::write(elsewhere.join("victim"), "untouched").unwrap();
-    let stream = |made: &Made, members: &[&str]| {
+    let cases = [
+        Hostile {
+            members: &[".", "./link/evil"],
+            deleted: &[],
+            said: "does not come before it",
+            is_good_by_itself: false,
+        },
+        Hostile {
+            members: &[".", "./link/evil", "./link"],
+            deleted: &[],
+            said: "does not come before it",
+            is_good_by_itself: false,
+        },
+        Hostile {
+            members: &["."],
+            deleted: &[b"link/victim"],
+            said: "to be deleted or stripped",
+            is_good_by_itself: true,
+        },
+        Hostile {
+            members: &["."],
+            deleted: &[b"x/../link/victim"],
+            said: "not a path inside the source",
+            is_good_by_itself: false,
+        },
+    ];
+    for case in cases {
+        let mut made = Made::begin(|root| symlink(&elsewhere, root.join("link")).unwrap());
         let tree = made.world.dir("tree");
         fs::create_dir_all(tree.join("link")).unwrap();
         fs::write(tree.join("link/evil"), "x").unwrap();
         let run = Run::new("tar")
             .args(["--create", "--file=-", "--format=posix", "--no-recursion"])
-            .args(members)
+            .args(case.members)
             .directory(&tree)
             .env("PATH", path());
-        run.stdout_any().ok().stdout_bytes().to_owned()
-    };
-    let cases: [(&[&str], &[&[u8]], &str); 4] = [
-        (&[".", "./link/evil"], &[], "does not come before it"),
-        (
-            &[".", "./link/evil", "./link"],
-            &[],
-            "does not come before it",
-        ),
-        (&["."], &[b"link/victim"], "link"),
-        (
-            &["."],
-            &[b"x/../link/victim"],
-            "not a path inside the source",
-        ),
-    ];
-    for (members, deleted, text) in cases {
-        let mut made = Made::begin(|root| symlink(&elsewhere, root.join("link")).unwrap());
-        let deleted: Vec<Vec<u8>> = deleted.iter().map(|path| path.to_vec()).collect();
-        let stream = stream(&made, members);
+        let stream = run.stdout_any().ok().stdout_bytes().to_owned();
+        let deleted: Vec<Vec<u8>> = case.deleted.iter().map(|path| path.to_vec()).collect();
         made.add("final", &stream, &deleted, &[]);
         made.finish();
+
         let before = oracle::manifest(&made.volume);
-        made.restore(&[])
-            .stderr(if deleted.is_empty() {
-                text
-            } else {
-                "the recipe"
-            })
-            .stderr_any()
-            .code(3);
-        before.assert_same(&oracle::manifest(&made.volume));
-        // What a list leads through is seen where there is a tree alone.
-        let is_seen = text != "link";
+        made.restore(&[]).stderr(case.said).stderr_any().code(3);
         let verify = ["--quiet", "verify", "--unit", made.stack.unit()];
         let verify = made.world.kd(&verify).stdout_any().stderr_any();
-        verify.code(if is_seen { 3 } else { 0 });
-        let folder = made.world.path("by hand");
-        let args = [
-            "--quiet",
-            "restore",
-            "--unit",
-            made.stack.unit(),
-            "--backup-id",
-            "latest",
-            "--scripts",
-        ];
-        let written = made
-            .world
-            .kd(&args)
-            .arg(&folder)
-            .stdout_any()
-            .stderr_any()
-            .run();
+        verify.code(if case.is_good_by_itself { 0 } else { 3 });
+        let (written, folder) = made.write_script();
+        let written = written.stdout_any().stderr_any().run();
         if written.code == Some(0) {
-            let script = fs::read_dir(&folder)
-                .unwrap()
-                .map(|entry| entry.unwrap().path())
-                .find(|path| path.extension() == Some(OsStr::new("sh")))
-                .unwrap();
-            Run::new("sh")
-                .arg(&script)
-                .arg("-y")
-                .env("PATH", path())
-                .env("HOME", made.world.path("home"))
-                .env("DOCKER_HOST", made.world.bed.host())
-                .env("KOPIA_PASSWORD", PASSWORD)
-                .env("TMPDIR", made.world.dir("tmp"))
-                .stderr(text)
-                .stderr_any()
-                .code(1);
-            before.assert_same(&oracle::manifest(&made.volume));
+            let script = made.run_script(&folder);
+            script.stderr(case.said).stderr_any().code(1);
         } else {
-            assert!(written.stderr().contains(text), "{written}");
+            assert!(written.stderr().contains(case.said), "{written}");
         }
-        let left: Vec<_> = fs::read_dir(&elsewhere).unwrap().collect();
-        assert_eq!(left.len(), 1);
-        assert_eq!(
-            fs::read_to_string(elsewhere.join("victim")).unwrap(),
-            "untouched"
-        );
+        before.assert_same(&oracle::manifest(&made.volume));
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
+        let victim = fs::read_to_string(elsewhere.join("victim")).unwrap();
+        assert_eq!(victim, "untouched");
     }
 }

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::model::point::{Agreement, FileSystem, Former, Hold, PointRecord, SourceRecord};
 use crate::model::source::Gap;
 use crate::model::{Grade, PointId, SourceKey, UnitKind, UnitName};
+use crate::points::rounds::{Round, rounds};
 
 /// One unit of one profile. In a file of its own, so that losing one loses no other. Fields are only ever added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,9 +50,16 @@ pub struct Held {
     pub exclude_patterns: Vec<String>,
     pub files: Option<u64>,
     pub bytes: Option<u64>,
-    /// The length of its stream.
+    /// The length of the stream of all of it.
     pub stream: u64,
     pub file_system: Option<FileSystem>,
+}
+
+/// What changed since is in later parts, beside what it takes the place of.
+fn whole_stream(source: &SourceRecord) -> u64 {
+    let rounds = rounds(&source.parts).unwrap_or_default();
+    let first = rounds.first().into_iter().flat_map(Round::parts);
+    first.map(|part| part.bytes).sum()
 }
 
 impl Held {
@@ -62,7 +70,7 @@ impl Held {
             exclude_patterns: source.exclude_patterns.clone(),
             files: source.files,
             bytes: source.bytes,
-            stream: source.parts.iter().map(|part| part.bytes).sum(),
+            stream: whole_stream(source),
             file_system: source.file_system.clone(),
         }
     }

@@ -183,6 +183,13 @@ fn set_attribute(path: &Path) {
 /// What changes between two parts in all ways that there are.
 async fn changed() -> Bed {
     let mut bed = Bed::new();
+    store_base(&mut bed).await;
+    store_increment(&mut bed).await;
+    store_final(&mut bed).await;
+    bed
+}
+
+async fn store_base(bed: &mut Bed) {
     let root = bed.source();
     let odd = OsStr::from_bytes(b"odd\xff");
     for folder in ["folder/sub", "becomes-file/deep", "kept"] {
@@ -229,8 +236,12 @@ async fn changed() -> Bed {
         &[],
     )
     .await;
+}
 
-    // The group grows, a folder loses its attribute, and three names become something else.
+/// The group grows, a folder loses its attribute, and three names become something else.
+async fn store_increment(bed: &mut Bed) {
+    let root = bed.source();
+    let odd = OsStr::from_bytes(b"odd\xff");
     std::fs::hard_link(root.join("one"), root.join("folder/four")).unwrap();
     let _ = rustix::fs::removexattr(root.join("folder"), "user.x");
     std::fs::remove_file(root.join("folder").join(odd)).unwrap();
@@ -266,8 +277,11 @@ async fn changed() -> Bed {
         &["folder"],
     )
     .await;
+}
 
-    // It shrinks: what is left has other content, and one name stays as it was.
+/// It shrinks: what is left has other content, and one name stays as it was.
+async fn store_final(bed: &mut Bed) {
+    let root = bed.source();
     std::fs::remove_file(root.join("two")).unwrap();
     std::fs::remove_file(root.join("one")).unwrap();
     std::fs::write(root.join("one"), "its own").unwrap();
@@ -288,7 +302,6 @@ async fn changed() -> Bed {
         &[],
     )
     .await;
-    bed
 }
 
 #[tokio::test]

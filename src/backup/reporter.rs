@@ -7,6 +7,7 @@ use tracing::info;
 use super::events::Event;
 use super::saved::Saved;
 use super::spool::Spool;
+use crate::base::activity::Activity;
 use crate::base::heartbeat;
 use crate::base::text;
 use crate::drivers::systemd::notify;
@@ -134,6 +135,22 @@ impl Reporter {
                 stored: spool.taken(),
             });
         });
+    }
+
+    /// The same of what is read before the stop, which nothing is held for in between.
+    pub fn track_part(&self, source: &SourceKey, estimated_bytes: u64, moved: &Activity) {
+        self.with(|progress| {
+            progress.track(Track {
+                label: source.to_string(),
+                estimated_bytes,
+                read: moved.clone(),
+                stored: moved.clone(),
+            });
+        });
+    }
+
+    pub fn part_finished(&self, source: &SourceKey) {
+        self.with(|progress| progress.finished(&source.to_string()));
     }
 
     pub fn finished(&self, saved: &Saved) {

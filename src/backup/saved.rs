@@ -87,7 +87,7 @@ impl Saved {
     }
 
     /// What reads it while services are down; `None` where the parts before have all of it.
-    pub async fn to_read(&mut self, run: &Run<'_>, reading: &Reading) -> Result<Option<Spec>> {
+    pub async fn reader(&mut self, run: &Run<'_>, reading: &Reading) -> Result<Option<Spec>> {
         if let Some(warm) = &self.warm {
             match warm.look(run).await {
                 Ok(found) => return self.rest(run, found).await,

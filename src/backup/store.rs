@@ -152,16 +152,18 @@ impl Store {
             stream.kill().await;
         }
         let accepted = accepted?;
+        self.verify_long(&accepted, since).await?;
+        Ok(accepted)
+    }
+
+    /// Looks once more at what took too long.
+    pub async fn verify_long(&self, accepted: &Accepted, since: Instant) -> Result<()> {
         if since.elapsed() >= fault::duration("long_stream").unwrap_or(LONG) {
             fault::reached("verify_stream").await;
-            self.shutdown
-                .cut(
-                    "the run",
-                    self.kopia.verify_blobs(&accepted.root, self.stall),
-                )
-                .await?;
+            let verify = self.kopia.verify_blobs(&accepted.root, self.stall);
+            self.shutdown.cut("the run", verify).await?;
         }
-        Ok(accepted)
+        Ok(())
     }
 
     /// Resolves when kopia has given no sign of life for too long although something was there for it.

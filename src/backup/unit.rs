@@ -406,7 +406,7 @@ impl<'a> Saving<'a> {
                 let _turn = run.turns.take(&reading.disks).await?;
                 let _slot = slots.acquire().await?;
                 let since = Instant::now();
-                let Some(tar) = saved.to_read(run, &reading).await? else {
+                let Some(tar) = saved.reader(run, &reading).await? else {
                     saved.read_seconds = since.elapsed().as_secs_f64();
                     return Ok(None);
                 };

@@ -1,5 +1,7 @@
 //! What is really in a part, by the headers of its stream: tar may have stored something else than the walk saw.
 
+use std::path::Path;
+
 use super::list::{Item, number, parent, put_number, put_signed, signed};
 use super::scratch::{Filling, Scratch};
 use super::stat::Stat;
@@ -100,6 +102,15 @@ impl Item for Stored {
 #[derive(Debug, thiserror::Error)]
 #[error("names changed while they were read: {0}")]
 pub struct Torn(String);
+
+impl Torn {
+    pub fn mounted(place: &Path) -> Self {
+        Self(format!(
+            "something was mounted at `{}`, or is no longer",
+            place.display()
+        ))
+    }
+}
 
 /// Takes the members of a stream in the order in which they come.
 pub struct Contents {

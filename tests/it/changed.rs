@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, copy};
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -140,4 +140,212 @@ fn a_tree_with_everything_in_it_is_proven_and_restored() {
     assert_eq!(kinds(&second), ["base", "increment"], "{second:#}");
     assert_eq!(second["window_bytes"], 0);
     assert_restored(&world, &stack, "second");
+}
+
+#[test]
+fn a_run_that_is_killed_anywhere_leaves_services_up_and_the_next_one_right() {
+    let world = world();
+    let stack = stack(&world);
+    let data = stack.volume_path("data");
+    saved(&world, &stack);
+    let steps = [
+        "read_hot",
+        "before_part",
+        "part_stored",
+        "warm",
+        "open",
+        "stop",
+        "read",
+        "start",
+        "store",
+        "commit",
+        "keep_index",
+    ];
+    for (number, step) in steps.into_iter().enumerate() {
+        fill(&data.join(format!("d1/{step}")), 20_000);
+        fs::remove_file(data.join(format!("d0/{}", number / 3 * 4))).ok();
+        let run = world.kd(&["--quiet", "backup", "--unit", stack.unit()]);
+        let done = run.env("KOPI_DOCKA_FAULT", format!("kill@{step}")).run();
+        assert_eq!(done.code, None, "{step} is not reached:\n{done}");
+        fill(&data.join("d3/late"), 5_000);
+        let source = saved(&world, &stack);
+        assert_eq!(source["read"], "changed", "{step}: {source:#}");
+        stack.assert_running(&["db"]);
+        assert_restored(&world, &stack, step);
+    }
+    world
+        .kd(&["verify", "--unit", stack.unit()])
+        .stdout_any()
+        .stderr_any()
+        .ok();
+}
+
+#[test]
+fn a_file_that_somebody_else_writes_to_makes_its_source_hot_and_he_is_named() {
+    let world = world();
+    let stack = stack(&world);
+    saved(&world, &stack);
+    let path = stack.volume_path("data").join("d0/0");
+    let writer = File::options().append(true).open(&path).unwrap();
+    fs::write(stack.volume_path("data").join("d0/new"), "new").unwrap();
+    // Nothing is said of a file that nobody has written to: it is proven.
+    let source = saved(&world, &stack);
+    assert_eq!(source["grade"], "ok", "{source:#}");
+
+    fill(&path, 10_000);
+    let done = world
+        .kd(&["--json", "backup", "--unit", stack.unit()])
+        .stdout_any()
+        .stderr_any()
+        .code(3);
+    let said = done.stdout();
+    assert!(said.contains("open for writing"), "{said}");
+    assert!(
+        said.contains(&format!("process {}", std::process::id())),
+        "{said}"
+    );
+    assert_eq!(world.report()["units"][0]["sources"][0]["grade"], "hot");
+    drop(writer);
+    assert_eq!(saved(&world, &stack)["grade"], "ok");
+    assert_restored(&world, &stack, "restored");
+}
+
+#[test]
+fn everything_is_read_where_that_is_wanted_or_nothing_can_be_proven() {
+    let world = world();
+    let stack = stack(&world);
+    let why = |source: &Value| source["read_why"].to_string();
+    saved(&world, &stack);
+    let run = world.kd(&["backup", "--read-everything", "--unit", stack.unit()]);
+    run.stdout_any().stderr_any().ok();
+    let source = world.report()["units"][0]["sources"][0].clone();
+    assert_eq!(
+        (&source["read"], kinds(&source)),
+        (&json!("plain"), vec!["full"])
+    );
+    assert!(source["window_bytes"].as_u64().unwrap() > 2_000_000);
+    assert!(why(&source).contains("--read-everything"), "{source:#}");
+
+    world.config(|config| config["backup"]["units"][stack.unit()] = json!({"read": "everything"}));
+    assert_eq!(saved(&world, &stack)["read"], "plain");
+    world.config(|config| {
+        config["backup"]["units"] = json!({});
+        config["backup"]["read_pays"] = json!("10s");
+    });
+    let source = saved(&world, &stack);
+    assert!(why(&source).contains("backup.read_pays"), "{source:#}");
+
+    // What is known of it is still there, and right.
+    world.config(|config| config["backup"]["read_pays"] = json!("0s"));
+    fill(&stack.volume_path("data").join("d0/0"), 1000);
+    let source = saved(&world, &stack);
+    assert_eq!(kinds(&source), ["base", "increment"], "{source:#}");
+    assert_restored(&world, &stack, "restored");
+}
+
+#[test]
+fn a_container_that_wants_everything_to_be_read_gets_it() {
+    let world = world();
+    let stack = world
+        .stack("web")
+        .service("db", |s| {
+            s.volume("data", "/data")
+                .label("kopi-docka.read", "everything")
+        })
+        .service("app", |s| s.label("kopi-docka.read", "changed"))
+        .up();
+    fill(&stack.volume_path("data").join("file"), 1000);
+    let source = saved(&world, &stack);
+    assert_eq!(source["read"], "plain", "{source:#}");
+    assert!(
+        source["read_why"].to_string().contains("label"),
+        "{source:#}"
+    );
+}
+
+#[test]
+fn an_index_that_is_damaged_or_of_another_tree_is_none() {
+    let world = world();
+    let stack = stack(&world);
+    let data = stack.volume_path("data");
+    saved(&world, &stack);
+    let index = index_of(&world);
+    let good = fs::read(&index).unwrap();
+    for at in [0, 30, good.len() / 2, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        fs::write(&index, bad).unwrap();
+        let source = saved(&world, &stack);
+        assert_eq!(
+            (kinds(&source), &source["read"]),
+            (vec!["full"], &json!("changed")),
+            "{at}: {source:#}"
+        );
+    }
+    // Other patterns: what they leave out is not in the parts.
+    world.config(|config| config["backup"]["exclude_patterns"] = json!(["d3"]));
+    let source = saved(&world, &stack);
+    assert_eq!(kinds(&source), ["full"], "{source:#}");
+    world.config(|config| config["backup"]["exclude_patterns"] = json!([]));
+    // Another directory in its place.
+    fs::rename(&data, data.with_extension("old")).unwrap();
+    fs::create_dir(&data).unwrap();
+    fill(&data.join("other"), 1000);
+    fs::remove_dir_all(data.with_extension("old")).unwrap();
+    let run = world.kd(&["backup", "--unit", stack.unit()]);
+    run.stdout_any().stderr_any().run();
+    let source = world.report()["units"][0]["sources"][0].clone();
+    assert_eq!(kinds(&source), ["full"], "{source:#}");
+}
+
+fn index_of(world: &World) -> PathBuf {
+    let mut pending = vec![world.path("state").join("index")];
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.file_name().unwrap() == "index" {
+                return path;
+            }
+        }
+    }
+    panic!("there is no index");
+}
+
+#[test]
+fn a_point_outlives_those_that_its_parts_were_stored_for() {
+    let world = world();
+    world.config(|config| {
+        config["retention"] = json!({"latest": 1, "hourly": 0, "daily": 0, "weekly": 0, "monthly": 0, "yearly": 0});
+    });
+    let stack = stack(&world);
+    saved(&world, &stack);
+    for night in 0..4 {
+        fill(
+            &stack.volume_path("data").join(format!("d1/{night}")),
+            10_000,
+        );
+        saved(&world, &stack);
+    }
+    assert_eq!(world.points()["points"].as_array().unwrap().len(), 1);
+    assert_restored(&world, &stack, "restored");
+    // When the repository loses a part, it is no longer counted on.
+    let points = world.points();
+    let recipe = points["points"][0]["recipe"].as_str().unwrap().to_owned();
+    let record = world
+        .kopia(&["show", &format!("{recipe}/recipe.json")])
+        .json();
+    let base = record["sources"][0]["parts"][0]["snapshot"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    world
+        .kopia(&["snapshot", "delete", "--delete", &base])
+        .stdout_any()
+        .stderr_any()
+        .ok();
+    let source = saved(&world, &stack);
+    assert_eq!(kinds(&source), ["full"], "{source:#}");
+    assert_restored(&world, &stack, "again");
 }

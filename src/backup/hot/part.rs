@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::time::Instant;
 
 use crate::backup::run::Run;
 use crate::base::activity::{Activity, silent_for};
@@ -17,6 +18,7 @@ use crate::drivers::kopia::{Accepted, NewSnapshot};
 use crate::drivers::tar::{self, Record};
 use crate::drivers::tool::{Child, Input, Output, Spec, pipe};
 use crate::error::{Exit, Failure, Result};
+use crate::model::SourceKey;
 
 use super::site::Site;
 
@@ -35,7 +37,7 @@ const NICENESS: i32 = 10;
 pub async fn store(
     run: &Run<'_>,
     site: &Site,
-    new: &NewSnapshot,
+    (source, new): (&SourceKey, &NewSnapshot),
     (pass, is_sparse): (&mut Pass, bool),
 ) -> Result<Stored> {
     let record = Record::of(Some(pass.names.bytes));
@@ -49,6 +51,8 @@ pub async fn store(
     let (mut stream, sink, _slot) = opened.into_parts();
     let sink = Arc::new(sink);
     let taken = Activity::default();
+    let since = Instant::now();
+    run.reporter.track_part(source, pass.names.bytes, &taken);
     let stall = run.config.backup.stall_timeout;
     let read = read(spec, Arc::clone(&sink), contents, &taken);
     let read = tokio::select! {
@@ -64,6 +68,7 @@ pub async fn store(
     let (bytes, contents) = match read {
         Ok(read) => read,
         Err(error) => {
+            run.reporter.part_finished(source);
             // In this order: it commits at the end of its input.
             stream.kill().await;
             return Err(error);
@@ -78,8 +83,11 @@ pub async fn store(
     if accepted.is_err() {
         stream.kill().await;
     }
+    run.reporter.part_finished(source);
+    let accepted = accepted?;
+    run.store.verify_long(&accepted, since).await?;
     Ok(Stored {
-        accepted: accepted?,
+        accepted,
         bytes,
         contents,
     })

@@ -17,6 +17,7 @@ use crate::base::fault;
 use crate::changed::index::{Head, IndexedPart, Lists};
 use crate::changed::pass::Pass;
 use crate::changed::{Torn, clock};
+use crate::discovery::mount_table::{Outline, is_around};
 use crate::error::Result;
 use crate::model::Source;
 
@@ -73,12 +74,13 @@ async fn pass(
     };
     let (at, before) = (Arc::clone(site), index.clone());
     let begin = aside(move || {
+        let mounts = Outline::read();
         let start = at.sync(before.as_deref().map(|index| &index.head))?;
         let pass = at.on(|ground| Pass::begin(&at.root, ground, before.as_deref(), start))?;
-        Ok((start, pass))
+        Ok((start, mounts, pass))
     });
     let begin = site::alive(site, stall, begin);
-    let (start, pass) = run.shutdown.cut("the run", begin).await?;
+    let (start, mounts, pass) = run.shutdown.cut("the run", begin).await?;
     let Some(mut pass) = pass else {
         // Nothing is new, so there was an index.
         let index = index.ok_or_else(|| anyhow::anyhow!("there is nothing"))?;
@@ -87,12 +89,27 @@ async fn pass(
     fault::reached("before_part").await;
     let notes = notes(&pass);
     let new = filing.stream(source, pass.names.bytes);
-    let stored = part::store(run, site, &new, (&mut pass, reading.is_sparse)).await?;
+    let stored = part::store(
+        run,
+        site,
+        (&source.key, &new),
+        (&mut pass, reading.is_sparse),
+    )
+    .await?;
     fault::reached("part_stored").await;
     let part_number = usize::from(pass.part());
     let (at, before) = (Arc::clone(site), index.clone());
     let contents = stored.contents;
-    let end = aside(move || at.on(|ground| pass.end(ground, before.as_deref(), &contents)));
+    let end = aside(move || {
+        let merged = at.on(|ground| pass.end(ground, before.as_deref(), &contents))?;
+        let changed = mounts.changed(&Outline::read());
+        let mut changed = changed.iter();
+        match changed.find(|place| is_around(place, &at.right_for.path)) {
+            // What was mounted there for a moment may be what was read.
+            Some(place) => Err(Torn::mounted(place).into()),
+            None => Ok(merged),
+        }
+    });
     let end = site::alive(site, stall, end);
     let merged = run.shutdown.cut("the run", end).await?;
     let name = (stored.accepted.snapshot, stored.accepted.root);

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tracing::info;
+
 use super::site::{self, Site};
 use crate::backup::run::Run;
 use crate::base::blocking::aside;
+use crate::base::text;
 use crate::changed::index::{Finished, Index, IndexedPart, Lists};
 use crate::changed::pass::{self, Cold, Final, Names};
 use crate::drivers::tar::{Record, Tar};
@@ -88,6 +91,12 @@ impl Warm {
     /// What reads `rest`.
     pub fn tar(&self, tar: &Tar, rest: &Rest) -> Result<Spec> {
         let (names, is_sparse) = (&rest.names, self.site.right_for.is_sparse);
+        info!(
+            "reads {} of `{}` in the window, {}",
+            text::count(usize::try_from(names.count).unwrap_or(usize::MAX), "path"),
+            self.site.right_for.path.display(),
+            text::bytes(names.bytes)
+        );
         let record = Record::of(Some(names.bytes));
         let spec = tar.create_named(&self.site.place(), names.has_links, is_sparse, record);
         Ok(spec.input(Input::Pipe(names.file.try_clone()?.into())))

@@ -194,14 +194,10 @@ fn content(stream: &mut impl Read, bytes: u64) -> Result<Vec<u8>> {
     if bytes > LONGEST_EXTENSION {
         anyhow::bail!("tar's stream has a header of {bytes} bytes");
     }
-    let mut content = Vec::new();
+    let mut content = vec![0; usize::try_from(blocks(bytes))?];
     stream
-        .take(blocks(bytes))
-        .read_to_end(&mut content)
-        .context("tar's stream cannot be read")?;
-    if (content.len() as u64) < blocks(bytes) {
-        return Err(ends_early().into());
-    }
+        .read_exact(&mut content)
+        .context("tar's stream ends too early")?;
     content.truncate(usize::try_from(bytes)?);
     Ok(content)
 }
@@ -431,6 +427,92 @@ mod tests {
         let mut other = stream.clone();
         other[3] ^= 1;
         assert!(list(&other).is_err(), "the sum tells it");
+    }
+
+    /// A block with the right sum, as the real tar wrote it but for what `edit` makes of it.
+    fn forged(stream: &[u8], at: usize, edit: impl FnOnce(&mut [u8])) -> Vec<u8> {
+        let mut forged = stream.to_vec();
+        let block = &mut forged[at..at + 512];
+        edit(block);
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        forged
+    }
+
+    #[tokio::test]
+    async fn what_tar_could_take_for_something_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "content").unwrap();
+        let stream = stream_of(folder.path()).await;
+        // The extended header of the root, what it holds, the root; and so on.
+        let header = stream.len() - stream.len() / 512 * 512 + 3 * 512;
+        assert_eq!(stream[header + 156], b'x');
+        let file = header + 1024;
+        assert_eq!(&stream[file..file + 4], b"./a\0");
+        assert_eq!(list(&forged(&stream, file, |_| {})).unwrap().len(), 2);
+        type Edit = fn(&mut [u8]);
+        let edits: [(&str, Edit); 9] = [
+            ("a size in another notation", |block| block[124] = b'+'),
+            ("a size in base 256", |block| block[124] = 0x80),
+            ("content of a directory", |block| block[156] = b'5'),
+            ("content of a hard link", |block| block[156] = b'1'),
+            ("a long name of GNU", |block| block[156] = b'L'),
+            ("a header for all that follows", |block| block[156] = b'g'),
+            ("another version", |block| block[263] = b'x'),
+            ("another format", |block| {
+                block[257..265].copy_from_slice(b"ustar  \0")
+            }),
+            ("a file with a slash", |block| block[3] = b'/'),
+        ];
+        for (what, edit) in edits {
+            assert!(list(&forged(&stream, file, edit)).is_err(), "{what}");
+        }
+        let twice = forged(&stream, file, |block| block[156] = b'x');
+        assert!(list(&twice).is_err(), "two extended headers");
+    }
+
+    #[test]
+    fn extended_headers_that_are_read_in_two_ways_are_refused() {
+        let line = |text: &str| {
+            let length = (text.len() + 3..).find(|all| format!("{all} {text}\n").len() == *all);
+            format!("{} {text}\n", length.unwrap())
+        };
+        let parse = |lines: &[&str]| {
+            let text: String = lines.iter().map(|text| line(text)).collect();
+            Extension::parse(text.as_bytes())
+        };
+        for good in [
+            &["path=./a"][..],
+            &["GNU.sparse.size=5", "GNU.sparse.numblocks=0"],
+        ] {
+            assert!(parse(good).is_ok(), "{good:?}");
+        }
+        for bad in [
+            &["GNU.sparse.name=./b"][..],
+            &["GNU.sparse.map=0,1"],
+            &["GNU.sparse.major=1"],
+            &["GNU.dumpdir=x"],
+            &["GNU.volume.size=1"],
+            &[" path=./a"],
+            &["\tpath=./a"],
+            &["pa\0th=./a"],
+            &["size=+5"],
+            &["size= 5"],
+            &["GNU.sparse.numblocks=1", "GNU.sparse.numblocks=2"],
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(Extension::parse(b"+11 path=a\n").is_err());
+        let pieces = |lines: &[&str], stored| parse(lines).unwrap().pieces.check(stored);
+        let one = [
+            "GNU.sparse.numblocks=1",
+            "GNU.sparse.offset=0",
+            "GNU.sparse.numbytes=512",
+        ];
+        pieces(&one, 512).unwrap();
+        assert!(pieces(&one, 1024).is_err() && pieces(&one[1..], 512).is_err());
+        assert!(pieces(&["GNU.sparse.numblocks=2", one[2]], 512).is_err());
     }
 
     #[test]

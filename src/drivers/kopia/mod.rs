@@ -30,7 +30,9 @@ mod tree;
 mod watch;
 
 pub use client::{Kopia, MINIMUM_VERSION, Settings, check_version_of, find, profile_file};
-pub use failure::Killed;
+#[cfg(test)]
+pub use failure::ended;
+pub use failure::{Cause, Killed, cause_of};
 pub use identity::{Named, RepositoryIdentity};
 pub use maintenance::{Maintenance, Mode};
 pub use manifest::{Manifest, clock_skew};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::pending::{self, Pending};
+use super::settle::is_unreached;
 use crate::base::{fault, lock, text};
 use crate::config::Config;
 use crate::context::Context;
@@ -89,7 +90,7 @@ async fn answers(cx: &Context, config: &Config) -> bool {
         Err(_) => false,
         Ok(Ok(_)) => true,
         // A server that has just started may not have mounted its disks yet.
-        Ok(Err(error)) => !matches!(exit_of(&error), Exit::Storage | Exit::NoRepository),
+        Ok(Err(error)) => !is_unreached(&error) && exit_of(&error) != Exit::NoRepository,
     }
 }
 

@@ -7,6 +7,7 @@ use super::pending::{self, Pending};
 use crate::base::text;
 use crate::config::Config;
 use crate::context::Context;
+use crate::drivers::kopia::{self, Cause};
 use crate::error::{Exit, Result, exit_of};
 use crate::logging;
 use crate::model::report::RunReport;
@@ -22,9 +23,7 @@ pub enum Operator {
 /// After a run of everything, which ends with an error only before anything is stopped. Tells what is left pending.
 pub fn settle(cx: &Context, config: &Config, operator: Operator, ran: &Result<RunReport>) {
     let profile = config.profile();
-    let is_unreached = ran
-        .as_ref()
-        .is_err_and(|error| exit_of(error) == Exit::Storage);
+    let is_unreached = ran.as_ref().is_err_and(is_unreached);
     let before = Pending::read(&cx.paths, profile);
     let after = next(before.clone(), config, operator, is_unreached, Utc::now());
     let done = match &after {
@@ -63,6 +62,11 @@ pub fn settle(cx: &Context, config: &Config, operator: Operator, ran: &Result<Ru
             ),
         );
     }
+}
+
+/// Whether waiting may help: a storage that refuses what this host shows it is not asked again and again.
+pub fn is_unreached(error: &anyhow::Error) -> bool {
+    exit_of(error) == Exit::Storage && !kopia::cause_of(error).is_some_and(Cause::is_refusal)
 }
 
 fn tell(cx: &Context, text: &str) {
@@ -124,6 +128,21 @@ mod tests {
         let mut off = Config::default();
         off.backup.retry_when_reachable = None;
         assert_eq!(next(first, &off, Operator::Away, true, at(100)), None);
+    }
+
+    #[test]
+    fn a_storage_that_refuses_this_host_is_not_asked_again() {
+        let said = |words: &str| {
+            let error = kopia::ended(words);
+            assert_eq!(exit_of(&error), Exit::Storage, "{words}");
+            is_unreached(&error.context("the repository cannot be opened"))
+        };
+        assert!(said("dial tcp 100.64.0.2:22: i/o timeout"));
+        assert!(said("dial tcp 100.64.0.2:22: connection refused"));
+        assert!(!said(
+            "ssh: unable to authenticate, attempted methods [none publickey]"
+        ));
+        assert!(!said("knownhosts: key is unknown"));
     }
 
     #[test]

@@ -33,6 +33,17 @@ pub enum Cause {
     Other,
 }
 
+impl Cause {
+    /// Whether it needs a person: asked again, the storage says the same. A server may count that: `fail2ban` shuts a host out
+    /// that shows a wrong key some times.
+    pub fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::Credentials | Self::NoCredentials | Self::HostKeyUnknown
+        )
+    }
+}
+
 /// The first fragment that matches decides: the more telling ones come first.
 const FRAGMENTS: &[(&str, Cause)] = &[
     ("invalid repository password", Cause::WrongPassword),

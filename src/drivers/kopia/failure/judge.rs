@@ -10,15 +10,29 @@ use crate::error::{Exit, Failure};
 #[error("{0}")]
 pub struct Killed(String);
 
+/// What any other one said, in the chain of its error.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+struct Said {
+    text: String,
+    cause: Cause,
+}
+
+/// What the words of a kopia in the chain of `error` mean; `None` where there are none.
+pub fn cause_of(error: &anyhow::Error) -> Option<Cause> {
+    let said = error.chain().find_map(|cause| cause.downcast_ref::<Said>());
+    said.map(|said| said.cause)
+}
+
 /// The error for a kopia that ended badly.
 pub fn of(ended: &Ended) -> anyhow::Error {
-    let said = said(ended);
-    let why = if ended.status.code().is_none() {
-        anyhow::Error::from(Killed(said))
-    } else {
-        anyhow::anyhow!("{said}")
-    };
+    let text = said(ended);
     let known = cause(&ended.stderr);
+    let why = if ended.status.code().is_none() {
+        anyhow::Error::from(Killed(text))
+    } else {
+        anyhow::Error::from(Said { text, cause: known })
+    };
     if ended.status.success() && known == Cause::Other {
         // Its words are no error's, and neither is its status.
         let what = "kopia exited before it had read all data";
@@ -33,16 +47,17 @@ pub fn of(ended: &Ended) -> anyhow::Error {
 
 /// The error for a kopia that we gave up.
 pub fn stuck(what: String, ended: &Ended) -> anyhow::Error {
-    let why = anyhow::anyhow!("{}", said(ended));
+    let text = said(ended);
+    let cause = cause(&ended.stderr);
     let failure = Failure::new(Exit::Storage, what);
-    let known = sentence::of(cause(&ended.stderr));
+    let known = sentence::of(cause);
     let failure = match known.exit {
         Exit::Program => failure.hint("check that the storage answers"),
         _ => known.hints.iter().fold(failure, Failure::hint),
     };
     failure
         .hint("`backup.stall_timeout` says how long to wait")
-        .caused_by(why.context(ended.describe()))
+        .caused_by(anyhow::Error::from(Said { text, cause }).context(ended.describe()))
         .into()
 }
 
@@ -107,6 +122,18 @@ fn mask_signature(line: &str) -> String {
         text.push_str(rest);
     }
     text
+}
+
+/// The error for a kopia that said this and exited with 1.
+#[cfg(test)]
+pub fn ended(stderr: &str) -> anyhow::Error {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    of(&Ended {
+        display: "kopia repository status".to_owned(),
+        status: std::process::ExitStatus::from_raw(1 << 8),
+        stderr: stderr.to_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -7,4 +7,6 @@ mod judge;
 mod sentence;
 
 pub use cause::{Cause, cause};
-pub use judge::{Killed, of, stuck, unanswered};
+#[cfg(test)]
+pub use judge::ended;
+pub use judge::{Killed, cause_of, of, stuck, unanswered};

@@ -51,8 +51,8 @@ use crate::quiesce::Down;
 use crate::recovery::bring_up;
 use crate::reports::metrics;
 use crate::reports::past;
-use crate::repository::Repository;
 use crate::repository::password;
+use crate::repository::{Repository, Site};
 
 /// What all units of a run share.
 pub struct Run<'a> {
@@ -382,6 +382,7 @@ async fn start<'a>(
         tar,
         store: Store {
             kopia: kopia.clone(),
+            site: Site::of(&cx.paths, config),
             // As many for a unit that waits for its window as for those that are after theirs.
             slots: Arc::new(Semaphore::new(2 * workers)),
             stall: config.backup.stall_timeout,

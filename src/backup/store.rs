@@ -15,6 +15,7 @@ use crate::base::fault;
 use crate::base::shutdown::Shutdown;
 use crate::drivers::kopia::{Accepted, Kopia, Life, NewSnapshot, Stream};
 use crate::error::{Failure, Result};
+use crate::repository::Site;
 
 /// A source that is on its way into the repository, in a task of its own.
 pub struct Storing {
@@ -32,6 +33,7 @@ pub struct NotRead;
 #[derive(Clone)]
 pub struct Store {
     pub kopia: Kopia,
+    pub site: Site,
     /// How many kopia processes there may be.
     pub slots: Arc<Semaphore>,
     pub stall: Duration,
@@ -61,9 +63,20 @@ impl Opened {
 impl Store {
     /// Waits for a place, then for a kopia that is ready to read.
     pub async fn open(&self, new: &NewSnapshot) -> Result<Opened> {
+        self.explained(self.stream(new).await).await
+    }
+
+    async fn stream(&self, new: &NewSnapshot) -> Result<Opened> {
         let slot = Arc::clone(&self.slots).acquire_owned().await?;
         let (stream, sink) = Stream::open(&self.kopia, new, self.stall).await?;
         Ok(Opened { stream, sink, slot })
+    }
+
+    async fn explained<T>(&self, result: Result<T>) -> Result<T> {
+        match result {
+            Ok(done) => Ok(done),
+            Err(error) => Err(self.site.explain(error).await),
+        }
     }
 
     /// Starts to store what comes into `spool`: with `opened`, or with a kopia of its own when there is a place.
@@ -85,7 +98,7 @@ impl Store {
             spool.abort();
             drop(spool);
             drop(place);
-            result
+            store.explained(result).await
         });
         Storing {
             begun: Some(begun),
@@ -109,7 +122,7 @@ impl Store {
                 biased;
                 () = self.shutdown.asked() => return Err(self.interrupted()),
                 () = &mut over => return Err(self.too_long()),
-                opened = self.open(new) => opened?,
+                opened = self.stream(new) => opened?,
             },
         };
         let Opened {

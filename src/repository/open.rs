@@ -6,17 +6,17 @@ use chrono::{DateTime, Utc};
 
 use super::credentials;
 use super::machine::Machine;
-use super::peer::Sight;
+use super::site::Site;
 use crate::base::paths::Paths;
 use crate::base::text;
-use crate::config::{Config, KopiaParams};
+use crate::config::Config;
 use crate::context::Context;
 use crate::drivers::kopia::USER;
 use crate::drivers::kopia::made::Made;
 use crate::drivers::kopia::{
     Initialized, Kopia, Me, Named, RepositoryIdentity, Settings, Status, profile_file,
 };
-use crate::error::{Exit, Failure, Result, exit_of};
+use crate::error::{Exit, Failure, Result};
 use crate::model::Identity;
 use crate::points::point::points;
 use crate::points::whose::{ADOPT, Whose};
@@ -27,15 +27,11 @@ pub struct Repository {
     machine: Machine,
     /// The name of the configuration, when the host has another one since `init`.
     renamed: Option<String>,
-    paths: Paths,
-    params: KopiaParams,
+    pub site: Site,
 }
 
 /// A storage that is there has answered by then.
 const SLOW: Duration = Duration::from_secs(8);
-
-/// For what the tailnet knows, when something is wrong already.
-const TAILNET: Duration = Duration::from_secs(5);
 
 impl Repository {
     /// Finds kopia and reads the password; touches no repository.
@@ -104,8 +100,7 @@ impl Repository {
             identity,
             machine,
             renamed,
-            paths: paths.clone(),
-            params: params.clone(),
+            site: Site::of(paths, config),
         })
     }
 
@@ -186,7 +181,7 @@ impl Repository {
         };
         let doubting = async {
             tokio::time::sleep(SLOW).await;
-            match self.obstacle().await {
+            match self.site.obstacle().await {
                 Some(failure) => failure,
                 None => std::future::pending().await,
             }
@@ -196,20 +191,9 @@ impl Repository {
             away = doubting => return Err(away.into()),
         };
         match answer {
-            Err(error) if exit_of(&error) == Exit::Storage => match self.obstacle().await {
-                Some(failure) => Err(failure.caused_by(error).into()),
-                None => Err(error),
-            },
+            Err(error) => Err(self.site.explain(error).await),
             answer => answer,
         }
-    }
-
-    /// Why the machine of the tailnet that holds it cannot be reached, as far as the tailnet knows.
-    async fn obstacle(&self) -> Option<Failure> {
-        let looking = Sight::of(&self.paths, &self.params);
-        let sight = tokio::time::timeout(TAILNET, looking).await.ok()??;
-        let (what, remedy) = sight.obstacle()?;
-        Some(Failure::new(Exit::Storage, what).hint(remedy))
     }
 
     /// For who writes into the opened repository: the name and the machine stay what they are now, and the policy of that name is

@@ -1,6 +1,7 @@
 //! What goes on after the window: kopia drains a spool and commits, if and only if the reading ended well.
 
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,20 +64,10 @@ impl Opened {
 impl Store {
     /// Waits for a place, then for a kopia that is ready to read.
     pub async fn open(&self, new: &NewSnapshot) -> Result<Opened> {
-        self.explained(self.stream(new).await).await
-    }
-
-    async fn stream(&self, new: &NewSnapshot) -> Result<Opened> {
         let slot = Arc::clone(&self.slots).acquire_owned().await?;
-        let (stream, sink) = Stream::open(&self.kopia, new, self.stall).await?;
+        let opening = Stream::open(&self.kopia, new, self.stall);
+        let (stream, sink) = self.site.opened(opening).await?;
         Ok(Opened { stream, sink, slot })
-    }
-
-    async fn explained<T>(&self, result: Result<T>) -> Result<T> {
-        match result {
-            Ok(done) => Ok(done),
-            Err(error) => Err(self.site.explain(error).await),
-        }
     }
 
     /// Starts to store what comes into `spool`: with `opened`, or with a kopia of its own when there is a place.
@@ -93,12 +84,22 @@ impl Store {
         let store = self.clone();
         let task = tokio::spawn(async move {
             let time = over(is_begun, store.task);
-            let result = store.run(&new, opened, &spool, is_read, time).await;
+            tokio::pin!(time);
+            let opened = store.opened(&new, opened, &mut time).await;
+            let was_opened = opened.is_ok();
+            let result = match opened {
+                Ok(opened) => store.run(opened, &spool, is_read, time).await,
+                Err(error) => Err(error),
+            };
             // Kopia is gone by now, whatever the result.
             spool.abort();
             drop(spool);
             drop(place);
-            store.explained(result).await
+            if was_opened {
+                store.site.explained(result).await
+            } else {
+                result
+            }
         });
         Storing {
             begun: Some(begun),
@@ -107,24 +108,31 @@ impl Store {
         }
     }
 
-    async fn run(
+    /// `opened`, or a kopia of its own.
+    async fn opened(
         &self,
         new: &NewSnapshot,
         opened: Option<Opened>,
+        over: impl Future<Output = ()>,
+    ) -> Result<Opened> {
+        if let Some(opened) = opened {
+            return Ok(opened);
+        }
+        tokio::select! {
+            biased;
+            () = self.shutdown.asked() => Err(self.interrupted()),
+            () = over => Err(self.too_long()),
+            opened = self.open(new) => opened,
+        }
+    }
+
+    async fn run(
+        &self,
+        opened: Opened,
         spool: &Spool,
         mut is_read: oneshot::Receiver<u64>,
-        over: impl Future<Output = ()>,
+        mut over: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Accepted> {
-        tokio::pin!(over);
-        let opened = match opened {
-            Some(opened) => opened,
-            None => tokio::select! {
-                biased;
-                () = self.shutdown.asked() => return Err(self.interrupted()),
-                () = &mut over => return Err(self.too_long()),
-                opened = self.stream(new) => opened?,
-            },
-        };
         let Opened {
             mut stream,
             sink,

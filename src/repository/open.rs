@@ -1,7 +1,5 @@
 //! The repository of a configuration: the driver with the settings of the operator, and who this host is in it.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 
 use super::credentials;
@@ -29,9 +27,6 @@ pub struct Repository {
     renamed: Option<String>,
     pub site: Site,
 }
-
-/// A storage that is there has answered by then.
-const SLOW: Duration = Duration::from_secs(8);
 
 impl Repository {
     /// Finds kopia and reads the password; touches no repository.
@@ -170,8 +165,7 @@ impl Repository {
         Ok(count)
     }
 
-    /// The repository answers, takes the password, and is the one of `init`. One on a machine that the tailnet knows to be away is not
-    /// waited for as long as Kopia would.
+    /// The repository answers, takes the password, and is the one of `init`.
     pub async fn open(&self) -> Result<Status> {
         // At once, since each costs the start of a process; but a version that is too old explains any other failure.
         let asking = async {
@@ -179,21 +173,7 @@ impl Repository {
                 tokio::join!(self.kopia.check_version(), self.kopia.open(&self.identity));
             version.and(status)
         };
-        let doubting = async {
-            tokio::time::sleep(SLOW).await;
-            match self.site.obstacle().await {
-                Some(failure) => failure,
-                None => std::future::pending().await,
-            }
-        };
-        let answer = tokio::select! {
-            answer = asking => answer,
-            away = doubting => return Err(away.into()),
-        };
-        match answer {
-            Err(error) => Err(self.site.explain(error).await),
-            answer => answer,
-        }
+        self.site.opened(asking).await
     }
 
     /// For who writes into the opened repository: the name and the machine stay what they are now, and the policy of that name is

@@ -9,7 +9,10 @@ use crate::base::text::{self, printable};
 use crate::config::{Config, KopiaParams};
 use crate::drivers::kopia::{Cause, cause_of};
 use crate::drivers::{ssh, tailscale};
-use crate::error::{Exit, Failure, exit_of};
+use crate::error::{Exit, Failure, Result, exit_of};
+
+/// A storage that is there has answered by then.
+const SLOW: Duration = Duration::from_secs(8);
 
 /// For each question, when something is wrong already.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -31,35 +34,54 @@ impl Site {
         }
     }
 
-    /// `error` with the reason for it, where it comes from the storage and the storage's machine tells more than Kopia.
-    pub async fn explain(&self, error: anyhow::Error) -> anyhow::Error {
-        if exit_of(&error) != Exit::Storage {
-            return error;
+    /// What `opening` comes to, explained. One on a machine that is away, as the tailnet says and a ping shows, is not waited for as long
+    /// as Kopia would.
+    pub async fn opened<T>(&self, opening: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            opened = opening => self.explained(opened).await,
+            away = self.until_away() => Err(away.into()),
         }
+    }
+
+    /// An error with the reason for it, where it comes from the storage and the storage's machine tells more than Kopia.
+    pub async fn explained<T>(&self, result: Result<T>) -> Result<T> {
+        let error = match result {
+            Err(error) if exit_of(&error) == Exit::Storage => error,
+            result => return result,
+        };
         let reason = match cause_of(&error) {
             Some(Cause::RefusedWrite) => self.full().await,
             Some(cause) if cause.is_refusal() => None,
             _ => self.silent().await,
         };
         match reason {
-            Some(reason) => reason.caused_by(error).into(),
-            None => error,
+            Some(reason) => Err(reason.caused_by(error).into()),
+            None => Err(error),
         }
     }
 
-    /// Why the machine of the tailnet that holds it cannot be reached, as far as the tailnet knows.
-    pub async fn obstacle(&self) -> Option<Failure> {
-        obstacle(&self.sight().await?)
+    async fn until_away(&self) -> Failure {
+        loop {
+            tokio::time::sleep(SLOW).await;
+            // The control server may know less than the machine shows.
+            if let Some(sight) = self.sight().await
+                && let Some(failure) = obstacle(&sight)
+                && !answers(&sight).await
+            {
+                return failure;
+            }
+        }
     }
 
-    /// As [`Site::obstacle`], of one that may only look as if it could be reached.
+    /// Why the machine of the tailnet that holds it cannot be reached.
     async fn silent(&self) -> Option<Failure> {
         let sight = self.sight().await?;
         if let Some(failure) = obstacle(&sight) {
             return Some(failure);
         }
         let peer = sight.peer()?;
-        if tailscale::ping(peer.address).await.is_some() {
+        if answers(&sight).await {
             return None;
         }
         let name = printable(&peer.name);
@@ -92,6 +114,13 @@ impl Site {
         );
         let remedy = "free space there, then run it again";
         Some(Failure::new(Exit::Storage, what).hint(remedy))
+    }
+}
+
+async fn answers(sight: &Sight) -> bool {
+    match sight.peer() {
+        Some(peer) => tailscale::ping(peer.address).await.is_some(),
+        None => false,
     }
 }
 

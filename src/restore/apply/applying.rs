@@ -130,9 +130,8 @@ impl<'a> Applying<'a> {
         file.look_at_numbers().await?;
         self.rebuilding().make_networks(file).await?;
         let flush = Flush::of(&self.plan.swaps())?;
-        if let Err(error) = self.extract(&flush).await {
-            return Err(self.session.ground.repository.site.explain(error).await);
-        }
+        let site = &self.session.ground.repository.site;
+        site.explained(self.extract(&flush).await).await?;
         self.window.enter(Step::Sync).await;
         flush.now().await?;
         self.window.refuse_when_asked_to_end()?;

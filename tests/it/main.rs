@@ -67,6 +67,8 @@ mod storage_failures;
 mod systemd;
 mod tailnet;
 mod tailnet_check;
+mod tailnet_middle;
+mod tailnet_units;
 mod units;
 mod verify;
 mod window;

@@ -17,13 +17,13 @@ const UNITS: [&str; 9] = [
     "kopi-docka-retry.timer",
     "kopi-docka.timer",
 ];
-const BACKUP: &str = "kopi-docka-backup.service";
-const DAEMON: &str = "kopi-docka.service";
+pub const BACKUP: &str = "kopi-docka-backup.service";
+pub const DAEMON: &str = "kopi-docka.service";
 const RECOVER: &str = "kopi-docka-recover.service";
 const BOOT: &str = "kopi-docka-recover-boot.service";
 const TIMER: &str = "kopi-docka.timer";
 const RECOVER_TIMER: &str = "kopi-docka-recover.timer";
-const RETRY: &str = "kopi-docka-retry.service";
+pub const RETRY: &str = "kopi-docka-retry.service";
 const RETRY_TIMER: &str = "kopi-docka-retry.timer";
 
 /// The repository on the SFTP server of the machine.
@@ -72,17 +72,21 @@ const SEE_SHOP: &str = r#"cd "$1"; find . -type d -printf '%p %m %U:%G\n' | sort
     find . ! -type d -printf '%p %y %m %U:%G %T@ %l\n' | sort; find . -type f -print0 | sort -z | xargs -0 sha256sum"#;
 
 /// A machine with a configuration, a repository, the units, and a container with a volume.
-struct Host {
-    app: String,
+pub struct Host {
+    pub app: String,
     // Dropped before the machine that its container is on.
     world: World,
-    machine: Machine,
+    pub machine: Machine,
 }
 
 impl Host {
     #[track_caller]
     fn new(edit: impl FnOnce(&mut Value)) -> Self {
-        let machine = Machine::start();
+        Self::on(Machine::start(), edit)
+    }
+
+    #[track_caller]
+    pub fn on(machine: Machine, edit: impl FnOnce(&mut Value)) -> Self {
         let world = World::on(&machine.engine);
         let app = world.container("app", |s| s.volume("data", "/data"));
         machine.configure(|config| {
@@ -107,7 +111,7 @@ impl Host {
     }
 
     #[track_caller]
-    fn drop_in(&self, unit: &str, text: &str) {
+    pub fn drop_in(&self, unit: &str, text: &str) {
         let file = format!("/etc/systemd/system/{unit}.d/test.conf");
         self.machine.write(&file, "644", text);
         self.machine.systemctl(&["daemon-reload"]).ok();
@@ -120,7 +124,7 @@ impl Host {
 
     /// Gives the volume something that a copy can lose.
     #[track_caller]
-    fn fill(&self) {
+    pub fn fill(&self) {
         let script = r#"cd "$1"; rm -rf a; mkdir -p a/b; head -c 3000000 /dev/urandom >a/b/x; ln a/b/x a/y; ln -s x a/b/l
             setfattr -n trusted.seen -v 1 a/b/x; setfattr -n user.mine -v 2 a; chown 1234:77 a/b/x; chmod 4751 a/b/x
             mkfifo a/pipe; touch -d '2001-02-03 04:05:06.123456789' a/b"#;
@@ -139,7 +143,7 @@ impl Host {
 
     /// How many whole points there are.
     #[track_caller]
-    fn points(&self) -> usize {
+    pub fn points(&self) -> usize {
         let list = ["kopi-docka", "--quiet", "--json", "list", "--snapshots"];
         let points = self.machine.exec(&list).json();
         let points = points["points"].as_array().unwrap();
@@ -151,7 +155,7 @@ impl Host {
 
     /// A backup as the timer starts it, which must succeed; then the data is lost and comes back.
     #[track_caller]
-    fn prove_a_backup(&self) {
+    pub fn prove_a_backup(&self) {
         self.fill();
         let before = self.seen();
         let start = self.machine.systemctl(&["start", BACKUP]).run();
@@ -296,7 +300,7 @@ impl Host {
 
     /// Waits until `unit` has made points, and shows what it says if it does not.
     #[track_caller]
-    fn until_points(&self, unit: &str, wanted: usize) {
+    pub fn until_points(&self, unit: &str, wanted: usize) {
         let made = within(2 * PATIENCE, || (self.points() >= wanted).then_some(()));
         assert!(
             made.is_some(),
@@ -353,7 +357,7 @@ impl Host {
 
     /// Another repository, as for a new host, and the units that go with it.
     #[track_caller]
-    fn move_to(&self, params: &str) {
+    pub fn move_to(&self, params: &str) {
         let machine = &self.machine;
         machine
             .sh("rm -r /root/.config/kopia /var/lib/kopi-docka")
@@ -393,25 +397,35 @@ impl Host {
         self.write_units();
         self.fill();
         machine.systemctl(&["stop", "sftp"]).ok();
-        let started = || {
-            let format = ["inspect", "--format", "{{.State.StartedAt}}", &self.app];
-            machine.engine.docker(&format).text()
-        };
-        let before = started();
-        machine.systemctl(&["start", BACKUP]).stderr_any().code(1);
-        assert_eq!(machine.property(BACKUP, "ExecMainStatus"), "17");
-        assert_eq!(started(), before);
+        self.miss_a_backup();
+    }
+
+    /// A backup as the timer starts it, which does not reach the repository: nothing is stopped.
+    #[track_caller]
+    pub fn miss_a_backup(&self) {
+        let before = self.started();
+        let start = self.machine.systemctl(&["start", BACKUP]);
+        start.stderr_any().code(1);
+        assert_eq!(self.machine.property(BACKUP, "ExecMainStatus"), "17");
+        assert_eq!(self.started(), before);
+    }
+
+    /// When the container was started last.
+    #[track_caller]
+    pub fn started(&self) -> String {
+        let format = ["inspect", "--format", "{{.State.StartedAt}}", &self.app];
+        self.machine.engine.docker(&format).text()
     }
 
     #[track_caller]
-    fn shorten_the_retry(&self) {
+    pub fn shorten_the_retry(&self) {
         let often =
             "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/2\nRandomizedDelaySec=0\nAccuracySec=1ms\n";
         self.drop_in(RETRY_TIMER, often);
         self.machine.systemctl(&["restart", RETRY_TIMER]).ok();
     }
 
-    fn is_pending(&self) -> bool {
+    pub fn is_pending(&self) -> bool {
         let file = "test -s /var/lib/kopi-docka/retry/kopi-docka.json";
         self.machine.sh(file).run().code == Some(0)
     }

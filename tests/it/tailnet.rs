@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::common::{Node, Run, Tailnet, Terminal, World, until};
+use crate::common::{Member as _, Node, Run, Tailnet, Terminal, World, until};
 
 /// `ssh` from `from` with nothing but its key and the host keys that it knows.
 fn ssh(from: &Node, user: &str, host: &str, command: &str) -> Run {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::common::{Node, Tailnet, World, until};
+use crate::common::{Member as _, Node, Tailnet, World, until};
 use crate::tailnet::world;
 
 /// Kopia alone would wait 45 s, and for a frozen machine for ever.
@@ -24,7 +24,7 @@ fn findings(home: &Node, world: &World) -> (Vec<Value>, i32) {
 
 /// One of them is in `state` and says `what`.
 #[track_caller]
-fn assert_found(home: &Node, world: &World, state: &str, what: &str) -> String {
+pub fn assert_found(home: &Node, world: &World, state: &str, what: &str) -> String {
     let (found, _) = findings(home, world);
     let fits = |finding: &&Value| {
         finding["state"] == state && finding["message"].as_str().unwrap().contains(what)

@@ -81,7 +81,7 @@ pub use sshd::{Sshd, make_key};
 pub use stack::{Stack, StackBuilder};
 pub use stand_in::Process;
 pub use systemd::Machine;
-pub use tailnet::{Node, Tailnet};
+pub use tailnet::{Joined, Member, Node, Tailnet};
 pub use terminal::Terminal;
 pub use unread::Unread;
 pub use world::{LABEL, PASSWORD, World};

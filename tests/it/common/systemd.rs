@@ -33,6 +33,19 @@ impl Machine {
         Self::with(&find("kopia").unwrap(), &[Self::program()])
     }
 
+    /// The same with Tailscale, for [`Tailnet::machine`](super::Tailnet::machine).
+    #[track_caller]
+    pub fn with_tailscale() -> Self {
+        let program = find("tailscaled").expect("there is no `tailscaled` on PATH: run tests/bed/setup.sh and source the file that it names");
+        // One program, which goes by its name.
+        let both = ["/usr/sbin/tailscaled", "/usr/bin/tailscale"]
+            .map(|place| format!("--volume={}:{place}:ro", program.display()));
+        let [daemon, client] = both;
+        let tunnel = "--device=/dev/net/tun".to_owned();
+        let options = [Self::program(), daemon, client, tunnel];
+        Self::with(&find("kopia").unwrap(), &options)
+    }
+
     /// The same with Kopia as everybody has it, whatever the other tests use.
     #[track_caller]
     pub fn of_users() -> Self {
@@ -47,11 +60,11 @@ impl Machine {
 
     fn program() -> String {
         let program = env!("CARGO_BIN_EXE_kopi-docka");
-        format!("{program}:/usr/bin/kopi-docka:ro")
+        format!("--volume={program}:/usr/bin/kopi-docka:ro")
     }
 
     #[track_caller]
-    fn with(kopia: &Path, mounts: &[String]) -> Self {
+    fn with(kopia: &Path, options: &[String]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("kdt-machine-{}-{number}", std::process::id());
@@ -70,7 +83,7 @@ impl Machine {
                 newer: None,
             },
         };
-        machine.run(kopia, mounts);
+        machine.run(kopia, options);
         machine.until_up();
         machine.engine.require_image();
         machine
@@ -81,8 +94,16 @@ impl Machine {
         &self.name
     }
 
+    /// Of its first process, as it is numbered here.
     #[track_caller]
-    fn run(&self, kopia: &Path, mounts: &[String]) {
+    pub(super) fn pid(&self) -> i32 {
+        let inspect = ["container", "inspect", "--format", "{{.State.Pid}}"];
+        let pid = Bed::shared().docker(&inspect).arg(&self.name).text();
+        pid.parse().unwrap()
+    }
+
+    #[track_caller]
+    fn run(&self, kopia: &Path, options: &[String]) {
         let outer = Bed::shared();
         let image = script("systemd.sh")
             .arg(&outer.socket)
@@ -105,11 +126,9 @@ impl Machine {
         run = run.args(["--volume", "/var/lib/docker"]);
         let servers = find("versitygw").unwrap();
         let installed = [("kopia", kopia), ("versitygw", &servers)]
-            .map(|(name, path)| format!("{}:/usr/local/bin/{name}:ro", path.display()));
-        let share = format!("{}:/machine", self.share.display());
-        for mount in mounts.iter().chain(&installed).chain([&share]) {
-            run = run.args(["--volume", mount]);
-        }
+            .map(|(name, path)| format!("--volume={}:/usr/local/bin/{name}:ro", path.display()));
+        let share = format!("--volume={}:/machine", self.share.display());
+        run = run.args(options).args(installed).arg(share);
         run.args(["--name", &self.name, &image]).text();
     }
 

@@ -88,13 +88,13 @@ impl Control {
         &self.tls.ca
     }
 
-    /// `other` is on the network from now on. The cable's end here.
+    /// The network of the process `pid` is on this one from now on. The cable's end here.
     #[track_caller]
-    pub fn plug_in(&mut self, other: &Host) -> String {
+    pub fn plug_in(&mut self, pid: i32) -> String {
         self.cables += 1;
         let name = format!("cable{}", self.cables);
         let address = format!("10.98.0.{}", 10 + self.cables);
-        self.host.connect(BRIDGE, &name, other, &address, ADDRESS);
+        self.host.connect(BRIDGE, &name, pid, &address, ADDRESS);
         name
     }
 

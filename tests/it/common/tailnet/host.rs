@@ -33,6 +33,17 @@ echo ready
 exec cat >/dev/null
 "#;
 
+/// Without a way to everywhere tailscaled takes the network to be down. The programs of the other end need not have `ip`.
+const CONNECT: &str = r#"
+ip link add "$2" type veth peer name eth0 netns "$3"
+ip link set "$2" master "$1" up
+there() { nsenter --target="$pid" --net ip "$@"; }
+pid=$3
+there address add "$4/24" dev eth0
+there link set eth0 up
+there route add default via "$5"
+"#;
+
 pub struct Host {
     /// What ends the first process when it is closed.
     pipe: Option<ChildStdin>,
@@ -83,6 +94,11 @@ impl Host {
         &self.folder
     }
 
+    /// Of its first process, as it is numbered here.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// What a program is run by to be in there. It keeps seeing the processes of this machine.
     pub fn words(&self) -> [String; 6] {
         [
@@ -128,21 +144,12 @@ impl Host {
         })
     }
 
-    /// A cable between two, with `address` at the end in `other`, whose way to everywhere it is; `name` is that of the end here, which
-    /// becomes a port of `bridge`.
+    /// A cable to the network of the process `pid`, numbered as it is here, with `address` at the end there, whose way to everywhere it
+    /// is; `name` is that of the end here, which becomes a port of `bridge`.
     #[track_caller]
-    pub fn connect(&self, bridge: &str, name: &str, other: &Self, address: &str, router: &str) {
-        // The process is numbered as it is here, not as in its own namespace.
-        let pid = other.pid.to_string();
-        self.shell(
-            "ip link add \"$1\" type veth peer name eth0 netns \"$2\" && ip link set \"$1\" master \"$3\" up",
-            &[name, &pid, bridge],
-        );
-        // Without a way to everywhere tailscaled takes the network to be down.
-        other.shell(
-            "ip address add \"$1/24\" dev eth0 && ip link set eth0 up && ip route add default via \"$2\"",
-            &[address, router],
-        );
+    pub fn connect(&self, bridge: &str, name: &str, pid: i32, address: &str, router: &str) {
+        let pid = pid.to_string();
+        self.shell(CONNECT, &[bridge, name, &pid, address, router]);
     }
 
     /// Starts a program to stay. What it says comes into `NAME.log`.

@@ -5,16 +5,22 @@
 //!   `tailscale`; [`Node::run`] and [`Node::tailscale`] start from there.
 //! - [`Node::ssh`]: the SSH server that each has, with all that can be wrong with it.
 //!
-//! Reading order: `host` (namespaces, and what runs in them) → `control` → `node` → `ssh`.
+//! - [`Tailnet::machine`]: a whole machine with systemd, in it.
+//!
+//! Reading order: `host` (namespaces, and what runs in them) → `control` → `member` → `node` → `ssh`, `machine`.
 //!
 //! A node sees the files, the processes and the Docker engine of this machine: only what a network is made of is its own. What is
 //! mounted here after it has started, it does not see.
 
 mod control;
 mod host;
+mod machine;
+mod member;
 mod node;
 mod ssh;
 
+pub use machine::Joined;
+pub use member::Member;
 pub use node::Node;
 pub use ssh::Ssh;
 
@@ -22,6 +28,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::server::Folder;
+use super::systemd::Machine;
 use control::Control;
 
 /// Gone when it and all of its nodes are dropped.
@@ -74,6 +81,12 @@ impl Tailnet {
             ping.ok();
         }
         nodes
+    }
+
+    /// A [`Machine::with_tailscale`] that is logged in as `name`.
+    #[track_caller]
+    pub fn machine<'a>(&self, machine: &'a Machine, name: &str) -> Joined<'a> {
+        Joined::new(&self.shared, machine, name)
     }
 
     /// Nobody answers at the control server's address, nor at the relay's, which is the same.

@@ -5,22 +5,17 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::Value;
 
 use super::Shared;
-use super::control::DOMAIN;
 use super::host::{Daemon, Host};
+use super::member::{Member, TIMEOUT};
 use super::ssh::{PASSWORD, Ssh, USER};
 use crate::common::bed::{find, path};
 use crate::common::poll;
 use crate::common::run::{Run, Running};
 use crate::common::sshd::make_key;
-
-/// A peer is offline some ten seconds after it has gone.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Node {
     // What runs on it ends before it, and its files go last.
@@ -45,7 +40,7 @@ impl Node {
         assert!(name.len() > 1, "headscale takes no name of one letter");
         let folder = shared.folder.path(name);
         let host = Rc::new(Host::start(name, &folder));
-        let cable = shared.control.borrow_mut().plug_in(&host);
+        let cable = shared.control.borrow_mut().plug_in(host.pid());
         // The program answers to this name as the client, and to `tailscaled` as the daemon.
         fs::create_dir(folder.join("bin")).unwrap();
         let program = find("tailscaled").expect("there is no `tailscaled` on PATH: run tests/bed/setup.sh and source the file that it names");
@@ -72,15 +67,6 @@ impl Node {
             address: OnceCell::new(),
             shared: Rc::clone(shared),
         }
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its name in MagicDNS.
-    pub fn dns_name(&self) -> String {
-        format!("{}.{DOMAIN}", self.name)
     }
 
     /// Its address in the tailnet, of the form `100.64.0.1`.
@@ -111,53 +97,6 @@ impl Node {
             .env("PATH", path())
             .env("HOME", self.path("root"))
             .env("LC_ALL", "C")
-    }
-
-    pub fn tailscale(&self, args: &[&str]) -> Run {
-        self.run("tailscale").args(args)
-    }
-
-    #[track_caller]
-    pub fn status(&self) -> Value {
-        self.tailscale(&["status", "--json"]).json()
-    }
-
-    /// What it knows of another one.
-    #[track_caller]
-    pub fn peer(&self, other: &Self) -> Option<Value> {
-        let status = self.status();
-        let mut peers = status["Peer"].as_object()?.values();
-        peers.find(|peer| peer["HostName"] == other.name).cloned()
-    }
-
-    #[track_caller]
-    pub fn until_sees(&self, other: &Self, online: bool) {
-        let what = format!("{} to see {} online: {online}", self.name, other.name);
-        poll::until(&what, TIMEOUT, || {
-            let peer = self.peer(other)?;
-            (peer["Online"] == online).then_some(())
-        });
-    }
-
-    /// Waits until it is logged in and has its control server.
-    #[track_caller]
-    pub fn until_online(&self) {
-        self.until("its own Online", |status| status["Self"]["Online"] == true);
-    }
-
-    /// Waits until its status is as `is` wants it.
-    #[track_caller]
-    pub fn until(&self, what: &str, is: impl Fn(&Value) -> bool) {
-        let mut last = None;
-        let done = poll::within(TIMEOUT, || {
-            let answer = self.tailscale(&["status", "--json"]).run();
-            let status = serde_json::from_slice(answer.stdout_bytes()).unwrap_or_default();
-            last = Some(answer);
-            is(&status).then_some(())
-        });
-        if done.is_none() {
-            panic!("{} has never {what}:\n{}", self.name, last.unwrap());
-        }
     }
 
     // ---- its daemon ----
@@ -237,14 +176,7 @@ impl Node {
 
     fn login_with(&self, more: &[&str]) -> Run {
         let control = self.shared.control.borrow();
-        let run = self.tailscale(&["up", "--timeout=60s"]).args(more);
-        run.arg(format!("--hostname={}", self.name))
-            .arg(format!("--login-server={}", control.url()))
-            .arg(format!("--auth-key={}", control.key()))
-            // Rules for packets are none of this.
-            .arg("--netfilter-mode=off")
-            .stdout_any()
-            .stderr_any()
+        self.up_with(&control).args(more)
     }
 
     /// Logs in again while it is logged in: it has another key, and is the same machine.
@@ -272,14 +204,6 @@ impl Node {
         self.login();
     }
 
-    /// Waits until something goes there and back as all traffic does. After a restart that takes some seconds longer than being online.
-    #[track_caller]
-    pub fn until_reaches(&self, other: &Self) {
-        let ping = ["ping", "--tsmp", "--c=60", "--timeout=1s"];
-        let run = self.tailscale(&ping).arg(other.address());
-        run.stdout("pong from").stderr_any().ok();
-    }
-
     /// Asks until an answer comes the straight way.
     pub(super) fn spawn_ping(&self, other: &Self) -> Running {
         let ping = ["ping", "--c=30", "--timeout=1s", "--until-direct=true"];
@@ -293,19 +217,27 @@ impl Node {
     #[track_caller]
     pub fn let_in(&self, other: &Self) {
         let key = fs::read_to_string(other.path("root/.ssh/id_ed25519.pub")).unwrap();
-        self.ssh.authorize("root", &key);
-        self.ssh.authorize(USER, &key);
+        self.let_in_key(&key);
+    }
+
+    /// Who has `key`, as it is in a file `.pub`, may.
+    #[track_caller]
+    pub(super) fn let_in_key(&self, key: &str) {
+        self.ssh.authorize("root", key);
+        self.ssh.authorize(USER, key);
     }
 
     /// The host keys of `other` are those that it has now, by its name and its address.
     #[track_caller]
     pub fn pin(&self, other: &Self) {
-        let names = format!("{},{},{}", other.dns_name(), other.name, other.address());
-        fs::write(
-            self.path("root/.ssh/known_hosts"),
-            other.ssh.known_as(&names),
-        )
-        .unwrap();
+        fs::write(self.path("root/.ssh/known_hosts"), other.host_keys()).unwrap();
+    }
+
+    /// The lines of `known_hosts` for it.
+    #[track_caller]
+    pub(super) fn host_keys(&self) -> String {
+        let names = format!("{},{},{}", self.dns_name(), self.name, self.address());
+        self.ssh.known_as(&names)
     }
 
     /// Whoever writes below the directory `name` has so many mebibytes. It can be seen on this machine alone.
@@ -332,6 +264,16 @@ impl Node {
     pub fn make_space(&self, point: &Path) {
         self.host
             .shell("rm \"$1/filled\"", &[point.to_str().unwrap()]);
+    }
+}
+
+impl Member for Node {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn tailscale(&self, args: &[&str]) -> Run {
+        self.run("tailscale").args(args)
     }
 }
 

@@ -99,18 +99,18 @@ fn a_machine_that_goes_away_in_the_middle_of_a_backup_costs_that_backup_alone() 
     backup().ok();
 }
 
+/// How a machine goes, and how it comes back.
+struct Outage {
+    begin: fn(&mut Node),
+    end: fn(&mut Node),
+}
+
 /// A backup that loses `attic` in the middle goes on when that is back.
 #[track_caller]
-fn outlasts(
-    home: &Node,
-    world: &World,
-    stack: &Stack,
-    attic: &mut Node,
-    (go, come): (fn(&mut Node), fn(&mut Node)),
-) {
+fn outlasts(home: &Node, world: &World, stack: &Stack, attic: &mut Node, outage: &Outage) {
     fill(stack, 64);
     let held = world.hold("read", backup(home, world, stack));
-    go(attic);
+    (outage.begin)(attic);
     let mut running = held.release();
     running.until("the container to run again", |_| {
         (!stack.running().is_empty()).then_some(())
@@ -118,7 +118,7 @@ fn outlasts(
     let ping = ["ping", "--c=2", "--timeout=2s", attic.address()];
     home.tailscale(&ping).stdout_any().stderr_any().code(1);
     assert!(running.is_running());
-    come(attic);
+    (outage.end)(attic);
     running.ok();
 }
 
@@ -129,20 +129,23 @@ fn a_machine_that_is_away_for_a_moment_costs_nothing() {
     let world = world(&home, &attic);
     init(&home, &world);
     let stack = world.web();
-    let cable: (fn(&mut Node), fn(&mut Node)) = (|it| it.unplug(), |it| it.plug());
-    outlasts(&home, &world, &stack, &mut attic, cable);
+    let cable = Outage {
+        begin: |it| it.unplug(),
+        end: |it| it.plug(),
+    };
+    outlasts(&home, &world, &stack, &mut attic, &cable);
     // It is started again: no connection is left.
-    let power: (fn(&mut Node), fn(&mut Node)) = (
-        |it| {
+    let power = Outage {
+        begin: |it| {
             it.offline();
             it.ssh.stop();
         },
-        |it| {
+        end: |it| {
             it.ssh.restart();
             it.online();
         },
-    );
-    outlasts(&home, &world, &stack, &mut attic, power);
+    };
+    outlasts(&home, &world, &stack, &mut attic, &power);
 }
 
 #[test]

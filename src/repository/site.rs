@@ -34,7 +34,7 @@ impl Site {
         }
     }
 
-    /// What `opening` comes to, explained. One on a machine that is away, as the tailnet says and a ping shows, is not waited for as long
+    /// What `opening` comes to, explained. A machine that is away, as the tailnet says, and that does not answer, is not waited for as long
     /// as Kopia would.
     pub async fn opened<T>(&self, opening: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
@@ -64,10 +64,9 @@ impl Site {
     async fn until_away(&self) -> Failure {
         loop {
             tokio::time::sleep(SLOW).await;
-            // The control server may know less than the machine shows.
             if let Some(sight) = self.sight().await
                 && let Some(failure) = obstacle(&sight)
-                && !answers(&sight).await
+                && !self.answers(&sight).await
             {
                 return failure;
             }
@@ -81,7 +80,7 @@ impl Site {
             return Some(failure);
         }
         let peer = sight.peer()?;
-        if answers(&sight).await {
+        if self.answers(&sight).await {
             return None;
         }
         let name = printable(&peer.name);
@@ -90,6 +89,20 @@ impl Site {
             "see whether `{name}` hangs or has lost its network, and whether a rule of the tailnet keeps this host from it: `tailscale ping {name}`"
         );
         Some(Failure::new(Exit::Storage, what).hint(remedy))
+    }
+
+    /// Whatever the tailnet says: its control server may be behind, and there may be another way to the machine.
+    async fn answers(&self, sight: &Sight) -> bool {
+        let port = self.params.flag("port").and_then(|port| port.parse().ok());
+        let listens = ssh::listens(&sight.host, port.unwrap_or(22), PATIENCE);
+        let pong = async {
+            match sight.peer() {
+                Some(peer) => tailscale::ping(peer.address).await.is_some(),
+                None => false,
+            }
+        };
+        let (listens, pong) = tokio::join!(listens, pong);
+        listens || pong
     }
 
     async fn sight(&self) -> Option<Sight> {
@@ -114,13 +127,6 @@ impl Site {
         );
         let remedy = "free space there, then run it again";
         Some(Failure::new(Exit::Storage, what).hint(remedy))
-    }
-}
-
-async fn answers(sight: &Sight) -> bool {
-    match sight.peer() {
-        Some(peer) => tailscale::ping(peer.address).await.is_some(),
-        None => false,
     }
 }
 

@@ -113,9 +113,9 @@ fn a_key_that_is_refused_is_shown_by_each_regular_run_and_not_by_the_retry() {
     machine.until_property(BACKUP, "ActiveState", "failed");
     assert!(!host.is_pending());
     machine.until_property(RETRY, "ConditionResult", "no");
-    // The look and the run that it starts; a second look, perhaps, before that run has begun.
+    // The look and the run that it starts; on a busy machine further looks, before that run has begun.
     let counted = refusals(&attic);
-    assert!((2..=4).contains(&counted), "{counted}\n{}", attic.ssh.log());
+    assert!((2..10).contains(&counted), "{}", attic.ssh.log());
 
     let start = machine.systemctl(&["start", BACKUP]);
     start.stderr_any().code(1);

@@ -17,7 +17,7 @@ pub use disk_free::disk_free;
 pub use host_keys::{HostKeys, scan};
 pub use install::{install, manual};
 pub use key_pair::{KeyPair, check_file};
-pub use server::{Login, Server};
+pub use server::{Login, Server, listens};
 pub use sftp::{Refusal, check_folder, free, prove, try_folder};
 
 use std::path::{Path, PathBuf};

@@ -2,6 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -17,6 +20,14 @@ pub struct Login {
     pub server: Server,
     pub key: PathBuf,
     pub known_hosts: PathBuf,
+}
+
+/// Whether anything takes a connection at `port` of `host` in time.
+pub async fn listens(host: &str, port: u16, limit: Duration) -> bool {
+    let connecting = TcpStream::connect((host, port));
+    tokio::time::timeout(limit, connecting)
+        .await
+        .is_ok_and(|connected| connected.is_ok())
 }
 
 impl Server {

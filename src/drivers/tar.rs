@@ -1,4 +1,4 @@
-//! How a source is read: GNU tar, as a stream that is the same bit for bit while the source is. [`members`] tells what is in one.
+//! How a source is read: GNU tar, as a stream that is the same bit for bit while the source is. [`mod@members`] tells what is in one.
 
 mod members;
 

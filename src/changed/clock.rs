@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::ground::setting;
 use rustix::time::{ClockId, clock_gettime};
 
 const SECOND: i64 = 1_000_000_000;
@@ -35,7 +36,7 @@ fn nanoseconds(clock: ClockId) -> i64 {
 /// How long a call that writes may last before it counts as one that never ends: it moves the time of a file when it begins.
 pub fn margin() -> Duration {
     const LEAST: Duration = Duration::from_secs(120);
-    let text = std::fs::read_to_string("/proc/sys/vm/dirty_expire_centisecs").unwrap_or_default();
+    let text = setting("vm/dirty_expire_centisecs").unwrap_or_default();
     let expire = text.trim().parse().unwrap_or(0_u32);
     LEAST.max(4 * Duration::from_millis(10) * expire)
 }

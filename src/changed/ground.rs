@@ -1,8 +1,10 @@
 //! Whether a source lies where proofs hold: on a file system that tells every change, asked each night.
 
+use std::ffi::{OsStr, c_void};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use rustix::fs::{Mode, OFlags, open};
@@ -20,6 +22,7 @@ const TRIED: [&str; 3] = ["ext4", "xfs", "btrfs"];
 /// The root of a source, opened once: walks and tar go through this descriptor.
 #[derive(Debug)]
 pub struct Root {
+    path: PathBuf,
     directory: OwnedFd,
     pub stat: Stat,
     /// The mount that process 1 has it on; `None` where that cannot be told.
@@ -43,6 +46,7 @@ impl Root {
             .with_context(|| format!("`{}` cannot be opened", path.display()))?;
         let stat = Stat::of(&rustix::fs::fstat(&directory)?);
         Ok(Self {
+            path: path.to_owned(),
             directory,
             stat,
             mount: mount_table::id_for_process_1(path),
@@ -51,19 +55,20 @@ impl Root {
     }
 
     /// Writes out all dirty pages of its file system, and takes the right to write to them from all who have them mapped: what they
-    /// store after this moves the time of the file. Then shows that it is so, with a file without a name in one of `places`, the first
-    /// that is on the file system and can be written to. Blocks.
-    pub fn sync(&self, places: &[&Path]) -> Result<()> {
-        let probe = places.iter().find_map(|place| self.probe(place));
+    /// store after this moves the time of the file. Then shows that it is so, with a file without a name on it. Blocks.
+    pub fn sync(&self) -> Result<()> {
+        let probe = self
+            .probe("".as_ref())
+            .or_else(|| self.probe(OF_PROCESS_1.as_ref()));
         let probe = probe.context(
             "nothing can be written to its file system, so it cannot be shown that it tells every change",
         )?;
         let map = Mapped::of(&probe)?;
-        map.store(1);
+        map.store(1)?;
         let before = Stat::of(&rustix::fs::fstat(&probe)?);
         rustix::fs::syncfs(self).context("its file system cannot be written out")?;
         until_later(before.changed);
-        map.store(2);
+        map.store(2)?;
         let after = Stat::of(&rustix::fs::fstat(&probe)?);
         if after.changed == before.changed {
             anyhow::bail!("its file system does not tell that a mapped file was changed");
@@ -71,7 +76,9 @@ impl Root {
         Ok(())
     }
 
-    fn probe(&self, place: &Path) -> Option<File> {
+    fn probe(&self, above: &OsStr) -> Option<File> {
+        let mut place = above.to_owned();
+        place.push(&self.path);
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         let probe = open(place, flags, Mode::RUSR | Mode::WUSR).ok()?;
         let found = Stat::of(&rustix::fs::fstat(&probe).ok()?);
@@ -92,16 +99,24 @@ fn until_later(time: i64) {
     }
 }
 
-/// One page of a file, written to as a database does that maps its files.
-struct Mapped(*mut u8);
+/// A unit sees everything but its own directories read-only, and process 1 as it is.
+const OF_PROCESS_1: &str = "/proc/1/root";
+
+/// One page of a file, written to as a database does that maps its files. What is stored goes by way of the kernel: on a full disk a
+/// store of our own would be a signal that ends us.
+struct Mapped {
+    address: *mut c_void,
+    memory: File,
+}
 
 const PAGE: usize = 4096;
 
 #[expect(unsafe_code, reason = "a mapping that others see has no safe form")]
 impl Mapped {
     fn of(file: &File) -> Result<Self> {
-        file.set_len(PAGE as u64)?;
-        // SAFETY: a new mapping of a file that nobody else has, so nothing else changes or shortens it.
+        file.write_all_at(&[0; PAGE], 0)
+            .context("a probe cannot be written")?;
+        // SAFETY: a new mapping, which no pointer of ours is ever followed into.
         let page = unsafe {
             mmap(
                 std::ptr::null_mut(),
@@ -112,26 +127,34 @@ impl Mapped {
                 0,
             )
         };
-        Ok(Self(page.context("a probe cannot be mapped")?.cast()))
+        Ok(Self {
+            address: page.context("a probe cannot be mapped")?,
+            memory: File::options().write(true).open("/proc/self/mem")?,
+        })
     }
 
-    fn store(&self, byte: u8) {
-        // SAFETY: the page is mapped and writable as long as `self` lives.
-        unsafe { self.0.write_volatile(byte) }
+    fn store(&self, byte: u8) -> Result<()> {
+        let stored = self.memory.write_all_at(&[byte], self.address as u64);
+        stored.context("a probe cannot be stored into")
     }
 }
 
 #[expect(unsafe_code, reason = "as above")]
 impl Drop for Mapped {
     fn drop(&mut self) {
-        // SAFETY: what `of` mapped, and nobody keeps a pointer into it.
-        let _ = unsafe { munmap(self.0.cast(), PAGE) };
+        // SAFETY: what `of` mapped.
+        let _ = unsafe { munmap(self.address, PAGE) };
     }
 }
 
 /// Of this start of the machine.
 pub fn boot_id() -> Result<String> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .context("the id of this boot cannot be read")?;
+    let text = setting("kernel/random/boot_id").context("the id of this boot cannot be read")?;
     Ok(text.trim().to_owned())
+}
+
+/// A setting of the kernel. A unit has no `/proc/sys` of its own (`ProcSubset=pid`).
+pub fn setting(name: &str) -> std::io::Result<String> {
+    let read = |above: &str| std::fs::read_to_string(format!("{above}/proc/sys/{name}"));
+    read("").or_else(|_| read(OF_PROCESS_1))
 }

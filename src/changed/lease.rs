@@ -1,9 +1,10 @@
 //! Asks the kernel whether somebody has a file open for writing, or mapped so.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writers {
@@ -17,12 +18,7 @@ pub enum Writers {
 /// Of the file at `path` below `root`. It is not on overlayfs, which grants a lease on what is mapped. Who opens it for writing at the
 /// same moment waits for microseconds. The caller takes care that SIGIO does not end the process.
 pub fn writers(root: BorrowedFd<'_>, path: &Path) -> Writers {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    // The time of the last access is left as it is, where that is allowed.
-    let opened = openat2(root, path, flags | OFlags::NOATIME, Mode::empty(), resolve)
-        .or_else(|_| openat2(root, path, flags, Mode::empty(), resolve));
-    let Ok(file) = opened else {
+    let Ok(file) = open_beneath(root, path) else {
         return Writers::Unknown;
     };
     match take(&file) {
@@ -30,6 +26,23 @@ pub fn writers(root: BorrowedFd<'_>, path: &Path) -> Writers {
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Writers::Some,
         Err(_) => Writers::Unknown,
     }
+}
+
+/// Through no link. `openat2` would do it at once, and a unit has none (`RestrictSUIDSGID=`).
+fn open_beneath(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+    let beneath = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let way = beneath | OFlags::PATH | OFlags::DIRECTORY;
+    let mut directory = None;
+    for name in path.parent().into_iter().flat_map(Path::components) {
+        let above = directory.as_ref().map_or(root, OwnedFd::as_fd);
+        directory = Some(openat(above, name.as_os_str(), way, Mode::empty())?);
+    }
+    let above = directory.as_ref().map_or(root, OwnedFd::as_fd);
+    let name = path.file_name().ok_or(Errno::INVAL)?;
+    let file = beneath | OFlags::RDONLY | OFlags::NONBLOCK;
+    // The time of the last access is left as it is, where that is allowed.
+    openat(above, name, file | OFlags::NOATIME, Mode::empty())
+        .or_else(|_| openat(above, name, file, Mode::empty()))
 }
 
 /// Takes a lease for reading and gives it back.
@@ -55,13 +68,12 @@ fn take(file: &OwnedFd) -> std::io::Result<()> {
 mod tests {
     use super::*;
     use std::fs::File;
-    use std::os::fd::AsFd as _;
 
     #[test]
     fn who_has_a_file_open_for_writing_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let root = File::open(folder.path()).unwrap();
-        let asked = || writers(root.as_fd(), Path::new("./file"));
+        let asked = || writers(root.as_fd(), Path::new("file"));
         let file = File::create(folder.path().join("file")).unwrap();
         assert_eq!(asked(), Writers::Some);
         drop(file);

@@ -21,6 +21,7 @@ pub const BACKUP: &str = "kopi-docka-backup.service";
 pub const DAEMON: &str = "kopi-docka.service";
 const RECOVER: &str = "kopi-docka-recover.service";
 const BOOT: &str = "kopi-docka-recover-boot.service";
+const CLEAN: &str = "kopi-docka-clean.service";
 const TIMER: &str = "kopi-docka.timer";
 const RECOVER_TIMER: &str = "kopi-docka-recover.timer";
 pub const RETRY: &str = "kopi-docka-retry.service";
@@ -326,6 +327,15 @@ impl Host {
             unit["grade"],
             unit["errors"]
         ])
+    }
+
+    /// What the last run says of the volume of the container.
+    fn told_of_volume(&self) -> Value {
+        let newest = "cat $(ls -t /backup/kopi-docka/metadata/*.json | head -n 1)";
+        let report: Value = serde_json::from_str(&self.machine.sh(newest).text()).unwrap();
+        let units = report["units"].as_array().unwrap();
+        let unit = units.iter().find(|one| one["unit"] == *self.app).unwrap();
+        unit["sources"][0].clone()
     }
 
     /// What the last run says of the project, and its recipe, but for what is of one moment.
@@ -863,6 +873,54 @@ fn a_stack_of_a_user_is_saved_by_the_units_as_it_is_from_a_shell() {
     assert_eq!(machine.property(BACKUP, "ExecMainStatus"), "3");
     assert_eq!(host.told(&gallery), in_a_shell);
     assert!(machine.is_running(&gallery));
+}
+
+#[test]
+fn the_units_read_only_what_changed_and_a_clean_shutdown_is_marked() {
+    let host = Host::new(|config| config["backup"]["read_pays"] = json!("0s"));
+    let machine = &host.machine;
+    host.drop_in(BACKUP, "[Service]\nSystemCallErrorNumber=kill\n");
+    host.prove_a_backup();
+    let first = host.told_of_volume();
+    assert_eq!(first["read"], "changed", "{first:#}");
+    host.fill();
+    let nothing = Vec::<String>::new();
+    assert_eq!(machine.trace(BACKUP, "backup").refused(), nothing);
+    host.prove_a_backup();
+    let third = host.told_of_volume();
+    assert_eq!(third["read"], "changed", "{third:#}");
+    assert_eq!(third["window_bytes"], 0, "{third:#}");
+    let script = r#"echo more >"$1"/more"#;
+    machine
+        .exec(&["sh", "-euc", script, "sh"])
+        .arg(host.data())
+        .ok();
+    machine.systemctl(&["start", BACKUP]).ok();
+    let fourth = host.told_of_volume();
+    let kept = fourth["kept_bytes"].as_u64().unwrap();
+    assert!(kept >= 3_000_000, "{fourth:#}");
+    assert!(
+        fourth["before_bytes"].as_u64().unwrap() < 1_000_000,
+        "{fourth:#}"
+    );
+
+    let starts = || machine.sh("cat /var/lib/kopi-docka/starts").json();
+    machine
+        .systemctl(&["enable", "--now", CLEAN])
+        .stderr_any()
+        .ok();
+    assert_eq!(starts()["is_shut_down"], false);
+    // Stopped by hand: services go on.
+    machine.systemctl(&["stop", CLEAN]).ok();
+    assert_eq!(starts()["is_shut_down"], false);
+    machine.systemctl(&["start", CLEAN]).ok();
+    machine.cut_power();
+    assert_eq!(starts()["is_shut_down"], false);
+    assert_eq!(machine.property(CLEAN, "ActiveState"), "active");
+    // With nobody to take note of the next start it can be seen.
+    machine.systemctl(&["disable", CLEAN]).stderr_any().ok();
+    machine.reboot();
+    assert_eq!(starts()["is_shut_down"], true);
 }
 
 #[test]

@@ -18,7 +18,6 @@ use crate::changed::ground::{self, Root};
 use crate::changed::index::{Head, Index, RightFor};
 use crate::changed::pass::Start;
 use crate::changed::{Ground, clock};
-use crate::config::KopiaParams;
 use crate::discovery::mount_table::MountTable;
 use crate::error::Result;
 use crate::model::Source;
@@ -28,8 +27,6 @@ pub struct Site {
     pub root: Root,
     excludes: Excludes,
     pub right_for: RightFor,
-    /// Where there may be a file without a name on its file system.
-    places: Vec<PathBuf>,
     /// Of the indexes, and of lists without a name.
     pub folder: PathBuf,
     state: PathBuf,
@@ -46,7 +43,6 @@ pub struct Wanted {
     tar: String,
     repository: String,
     file_system: Option<String>,
-    places: Vec<PathBuf>,
     folder: PathBuf,
     state: PathBuf,
     shutdown: Shutdown,
@@ -56,16 +52,7 @@ impl Wanted {
     pub fn of(run: &Run<'_>, plan: &UnitPlan, source: &Source, reading: &Reading) -> Self {
         let unit = &plan.unit.name;
         let config = run.config;
-        let params: &KopiaParams = &config.kopia.kopia_params;
         let kopia = &run.store.kopia;
-        let places = [
-            Some(source.path.clone()),
-            Some(run.paths.state.clone()),
-            Some(config.backup.spool.directory.clone()),
-            Some(config.kopia.cache_directory.clone()),
-            Some(config.backup.base_path.clone()),
-            params.local_path(),
-        ];
         let names = [unit.as_str(), &source.key.to_string()].map(name);
         let folder = run.paths.indexes().join(config.profile());
         Self {
@@ -75,7 +62,6 @@ impl Wanted {
             tar: run.tar.version().to_owned(),
             repository: format!("{} of {}", kopia.identity(), kopia.me().machine.as_str()),
             file_system: plan.past.file_system(&source.key).map(|place| place.id),
-            places: places.into_iter().flatten().collect(),
             state: run.paths.state.clone(),
             folder: names.iter().fold(folder, |folder, name| folder.join(name)),
             shutdown: run.shutdown.clone(),
@@ -108,7 +94,6 @@ impl Wanted {
             root,
             excludes: Excludes::new(&right_for.excludes),
             right_for,
-            places: self.places,
             folder: self.folder,
             state: self.state,
             shutdown: self.shutdown,
@@ -152,8 +137,7 @@ impl Site {
     /// Writes out the file system. What changes after the time that is returned moves the times of files. Blocks.
     pub fn sync(&self, before: Option<&Head>) -> Result<Start> {
         let at = clock::now();
-        let places: Vec<&Path> = self.places.iter().map(PathBuf::as_path).collect();
-        self.root.sync(&places)?;
+        self.root.sync()?;
         let margin = clock::margin();
         let was_set = before.is_some_and(|head| clock::was_set(head.clock_offset, clock::offset()));
         let is_fresh = clock::uptime() < 2 * margin;

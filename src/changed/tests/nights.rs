@@ -111,7 +111,7 @@ impl Nights {
             margin: Some(self.rules.margin),
         };
         if self.rules.syncs {
-            root.sync(&[&self.source]).unwrap();
+            root.sync().unwrap();
         }
         let before = self.index.as_ref().map(|finished| &*finished.index);
         let pass = Pass::begin(&root, ground, before, start)?;

@@ -253,3 +253,19 @@ fn a_file_that_is_written_to_at_the_moment_is_read_in_the_window() {
     drop(open);
     assert_eq!(nights.read_in_window(), 3, "everything else has no writer");
 }
+
+#[test]
+fn a_young_file_of_somebody_with_several_names_and_attributes_is_proven() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (mut nights, source) = nights(&[]);
+    let file = source.join("a/b/x");
+    put(&file, &"x".repeat(100_000));
+    std::fs::hard_link(&file, source.join("a/y")).unwrap();
+    rustix::fs::lsetxattr(&file, "trusted.seen", b"1", rustix::fs::XattrFlags::empty()).unwrap();
+    std::os::unix::fs::chown(&file, Some(1234), Some(77)).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o4751)).unwrap();
+    nights.rules.margin = Duration::from_secs(3600);
+    std::thread::sleep(Duration::from_millis(50));
+    nights.hot(|| (), || ());
+    assert_eq!(nights.read_in_window(), 0);
+}

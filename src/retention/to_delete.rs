@@ -1,6 +1,6 @@
 //! The snapshots of the points that go, in the order in which they are deleted.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::drivers::kopia::Manifest;
 use crate::model::SnapshotId;
@@ -9,11 +9,12 @@ use crate::points::point::Point;
 /// Recipes first: were the deletion cut short, what is left is an unfinished point, which the next run removes, and never one that
 /// looks whole without its data. A snapshot whose root object is named by any recipe that stays is not among them.
 pub fn snapshots(manifests: &[Manifest], going: &[&Point]) -> Vec<SnapshotId> {
-    let ids: HashSet<&str> = going
+    let mut ids: HashSet<&str> = going
         .iter()
         .flat_map(|point| &point.snapshots)
         .map(String::as_str)
         .collect();
+    ids.extend(left_behind(manifests, &ids));
     let (going, staying): (Vec<&Manifest>, Vec<&Manifest>) = manifests
         .iter()
         .partition(|manifest| ids.contains(manifest.id.as_str()));
@@ -35,6 +36,35 @@ pub fn snapshots(manifests: &[Manifest], going: &[&Point]) -> Vec<SnapshotId> {
         .chain(others)
         .filter_map(|manifest| SnapshotId::parse(&manifest.id).ok())
         .collect()
+}
+
+/// What older runs stored of the points that go, and that is of no point any more since those have gone before.
+fn left_behind<'a>(manifests: &'a [Manifest], going: &HashSet<&str>) -> Vec<&'a str> {
+    let run = |one: &'a Manifest| Some((one.identity(), one.tag("unit")?, one.tag("backup_id")?));
+    let is_recipe = |one: &&Manifest| one.tag("type") == Some("recipe");
+    let recipes = || manifests.iter().filter(is_recipe);
+    let points: HashSet<_> = recipes().filter_map(run).collect();
+    // By root, the runs that it was needed by.
+    let mut needed: HashMap<&str, Vec<_>> = HashMap::new();
+    for recipe in recipes().filter(|one| going.contains(one.id.as_str())) {
+        for root in recipe.roots().into_iter().flatten() {
+            needed.entry(root).or_default().extend(run(recipe));
+        }
+    }
+    let is_left = |one: &&'a Manifest| {
+        let root = one.root_entry.as_ref().map(|root| root.obj.as_str());
+        let needed_by = root.and_then(|root| needed.get(root));
+        let (Some(needed_by), Some(stored)) = (needed_by, run(one)) else {
+            return false;
+        };
+        let (by, of, at) = &stored;
+        // A run that is under way is younger.
+        let mut needed_by = needed_by.iter();
+        !points.contains(&stored)
+            && needed_by.any(|(whose, unit, id)| whose == by && unit == of && at < id)
+    };
+    let others = manifests.iter().filter(|one| !is_recipe(one));
+    others.filter(is_left).map(|one| one.id.as_str()).collect()
 }
 
 #[cfg(test)]
@@ -81,5 +111,35 @@ mod tests {
             ["a9", "b8", "a1", "a2", "b3"]
         );
         assert!(ids(&[]).is_empty());
+    }
+
+    #[test]
+    fn what_is_left_of_older_points_goes_with_the_last_one_that_needs_it() {
+        let days = [1, 2, 3, 4].map(|day| format!("2026-01-0{day}T00-00-00Z"));
+        let mut manifests = vec![
+            snapshot("a1", &days[0], "volume", "k1", None),
+            snapshot("b2", &days[1], "volume", "k2", None),
+            snapshot("b8", &days[1], "recipe", "k8", Some("k1,k2")),
+            snapshot("c3", &days[2], "volume", "k3", None),
+            snapshot("c9", &days[2], "recipe", "k9", Some("k1,k3")),
+            // A run that is under way found the same.
+            snapshot("d1", &days[3], "volume", "k1", None),
+        ];
+        // That of another host.
+        let mut other = snapshot("e1", &days[0], "volume", "k1", None);
+        other["source"]["host"] = json!("other");
+        manifests.push(other);
+        let manifests: Vec<Manifest> = serde_json::from_value(Value::Array(manifests)).unwrap();
+        let points = points(&manifests);
+        let ids = |going: &[&str]| -> Vec<String> {
+            let going: Vec<&Point> = points
+                .iter()
+                .filter(|point| going.contains(&&*point.backup_id.to_string()))
+                .collect();
+            let ids = snapshots(&manifests, &going);
+            ids.into_iter().map(String::from).collect()
+        };
+        assert_eq!(ids(&[&days[1]]), ["b8", "b2"]);
+        assert_eq!(ids(&[&days[1], &days[2]]), ["b8", "c9", "a1", "b2", "c3"]);
     }
 }

@@ -986,9 +986,9 @@ fn a_point_that_means_harm_reaches_nothing_outside() {
     });
     forger.restore(&id).stderr("instead of").code(3);
     let id = forger.point(data.clone(), &harmless, |record| {
-        record["format"] = 2.into()
+        record["format"] = 3.into()
     });
-    forger.restore(&id).stderr("has format 2").code(3);
+    forger.restore(&id).stderr("has format 3").code(3);
     let id = forger.point(data.clone(), &harmless, |record| {
         record["unit"] = "other".into()
     });

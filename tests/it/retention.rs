@@ -169,8 +169,9 @@ fn a_unit_can_keep_more_than_the_rest_and_a_part_stays_while_a_kept_point_names_
     let old = plant(&world, &unit, 30, OWN_SOURCE, &[]);
     plant(&world, &unit, 20, OWN_SOURCE, &[&old.root]);
     first(&world, &stack).ok();
-    // Its recipe is gone, and what is left of it is somebody else's.
-    assert_eq!(states(&world, &unit), ["whole", "whole", "unfinished"]);
+    // Its recipe is gone, and what is left of it is somebody else's: no point of its own.
+    assert_eq!(states(&world, &unit), ["whole", "whole"]);
+    assert_eq!(snapshots(&world, &unit), 5);
     world.backup(&stack);
     assert_eq!(states(&world, &unit), ["whole", "whole"]);
     assert_eq!(snapshots(&world, &unit), 4);

@@ -554,14 +554,14 @@ fn a_stream_that_is_no_whole_archive_is_damage_even_where_the_recipe_agrees() {
     twisted[512] ^= 1;
     type Edit = fn(String) -> String;
     let same: Edit = |record| record;
-    let newer: Edit = |record| record.replace("\"format\":1", "\"format\":2");
+    let newer: Edit = |record| record.replace("\"format\":1", "\"format\":3");
     let cut: Edit = |record| record[..100].to_owned();
     let cases = [
         (&tree[..], same, None),
         (&tree[..half], same, Some("Unexpected EOF")),
         (&twisted, same, Some("tar")),
         (&[], same, Some("tar")),
-        (&tree, newer, Some("format 2")),
+        (&tree, newer, Some("format 3")),
         (&tree, cut, Some("the recipe is damaged")),
     ];
     for (number, (stream, edit, text)) in cases.into_iter().enumerate() {

@@ -2,7 +2,7 @@
 //! left for the window.
 //!
 //! Reading order: [`all`] (the sources of a unit), [`whole`] (which are read whole, and why) → [`site`] (where a source is, and where its index) →
-//! [`part`] (one stream: `tar`, its headers, kopia) → [`mod@read`] (walk, part, proof) → [`warm`] (what a source has by then, and what the window
+//! [`part`] (one stream: `tar`, its headers, kopia) → [`mod@read`] (walk, part, proof) → [`mod@warm`] (what a source has by then, and what the window
 //! finds) → [`writers`] (who has a file open that the window reads).
 //!
 //! Never here: an error that fails a unit. What does not work out is read whole in the window, and that is said.

@@ -1,7 +1,7 @@
 //! `make bench`: each figure is a ratio of medians against the same work done with bare tools, alternating, in one run.
 //!
 //! `cargo bench -- NAME…` runs the named ones: `backup`, `window`, `busy`, `units`, `discovery`, `list`, `restore`,
-//! `bundle`.
+//! `bundle`, `changed`. All but the last read everything.
 //! With `KOPI_DOCKA_BENCH_OTHER=BINARY` another build of the program takes the place of the bare tools in `units`.
 
 #![allow(
@@ -43,6 +43,7 @@ fn main() {
         ("list", list),
         ("restore", restore),
         ("bundle", bundle),
+        ("changed", changed),
     ] {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             bench();
@@ -56,6 +57,7 @@ fn with_volume() -> (World, String, PathBuf) {
     let container = world.container("app", |service| service.volume("data", "/data"));
     let path = world.volume_path(&format!("{}_data", world.id()));
     fill(&path);
+    world.config(|config| config["backup"]["read"] = "everything".into());
     world.init();
     world
         .kd(&["backup", "--unit", &container])
@@ -456,6 +458,83 @@ fn remove_safety_copies(path: &Path) {
         if entry.path() != path && entry.path().is_dir() {
             std::fs::remove_dir_all(entry.path()).unwrap();
         }
+    }
+}
+
+/// 2 GiB in 500 files and 50,000 small ones, of which one in a hundred changes before each night, beside a database of 200 MiB that is
+/// written to until the stop.
+fn changed() {
+    const LARGE: usize = 500;
+    const SMALL: usize = 50_000;
+    let world = World::new();
+    // It ends when it is asked to, so that the stop costs what a stop costs.
+    let script = "trap 'exit 0' TERM; i=0; while :; do dd if=/dev/zero of=/data/db bs=1M count=1 seek=$((i % 200)) conv=notrunc 2>/dev/null; i=$((i + 1)); done";
+    let container = world.container("app", |service| {
+        service
+            .volume("data", "/data")
+            .command(["sh", "-c", script])
+    });
+    let path = world.volume_path(&format!("{}_data", world.id()));
+    let data = path.display();
+    std::fs::write(path.join("db"), random(200 << 20)).unwrap();
+    let write = |name: String, bytes: u64| {
+        let file = path.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, random(bytes)).unwrap();
+    };
+    (0..LARGE).for_each(|number| write(format!("large/{number}"), 4 << 20));
+    (0..SMALL).for_each(|number| write(format!("small/{}/{number}", number % 100), 1000));
+    world.init();
+    let docker = docker(&world);
+    let night = std::cell::Cell::new(0);
+    let source = |more: &[&str]| {
+        let run = [&["backup", "--unit", &container], more].concat();
+        world.kd(&run).stdout_any().stderr_any().ok();
+        let report = world.report()["units"][0].clone();
+        let downtime = report["downtime_seconds"].as_f64().unwrap();
+        (
+            Duration::from_secs_f64(downtime),
+            report["sources"][0].clone(),
+        )
+    };
+    let change = || {
+        night.set(night.get() + 1);
+        let ours = |of: usize| (night.get()..of).step_by(99);
+        ours(LARGE).for_each(|number| write(format!("large/{number}"), 4 << 20));
+        ours(SMALL).for_each(|number| write(format!("small/{}/{number}", number % 100), 1000));
+    };
+    source(&[]);
+    let mut read = Vec::new();
+    let (ours, bare) = alternate(
+        || {
+            change();
+            let (downtime, source) = source(&[]);
+            assert_eq!(source["read"], "changed", "{source:#}");
+            read.push(["window_bytes", "before_bytes"].map(|key| source[key].as_u64().unwrap()));
+            downtime
+        },
+        || {
+            time(&format!(
+                "{docker} stop {container} >/dev/null; find '{data}' -printf '%C@' >/dev/null; tar -cf - -C '{data}' db | cat >/dev/null; {docker} start {container} >/dev/null"
+            ))
+        },
+    );
+    verdict(
+        "window of what changed / stop + walk + tar of it + start",
+        ours,
+        bare,
+        1.15,
+    );
+    let (whole, _) = source(&["--read-everything"]);
+    let short = median((0..3).map(|_| source(&[]).0).collect());
+    verdict("window of what changed / of everything", short, whole, 0.25);
+    for [window, before] in read {
+        println!(
+            "{:52} {:.1} MB in the window, {:.1} MB before",
+            "bytes of a night",
+            window as f64 / 1e6,
+            before as f64 / 1e6
+        );
     }
 }
 

@@ -6,11 +6,12 @@
 //! around the reading; [`proof`] has the rules.
 //!
 //! Reading order: [`stat`], [`mod@list`], [`scratch`] (what is known of a path, in order, on a disk) → [`clock`], [`lease`], [`ground`] (what is asked of the kernel) →
-//! [`mod@walk`] → [`known`], [`index`] with [`paths`] (what the parts hold) → [`look`] (what is new, kept, gone) → [`stored`] (what tar really wrote) → [`proof`] →
+//! [`ahead`], [`mod@walk`] → [`known`], [`index`] with [`paths`] (what the parts hold) → [`look`] (what is new, kept, gone) → [`stored`] (what tar really wrote) → [`proof`] →
 //! [`merge`] (the index with the new part) → [`pass`] (all of it, in order). [`clean`] says over which restarts an index holds.
 //!
 //! Never here: a record of what was read while services were down, or one that rests on belief: what is doubtful is read again.
 
+mod ahead;
 pub mod clean;
 pub mod clock;
 pub mod ground;

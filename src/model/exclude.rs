@@ -33,6 +33,10 @@ impl Excludes {
         Self(alternatives.flatten().map(|one| one.glob()).collect())
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether `below`, a path relative to the source, is left out. Ask for its directories first.
     pub fn matches(&self, below: &Path) -> bool {
         if self.0.is_empty() {

@@ -29,7 +29,22 @@ fn key(
 }
 
 /// Proven where more is needed for it than a run and a look.
-const PROVEN_ELSEWHERE: [(&str, &str, &str); 7] = [
+const PROVEN_ELSEWHERE: [(&str, &str, &str); 10] = [
+    (
+        "backup.read",
+        include_str!("changed.rs"),
+        "fn everything_is_read_where_that_is_wanted_or_nothing_can_be_proven",
+    ),
+    (
+        "backup.read_pays",
+        include_str!("changed.rs"),
+        "fn everything_is_read_where_that_is_wanted_or_nothing_can_be_proven",
+    ),
+    (
+        "backup.units.*.read",
+        include_str!("changed.rs"),
+        "fn everything_is_read_where_that_is_wanted_or_nothing_can_be_proven",
+    ),
     (
         "backup.retry_when_reachable",
         include_str!("systemd.rs"),
@@ -732,7 +747,7 @@ fn no_key_is_without_a_proof() {
     let world = World::new();
     world.config(|config| {
         config["backup"]["units"]["web"] = json!({
-            "enabled": true, "exclude_patterns": ["a"], "stop_timeout": 1, "shrink_limit": "50%",
+            "enabled": true, "exclude_patterns": ["a"], "stop_timeout": 1, "read": "everything", "shrink_limit": "50%",
             "retention": {"latest": 1, "hourly": 1, "daily": 1, "weekly": 1, "monthly": 1, "yearly": 1},
             "bind_mounts": {"mode": "all", "exclude": ["/a"], "include": ["/b"], "max_size": "1GiB"},
         });

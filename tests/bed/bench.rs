@@ -528,6 +528,17 @@ fn changed() {
     let (whole, _) = source(&["--read-everything"]);
     let short = median((0..3).map(|_| source(&[]).0).collect());
     verdict("window of what changed / of everything", short, whole, 0.25);
+    let index = Command::new("find")
+        .arg(world.path("state/index"))
+        .args(["-name", "index", "-printf", "%s"])
+        .output()
+        .unwrap();
+    let index: f64 = String::from_utf8(index.stdout).unwrap().parse().unwrap();
+    println!(
+        "{:52} {:.1} bytes a path (wanted at most 25)",
+        "index",
+        index / (LARGE + SMALL + 103) as f64
+    );
     for [window, before] in read {
         println!(
             "{:52} {:.1} MB in the window, {:.1} MB before",

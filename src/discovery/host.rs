@@ -62,16 +62,19 @@ impl Facts {
 pub struct Host {
     pub facts: BTreeMap<PathBuf, Facts>,
     pub mounts: Arc<MountTable>,
+    /// What was mounted when that was last asked.
     pub outline: Outline,
+    /// Where something else has been mounted since the look. Kept, since each unit is asked about once: compared with the look itself,
+    /// each container that was stopped and started since would differ again each time.
+    pub altered: BTreeSet<PathBuf>,
 }
 
 impl Host {
     /// Looks at `paths` and at what is mounted below them.
     pub async fn look(paths: BTreeSet<PathBuf>) -> Self {
         let mut host = Self {
-            facts: BTreeMap::new(),
             mounts: MountTable::read().into(),
-            outline: Outline::default(),
+            ..Self::default()
         };
         host.ask(paths.into_iter().collect()).await;
         // Looking at a path can have mounted it (autofs).
@@ -111,24 +114,26 @@ impl Host {
     }
 
     /// Whether `paths`, and what is mounted above, at and below them, are still what they were.
-    pub async fn is_as_before(&self, paths: &BTreeSet<PathBuf>) -> bool {
+    pub async fn is_as_before(&mut self, paths: &BTreeSet<PathBuf>) -> bool {
+        let outline = Outline::read();
+        self.altered.extend(self.outline.changed(&outline));
+        self.outline = outline;
         let reals: Vec<PathBuf> = paths.iter().map(|path| self.real(path)).collect();
         let below = reals.iter().flat_map(|real| {
             let from = self.facts.range(real.clone()..).map(|(path, _)| path);
             from.take_while(move |path| path.starts_with(real))
         });
         let asked: BTreeSet<&PathBuf> = below.chain(paths).collect();
-        let changed = self.outline.changed(&Outline::read());
-        if changed
+        if self
+            .altered
             .iter()
             .any(|point| reals.iter().any(|real| is_around(point, real)))
         {
             return false;
         }
         let mut now = Self {
-            facts: BTreeMap::new(),
             mounts: Arc::clone(&self.mounts),
-            outline: Outline::default(),
+            ..Self::default()
         };
         let mut open = VecDeque::new();
         for path in asked.iter().copied() {
@@ -370,7 +375,7 @@ mod tests {
         assert_eq!(look_without_waiting(&root.join("nothing")), None);
 
         let paths = BTreeSet::from(["real", "link/file", "nothing"].map(|name| root.join(name)));
-        let host = Host::look(paths.clone()).await;
+        let mut host = Host::look(paths.clone()).await;
         assert!(host.is_as_before(&paths).await);
         std::fs::rename(root.join("real"), root.join("gone")).unwrap();
         std::fs::create_dir(root.join("real")).unwrap();

@@ -124,7 +124,7 @@ impl Look {
     }
 
     /// What is mounted, and where compose files are, may have changed without a word from Docker.
-    async fn is_as_before(&self, name: &UnitName) -> bool {
+    async fn is_as_before(&mut self, name: &UnitName) -> bool {
         let Some(unit) = self.discovery.units.iter().find(|unit| unit.name == *name) else {
             return false;
         };

@@ -1,6 +1,7 @@
 //! Which file systems are mounted where, from `/proc/self/mountinfo`.
 
 use std::ffi::OsString;
+use std::io::BufRead as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
@@ -169,7 +170,13 @@ impl Outline {
 
     /// One for each mount. The others, figures of network file systems, begin with a blank.
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let lines = self.0.split(|byte| *byte == b'\n');
+        let mut rest = self.0.as_slice();
+        let lines = std::iter::from_fn(move || {
+            let from = rest;
+            // Many bytes at once, which a split does not look at.
+            let length = rest.skip_until(b'\n').ok().filter(|length| *length > 0)?;
+            from.get(..length)
+        });
         lines.filter(|line| line.first().is_some_and(|byte| !byte.is_ascii_whitespace()))
     }
 }

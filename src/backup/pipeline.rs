@@ -16,7 +16,7 @@ use tracing::{Instrument as _, Span, info_span};
 use super::events::Event;
 use super::proof::Proof;
 use super::run::{Run, not_tried, of_error, plan_afresh};
-use super::unit::{self, Ready};
+use super::stages::{self, Ready};
 use crate::base::heartbeat;
 use crate::discovery::Look;
 use crate::error::Result;
@@ -88,7 +88,7 @@ impl<'a> Pipeline<'a> {
         let before = async {
             let plan = run.shutdown.cut("the run", plan_afresh(run, name, look));
             match plan.await {
-                Ok(plan) => unit::before(run, plan).await,
+                Ok(plan) => stages::before(run, plan).await,
                 Err(error) => Err(of_error(name, &error)),
             }
         };

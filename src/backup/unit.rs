@@ -1,7 +1,7 @@
-//! Saves one unit: BEFORE while services run, the WINDOW in which they are down, AFTER when they run again.
+//! What is done to one unit, step by step: BEFORE while services run, in the WINDOW in which they are down, and AFTER when they run again.
+//! [`stages`](super::stages) says in which order.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -39,10 +39,10 @@ use crate::model::{Grade, UnitName};
 use crate::quiesce::{self, Entry, Leave, Place, RecordFile, WhileDown, cold};
 
 /// One unit being saved.
-struct Saving<'a> {
+pub(super) struct Saving<'a> {
     run: &'a Run<'a>,
-    plan: UnitPlan,
-    sources: Vec<Saved>,
+    pub(super) plan: UnitPlan,
+    pub(super) sources: Vec<Saved>,
     timeline: Timeline,
     downtime_seconds: f64,
     still_stopped: Vec<(String, String)>,
@@ -55,105 +55,10 @@ struct Saving<'a> {
 }
 
 /// What is captured before the stop and written last.
-struct Recipe {
+pub(super) struct Recipe {
     started_at: DateTime<Utc>,
     work: TempDir,
     captured: recipe::Captured,
-}
-
-/// A unit whose window can open: its kopias wait for their input.
-pub struct Ready<'a> {
-    saving: Saving<'a>,
-    recipe: Recipe,
-    opened: Vec<Opened>,
-}
-
-/// A unit of which it is known what can be read before the stop. Nothing of it is in the repository yet.
-pub struct Prepared<'a> {
-    saving: Saving<'a>,
-    recipe: Recipe,
-    /// Of all sources, where none of them is read before the stop.
-    opened: Option<Vec<Opened>>,
-}
-
-/// A unit whose window is over: its containers are up again, and what was read is being stored.
-pub struct Taken<'a> {
-    saving: Saving<'a>,
-    recipe: Recipe,
-    storing: Vec<Option<Storing>>,
-}
-
-/// What comes first, and makes no use of the repository. The report is that of a unit that is over already.
-pub async fn before<'a>(run: &'a Run<'a>, plan: UnitPlan) -> Result<Prepared<'a>, UnitReport> {
-    let mut saving = Saving::new(run, plan);
-    match saving.before().await {
-        Ok((recipe, opened)) => Ok(Prepared {
-            saving,
-            recipe,
-            opened,
-        }),
-        Err(error) => Err(saving.into_report(Err(error))),
-    }
-}
-
-impl<'a> Prepared<'a> {
-    /// Reads what can be read while services run, and opens what the window needs.
-    pub async fn warmed(mut self) -> Result<Ready<'a>, UnitReport> {
-        let opened = match self.opened {
-            Some(opened) => Ok(opened),
-            None => self.saving.warm().await,
-        };
-        match opened {
-            Ok(opened) => Ok(Ready {
-                saving: self.saving,
-                recipe: self.recipe,
-                opened,
-            }),
-            Err(error) => Err(self.saving.into_report(Err(error))),
-        }
-    }
-}
-
-impl<'a> Ready<'a> {
-    /// Ids of the containers that it stops.
-    pub fn stops(&self) -> BTreeSet<String> {
-        let entries = &self.saving.plan.entries;
-        entries.iter().map(|entry| entry.id.clone()).collect()
-    }
-
-    /// What the spool has to take, as far as it is known.
-    pub fn estimated_bytes(&self) -> Option<u64> {
-        let plan = &self.saving.plan;
-        let sizes = self.saving.sources.iter();
-        sizes
-            // Of a warm one little is left.
-            .filter(|saved| saved.warm.is_none())
-            .map(|saved| Some(plan.sizes.get(&saved.source.key)?.bytes))
-            .sum()
-    }
-
-    /// Never dropped before it has come to its end: the containers are up again then, whatever came of it.
-    pub async fn window(mut self) -> Result<Taken<'a>, UnitReport> {
-        match self.saving.window(self.opened).await {
-            Ok(storing) => Ok(Taken {
-                saving: self.saving,
-                recipe: self.recipe,
-                storing,
-            }),
-            Err(error) => Err(self.saving.into_report(Err(error))),
-        }
-    }
-}
-
-impl Taken<'_> {
-    /// Until the point is there. Every outcome, good or bad, is in the report.
-    pub async fn after(mut self) -> UnitReport {
-        let result = match self.saving.after(self.storing).await {
-            Ok(()) => self.saving.commit(self.recipe).await,
-            Err(error) => Err(error),
-        };
-        self.saving.into_report(result)
-    }
 }
 
 /// What the window of a backup is for.
@@ -180,7 +85,7 @@ impl WhileDown for Reading<'_, '_> {
 }
 
 impl<'a> Saving<'a> {
-    fn new(run: &'a Run<'a>, plan: UnitPlan) -> Self {
+    pub(super) fn new(run: &'a Run<'a>, plan: UnitPlan) -> Self {
         let mut sources: Vec<Saved> = plan
             .unit
             .sources
@@ -208,7 +113,7 @@ impl<'a> Saving<'a> {
         }
     }
 
-    async fn before(&mut self) -> Result<(Recipe, Option<Vec<Opened>>)> {
+    pub(super) async fn before(&mut self) -> Result<(Recipe, Option<Vec<Opened>>)> {
         if let Some(reason) = self.plan.refusal.take() {
             return Err(Failure::new(Exit::UnitsFailed, reason)
                 .hint("label the container `kopi-docka.enable=false` to leave it out on purpose")
@@ -233,7 +138,7 @@ impl<'a> Saving<'a> {
     }
 
     /// Reads each source before the stop as far as it is not proven, and opens kopia for the window.
-    async fn warm(&mut self) -> Result<Vec<Opened>> {
+    pub(super) async fn warm(&mut self) -> Result<Vec<Opened>> {
         self.enter(Step::ReadHot).await;
         let filing = self.filing();
         let warnings = hot::warm(self.run, &filing, &self.plan, &mut self.sources).await;
@@ -294,7 +199,7 @@ impl<'a> Saving<'a> {
     }
 
     /// Stops, reads, starts. The containers are up again when this returns, whatever it returns.
-    async fn window(&mut self, opened: Vec<Opened>) -> Result<Vec<Option<Storing>>> {
+    pub(super) async fn window(&mut self, opened: Vec<Opened>) -> Result<Vec<Option<Storing>>> {
         let entries = std::mem::take(&mut self.plan.entries);
         let (entries, ended) = quiesce::still_running(&self.run.engine, entries).await?;
         self.plan.entries = entries;
@@ -484,7 +389,7 @@ impl<'a> Saving<'a> {
     }
 
     /// Services get healthy while kopia stores the rest and commits.
-    async fn after(&mut self, storing: Vec<Option<Storing>>) -> Result<()> {
+    pub(super) async fn after(&mut self, storing: Vec<Option<Storing>>) -> Result<()> {
         self.enter(Step::Store).await;
         let patience = self.run.config.backup.start_timeout;
         let run = self.run;
@@ -521,7 +426,7 @@ impl<'a> Saving<'a> {
     }
 
     /// Writes the commit record, as the last thing.
-    async fn commit(&mut self, recipe: Recipe) -> Result<()> {
+    pub(super) async fn commit(&mut self, recipe: Recipe) -> Result<()> {
         let Recipe {
             started_at,
             work,
@@ -635,7 +540,7 @@ impl<'a> Saving<'a> {
         Failure::new(self.run.shutdown.exit(), "a signal ended the run").into()
     }
 
-    fn into_report(mut self, result: Result<()>) -> UnitReport {
+    pub(super) fn into_report(mut self, result: Result<()>) -> UnitReport {
         self.sort();
         let mut errors: Vec<String> = match &result {
             Ok(()) => Vec::new(),

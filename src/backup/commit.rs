@@ -6,16 +6,19 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
 
 use super::memory::{Carried, Past};
 use super::run::Run;
 use super::saved::Saved;
 use super::tags::Filing;
+use crate::base::text;
 use crate::changed::index::Lists;
+use crate::changed::paths::Paths;
 use crate::error::Result;
 use crate::model::exclude::Excludes;
 use crate::model::point::{
-    FileRecord, ListEnding, MissingSource, Part, PointRecord, ProjectRecord, RECORD_FILE,
+    FileRecord, ListEnding, MissingSource, Part, PathList, PointRecord, ProjectRecord, RECORD_FILE,
     SourceRecord, format_of, list_file,
 };
 use crate::model::source::Gap;
@@ -34,21 +37,25 @@ pub struct Draft<'a> {
     pub carried: Carried,
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
     /// With what is done before each part of each source is extracted.
-    pub fn record(self, run: &Run<'_>) -> (PointRecord, Vec<Vec<Lists>>) {
+    pub fn record(self, run: &Run<'_>) -> (PointRecord, Vec<Vec<Option<&'a Lists>>>) {
         let run_id: PointId = run.backup_id.into();
-        let mut lists = Vec::new();
-        let mut sources = Vec::new();
-        for saved in self.sources {
-            let parts = saved.parts(&run_id);
-            if parts.is_empty() {
-                continue;
-            }
-            let (parts, of_parts): (Vec<Part>, Vec<Lists>) = parts.into_iter().unzip();
-            sources.push(source_record(saved, self.past, parts));
-            lists.push(of_parts);
-        }
+        let stored = self
+            .sources
+            .iter()
+            .map(|saved| (saved, saved.parts(&run_id)));
+        let stored = stored.filter(|(_, parts)| !parts.is_empty());
+        let (sources, lists): (Vec<SourceRecord>, Vec<Vec<Option<&'a Lists>>>) = stored
+            .map(|(saved, parts)| {
+                let (mut parts, lists): (Vec<Part>, Vec<_>) = parts.into_iter().unzip();
+                for (part, lists) in parts.iter_mut().zip(&lists) {
+                    part.deleted = lists.and_then(|lists| path_list(&lists.deleted));
+                    part.stripped = lists.and_then(|lists| path_list(&lists.stripped));
+                }
+                (source_record(saved, self.past, parts), lists)
+            })
+            .unzip();
         let missing: Vec<MissingSource> = self
             .sources
             .iter()
@@ -135,7 +142,7 @@ pub async fn write(
     run: &Run<'_>,
     filing: &Filing,
     work: &Path,
-    (record, lists): (&PointRecord, &[Vec<Lists>]),
+    (record, lists): (&PointRecord, &[Vec<Option<&Lists>>]),
 ) -> Result<()> {
     write_lists(work, lists).context("the lists of the recipe cannot be written")?;
     // As the rest of it, whatever the umask is.
@@ -160,10 +167,19 @@ pub async fn write(
     Ok(())
 }
 
+/// `None` for an empty one.
+fn path_list(paths: &Paths) -> Option<PathList> {
+    (paths.count > 0).then(|| PathList {
+        paths: paths.count,
+        sha256: text::hex(&Sha256::digest(&paths.bytes)),
+    })
+}
+
 /// Beside the record: a name may be no text.
-fn write_lists(work: &Path, lists: &[Vec<Lists>]) -> std::io::Result<()> {
+fn write_lists(work: &Path, lists: &[Vec<Option<&Lists>>]) -> std::io::Result<()> {
     for (source, parts) in lists.iter().enumerate() {
-        for (part, lists) in parts.iter().enumerate() {
+        let parts = parts.iter().enumerate();
+        for (part, lists) in parts.filter_map(|(part, lists)| Some((part, (*lists)?))) {
             let both = [
                 (ListEnding::Delete, &lists.deleted),
                 (ListEnding::Strip, &lists.stripped),

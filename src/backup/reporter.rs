@@ -5,8 +5,6 @@ use std::cell::RefCell;
 use tracing::info;
 
 use super::events::Event;
-use super::saved::Saved;
-use super::spool::Spool;
 use crate::base::activity::Activity;
 use crate::base::heartbeat;
 use crate::base::text;
@@ -125,36 +123,25 @@ impl Reporter {
         self.with(|progress| progress.headline(text.to_owned(), false));
     }
 
-    /// Shows the bytes of `saved` until [`Reporter::finished`].
-    pub fn track(&self, saved: &Saved, spool: &Spool) {
-        self.with(|progress| {
-            progress.track(Track {
-                label: saved.source.key.to_string(),
-                estimated_bytes: saved.estimated_bytes,
-                read: spool.filled(),
-                stored: spool.taken(),
-            });
-        });
-    }
-
-    /// The same of what is read before the stop, which nothing is held for in between.
-    pub fn track_part(&self, source: &SourceKey, estimated_bytes: u64, moved: &Activity) {
+    /// Shows what is `read` and `stored` of `source` until [`Reporter::finished`].
+    pub fn track(
+        &self,
+        source: &SourceKey,
+        estimated_bytes: u64,
+        (read, stored): (Activity, Activity),
+    ) {
         self.with(|progress| {
             progress.track(Track {
                 label: source.to_string(),
                 estimated_bytes,
-                read: moved.clone(),
-                stored: moved.clone(),
+                read,
+                stored,
             });
         });
     }
 
-    pub fn part_finished(&self, source: &SourceKey) {
+    pub fn finished(&self, source: &SourceKey) {
         self.with(|progress| progress.finished(&source.to_string()));
-    }
-
-    pub fn finished(&self, saved: &Saved) {
-        self.with(|progress| progress.finished(&saved.source.key.to_string()));
     }
 
     fn with(&self, show: impl FnOnce(&Progress)) {

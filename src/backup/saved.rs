@@ -7,16 +7,15 @@ use super::plan::Tolerated;
 use super::run::Run;
 use super::survey::Reading;
 use crate::changed::index::Lists;
-use crate::changed::paths::Paths;
 use crate::discovery::Size;
 use crate::drivers::kopia::{Accepted, STREAM_FILE};
 use crate::drivers::tar::Read;
 use crate::drivers::tool::Spec;
 use crate::error::Result;
-use crate::model::point::{Part, PartKind, PathList};
+use crate::model::point::{Part, PartKind};
 use crate::model::report::{PartReport, ReadAs, SourceReport};
 use crate::model::source::{Gap, GapReason};
-use crate::model::{Grade, PointId, Source, SourceKey};
+use crate::model::{Grade, ObjectId, PointId, SnapshotId, Source, SourceKey};
 use crate::quiesce::cold::Unclean;
 
 /// What is known at the end of the window about who could write.
@@ -114,26 +113,29 @@ impl Saved {
         Ok(Some(tar))
     }
 
-    /// What it consists of in the repository, with what is done before each part; nothing where it is not stored.
-    pub fn parts(&self, run: &PointId) -> Vec<(Part, Lists)> {
+    /// What it consists of in the repository, with what is done before each part but the first; nothing where it is not stored.
+    pub fn parts(&self, run: &PointId) -> Vec<(Part, Option<&Lists>)> {
         if !self.is_stored() {
             return Vec::new();
         }
+        let made = |kind, snapshot: &SnapshotId, root: &ObjectId, bytes| {
+            let name = STREAM_FILE.to_owned();
+            Part::only(kind, snapshot.clone(), root.clone(), name, bytes)
+        };
         let before = self.warm.iter().flat_map(Warm::parts);
-        let mut parts: Vec<(Part, Lists)> = before
+        let mut parts: Vec<(Part, Option<&Lists>)> = before
             .map(|(part, lists)| {
-                let name = STREAM_FILE.to_owned();
-                let (snapshot, root) = (part.snapshot.clone(), part.root.clone());
-                let mut made = Part::only(PartKind::Increment, snapshot, root, name, part.bytes);
-                made.backup_id = (part.backup_id != *run).then(|| part.backup_id.clone());
-                (made, lists.clone())
+                let other = (part.backup_id != *run).then(|| part.backup_id.clone());
+                let increment = PartKind::Increment;
+                let mut part = made(increment, &part.snapshot, &part.root, part.bytes);
+                part.backup_id = other;
+                (part, Some(lists))
             })
             .collect();
         if let (Some(accepted), Some(read)) = (&self.accepted, &self.read) {
-            let name = STREAM_FILE.to_owned();
-            let (snapshot, root) = (accepted.snapshot.clone(), accepted.root.clone());
-            let made = Part::only(PartKind::Final, snapshot, root, name, read.bytes);
-            parts.push((made, self.lists.clone()));
+            let (snapshot, root) = (&accepted.snapshot, &accepted.root);
+            let part = made(PartKind::Final, snapshot, root, read.bytes);
+            parts.push((part, Some(&self.lists)));
         }
         let is_alone = parts.len() == 1;
         if let Some((first, lists)) = parts.first_mut() {
@@ -142,12 +144,7 @@ impl Saved {
             } else {
                 PartKind::Base
             };
-            *lists = Lists::default();
-        }
-        for (part, lists) in &mut parts {
-            let list = |paths: &Paths| PathList::of(paths.count, &paths.bytes);
-            part.deleted = list(&lists.deleted);
-            part.stripped = list(&lists.stripped);
+            *lists = None;
         }
         parts
     }

@@ -200,7 +200,7 @@ impl Store {
         too_long(self.task).into()
     }
 
-    fn interrupted(&self) -> anyhow::Error {
+    pub fn interrupted(&self) -> anyhow::Error {
         Failure::new(self.shutdown.exit(), "a signal ended the run").into()
     }
 }

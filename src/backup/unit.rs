@@ -144,7 +144,7 @@ impl<'a> Saving<'a> {
         let warnings = hot::warm(self.run, &filing, &self.plan, &mut self.sources).await;
         self.warnings.extend(warnings);
         if self.run.shutdown.is_asked() {
-            return Err(self.interrupted());
+            return Err(self.run.store.interrupted());
         }
         fault::reached("warm").await;
         self.enter(Step::Open).await;
@@ -189,7 +189,7 @@ impl<'a> Saving<'a> {
             });
         tokio::select! {
             biased;
-            () = self.run.shutdown.asked() => Err(self.interrupted()),
+            () = self.run.shutdown.asked() => Err(self.run.store.interrupted()),
             opened = join_all(opens) => opened.into_iter().collect(),
         }
     }
@@ -318,7 +318,9 @@ impl<'a> Saving<'a> {
                 let spool = Arc::new(run.spool()?);
                 let mut storing = run.store.start(new, opened, Arc::clone(&spool), place);
                 storing.begin();
-                run.reporter.track(saved, &spool);
+                let (key, bytes) = (&saved.source.key, saved.estimated_bytes);
+                run.reporter
+                    .track(key, bytes, (spool.filled(), spool.taken()));
                 let result = read(tar, &spool, limits, run.shutdown).await;
                 saved.read_seconds = since.elapsed().as_secs_f64();
                 let result = match result {
@@ -415,12 +417,12 @@ impl<'a> Saving<'a> {
                         Err(error) => saved.error = Some(error),
                     }
                 }
-                run.reporter.finished(saved);
+                run.reporter.finished(&saved.source.key);
             });
         let (unhealthy, _) = tokio::join!(settling, join_all(finishing));
         self.trouble.extend(unhealthy);
         if self.run.shutdown.is_asked() {
-            return Err(self.interrupted());
+            return Err(self.run.store.interrupted());
         }
         Ok(())
     }
@@ -468,7 +470,7 @@ impl<'a> Saving<'a> {
         let filing = self.filing();
         tokio::select! {
             biased;
-            () = self.run.shutdown.asked() => return Err(self.interrupted()),
+            () = self.run.shutdown.asked() => return Err(self.run.store.interrupted()),
             committed = commit::write(self.run, &filing, work.path(), (&record, &lists)) => committed?,
         }
         self.keep_indexes().await;
@@ -534,10 +536,6 @@ impl<'a> Saving<'a> {
                 .take()
                 .map(|error| error.context(format!("{key} could not be saved")))
         })
-    }
-
-    fn interrupted(&self) -> anyhow::Error {
-        Failure::new(self.run.shutdown.exit(), "a signal ended the run").into()
     }
 
     pub(super) fn into_report(mut self, result: Result<()>) -> UnitReport {

@@ -305,8 +305,3 @@ impl Finished {
         Ok(())
     }
 }
-
-#[cfg(test)]
-pub fn hash(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
-}

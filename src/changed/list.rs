@@ -4,8 +4,11 @@
 //! are compared by going through both at once. A path is stored as what it does not share with the one before.
 
 use std::cmp::Ordering;
+use std::ffi::OsStr;
 use std::io::{BufRead, Read as _, Write};
 use std::marker::PhantomData;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use anyhow::Context as _;
 
@@ -35,6 +38,11 @@ pub fn order(a: &[u8], b: &[u8]) -> Ordering {
 pub fn is_below(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory)
         .is_some_and(|rest| rest.first() == Some(&b'/'))
+}
+
+/// `./a/b` as a path below the source.
+pub fn below(path: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(path.strip_prefix(b"./").unwrap_or(path)))
 }
 
 /// The directory that `path` is in; `None` for the root, `.`.
@@ -145,6 +153,29 @@ impl<R: BufRead, T: Item> Reader<R, T> {
             self.advance()?;
         }
         Ok(self.item.as_ref())
+    }
+
+    /// What is known of `path`, which is passed too; as [`Self::go_to`].
+    pub fn take(
+        &mut self,
+        path: &[u8],
+        passed: impl FnMut(&[u8], &T) -> Result<()>,
+    ) -> Result<Option<T>> {
+        if self.go_to(path, passed)?.is_none() {
+            return Ok(None);
+        }
+        let found = self.item.take();
+        self.advance()?;
+        Ok(found)
+    }
+
+    /// Calls `each` with all that are left.
+    pub fn rest(&mut self, mut each: impl FnMut(&[u8], &T) -> Result<()>) -> Result<()> {
+        while let Some((path, item)) = self.at() {
+            each(path, item)?;
+            self.advance()?;
+        }
+        Ok(())
     }
 
     /// What is known of `path` itself; those before it are skipped.

@@ -81,12 +81,9 @@ impl Look {
             ground.is_cancelled,
             |path, stat| {
                 let before = match &mut known {
-                    Some(known) => known.go_to(path, |path, _| gone.add(path))?.copied(),
+                    Some(known) => known.take(path, |path, _| gone.add(path))?,
                     None => None,
                 };
-                if let (Some(known), Some(_)) = (&mut known, before) {
-                    known.advance()?;
-                }
                 if before.is_some_and(|before| before.type_bits != stat.type_bits()) {
                     gone.add(path)?;
                 }
@@ -97,10 +94,7 @@ impl Look {
             },
         )?;
         if let Some(known) = &mut known {
-            while let Some((path, _)) = known.at() {
-                gone.add(path)?;
-                known.advance()?;
-            }
+            known.rest(|path, _| gone.add(path))?;
         }
         Ok(Self {
             seen: Scratch::of(seen)?,
@@ -166,25 +160,19 @@ impl Look {
 
     /// Calls `each` with what goes before that is extracted: the topmost paths.
     pub fn each_gone(&self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let mut gone = self.gone.read::<()>()?;
-        while let Some((path, ())) = gone.at() {
-            each(path)?;
-            gone.advance()?;
-        }
-        Ok(())
+        self.gone.read::<()>()?.rest(|path, ()| each(path))
     }
 
     /// Files of which some name has to be read, so that all have to be.
     fn linked_from(&self, first: u8) -> Result<HashSet<u64>> {
         let mut linked = self.linked.clone();
         if self.kept_bytes.len() > usize::from(first) {
-            let mut seen = self.seen.read::<Seen>()?;
-            while let Some((_, found)) = seen.at() {
+            self.seen.read::<Seen>()?.rest(|_, found| {
                 if found.stat.is_linked() && found.kept_in.is_some_and(|part| part >= first) {
                     linked.insert(found.stat.inode);
                 }
-                seen.advance()?;
-            }
+                Ok(())
+            })?;
         }
         Ok(linked)
     }

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::index::{Going, Index, Lists, NewIndex};
+use super::index::{Index, Lists, NewIndex};
 use super::known::Known;
 use super::list::{is_below, order};
 use super::look::Look;
 use super::paths::Paths;
 use super::proof::{Judged, Listed, Verdict};
-use super::scratch::Scratch;
+use super::scratch::{Going, Scratch};
 use crate::error::Result;
 
 /// What a new part is added to.
@@ -61,21 +61,15 @@ pub fn merge(
     let mut known = before.index.map(Index::read).transpose()?;
     let mut held = verdict.judged.read::<Judged>()?;
     let mut listed = listed.read::<Listed>()?;
-    while let Some((path, judged)) = held.at() {
-        if let Some(known) = &mut known {
-            merging.keep_up_to(known, path, &mut listed)?;
-        }
-        let same = known.as_ref().and_then(Going::at);
-        let before = same.filter(|(at, _)| *at == path).map(|(_, known)| *known);
-        merging.take(path, judged, before)?;
-        if let (Some(known), Some(_)) = (&mut known, before) {
-            known.advance()?;
-        }
-        held.advance()?;
-    }
+    held.rest(|path, judged| {
+        let before = match &mut known {
+            Some(known) => known.take(path, |at, item| merging.keep(at, item, &mut listed))?,
+            None => None,
+        };
+        merging.take(path, judged, before)
+    })?;
     if let Some(known) = &mut known {
-        // No name has so many.
-        merging.keep_all(known, &mut listed)?;
+        known.rest(|at, item| merging.keep(at, item, &mut listed))?;
     }
     let Merging {
         index,
@@ -113,41 +107,8 @@ struct Merging<'a, G: Iterator<Item = &'a [u8]>> {
 }
 
 impl<'a, G: Iterator<Item = &'a [u8]>> Merging<'a, G> {
-    /// What the parts before hold and the new one does not, as far as `path`.
-    fn keep_up_to(
-        &mut self,
-        known: &mut Going,
-        path: &[u8],
-        listed: &mut super::scratch::Going<Listed>,
-    ) -> Result<()> {
-        while let Some((at, item)) = known.at() {
-            if order(at, path).is_ge() {
-                return Ok(());
-            }
-            self.keep(at, item, listed)?;
-            known.advance()?;
-        }
-        Ok(())
-    }
-
-    fn keep_all(
-        &mut self,
-        known: &mut Going,
-        listed: &mut super::scratch::Going<Listed>,
-    ) -> Result<()> {
-        while let Some((at, item)) = known.at() {
-            self.keep(at, item, listed)?;
-            known.advance()?;
-        }
-        Ok(())
-    }
-
-    fn keep(
-        &mut self,
-        path: &[u8],
-        known: &Known,
-        listed: &mut super::scratch::Going<Listed>,
-    ) -> Result<()> {
+    /// What the parts before hold and the new one does not.
+    fn keep(&mut self, path: &[u8], known: &Known, listed: &mut Going<Listed>) -> Result<()> {
         // With a new base nothing of the parts before is left.
         if self.part == 0 || self.is_dropped(path) {
             return Ok(());

@@ -31,6 +31,7 @@ mod stored;
 mod tests;
 mod walk;
 
+pub use list::below;
 pub use look::Ground;
 pub use scratch::Scratch;
 pub use stored::{Contents, Torn};

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Seek as _, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::clock;
 use super::ground::Root;
 use super::index::{Index, Lists};
 use super::lease::{self, Writers};
+use super::list::below;
 use super::look::{Ground, Look};
 use super::merge::{self, Before, Merged};
 use super::paths::Paths;
@@ -199,11 +200,8 @@ impl Pass {
 /// Nobody has it open for writing, and nothing changed it between the walk and this answer.
 fn is_free(root: &Root, path: &[u8], seen: &Stat) -> bool {
     let before = clock::now();
-    let below = path.strip_prefix(b"./").unwrap_or(path);
-    let below = Path::new(std::ffi::OsStr::from_bytes(below));
-    if seen.changed_until() >= before
-        || lease::writers(std::os::fd::AsFd::as_fd(root), below) != Writers::None
-    {
+    let below = below(path);
+    if seen.changed_until() >= before || lease::writers(root.as_fd(), below) != Writers::None {
         return false;
     }
     let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
@@ -281,12 +279,9 @@ pub fn cold(root: &Root, ground: Ground<'_>, index: &Index) -> Result<Cold> {
                 stripped.push(path);
             }
         }
-        if stat.is_file() && busy.len() < MOST_TOLD {
-            let below = path.strip_prefix(b"./").unwrap_or(path);
-            let below = Path::new(std::ffi::OsStr::from_bytes(below));
-            if lease::writers(std::os::fd::AsFd::as_fd(root), below) == Writers::Some {
-                busy.push(path.to_vec());
-            }
+        let may_be_told = stat.is_file() && busy.len() < MOST_TOLD;
+        if may_be_told && lease::writers(root.as_fd(), below(path)) == Writers::Some {
+            busy.push(path.to_vec());
         }
         Ok(())
     })?;

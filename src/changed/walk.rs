@@ -1,15 +1,14 @@
 //! Goes through a source as tar does, in the order of its names, and asks the kernel of each file.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
 use anyhow::Context as _;
 
 use super::ahead::{self, Ahead, Listing, Promised};
+use super::list::below;
 use super::stat::Stat;
 use crate::error::Result;
 use crate::model::exclude::Excludes;
@@ -78,7 +77,7 @@ impl Walking<'_> {
         let mut levels = vec![self.enter(first, &path)];
         while let Some(level) = levels.last_mut() {
             path.truncate(level.length);
-            let Some((name, found, below)) = level.entries.next() else {
+            let Some((name, found, promised)) = level.entries.next() else {
                 levels.pop();
                 continue;
             };
@@ -88,13 +87,13 @@ impl Walking<'_> {
             path.push(b'/');
             path.extend_from_slice(name.as_bytes());
             each(&path, &found)?;
-            let Some(below) = below else {
+            let Some(promised) = promised else {
                 continue;
             };
             if levels.len() >= DEEPEST {
                 anyhow::bail!("{} lies deeper than {DEEPEST} directories", shown(&path));
             }
-            let read = self.ahead.take(&below, self.device);
+            let read = self.ahead.take(&promised, self.device);
             if let Some(listing) = read.with_context(|| unreadable(&path))? {
                 levels.push(self.enter(listing, &path));
             }
@@ -134,11 +133,8 @@ impl Walking<'_> {
         if self.excludes.is_empty() {
             return false;
         }
-        let mut below = directory.strip_prefix(b".").unwrap_or(directory).to_vec();
-        below.push(b'/');
-        below.extend_from_slice(name.as_bytes());
-        let below = below.strip_prefix(b"/").unwrap_or(&below);
-        self.excludes.matches(Path::new(OsStr::from_bytes(below)))
+        let path = [directory, b"/", name.as_bytes()].concat();
+        self.excludes.matches(below(&path))
     }
 }
 
@@ -148,14 +144,16 @@ fn unreadable(path: &[u8]) -> String {
 
 /// For people.
 pub fn shown(path: &[u8]) -> String {
-    let below = path.strip_prefix(b"./").unwrap_or(path);
-    format!("`{}`", String::from_utf8_lossy(below).escape_debug())
+    format!("`{}`", below(path).to_string_lossy().escape_debug())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::os::fd::AsFd as _;
+    use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
 
     use super::*;
 

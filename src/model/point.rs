@@ -297,17 +297,6 @@ pub struct PathList {
     pub sha256: String,
 }
 
-impl PathList {
-    /// `None` for an empty one.
-    pub fn of(paths: u64, bytes: &[u8]) -> Option<Self> {
-        let sha256 = Sha256::digest(bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        (paths > 0).then_some(Self { paths, sha256 })
-    }
-}
-
 /// `./a/b` as a member of a stream and a line of a [`PathList`] have it → `a/b`; nothing for `.`, the root of the source. `None` for what
 /// is no path in it.
 pub fn inside(name: &[u8]) -> Option<&[u8]> {

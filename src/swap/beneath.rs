@@ -65,8 +65,9 @@ pub fn open_staging(swap: &Swap) -> Result<Option<(PathBuf, OwnedFd)>> {
     Ok(Some((place(&opened), opened)))
 }
 
-fn place(opened: &OwnedFd) -> PathBuf {
-    let (process, number) = (std::process::id(), opened.as_raw_fd());
+/// A name of what is open that holds for us and for programs that we start.
+pub fn place(opened: impl AsFd) -> PathBuf {
+    let (process, number) = (std::process::id(), opened.as_fd().as_raw_fd());
     PathBuf::from(format!("/proc/{process}/fd/{number}"))
 }
 

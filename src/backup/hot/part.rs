@@ -52,12 +52,13 @@ pub async fn store(
     let sink = Arc::new(sink);
     let taken = Activity::default();
     let since = Instant::now();
-    run.reporter.track_part(source, pass.names.bytes, &taken);
+    let moved = (taken.clone(), taken.clone());
+    run.reporter.track(source, pass.names.bytes, moved);
     let stall = run.config.backup.stall_timeout;
     let read = read(spec, Arc::clone(&sink), contents, &taken);
     let read = tokio::select! {
         biased;
-        () = run.shutdown.asked() => Err(interrupted(run)),
+        () = run.shutdown.asked() => Err(run.store.interrupted()),
         error = stream.ended_early() => Err(error),
         () = silent_for(stall, taken.grows()) => Err(Failure::new(
             Exit::Program,
@@ -68,7 +69,7 @@ pub async fn store(
     let (bytes, contents) = match read {
         Ok(read) => read,
         Err(error) => {
-            run.reporter.part_finished(source);
+            run.reporter.finished(source);
             // In this order: it commits at the end of its input.
             stream.kill().await;
             return Err(error);
@@ -77,13 +78,13 @@ pub async fn store(
     drop(sink);
     let accepted = tokio::select! {
         biased;
-        () = run.shutdown.asked() => Err(interrupted(run)),
+        () = run.shutdown.asked() => Err(run.store.interrupted()),
         accepted = stream.finish(bytes, &taken, stall) => accepted,
     };
     if accepted.is_err() {
         stream.kill().await;
     }
-    run.reporter.part_finished(source);
+    run.reporter.finished(source);
     let accepted = accepted?;
     run.store.verify_long(&accepted, since).await?;
     Ok(Stored {
@@ -160,8 +161,4 @@ impl Read for Both {
         self.moved.add(read as u64);
         Ok(read)
     }
-}
-
-fn interrupted(run: &Run<'_>) -> anyhow::Error {
-    Failure::new(run.shutdown.exit(), "a signal ended the run").into()
 }

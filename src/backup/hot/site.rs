@@ -1,6 +1,6 @@
 //! A source that is read in parts: where it is, and where its index.
 
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use sha2::{Digest as _, Sha256};
 use crate::backup::plan::UnitPlan;
 use crate::backup::run::Run;
 use crate::backup::survey::Reading;
-use crate::base::activity::Activity;
+use crate::base::activity::{Activity, silent_for};
 use crate::base::files::make_private_folder;
 use crate::base::shutdown::Shutdown;
+use crate::base::text;
 use crate::changed::clean::Starts;
 use crate::changed::ground::{self, Root};
 use crate::changed::index::{Head, Index, RightFor};
@@ -22,6 +23,7 @@ use crate::discovery::mount_table::MountTable;
 use crate::error::Result;
 use crate::model::Source;
 use crate::model::exclude::Excludes;
+use crate::swap::beneath;
 
 pub struct Site {
     pub root: Root,
@@ -119,8 +121,7 @@ impl Site {
 
     /// The name of its root that holds for programs that we start.
     pub fn place(&self) -> PathBuf {
-        let descriptor = self.root.as_fd().as_raw_fd();
-        format!("/proc/{}/fd/{descriptor}", std::process::id()).into()
+        beneath::place(&self.root)
     }
 
     pub fn index_file(&self) -> PathBuf {
@@ -149,12 +150,9 @@ impl Site {
 }
 
 /// A directory of its own for each, whatever is in its name.
-fn name(text: &str) -> String {
-    let hash = Sha256::digest(text.as_bytes());
-    hash.iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+fn name(of: &str) -> String {
+    let hash = Sha256::digest(of.as_bytes());
+    text::hex(&hash).chars().take(32).collect()
 }
 
 /// What killed runs left.
@@ -179,7 +177,6 @@ pub async fn alive<T>(
     stall: Duration,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    use crate::base::activity::silent_for;
     tokio::select! {
         biased;
         () = silent_for(stall, site.alive.grows()) => {

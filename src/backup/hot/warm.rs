@@ -9,6 +9,7 @@ use super::site::{self, Site};
 use crate::backup::run::Run;
 use crate::base::blocking::aside;
 use crate::base::text;
+use crate::changed::below;
 use crate::changed::index::{Finished, Index, IndexedPart, Lists};
 use crate::changed::pass::{self, Cold, Final, Names};
 use crate::drivers::tar::{Record, Tar};
@@ -79,13 +80,8 @@ impl Warm {
         })
     }
 
-    fn path(&self, below: &[u8]) -> PathBuf {
-        use std::os::unix::ffi::OsStrExt as _;
-        let below = below.strip_prefix(b"./").unwrap_or(below);
-        self.site
-            .right_for
-            .path
-            .join(std::ffi::OsStr::from_bytes(below))
+    fn path(&self, path: &[u8]) -> PathBuf {
+        self.site.right_for.path.join(below(path))
     }
 
     /// What reads `rest`.

@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
 /// Everything below `root`, by its path, in words.
 pub fn capture(root: &Path) -> BTreeMap<Vec<u8>, String> {
     let mut found = BTreeMap::new();
@@ -30,11 +32,7 @@ pub fn capture(root: &Path) -> BTreeMap<Vec<u8>, String> {
             content = format!("{:?}", std::fs::read_link(&path).unwrap());
         } else if kind.is_file() {
             let bytes = std::fs::read(&path).unwrap();
-            content = format!(
-                "{} bytes {:?}",
-                bytes.len(),
-                super::super::index::hash(&bytes)
-            );
+            content = format!("{} bytes {:?}", bytes.len(), Sha256::digest(&bytes));
         } else if kind.is_socket() {
             continue;
         }

@@ -174,7 +174,8 @@ impl Run<'_> {
     /// Whether the repository has all of `parts`, and some point needs each.
     pub async fn has_parts(&self, parts: &[IndexedPart]) -> Result<bool> {
         let named = &self.listing().await?.named;
-        Ok(parts.iter().all(|part| named.contains(part.root.as_str())))
+        let mut streams = parts.iter().flat_map(|part| &part.streams);
+        Ok(streams.all(|stream| named.contains(stream.root.as_str())))
     }
 
     async fn recall_from_repository(

@@ -122,28 +122,30 @@ impl Saved {
             let name = STREAM_FILE.to_owned();
             Part::only(kind, snapshot.clone(), root.clone(), name, bytes)
         };
-        let before = self.warm.iter().flat_map(Warm::parts);
-        let mut parts: Vec<(Part, Option<&Lists>)> = before
-            .map(|(part, lists)| {
-                let other = (part.backup_id != *run).then(|| part.backup_id.clone());
-                let increment = PartKind::Increment;
-                let mut part = made(increment, &part.snapshot, &part.root, part.bytes);
-                part.backup_id = other;
-                (part, Some(lists))
-            })
-            .collect();
+        let mut parts = Vec::new();
+        for (number, (part, lists)) in (0..).zip(self.warm.iter().flat_map(Warm::parts)) {
+            let other = (part.backup_id != *run).then(|| part.backup_id.clone());
+            let is_group = part.streams.len() > 1;
+            for (place, stream) in part.streams.iter().enumerate() {
+                let kind = match (number, place) {
+                    (_, 0) if is_group => PartKind::Folders,
+                    (0, _) => PartKind::Base,
+                    _ => PartKind::Increment,
+                };
+                let mut made = made(kind, &stream.snapshot, &stream.root, stream.bytes);
+                made.backup_id.clone_from(&other);
+                made.group = is_group.then_some(number);
+                // Over nothing there is nothing to do.
+                parts.push((made, Some(lists).filter(|_| number > 0 && place == 0)));
+            }
+        }
         if let (Some(accepted), Some(read)) = (&self.accepted, &self.read) {
             let (snapshot, root) = (&accepted.snapshot, &accepted.root);
             let part = made(PartKind::Final, snapshot, root, read.bytes);
             parts.push((part, Some(&self.lists)));
         }
-        let is_alone = parts.len() == 1;
-        if let Some((first, lists)) = parts.first_mut() {
-            first.kind = if is_alone {
-                PartKind::Full
-            } else {
-                PartKind::Base
-            };
+        if let [(only, lists)] = &mut *parts {
+            only.kind = PartKind::Full;
             *lists = None;
         }
         parts

@@ -2,7 +2,7 @@
 //!
 //! `KOPI_DOCKA_FAULT` is `kill@STEP`, `kill@STEP+MILLISECONDS` (SIGKILL to ourselves at or after the step begins) or
 //! `hold@STEP=FILE` (makes FILE and goes on when it is removed). `KOPI_DOCKA_FAULT_<NAME>_SECONDS` takes the place of a time that is
-//! too long for a test. `KOPI_DOCKA_FAULT_NUMBERS=by-path` makes inode numbers those of a file system that derives them from paths.
+//! too long for a test, `…_BYTES` of a size. `KOPI_DOCKA_FAULT_NUMBERS=by-path` makes inode numbers those of a file system that derives them from paths.
 
 #[cfg(debug_assertions)]
 pub async fn reached(step: &str) {
@@ -69,6 +69,18 @@ pub fn duration(name: &str) -> Option<std::time::Duration> {
 
 #[cfg(not(debug_assertions))]
 pub fn duration(_name: &str) -> Option<std::time::Duration> {
+    None
+}
+
+/// The number of bytes that a test wants for `name`.
+#[cfg(debug_assertions)]
+pub fn bytes(name: &str) -> Option<u64> {
+    let variable = format!("KOPI_DOCKA_FAULT_{}_BYTES", name.to_uppercase());
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+#[cfg(not(debug_assertions))]
+pub fn bytes(_name: &str) -> Option<u64> {
     None
 }
 

@@ -25,7 +25,7 @@ use super::paths::Paths;
 use crate::error::Result;
 use crate::model::{ObjectId, PointId, SnapshotId};
 
-const TITLE: &[u8] = b"kopi-docka index 1\n";
+const TITLE: &[u8] = b"kopi-docka index 2\n";
 /// Its length.
 const HASH: u64 = 32;
 /// No head is as long, whatever is excluded.
@@ -80,13 +80,18 @@ impl RightFor {
 /// A part that the repository has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexedPart {
-    pub snapshot: SnapshotId,
-    pub root: ObjectId,
     pub backup_id: PointId,
-    /// Of its stream.
-    pub bytes: u64,
+    /// One; or that of the directories, and then those of what is in them.
+    pub streams: Vec<IndexedStream>,
     deleted: Length,
     stripped: Length,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexedStream {
+    pub snapshot: SnapshotId,
+    pub root: ObjectId,
+    pub bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,20 +110,18 @@ impl Length {
 }
 
 impl IndexedPart {
-    pub fn new(
-        (snapshot, root): (SnapshotId, ObjectId),
-        backup_id: PointId,
-        bytes: u64,
-        lists: &Lists,
-    ) -> Self {
+    pub fn new(backup_id: PointId, streams: Vec<IndexedStream>, lists: &Lists) -> Self {
         Self {
-            snapshot,
-            root,
             backup_id,
-            bytes,
+            streams,
             deleted: Length::of(&lists.deleted),
             stripped: Length::of(&lists.stripped),
         }
+    }
+
+    /// Of all its streams.
+    pub fn bytes(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.bytes).sum()
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Look {
     /// Files that are not, but for the time at which they were changed.
     pub only_touched: u64,
     pub paths: u64,
+    /// Of some file there are several names.
+    pub has_links: bool,
 }
 
 /// What a pass is on.
@@ -105,6 +107,7 @@ impl Look {
             new_paths: look.new_paths,
             only_touched: look.only_touched,
             paths: look.paths,
+            has_links: look.has_links,
         })
     }
 
@@ -186,11 +189,13 @@ struct Totals {
     new_paths: u64,
     only_touched: u64,
     paths: u64,
+    has_links: bool,
 }
 
 impl Totals {
     fn count(&mut self, stat: &Stat, before: Option<&Known>, kept_in: Option<u8>) {
         self.paths += 1;
+        self.has_links |= stat.is_linked();
         let bytes = if stat.is_file() { stat.size } else { 0 };
         if let Some(part) = kept_in {
             let part = usize::from(part);

@@ -6,7 +6,7 @@
 //! around the reading; [`proof`] has the rules.
 //!
 //! Reading order: [`stat`], [`mod@list`], [`scratch`] (what is known of a path, in order, on a disk) → [`clock`], [`lease`], [`ground`] (what is asked of the kernel) →
-//! [`ahead`], [`mod@walk`] → [`known`], [`index`] with [`paths`] (what the parts hold) → [`look`] (what is new, kept, gone) → [`stored`] (what tar really wrote) → [`proof`] →
+//! [`ahead`], [`mod@walk`] → [`known`], [`index`] with [`paths`] (what the parts hold) → [`look`] (what is new, kept, gone) → [`names`] (what each tar reads) → [`stored`] (what tar really wrote) → [`proof`] →
 //! [`merge`] (the index with the new part) → [`pass`] (all of it, in order). [`clean`] says over which restarts an index holds.
 //!
 //! Never here: a record of what was read while services were down, or one that rests on belief: what is doubtful is read again.
@@ -21,6 +21,7 @@ mod lease;
 mod list;
 mod look;
 mod merge;
+pub mod names;
 pub mod pass;
 pub mod paths;
 mod proof;

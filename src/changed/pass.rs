@@ -1,27 +1,25 @@
 //! Reads what is not proven to be unchanged, in three steps with tar between the second and the third: a walk, the list for tar, and
 //! what it has shown. Everything here blocks.
 
-use std::fs::File;
-use std::io::{BufWriter, Seek as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::clock;
 use super::ground::Root;
-use super::index::{Index, Lists};
+use super::index::{Index, IndexedPart, Lists};
 use super::lease::{self, Writers};
 use super::list::below;
 use super::look::{Ground, Look};
 use super::merge::{self, Before, Merged};
+use super::names::{Cut, Divided, Expected, Filling, Names};
 use super::paths::Paths;
 use super::proof::{self, After, Listed, Times};
 use super::scratch::{self, Scratch};
 use super::stat::Stat;
-use super::stored::Contents;
+use super::stored::{self, Contents, Holds};
 use super::walk::walk;
 use crate::error::Result;
 
@@ -29,62 +27,6 @@ use crate::error::Result;
 const MOST_PARTS: u8 = 6;
 /// Every part depends on the base.
 const OLDEST_BASE: TimeDelta = TimeDelta::days(90);
-
-/// What tar is given.
-#[derive(Debug)]
-pub struct Names {
-    /// Each with a zero byte behind, at its beginning.
-    pub file: File,
-    pub count: u64,
-    /// Of files.
-    pub bytes: u64,
-    /// One of them is a file with several names.
-    pub has_links: bool,
-}
-
-impl Names {
-    fn fill(folder: &Path) -> Result<Filling> {
-        Ok(Filling {
-            out: BufWriter::new(scratch::file(folder)?),
-            count: 0,
-            bytes: 0,
-            has_links: false,
-        })
-    }
-}
-
-struct Filling {
-    out: BufWriter<File>,
-    count: u64,
-    bytes: u64,
-    has_links: bool,
-}
-
-impl Filling {
-    fn add(&mut self, path: &[u8], stat: &Stat) -> Result<()> {
-        let written = self
-            .out
-            .write_all(path)
-            .and_then(|()| self.out.write_all(&[0]));
-        written.context("the list for tar cannot be written")?;
-        self.count += 1;
-        self.bytes += if stat.is_file() { stat.size } else { 0 };
-        self.has_links |= stat.is_linked();
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Names> {
-        let file = self.out.into_inner().map_err(|error| error.into_error());
-        let mut file = file.context("the list for tar cannot be written")?;
-        file.rewind()?;
-        Ok(Names {
-            file,
-            count: self.count,
-            bytes: self.bytes,
-            has_links: self.has_links,
-        })
-    }
-}
 
 /// When a pass began.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +43,8 @@ pub struct Pass {
     listed: Scratch,
     part: u8,
     times: Times,
-    pub names: Names,
+    /// For a tar each: one for everything, or the directories and then what is in them.
+    pub streams: Vec<Names>,
 }
 
 impl Pass {
@@ -111,6 +54,7 @@ impl Pass {
         ground: Ground<'_>,
         index: Option<&Index>,
         start: Start,
+        cut: Cut,
     ) -> Result<Option<Self>> {
         let look = Look::at(ground, index)?;
         if index.is_some() && look.is_as_stored() {
@@ -125,7 +69,8 @@ impl Pass {
             is_strict: root.is_strict,
         };
         let mut listed = scratch::fill(ground.folder)?;
-        let mut names = Names::fill(ground.folder)?;
+        let expected = expected(&look, part);
+        let mut streams = Divided::new(ground.folder, expected, cut)?;
         look.each_listed(part, |path, stat| {
             let is_young = stat.is_file() && stat.changed_until() >= times.quiet_before;
             let is_free = is_young && is_free(root, path, stat);
@@ -136,14 +81,14 @@ impl Pass {
                     is_free,
                 },
             )?;
-            names.add(path, stat)
+            streams.add(path, stat)
         })?;
         Ok(Some(Self {
             look,
             listed: Scratch::of(listed)?,
             part,
             times,
-            names: names.finish()?,
+            streams: streams.finish()?,
         }))
     }
 
@@ -156,18 +101,24 @@ impl Pass {
         &self.look
     }
 
-    /// Takes what tar writes.
-    pub fn contents(folder: &Path) -> Result<Contents> {
-        Ok(Contents::new(scratch::fill(folder)?))
+    /// Takes what the tar of stream `number` writes.
+    pub fn contents(&self, folder: &Path, number: usize) -> Result<Contents> {
+        let holds = match (self.streams.len(), number) {
+            (1, _) => Holds::Everything,
+            (_, 0) => Holds::Directories,
+            _ => Holds::TheRest,
+        };
+        Ok(Contents::new(scratch::fill(folder)?, holds))
     }
 
-    /// What tar's stream, of which `stored` is the content, makes of the index. Walks once more.
+    /// What tar's streams, of which `stored` are the contents, make of the index. Walks once more.
     pub fn end(
         self,
         ground: Ground<'_>,
         index: Option<&Index>,
-        stored: &Scratch,
+        stored: Vec<Scratch>,
     ) -> Result<Merged> {
+        let stored = stored::together(ground.folder, stored)?;
         let mut after = scratch::fill(ground.folder)?;
         walk(
             ground.root,
@@ -188,12 +139,27 @@ impl Pass {
             },
         )?;
         let after = Scratch::of(after)?;
-        let verdict = proof::judge(ground.folder, self.times, &self.listed, stored, &after)?;
+        let verdict = proof::judge(ground.folder, self.times, &self.listed, &stored, &after)?;
         let before = Before {
             index,
             part: self.part,
         };
         merge::merge(ground.folder, &before, &self.look, &self.listed, &verdict)
+    }
+}
+
+/// What goes into the part with number `first`.
+fn expected(look: &Look, first: u8) -> Expected {
+    let kept: u64 = look.kept_bytes.iter().skip(usize::from(first)).sum();
+    Expected {
+        bytes: look.new_bytes + kept,
+        // Of an increment the others are few.
+        paths: if first == 0 {
+            look.paths
+        } else {
+            look.new_paths
+        },
+        has_links: look.has_links,
     }
 }
 
@@ -213,7 +179,7 @@ fn is_free(root: &Root, path: &[u8], seen: &Stat) -> bool {
 /// becomes one with it, so that there are few; when all together are a quarter of the source it is read whole, as a new base.
 fn first_part(index: &Index, look: &Look, now: DateTime<Utc>) -> u8 {
     let head = &index.head;
-    let bytes: Vec<u64> = head.parts.iter().map(|part| part.bytes).collect();
+    let bytes: Vec<u64> = head.parts.iter().map(IndexedPart::bytes).collect();
     if now.signed_duration_since(head.base_at) > OLDEST_BASE {
         return 0;
     }
@@ -267,7 +233,7 @@ pub fn cold(root: &Root, ground: Ground<'_>, index: &Index) -> Result<Cold> {
             kept_bytes,
         });
     }
-    let mut names = Names::fill(ground.folder)?;
+    let mut names = Filling::new(ground.folder)?;
     let mut stripped = Paths::default();
     let mut busy = Vec::new();
     let mut known = index.read()?;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::list::{Item, number, parent, put_number, put_signed, signed};
-use super::scratch::{Filling, Scratch};
+use super::list::{Item, number, order, parent, put_number, put_signed, signed};
+use super::scratch::{self, Filling, Going, Scratch};
 use super::stat::Stat;
 use super::walk::shown;
 use crate::drivers::tar::{Member, MemberKind};
@@ -112,38 +112,67 @@ impl Torn {
     }
 }
 
+/// What a stream may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Directories, each before what is in it.
+    Everything,
+    Directories,
+    /// What is in the directories of another stream.
+    TheRest,
+}
+
 /// Takes the members of a stream in the order in which they come.
 pub struct Contents {
     list: Filling,
+    holds: Holds,
     /// The directories on the way to the last member.
     above: Vec<Vec<u8>>,
 }
 
 impl Contents {
-    pub fn new(list: Filling) -> Self {
+    pub fn new(list: Filling, holds: Holds) -> Self {
         Self {
             list,
+            holds,
             above: Vec::new(),
         }
     }
 
     pub fn add(&mut self, member: Member) -> Result<()> {
         let name = member.name.clone();
-        let stored = Stored::from(member);
+        self.put(&name, &Stored::from(member))
+    }
+
+    fn put(&mut self, name: &[u8], stored: &Stored) -> Result<()> {
+        let is_directory = stored.type_bits == 0o040_000;
+        let is_other = match self.holds {
+            Holds::Everything => false,
+            Holds::Directories => !is_directory,
+            Holds::TheRest => is_directory,
+        };
+        if is_other {
+            return Err(torn(name, "became something else"));
+        }
+        if self.holds != Holds::TheRest {
+            self.descend(name, is_directory)?;
+        }
+        self.list.add(name, stored)
+    }
+
+    fn descend(&mut self, name: &[u8], is_directory: bool) -> Result<()> {
         while self
             .above
             .last()
-            .is_some_and(|last| parent(&name) != Some(last))
+            .is_some_and(|last| parent(name) != Some(last))
         {
             self.above.pop();
         }
         if self.above.is_empty() && name != b"." {
-            let why = format!("{} is in no directory", shown(&name));
-            return Err(Torn(why).into());
+            return Err(torn(name, "is in no directory"));
         }
-        self.list.add(&name, &stored)?;
-        if stored.type_bits == 0o040_000 {
-            self.above.push(name);
+        if is_directory {
+            self.above.push(name.to_vec());
         }
         Ok(())
     }
@@ -151,4 +180,35 @@ impl Contents {
     pub fn finish(self) -> Result<Scratch> {
         Scratch::of(self.list)
     }
+}
+
+fn torn(name: &[u8], what: &str) -> anyhow::Error {
+    Torn(format!("{} {what}", shown(name))).into()
+}
+
+/// What streams that were read side by side hold together.
+pub fn together(folder: &Path, mut streams: Vec<Scratch>) -> Result<Scratch> {
+    if streams.len() == 1
+        && let Some(one) = streams.pop()
+    {
+        return Ok(one);
+    }
+    let mut streams = streams
+        .iter()
+        .map(Scratch::read::<Stored>)
+        .collect::<Result<Vec<_>>>()?;
+    let mut all = Contents::new(scratch::fill(folder)?, Holds::Everything);
+    let first = |streams: &[Going<Stored>]| {
+        let at = streams.iter().enumerate();
+        at.filter_map(|(number, stream)| Some((stream.at()?.0, number)))
+            .min_by(|(one, _), (other, _)| order(one, other))
+            .map(|(_, number)| number)
+    };
+    while let Some(stream) = first(&streams).and_then(|number| streams.get_mut(number)) {
+        if let Some((path, stored)) = stream.at() {
+            all.put(path, stored)?;
+        }
+        stream.advance()?;
+    }
+    all.finish()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use tracing::info;
 
-use super::part;
+use super::part::{self, Stored};
 use super::site::{self, Site, Wanted};
 use super::warm::Warm;
 use crate::backup::plan::UnitPlan;
@@ -15,6 +15,7 @@ use crate::backup::tags::Filing;
 use crate::base::blocking::aside;
 use crate::base::fault;
 use crate::changed::index::{Head, IndexedPart, Lists};
+use crate::changed::names::Cut;
 use crate::changed::pass::Pass;
 use crate::changed::{Torn, clock};
 use crate::discovery::mount_table::{Outline, is_around};
@@ -72,36 +73,30 @@ async fn pass(
         Some(index) if run.has_parts(&index.head.parts).await? => Some(Arc::new(index)),
         _ => None,
     };
-    let (at, before) = (Arc::clone(site), index.clone());
+    let (at, before, cut) = (Arc::clone(site), index.clone(), cut(run, reading));
     let begin = aside(move || {
         let mounts = Outline::read();
         let start = at.sync(before.as_deref().map(|index| &index.head))?;
-        let pass = at.on(|ground| Pass::begin(&at.root, ground, before.as_deref(), start))?;
+        let pass = at.on(|ground| Pass::begin(&at.root, ground, before.as_deref(), start, cut))?;
         Ok((start, mounts, pass))
     });
     let begin = site::alive(site, stall, begin);
     let (start, mounts, pass) = run.shutdown.cut("the run", begin).await?;
-    let Some(mut pass) = pass else {
+    let Some(pass) = pass else {
         // Nothing is new, so there was an index.
         let index = index.ok_or_else(|| anyhow::anyhow!("there is nothing"))?;
         return Ok(Warm::new(Arc::clone(site), (index, None), 0, Vec::new()));
     };
     fault::reached("before_part").await;
     let notes = notes(&pass);
-    let new = filing.stream(source, pass.names.bytes);
-    let stored = part::store(
-        run,
-        site,
-        (&source.key, &new),
-        (&mut pass, reading.is_sparse),
-    )
-    .await?;
+    let of = (source, filing);
+    let stored = part::store(run, site, of, (&pass, reading.is_sparse)).await?;
     fault::reached("part_stored").await;
     let part_number = usize::from(pass.part());
     let (at, before) = (Arc::clone(site), index.clone());
-    let contents = stored.contents;
+    let Stored { streams, contents } = stored;
     let end = aside(move || {
-        let merged = at.on(|ground| pass.end(ground, before.as_deref(), &contents))?;
+        let merged = at.on(|ground| pass.end(ground, before.as_deref(), contents))?;
         let changed = mounts.changed(&Outline::read());
         let mut changed = changed.iter();
         match changed.find(|place| is_around(place, &at.right_for.path)) {
@@ -112,8 +107,8 @@ async fn pass(
     });
     let end = site::alive(site, stall, end);
     let merged = run.shutdown.cut("the run", end).await?;
-    let name = (stored.accepted.snapshot, stored.accepted.root);
-    let part = IndexedPart::new(name, run.backup_id.into(), stored.bytes, &merged.lists);
+    let part = IndexedPart::new(run.backup_id.into(), streams, &merged.lists);
+    let bytes = part.bytes();
     let (mut parts, mut lists, base_at) = match &index {
         Some(index) if part_number > 0 => {
             let (head, lists) = (&index.head, &index.lists);
@@ -135,7 +130,24 @@ async fn pass(
     let finished = aside(move || merged.index.finish(&head, &lists)).await?;
     let index = Arc::clone(&finished.index);
     let new = (index, Some(finished));
-    Ok(Warm::new(Arc::clone(site), new, stored.bytes, notes))
+    Ok(Warm::new(Arc::clone(site), new, bytes, notes))
+}
+
+/// What is less is read by one tar: each further stream costs a kopia.
+const CUT_ABOVE: u64 = 2 << 30;
+const MOST_STREAMS: u8 = 4;
+
+fn cut(run: &Run<'_>, reading: &Reading) -> Cut {
+    let workers = u8::try_from(run.workers).unwrap_or(u8::MAX);
+    Cut {
+        above: fault::bytes("cut_above").unwrap_or(CUT_ABOVE),
+        most_streams: if reading.disks.is_empty() {
+            workers.min(MOST_STREAMS)
+        } else {
+            // The heads of a disk would go to and fro.
+            1
+        },
+    }
 }
 
 /// Of a service that touches all its files at each start the next night reads everything.

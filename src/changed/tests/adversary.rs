@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 
+use super::super::names::Cut;
 use super::nights::Nights;
 use super::tree::{Mapping, Tree, exchange, with_ending};
 
@@ -114,6 +115,10 @@ fn one(nights: &mut Nights, seed: u64) {
         let is_noisy = tree.random().random_bool(0.6);
         let attack = is_noisy.then(|| attacker(&nights.source, tree.random().random()));
         let mut undo = Vec::new();
+        nights.rules.cut = Cut {
+            above: 0,
+            most_streams: tree.random().random_range(1..=3),
+        };
         let undo_cell = std::cell::RefCell::new(&mut undo);
         nights.hot(
             || undo_cell.borrow_mut().extend(swap_away(&mut tree)),

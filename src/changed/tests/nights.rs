@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::super::ground::Root;
-use super::super::index::{Finished, Head, IndexedPart, Lists, RightFor};
-use super::super::pass::{Names, Pass, Start, cold};
-use super::super::{Contents, Ground, Scratch, Torn, clock};
+use super::super::index::{Finished, Head, IndexedPart, IndexedStream, Lists, RightFor};
+use super::super::names::{Cut, Names};
+use super::super::pass::{Pass, Start, cold};
+use super::super::{Contents, Ground, Torn, clock};
 use super::oracle;
 use crate::discovery::mount_table::MountTable;
 use crate::drivers::tar::{self, Record, Tar};
@@ -25,7 +26,7 @@ pub struct Nights {
     folder: tempfile::TempDir,
     tar: Tar,
     index: Option<Finished>,
-    streams: Vec<(Vec<u8>, Lists)>,
+    streams: Vec<PartMade>,
     pub rules: Rules,
     /// Of all points: paths, and those that were not read in the window.
     pub paths: u64,
@@ -33,9 +34,13 @@ pub struct Nights {
     pub torn: u64,
 }
 
+/// One stream, or that of the directories and those of what is in them; with what is done before.
+type PartMade = (Vec<Vec<u8>>, Lists);
+
 /// What a test takes out.
 #[derive(Clone, Copy)]
 pub struct Rules {
+    pub cut: Cut,
     pub syncs: bool,
     pub margin: Duration,
     pub is_strict: Option<bool>,
@@ -44,6 +49,7 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
+            cut: Cut::NONE,
             syncs: true,
             margin: Duration::from_millis(150),
             is_strict: None,
@@ -114,24 +120,31 @@ impl Nights {
             root.sync().unwrap();
         }
         let before = self.index.as_ref().map(|finished| &*finished.index);
-        let pass = Pass::begin(&root, ground, before, start)?;
+        let pass = Pass::begin(&root, ground, before, start, self.rules.cut)?;
         during();
-        let Some(mut pass) = pass else {
+        let Some(pass) = pass else {
             after();
             return Ok(());
         };
-        let (stream, said) = self.read(&root, &mut pass.names);
+        let mut streams = Vec::new();
+        let mut contents = Vec::new();
+        for (number, names) in pass.streams.iter().enumerate() {
+            let (stream, said) = self.read(&root, names);
+            let ended = Ended {
+                display: "tar".to_owned(),
+                status: said.0,
+                stderr: String::new(),
+            };
+            let bytes = tar::judge_running(&ended, &said.1)?;
+            assert_eq!(bytes, stream.len() as u64);
+            let mut seen: Contents = pass.contents(&work, number)?;
+            tar::members(&mut stream.as_slice(), |member| seen.add(member))?;
+            contents.push(seen.finish()?);
+            streams.push(stream);
+        }
         after();
-        let ended = Ended {
-            display: "tar".to_owned(),
-            status: said.0,
-            stderr: String::new(),
-        };
-        let bytes = tar::judge_running(&ended, &said.1)?;
-        assert_eq!(bytes, stream.len() as u64);
-        let stored = contents(&work, &stream)?;
         let part = usize::from(pass.part());
-        let merged = pass.end(ground, before, &stored)?;
+        let merged = pass.end(ground, before, contents)?;
         let mut parts = before
             .map(|index| index.head.parts.clone())
             .unwrap_or_default();
@@ -143,18 +156,15 @@ impl Nights {
         parts.truncate(part);
         lists.truncate(part);
         self.streams.truncate(part);
-        let name = (
-            SnapshotId::parse("ab").unwrap(),
-            ObjectId::parse("k1").unwrap(),
-        );
-        parts.push(IndexedPart::new(
-            name,
-            BackupId::at(chrono::Utc::now()).into(),
-            bytes,
-            &merged.lists,
-        ));
+        let indexed = streams.iter().map(|stream| IndexedStream {
+            snapshot: SnapshotId::parse("ab").unwrap(),
+            root: ObjectId::parse("k1").unwrap(),
+            bytes: stream.len() as u64,
+        });
+        let of = BackupId::at(chrono::Utc::now()).into();
+        parts.push(IndexedPart::new(of, indexed.collect(), &merged.lists));
         lists.push(merged.lists.clone());
-        self.streams.push((stream, merged.lists));
+        self.streams.push((streams, merged.lists));
         let head = Head {
             right_for: right_for(),
             taken_at: start.at,
@@ -178,7 +188,7 @@ impl Nights {
     }
 
     /// Streams with what is done before each.
-    fn parts(&mut self) -> Vec<(Vec<u8>, Lists)> {
+    fn parts(&mut self) -> Vec<PartMade> {
         let (root, work, excludes) = (self.root(), self.work(), Excludes::default());
         let ground = ground(&root, &work, &excludes);
         let index = &self.index.as_ref().unwrap().index;
@@ -187,11 +197,11 @@ impl Nights {
         let paths = oracle::capture(&self.source).len() as u64;
         self.paths += paths;
         self.proven += paths;
-        if let Some(mut rest) = found.rest {
+        if let Some(rest) = found.rest {
             self.proven -= rest.names.count;
-            let (stream, said) = self.read(&root, &mut rest.names);
+            let (stream, said) = self.read(&root, &rest.names);
             assert!(said.0.success(), "{}", said.1);
-            parts.push((stream, rest.lists));
+            parts.push((vec![stream], rest.lists));
         }
         assert!(parts.len() <= 7);
         parts
@@ -207,11 +217,7 @@ impl Nights {
         self.streams.len()
     }
 
-    fn read(
-        &self,
-        root: &Root,
-        names: &mut Names,
-    ) -> (Vec<u8>, (std::process::ExitStatus, String)) {
+    fn read(&self, root: &Root, names: &Names) -> (Vec<u8>, (std::process::ExitStatus, String)) {
         use std::os::fd::AsRawFd as _;
         let place = format!(
             "/proc/{}/fd/{}",
@@ -246,12 +252,6 @@ fn ground<'a>(root: &'a Root, work: &'a Path, excludes: &'a Excludes) -> Ground<
     }
 }
 
-fn contents(folder: &Path, stream: &[u8]) -> Result<Scratch> {
-    let mut contents: Contents = Pass::contents(folder)?;
-    tar::members(&mut &*stream, |member| contents.add(member))?;
-    contents.finish()
-}
-
 fn right_for() -> RightFor {
     RightFor {
         boot: String::new(),
@@ -267,14 +267,14 @@ fn right_for() -> RightFor {
     }
 }
 
-fn restore(tar: &Tar, parts: &[(Vec<u8>, Lists)], target: &Path) {
+fn restore(tar: &Tar, parts: &[PartMade], target: &Path) {
     std::fs::create_dir(target).unwrap();
     let at = |path: &[u8]| {
         target.join(std::ffi::OsStr::from_bytes(
             path.strip_prefix(b"./").unwrap_or(b""),
         ))
     };
-    for (stream, lists) in parts {
+    for (streams, lists) in parts {
         for path in lists.deleted.iter() {
             let path = at(path);
             match path.symlink_metadata() {
@@ -288,21 +288,28 @@ fn restore(tar: &Tar, parts: &[(Vec<u8>, Lists)], target: &Path) {
                 rustix::fs::lremovexattr(&path, &*name).unwrap();
             }
         }
-        let archive = target.with_extension("tar");
-        std::fs::write(&archive, stream).unwrap();
-        let spec = Spec::new(tar.program())
-            .args(["--extract", "--file=-"])
-            .args(["--preserve-permissions", "--same-owner", "--numeric-owner"])
-            .args(["--xattrs", "--xattrs-include=*", "--no-acls"])
-            .arg("--warning=no-timestamp")
-            .args(["--directory".as_ref(), target.as_os_str()]);
-        let done = command(&spec)
-            .stdin(File::open(&archive).unwrap())
-            .stdout(Stdio::null())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success() && said.is_empty(), "{said}");
-        std::fs::remove_file(archive).unwrap();
+        let again = streams.first().filter(|_| streams.len() > 1);
+        for stream in streams.iter().chain(again) {
+            extract(tar, stream, target);
+        }
     }
+}
+
+fn extract(tar: &Tar, stream: &[u8], target: &Path) {
+    let archive = target.with_extension("tar");
+    std::fs::write(&archive, stream).unwrap();
+    let spec = Spec::new(tar.program())
+        .args(["--extract", "--file=-"])
+        .args(["--preserve-permissions", "--same-owner", "--numeric-owner"])
+        .args(["--xattrs", "--xattrs-include=*", "--no-acls"])
+        .arg("--warning=no-timestamp")
+        .args(["--directory".as_ref(), target.as_os_str()]);
+    let done = command(&spec)
+        .stdin(File::open(&archive).unwrap())
+        .stdout(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && said.is_empty(), "{said}");
+    std::fs::remove_file(archive).unwrap();
 }

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::model::exclude::Excludes;
 
 /// What a walk saw of a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Seen {
     pub stat: Stat,
     /// The part that holds it, where it is proven to be as it was stored.
@@ -44,7 +44,7 @@ pub struct Look {
     gone: Scratch,
     /// Files of which not every name is as it was stored: all their names are read.
     linked: HashSet<u64>,
-    /// Bytes of files that are as they were stored, by the part that has them.
+    /// Bytes of files that are as they were stored, without their holes, by the part that has them.
     pub kept_bytes: Vec<u64>,
     /// Of all others.
     pub new_bytes: u64,
@@ -196,7 +196,7 @@ impl Totals {
     fn count(&mut self, stat: &Stat, before: Option<&Known>, kept_in: Option<u8>) {
         self.paths += 1;
         self.has_links |= stat.is_linked();
-        let bytes = if stat.is_file() { stat.size } else { 0 };
+        let bytes = stat.content;
         if let Some(part) = kept_in {
             let part = usize::from(part);
             if self.kept_bytes.len() <= part {

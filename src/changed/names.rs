@@ -18,7 +18,7 @@ pub struct Names {
     /// Each with a zero byte behind, at its beginning.
     pub file: File,
     pub count: u64,
-    /// Of files.
+    /// Of files, without their holes.
     pub bytes: u64,
     /// One of them is a file with several names.
     pub has_links: bool,
@@ -32,6 +32,7 @@ pub struct Cut {
     pub most_streams: u8,
 }
 
+#[cfg(test)]
 impl Cut {
     pub const NONE: Self = Self {
         above: u64::MAX,
@@ -75,7 +76,7 @@ impl Filling {
             .and_then(|()| self.out.write_all(&[0]));
         written.context("the list for tar cannot be written")?;
         self.count += 1;
-        self.bytes += if stat.is_file() { stat.size } else { 0 };
+        self.bytes += stat.content;
         self.has_links |= stat.is_linked();
         Ok(())
     }
@@ -150,7 +151,7 @@ impl Divided {
         if self.are_linked_apart && stat.is_linked() {
             return self.in_turn;
         }
-        let size = HEADER + if stat.is_file() { stat.size } else { 0 };
+        let size = HEADER + stat.content;
         let middle = u128::from(self.passed) + u128::from(size / 2);
         self.passed = self.passed.saturating_add(size);
         let place = middle * u128::from(self.in_turn) / u128::from(self.expected);
@@ -190,6 +191,7 @@ mod tests {
             gid: 0,
             links,
             special: 0,
+            content: size,
         }
     }
 

@@ -172,7 +172,7 @@ fn is_free(root: &Root, path: &[u8], seen: &Stat) -> bool {
     }
     let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
     let now = rustix::fs::statat(root, below, flags);
-    now.is_ok_and(|now| Stat::of(&now).relative_to(root.stat.device) == *seen)
+    now.is_ok_and(|now| Stat::of(&now).relative_to(root.stat.device).digest() == seen.digest())
 }
 
 /// The part that is made now takes the place of those from this one on. An increment that is not much larger than what is read anyway

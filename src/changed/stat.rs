@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::list::{Item, number, put_number, put_signed, signed};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Stat {
     /// 0 is that of the source: numbers of devices change when a machine is started.
     pub device: u64,
@@ -22,6 +22,9 @@ pub struct Stat {
     pub links: u64,
     /// Of a device file.
     pub special: u64,
+    /// What there is to be read of a file: its size less its holes. No proof: it changes when a file system gives blocks to what was
+    /// written before.
+    pub content: u64,
 }
 
 /// Enough of a hash that no two records are taken for the same.
@@ -45,6 +48,12 @@ impl Stat {
             gid: stat.st_gid,
             links: if is_directory { 0 } else { stat.st_nlink },
             special: stat.st_rdev,
+            content: if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                let blocks = stat.st_blocks.cast_unsigned();
+                stat.st_size.cast_unsigned().min(blocks.saturating_mul(512))
+            } else {
+                0
+            },
         }
     }
 
@@ -88,7 +97,7 @@ impl Stat {
 
     pub fn digest(&self) -> Digest {
         let mut bytes = Vec::with_capacity(96);
-        self.put(&mut bytes);
+        self.put_proof(&mut bytes);
         let hash = Sha256::digest(&bytes);
         let mut digest = Digest::default();
         digest
@@ -96,6 +105,15 @@ impl Stat {
             .zip(hash)
             .for_each(|(to, from)| *to = from);
         digest
+    }
+
+    fn put_proof(&self, out: &mut Vec<u8>) {
+        let numbers = [self.device, self.inode, self.size, self.links, self.special];
+        numbers.into_iter().for_each(|it| put_number(out, it));
+        let small = [self.mode, self.uid, self.gid];
+        small.into_iter().for_each(|it| put_number(out, it.into()));
+        put_signed(out, self.modified);
+        put_signed(out, self.changed);
     }
 }
 
@@ -107,12 +125,8 @@ fn nanoseconds(seconds: i64, nanoseconds: u64) -> i64 {
 
 impl Item for Stat {
     fn put(&self, out: &mut Vec<u8>) {
-        let numbers = [self.device, self.inode, self.size, self.links, self.special];
-        numbers.into_iter().for_each(|it| put_number(out, it));
-        let small = [self.mode, self.uid, self.gid];
-        small.into_iter().for_each(|it| put_number(out, it.into()));
-        put_signed(out, self.modified);
-        put_signed(out, self.changed);
+        self.put_proof(out);
+        put_number(out, self.content);
     }
 
     fn take(from: &mut &[u8]) -> Option<Self> {
@@ -127,6 +141,7 @@ impl Item for Stat {
             gid: number(from)?.try_into().ok()?,
             modified: signed(from)?,
             changed: signed(from)?,
+            content: number(from)?,
         })
     }
 }

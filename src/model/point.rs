@@ -235,8 +235,8 @@ pub struct Part {
     /// Directories that lose all extended attributes before this part is extracted, which sets those that they have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stripped: Option<PathList>,
-    /// Parts of one number may be extracted side by side, after the [`PartKind::Folders`] of that number, which is extracted once more
-    /// after them.
+    /// Parts of one number may be extracted side by side, after the [`PartKind::Folders`] of that number: that is extracted before them
+    /// without attributes, so that none is passed on to what is made in a directory, and after them as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<u32>,
     /// Of the point whose run stored it, where that is another one.

@@ -208,7 +208,7 @@ pub struct SourceReport {
     /// Of what was read before.
     #[serde(default)]
     pub before_bytes: u64,
-    /// Of the files that were not read in the window, since they are proven to be as an earlier part has them.
+    /// Of the files that were not read in the window, since they are proven to be as an earlier part has them; without their holes.
     #[serde(default)]
     pub kept_bytes: u64,
     /// What it is made of in the repository.

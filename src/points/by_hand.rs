@@ -13,4 +13,5 @@ pub const COMMANDS: [&str; 3] = [
 /// What they are, before them.
 pub const EXPLAINED: &str = "`recipe.json` has the `sources`; the data of each is in its `parts`, which are streams of tar. In an empty \
 directory, run this for each part in order: R is the root object of the recipe, S the place of the source in `sources` and N that of \
-the part in `parts`, both from 0, K the `root` of the part. Only a part with `deleted` needs the first line, only one with `stripped` the second.";
+the part in `parts`, both from 0, K the `root` of the part. Only a part with `deleted` needs the first line, only one with `stripped` the second. A part of kind \
+`folders` gets the last line twice: with ` --no-xattrs` at its end, and after the last part of its `group` once more as it stands.";

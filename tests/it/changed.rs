@@ -105,6 +105,103 @@ fn the_window_reads_what_changed_since_the_last_look() {
         .ok();
 }
 
+/// As [`saved`], where everything is large.
+fn saved_side_by_side(world: &World, stack: &Stack) -> Value {
+    world
+        .kd(&["--quiet", "backup", "--unit", stack.unit()])
+        .env("KOPI_DOCKA_FAULT_CUT_ABOVE_BYTES", "50000")
+        .stdout_any()
+        .ok();
+    world.report()["units"][0]["sources"][0].clone()
+}
+
+#[test]
+fn a_large_part_is_read_side_by_side_and_comes_back_so() {
+    let world = world();
+    world.config(|config| config["backup"]["parallel_workers"] = json!(2));
+    let stack = stack(&world);
+    let data = stack.volume_path("data");
+    for number in 0..28 {
+        fill(
+            &data.join(format!("d{}/{number}-more", number % 4)),
+            500_000,
+        );
+    }
+    fs::hard_link(data.join("d0/0"), data.join("d3/linked")).unwrap();
+    let first = saved_side_by_side(&world, &stack);
+    assert_eq!(kinds(&first), ["folders", "base", "base"], "{first:#}");
+    let bytes = |part: usize| first["parts"][part]["bytes"].as_u64().unwrap();
+    assert!(bytes(1).abs_diff(bytes(2)) < 1_000_000, "{first:#}");
+    assert_restored(&world, &stack, "first");
+
+    for number in 0..3 {
+        fill(&data.join(format!("d1/{number}-new")), 40_000);
+    }
+    fs::remove_dir_all(data.join("d2")).unwrap();
+    symlink("/etc", data.join("d2")).unwrap();
+    torture::plant(&data.join("torture"));
+    let second = saved_side_by_side(&world, &stack);
+    let wanted = [
+        "folders",
+        "base",
+        "base",
+        "folders",
+        "increment",
+        "increment",
+    ];
+    assert_eq!(kinds(&second), wanted, "{second:#}");
+    assert_eq!(second["window_bytes"], 0);
+    assert_restored(&world, &stack, "second");
+    world
+        .kd(&["verify", "--unit", stack.unit()])
+        .stdout_any()
+        .stderr_any()
+        .ok();
+
+    let spoilt = oracle::manifest(&data);
+    fs::remove_dir_all(data.join("d3")).unwrap();
+    world
+        .restore_latest(stack.unit(), &[])
+        .stderr_any()
+        .stdout_any()
+        .ok();
+    oracle::manifest(&data).assert_same(&spoilt);
+}
+
+#[test]
+fn of_streams_that_are_read_side_by_side_one_that_fails_ends_the_others() {
+    let world = world();
+    world.config(|config| config["backup"]["parallel_workers"] = json!(2));
+    let stack = stack(&world);
+    // Of three streams the first fails and the others would wait for ever; those after them are as always.
+    let script = format!(
+        r#"case " $* " in *' snapshot create '*' --stdin-file=data '*)
+            for one in 1 2 3; do
+                if mkdir '{}'/$one 2>/dev/null; then
+                    echo 'Snapshotting x' >&2
+                    [ $one = 1 ] && {{ sleep 1; exit 1; }}
+                    exec sleep 1000
+                fi
+            done;;
+        esac
+        exec "$REAL" "$@""#,
+        world.dir("streams").display()
+    );
+    world
+        .kd(&["--quiet", "backup", "--unit", stack.unit()])
+        .env("PATH", world.stand_in("kopia", &script))
+        .env("KOPI_DOCKA_FAULT_CUT_ABOVE_BYTES", "50000")
+        .stdout_any()
+        .stderr("is read whole in the window")
+        .stderr_any()
+        .timeout(std::time::Duration::from_secs(60))
+        .ok();
+    let source = &world.report()["units"][0]["sources"][0];
+    assert_eq!(kinds(source), ["full"], "{source:#}");
+    assert_restored(&world, &stack, "whole");
+    stack.assert_running(&["db"]);
+}
+
 /// The members of the last part of the only source.
 fn names_in_window(world: &World) -> Vec<String> {
     let points = world.points();

@@ -100,9 +100,47 @@ impl Made {
             now.0[*path].kind == "directory" && had.is_some_and(|had| !had.xattrs.is_empty())
         };
         let stripped: Vec<Vec<u8>> = listed.iter().filter(had_attributes).cloned().collect();
-        let stream = self.stream(&listed);
-        self.add(kind, &stream, &deleted, &stripped);
+        if kind == "final" {
+            let stream = self.stream(&listed);
+            self.add(kind, &stream, &deleted, &stripped);
+        } else {
+            self.add_side_by_side(kind, &listed, &now, (&deleted, &stripped));
+        }
         self.held = now;
+    }
+
+    /// The directories, and two streams with what is in them; all names of a file in one.
+    fn add_side_by_side(
+        &mut self,
+        kind: &str,
+        listed: &BTreeSet<Vec<u8>>,
+        now: &oracle::Manifest,
+        (deleted, stripped): (&[Vec<u8>], &[Vec<u8>]),
+    ) {
+        let (folders, rest): (BTreeSet<_>, BTreeSet<_>) = listed
+            .iter()
+            .cloned()
+            .partition(|path| now.0[path].kind == "directory");
+        let (mut one, mut other) = (BTreeSet::new(), BTreeSet::new());
+        for (number, path) in rest.into_iter().enumerate() {
+            let is_linked = !now.0[&path].links.is_empty();
+            let to = if is_linked || number % 2 == 0 {
+                &mut one
+            } else {
+                &mut other
+            };
+            to.insert(path);
+        }
+        let number = self.parts.len();
+        let stream = self.stream(&folders);
+        self.add("folders", &stream, deleted, stripped);
+        for names in [one, other] {
+            let stream = self.stream(&names);
+            self.add(kind, &stream, &[], &[]);
+        }
+        for part in self.parts.iter_mut().skip(number) {
+            part["group"] = json!(number);
+        }
     }
 
     /// As a run reads a source by names.
@@ -409,10 +447,26 @@ fn what_a_person_types_brings_the_parts_back() {
         .world
         .path("home/.config/kopia/repository-kopi-docka.config");
     let kopia = format!("kopia --config-file={} show", profile.display());
+    let mut order = Vec::new();
     for (number, part) in made.parts.iter().enumerate() {
+        order.push((number, "first"));
+        let group = &part["group"];
+        let is_last = made
+            .parts
+            .get(number + 1)
+            .is_none_or(|next| next["group"] != *group);
+        if !group.is_null() && is_last {
+            let folders = made.parts.iter().position(|part| part["group"] == *group);
+            order.push((folders.unwrap(), "last"));
+        }
+    }
+    for (number, time) in order {
+        let part = &made.parts[number];
+        let is_first = time == "first";
+        let is_bare = is_first && part["kind"] == "folders";
         let is_needed = [
-            !part["deleted"].is_null(),
-            !part["stripped"].is_null(),
+            is_first && !part["deleted"].is_null(),
+            is_first && !part["stripped"].is_null(),
             true,
         ];
         for (line, is_needed) in lines.iter().zip(is_needed) {
@@ -425,6 +479,11 @@ fn what_a_person_types_brings_the_parts_back() {
                     "kopia show K/",
                     &format!("{kopia} {}/", part["root"].as_str().unwrap()),
                 );
+            let line = if is_bare && line.contains("tar --extract") {
+                line + " --no-xattrs"
+            } else {
+                line
+            };
             if is_needed {
                 Run::new("sh")
                     .args(["-c", &line])

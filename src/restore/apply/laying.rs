@@ -36,6 +36,13 @@ pub struct Laying<'a> {
     pub tolerance: Tolerance,
 }
 
+/// Extended attributes, ACLs among them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attributes {
+    All,
+    None,
+}
+
 /// How `paths` are taken out of several `parts`; `None` when there is nothing to choose, or tar itself can.
 pub fn wanted(parts: &[Part], paths: &[PathBuf]) -> Option<Arc<Mutex<Wanted>>> {
     let is_choice = parts.len() > 1 && !paths.is_empty();
@@ -53,18 +60,21 @@ impl Laying<'_> {
                     } else {
                         Some(Gate::later(self.wanted.as_ref()))
                     };
-                    losses.extend(self.extract(part, gate.as_ref()).await?);
+                    losses.extend(self.extract(part, gate.as_ref(), Attributes::All).await?);
                 }
                 Round::Group {
                     folders, shards, ..
                 } => {
                     self.clear(folders).await?;
                     let gate = Gate::folders(self.wanted.as_ref());
-                    losses.extend(self.extract(folders, Some(&gate)).await?);
+                    // What is made in a directory with a default ACL gets one.
+                    let bare = self.extract(folders, Some(&gate), Attributes::None).await;
+                    losses.extend(bare?);
                     self.side_by_side(shards, &gate, losses).await?;
                     // What was put into them has changed their times.
                     let gate = Gate::folders(self.wanted.as_ref());
-                    losses.extend(self.extract(folders, Some(&gate)).await?);
+                    let whole = self.extract(folders, Some(&gate), Attributes::All).await;
+                    losses.extend(whole?);
                 }
             }
         }
@@ -100,7 +110,7 @@ impl Laying<'_> {
                 running.push(async move {
                     let _slot = slot;
                     let gate = folders.shard(self.wanted.as_ref());
-                    self.extract(shard, Some(&gate)).await
+                    self.extract(shard, Some(&gate), Attributes::All).await
                 });
             }
             match running.next().await {
@@ -125,7 +135,12 @@ impl Laying<'_> {
         slots.try_acquire_owned().ok().map(Some)
     }
 
-    async fn extract(&self, part: &Part, gate: Option<&Gate>) -> Result<Losses> {
+    async fn extract(
+        &self,
+        part: &Part,
+        gate: Option<&Gate>,
+        attributes: Attributes,
+    ) -> Result<Losses> {
         let (feed, tolerance) = (&self.extractor.feed, self.tolerance);
         if !part.kind.is_tar() {
             return feed
@@ -133,6 +148,9 @@ impl Laying<'_> {
                 .await;
         }
         let mut untar = untar(&self.extractor.tar, self.folder);
+        if attributes == Attributes::None {
+            untar = untar.arg("--no-xattrs");
+        }
         // A gate has chosen already.
         let names_members = self.wanted.is_none() && !self.paths.is_empty();
         if names_members {

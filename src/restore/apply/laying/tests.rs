@@ -140,6 +140,25 @@ impl Bed {
 }
 
 /// Each path with what it is: kind, mode, time, number of names, attributes, content.
+/// What is made in `directory` from now on gets it too.
+fn set_default_acl(directory: &Path) {
+    let (owner, user, group, mask, others) = (1, 2, 4, 0x10, 0x20);
+    let mut acl = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in [
+        (owner, 7, u32::MAX),
+        (user, 7, 1234),
+        (group, 5, u32::MAX),
+        (mask, 7, u32::MAX),
+        (others, 5, u32::MAX),
+    ] {
+        acl.extend(u16::to_le_bytes(tag));
+        acl.extend(u16::to_le_bytes(permissions));
+        acl.extend(u32::to_le_bytes(id));
+    }
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(directory, "system.posix_acl_default", &acl, flags).unwrap();
+}
+
 fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -364,6 +383,8 @@ async fn the_streams_of_a_group_are_laid_side_by_side() {
     }
     std::fs::hard_link(root.join("c/z"), root.join("a/b/z")).unwrap();
     symlink("/etc", root.join("c/link")).unwrap();
+    // What was made before there was a default ACL has none.
+    set_default_acl(&root.join("a"));
     let old = std::time::UNIX_EPOCH + Duration::from_secs(1000);
     for folder in ["a/b", "a", "c"] {
         std::fs::File::open(root.join(folder))

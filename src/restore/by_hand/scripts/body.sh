@@ -169,7 +169,8 @@ run() {
     echo "$code" >"$work/$name.status"
 }
 
-# Extracts one part of the data over what is in $fresh. $1: the object, $2: its length.
+# Extracts one part of the data over what is in $fresh. $1: the object, $2: its length, $3: another option of tar. Directories that
+# others are put into come without attributes first: what is made in one with a default ACL gets one.
 part() {
     rm -f -- "$work/count" "$work/kopia.status" "$work/tee.status" "$work/tar.status"
     mkfifo -- "$work/count"
@@ -180,7 +181,7 @@ part() {
             # A tar that is done or has failed must not keep it from counting.
             (trap '' PIPE && run tee tee -- "$work/count") |
             run tar tar --extract --file=- --preserve-permissions --same-owner --numeric-owner \
-                --xattrs '--xattrs-include=*' --no-acls --warning=no-timestamp "--directory=$fresh"
+                --xattrs '--xattrs-include=*' --no-acls --warning=no-timestamp ${3:+"$3"} "--directory=$fresh"
     } &
     # In the background, so that a signal is heard at once.
     wait $!

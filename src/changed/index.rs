@@ -55,7 +55,6 @@ pub struct RightFor {
     pub inode: u64,
     pub path: PathBuf,
     pub excludes: Vec<String>,
-    pub is_sparse: bool,
     pub tar: String,
     /// The repository, and who we are in it.
     pub repository: String,

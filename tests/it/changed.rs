@@ -121,7 +121,7 @@ fn a_large_part_is_read_side_by_side_and_comes_back_so() {
     world.config(|config| config["backup"]["parallel_workers"] = json!(2));
     let stack = stack(&world);
     let data = stack.volume_path("data");
-    for number in 0..28 {
+    for number in 0..12 {
         fill(
             &data.join(format!("d{}/{number}-more", number % 4)),
             500_000,

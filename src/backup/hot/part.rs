@@ -42,7 +42,6 @@ struct Reading<'a> {
     site: &'a Site,
     source: &'a Source,
     filing: &'a Filing,
-    is_sparse: bool,
     /// Of all together.
     taken: Activity,
     /// One has failed, and nobody needs the others.
@@ -57,14 +56,13 @@ pub async fn store(
     run: &Run<'_>,
     site: &Site,
     (source, filing): (&Source, &Filing),
-    (pass, is_sparse): (&Pass, bool),
+    pass: &Pass,
 ) -> Result<Stored> {
     let reading = &Reading {
         run,
         site,
         source,
         filing,
-        is_sparse,
         taken: Activity::default(),
         is_over: watch::Sender::new(false),
     };
@@ -105,7 +103,7 @@ impl Reading<'_> {
         let record = Record::of(Some(names.bytes));
         let spec = run
             .tar
-            .create_named(&site.place(), names.has_links, self.is_sparse, record)
+            .create_named(&site.place(), names.has_links, self.site.is_sparse, record)
             .input(Input::Pipe(names.file.try_clone()?.into()))
             .niceness(NICENESS);
         let new = self.filing.stream(self.source, names.bytes);

@@ -89,8 +89,7 @@ async fn pass(
     };
     fault::reached("before_part").await;
     let notes = notes(&pass);
-    let of = (source, filing);
-    let stored = part::store(run, site, of, (&pass, reading.is_sparse)).await?;
+    let stored = part::store(run, site, (source, filing), &pass).await?;
     fault::reached("part_stored").await;
     let part_number = usize::from(pass.part());
     let (at, before) = (Arc::clone(site), index.clone());

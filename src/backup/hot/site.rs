@@ -29,6 +29,7 @@ pub struct Site {
     pub root: Root,
     excludes: Excludes,
     pub right_for: RightFor,
+    pub is_sparse: bool,
     /// Of the indexes, and of lists without a name.
     pub folder: PathBuf,
     state: PathBuf,
@@ -87,7 +88,6 @@ impl Wanted {
             file_system: self.file_system.filter(|id| id.starts_with("UUID=")),
             inode: root.stat.inode,
             path: self.path,
-            is_sparse: self.is_sparse,
             tar: self.tar,
             repository: self.repository,
             excludes: self.exclude_patterns,
@@ -95,6 +95,7 @@ impl Wanted {
         Ok(Site {
             root,
             excludes: Excludes::new(&right_for.excludes),
+            is_sparse: self.is_sparse,
             right_for,
             folder: self.folder,
             state: self.state,

@@ -87,7 +87,7 @@ impl Warm {
 
     /// What reads `rest`.
     pub fn tar(&self, tar: &Tar, rest: &Rest) -> Result<Spec> {
-        let (names, is_sparse) = (&rest.names, self.site.right_for.is_sparse);
+        let (names, is_sparse) = (&rest.names, self.site.is_sparse);
         info!(
             "reads {} of `{}` in the window, {}",
             text::count(usize::try_from(names.count).unwrap_or(usize::MAX), "path"),

@@ -261,7 +261,6 @@ fn right_for() -> RightFor {
         inode: 0,
         path: PathBuf::new(),
         excludes: Vec::new(),
-        is_sparse: true,
         tar: String::new(),
         repository: String::new(),
     }

@@ -1,7 +1,7 @@
 //! `make bench`: each figure is a ratio of medians against the same work done with bare tools, alternating, in one run.
 //!
 //! `cargo bench -- NAME…` runs the named ones: `backup`, `window`, `busy`, `units`, `discovery`, `list`, `restore`,
-//! `bundle`, `changed`. All but the last read everything.
+//! `bundle`, `changed`, `streams`. All but the last two read everything.
 //! With `KOPI_DOCKA_BENCH_OTHER=BINARY` another build of the program takes the place of the bare tools in `units`.
 
 #![allow(
@@ -44,6 +44,7 @@ fn main() {
         ("restore", restore),
         ("bundle", bundle),
         ("changed", changed),
+        ("streams", streams),
     ] {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             bench();
@@ -547,6 +548,65 @@ fn changed() {
             before as f64 / 1e6
         );
     }
+}
+
+/// A first backup of 2.5 GiB, and its restore, in two streams and in one.
+fn streams() {
+    let world = World::new();
+    let container = world.container("app", |service| service.volume("data", "/data"));
+    let volume = format!("{}_data", world.id());
+    let path = world.volume_path(&volume);
+    for folder in ["one", "two", "three"] {
+        std::fs::create_dir(path.join(folder)).unwrap();
+        fill(&path.join(folder));
+    }
+    // Two and a half.
+    (0..32)
+        .for_each(|number| std::fs::remove_file(path.join(format!("three/file{number}"))).unwrap());
+    let target = path.parent().unwrap().join("out");
+    let target_text = target.display().to_string();
+    let restores = [const { std::cell::RefCell::new(Vec::new()) }; 2];
+    let first = |workers: usize| {
+        world.config(|config| config["backup"]["parallel_workers"] = workers.into());
+        for known in ["repo", "state", "cache", "home"] {
+            let _ = std::fs::remove_dir_all(world.path(known));
+        }
+        world.init_for_real();
+        let since = Instant::now();
+        world
+            .kd(&["backup", "--unit", &container])
+            .stdout_any()
+            .stderr_any()
+            .ok();
+        let took = since.elapsed();
+        let report = world.report();
+        let parts = report["units"][0]["sources"][0]["parts"]
+            .as_array()
+            .unwrap()
+            .len();
+        assert_eq!(parts, if workers == 1 { 1 } else { 3 }, "{report:#}");
+        let since = Instant::now();
+        world
+            .kd(&[
+                "restore",
+                "--unit",
+                &container,
+                "--backup-id",
+                "latest",
+                "--yes",
+            ])
+            .args(["--volume", &volume, "--target", &target_text])
+            .stdout_any()
+            .stderr_any()
+            .ok();
+        restores[workers - 1].borrow_mut().push(since.elapsed());
+        std::fs::remove_dir_all(&target).unwrap();
+        took
+    };
+    let (two, one) = alternate(|| first(2), || first(1));
+    verdict("first backup in two streams / in one", two, one, 0.85);
+    let [one, two] = restores.map(|times| median(times.into_inner()));
+    verdict("restore of two streams / of one", two, one, 0.85);
 }
 
 fn docker(world: &World) -> String {

@@ -1,7 +1,7 @@
 //! Cold backup. [`mod@run`] reads as the run goes; [`mod@unit`] is what happens to one unit, with the window in its middle.
 //!
 //! Reading order: [`mod@run`] → [`mod@choose`], [`pipeline`] → [`mod@survey`], [`plan`] ([`safety_copies`] of restores are not read; [`memory`] is what the last whole
-//! point held) → [`stages`], [`mod@unit`] ([`step`], [`recipe`], [`hot`] before the stop, [`read`] into the [`spool`] or [`in_memory`], [`store`], [`turns`], [`saved`]) → [`commit`], [`proof`] →
+//! point held) → [`stages`], [`mod@unit`] ([`step`], [`recipe`], [`hot`] before the stop, [`read`] into the [`spool`] or [`in_memory`], [`store`], [`turns`], [`saved`]; [`forecast`] says for how long it will be down) → [`commit`], [`proof`] →
 //! [`after`] → [`reporter`] ([`events`]); [`tags`] says how it is filed. [`preview`] is all of it up to the plan, [`preview_text`] that for people.
 //!
 //! Never here: a container that is left down, or a source that is left out without a word.
@@ -10,6 +10,7 @@ mod after;
 mod choose;
 mod commit;
 mod events;
+mod forecast;
 mod hot;
 mod in_memory;
 pub mod memory;

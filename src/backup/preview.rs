@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::choose::{Chosen, LeftOut, choose};
+use super::forecast::{self, Forecast, ToRead};
+use super::hot;
 use super::memory::{self, Acceptance, Recalled};
 use super::plan::{Tolerated, UnitPlan};
 use super::survey::plan_unit;
@@ -18,11 +20,13 @@ use crate::discovery::{self, Discovery, OrphanVolume, Rules};
 use crate::drivers::docker::Engine;
 use crate::drivers::tar::Tar;
 use crate::error::{Exit, Failure, Result};
+use crate::model::report::ReadAs;
 use crate::model::source::{Gap, Source};
 use crate::model::unit::{Container, ContainerState};
 use crate::model::{UnitKind, UnitName};
 use crate::quiesce::RecordFile;
-use crate::reports::past::{self, Downtimes};
+use crate::reports::history::{History, Sampled};
+use crate::reports::past;
 use crate::repository::Repository;
 
 /// For a look at the directory of a repository.
@@ -54,10 +58,13 @@ pub struct UnitPreview {
     pub sources: Vec<SourcePreview>,
     /// The sum of what is known.
     pub estimated_bytes: u64,
-    /// `None` when no earlier run tells.
+    /// By earlier runs, or without one by what there is to be read. `None` when that is not known either.
     pub estimated_downtime_seconds: Option<f64>,
     /// How many earlier runs the estimate is from.
     pub estimated_from_runs: usize,
+    /// How long it may be down; `None` without a limit. A unit that is expected to pass it is left up, and not saved.
+    pub max_downtime_seconds: Option<u64>,
+    pub is_left_up: bool,
     pub gaps: Vec<Gap>,
     pub warnings: Vec<String>,
 }
@@ -79,6 +86,17 @@ pub struct SourcePreview {
     pub estimated_bytes: Option<u64>,
     /// What is known already to make it less than cold.
     pub doubts: Vec<String>,
+    pub read: ReadAs,
+    /// Why it is read whole.
+    pub read_why: Vec<String>,
+    /// At least so much is read before the stop. `None` when it is not known, as is all below.
+    pub before_bytes: Option<u64>,
+    /// At least so much is read while services are down.
+    pub window_bytes: Option<u64>,
+    /// Of files that are proven to be as an earlier restore point has them.
+    pub kept_bytes: Option<u64>,
+    #[serde(skip)]
+    walk: Duration,
 }
 
 /// What was found, and the first thing that would end a run before any unit is tried.
@@ -106,14 +124,17 @@ pub async fn preview(cx: &Context, units: &[UnitName]) -> Result<Previewed> {
         }
         chosen
     };
-    let downtimes = Downtimes::load(&past::folder(config));
+    let folder = past::folder(config);
+    let history = aside(move || Ok(History::load(&folder))).await?;
+    let tools = Tools::find(cx, config).await;
     let mut previews = Vec::new();
     for unit in units {
         let mut plan = plan_unit(unit, &host, config, &rules).await?;
         compare(cx, config, &mut plan).await;
-        previews.push(UnitPreview::of(plan, &downtimes));
+        let sources = tools.ahead(cx, config, &plan, &history).await?;
+        previews.push(UnitPreview::of(config, plan, sources, &history));
     }
-    let obstacles = obstacles(cx, config).await;
+    let obstacles = tools.obstacles(config).await;
     Ok(Previewed {
         preview: Preview {
             units: previews,
@@ -184,7 +205,12 @@ fn is_down(container: &Container) -> bool {
 }
 
 impl UnitPreview {
-    fn of(plan: UnitPlan, downtimes: &Downtimes) -> Self {
+    fn of(
+        config: &Config,
+        mut plan: UnitPlan,
+        sources: Vec<SourcePreview>,
+        history: &History,
+    ) -> Self {
         let is_member = |id: &str| plan.unit.containers.iter().any(|member| member.id == id);
         let mut levels: Vec<usize> = plan.entries.iter().map(|entry| entry.level).collect();
         levels.sort_unstable_by(|a, b| b.cmp(a));
@@ -203,26 +229,23 @@ impl UnitPreview {
                 stops.collect()
             })
             .collect();
+        let (limit, warnings) = forecast::limit(config, &plan.unit);
+        plan.warnings.extend(warnings);
         let known = if stops.is_empty() {
             Some((0.0, 0))
         } else {
-            downtimes.of(&plan.unit.name)
+            let known = history.downtime(&plan.unit.name);
+            known.or_else(|| reckoned(&plan.unit.name, &sources, history))
         };
+        let is_longer = |limit: Duration| known.is_some_and(|(it, _)| it > limit.as_secs_f64());
         Self {
+            max_downtime_seconds: limit.map(|limit| limit.as_secs()),
+            is_left_up: limit.is_some_and(is_longer),
             estimated_downtime_seconds: known.map(|(seconds, _)| seconds),
             estimated_from_runs: known.map_or(0, |(_, runs)| runs),
             stops,
             estimated_bytes: plan.sizes.values().map(|size| size.bytes).sum(),
-            sources: plan
-                .unit
-                .sources
-                .into_iter()
-                .map(|source| SourcePreview {
-                    estimated_bytes: plan.sizes.get(&source.key).map(|size| size.bytes),
-                    doubts: plan.doubts.get(&source.key).cloned().unwrap_or_default(),
-                    source,
-                })
-                .collect(),
+            sources,
             unit: plan.unit.name,
             kind: plan.unit.kind,
             blocker: plan.refusal,
@@ -233,35 +256,123 @@ impl UnitPreview {
     }
 }
 
-/// What this host alone knows to end a run. The storage is not asked: it may be far away, or in use.
-async fn obstacles(cx: &Context, config: &Config) -> Vec<anyhow::Error> {
-    let mut obstacles: Vec<anyhow::Error> = Tar::find().await.err().into_iter().collect();
-    match Repository::of(cx, config) {
-        Ok(repository) => {
-            obstacles.extend(repository.kopia.check_version().await.err());
-            obstacles.extend(repository.kopia.check_connected().err());
-            obstacles.extend(repository.rename().map(anyhow::Error::from));
-        }
-        Err(error) => obstacles.push(error),
-    }
-    if let Some(path) = config.kopia.kopia_params.local_path() {
-        let asked = path.clone();
-        let look = aside(move || Ok(asked.is_dir()));
-        let is_there = tokio::time::timeout(PATIENCE, look).await;
-        if !matches!(is_there, Ok(Ok(true))) {
-            let failure = Failure::new(
-                Exit::Storage,
-                format!(
-                    "the repository's directory `{}` is not there",
-                    path.display()
-                ),
-            );
-            obstacles.push(
-                failure
-                    .hint("mount its disk, or run `kopi-docka init`")
-                    .into(),
-            );
+/// Without a run that tells: as a run would expect it, with what is known now.
+fn reckoned(unit: &UnitName, sources: &[SourcePreview], history: &History) -> Option<Sampled> {
+    let reads = sources.iter().map(|source| {
+        let read = ToRead {
+            bytes: source.window_bytes?,
+            walk: source.walk,
+        };
+        Some((&source.source.key, read))
+    });
+    let reads: Vec<_> = reads.collect::<Option<_>>()?;
+    let forecast = Forecast::of(history, unit, reads.into_iter(), 1);
+    Some((forecast.seconds, 0))
+}
+
+/// What a run works with, as far as it is there.
+struct Tools {
+    tar: Result<Tar>,
+    repository: Result<Repository>,
+}
+
+impl Tools {
+    async fn find(cx: &Context, config: &Config) -> Self {
+        Self {
+            tar: Tar::find().await,
+            repository: Repository::of(cx, config),
         }
     }
-    obstacles
+
+    /// The sources of `plan`, and what would be read of each.
+    async fn ahead(
+        &self,
+        cx: &Context,
+        config: &Config,
+        plan: &UnitPlan,
+        history: &History,
+    ) -> Result<Vec<SourcePreview>> {
+        let choice = hot::Choice::of(config, plan, false);
+        let mut previews = Vec::new();
+        for source in &plan.unit.sources {
+            let why = choice.why_whole(plan, source, history);
+            let host = match (&self.tar, &self.repository) {
+                (Ok(tar), Ok(repository)) if why.is_none() => Some(hot::Host {
+                    profile: config.profile(),
+                    paths: &cx.paths,
+                    shutdown: &cx.shutdown,
+                    kopia: &repository.kopia,
+                    tar,
+                }),
+                _ => None,
+            };
+            let size = plan.sizes.get(&source.key).map(|size| size.bytes);
+            let mut preview = SourcePreview {
+                estimated_bytes: size,
+                doubts: plan.doubts.get(&source.key).cloned().unwrap_or_default(),
+                read: ReadAs::Plain,
+                read_why: why.into_iter().collect(),
+                before_bytes: None,
+                window_bytes: size,
+                kept_bytes: None,
+                walk: Duration::ZERO,
+                source: source.clone(),
+            };
+            if let Some(host) = host {
+                let stall = config.backup.stall_timeout;
+                match hot::look_ahead(&host, plan, source, stall).await {
+                    Ok(ahead) => preview.is_read_ahead(&ahead),
+                    Err(error) if cx.shutdown.is_asked() => return Err(error),
+                    Err(error) => preview.read_why.push(format!("{error:#}")),
+                }
+            }
+            previews.push(preview);
+        }
+        Ok(previews)
+    }
+
+    async fn obstacles(self, config: &Config) -> Vec<anyhow::Error> {
+        let mut obstacles: Vec<anyhow::Error> = self.tar.err().into_iter().collect();
+        match self.repository {
+            Ok(repository) => {
+                obstacles.extend(repository.kopia.check_version().await.err());
+                obstacles.extend(repository.kopia.check_connected().err());
+                obstacles.extend(repository.rename().map(anyhow::Error::from));
+            }
+            Err(error) => obstacles.push(error),
+        }
+        obstacles.extend(absent(config).await);
+        obstacles
+    }
+}
+
+impl SourcePreview {
+    fn is_read_ahead(&mut self, ahead: &hot::Ahead) {
+        self.read = ReadAs::Changed;
+        self.before_bytes = Some(ahead.before_bytes);
+        self.window_bytes = Some(0);
+        self.kept_bytes = Some(ahead.kept_bytes);
+        self.walk = ahead.walk;
+    }
+}
+
+/// The directory of a repository that is not there. Other storage is not asked: it may be far away, or in use.
+async fn absent(config: &Config) -> Option<anyhow::Error> {
+    let path = config.kopia.kopia_params.local_path()?;
+    let asked = path.clone();
+    let look = aside(move || Ok(asked.is_dir()));
+    let is_there = tokio::time::timeout(PATIENCE, look).await;
+    if matches!(is_there, Ok(Ok(true))) {
+        return None;
+    }
+    let what = format!(
+        "the repository's directory `{}` is not there",
+        path.display()
+    );
+    let failure = Failure::new(Exit::Storage, what);
+    Some(
+        failure
+            .hint("mount its disk, or run `kopi-docka init`")
+            .into(),
+    )
 }

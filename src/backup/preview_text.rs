@@ -71,6 +71,10 @@ fn unit_lines(unit: &UnitPreview) -> Vec<String> {
         lines.push(format!("  Stopped: {steps}; started in the reverse order"));
         lines.push(format!("  Down for: {}", downtime(unit)));
     }
+    if unit.is_left_up {
+        lines
+            .push("  LEFT UP, and not saved: that is longer than `backup.max_downtime`".to_owned());
+    }
     for container in &unit.tolerated {
         lines.push(format!(
             "  Keeps writing: container `{}`: {}",
@@ -100,14 +104,25 @@ fn unit_lines(unit: &UnitPreview) -> Vec<String> {
             [
                 format!("  {}", source.source.key),
                 source.source.path.display().to_string(),
-                source
-                    .estimated_bytes
-                    .map_or("unknown".to_owned(), text::bytes),
+                known(source.estimated_bytes),
+                known(source.before_bytes.or(Some(0))),
+                known(source.window_bytes),
             ]
         });
-        lines.push(table::table(["  DATA", "READ FROM", "SIZE"], &[2], rows));
+        let titles = [
+            "  DATA",
+            "READ FROM",
+            "SIZE",
+            "READ BEFORE",
+            "IN THE WINDOW",
+        ];
+        lines.push(table::table(titles, &[2, 3, 4], rows));
     }
     lines
+}
+
+fn known(bytes: Option<u64>) -> String {
+    bytes.map_or("unknown".to_owned(), text::bytes)
 }
 
 fn names(level: &[Stop]) -> String {
@@ -123,6 +138,10 @@ fn names(level: &[Stop]) -> String {
 
 fn downtime(unit: &UnitPreview) -> String {
     match unit.estimated_downtime_seconds {
+        Some(seconds) if unit.estimated_from_runs == 0 => format!(
+            "about {} (no earlier run tells; by what there is to be read)",
+            text::seconds(seconds)
+        ),
         Some(seconds) => format!(
             "about {} (median of {})",
             text::seconds(seconds),
@@ -136,7 +155,7 @@ fn total(plan: &Preview) -> String {
     let sources = plan.units.iter().map(|unit| unit.sources.len()).sum();
     let bytes = plan.units.iter().map(|unit| unit.estimated_bytes).sum();
     format!(
-        "{}, {}, {}. Nothing was changed.",
+        "{}, {}, {}. What is read is at least that: services may change more until then. Nothing was changed.",
         text::count(plan.units.len(), "unit"),
         text::count(sources, "source"),
         text::bytes(bytes)

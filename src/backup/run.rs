@@ -24,6 +24,7 @@ use super::store::Store;
 use super::survey::plan_unit;
 use super::tags::Filing;
 use super::turns::Turns;
+use crate::base::blocking::aside;
 use crate::base::descriptors;
 use crate::base::files::make_private_folder;
 use crate::base::lock::Lock;
@@ -49,6 +50,7 @@ use crate::points::recipe;
 use crate::points::whose::Whose;
 use crate::quiesce::Down;
 use crate::recovery::bring_up;
+use crate::reports::history::History;
 use crate::reports::metrics;
 use crate::reports::past;
 use crate::repository::password;
@@ -79,6 +81,8 @@ pub struct Run<'a> {
     accepted: Vec<UnitName>,
     /// Whatever the configuration says.
     pub reads_everything: bool,
+    /// What the reports tell, once somebody asks.
+    history: OnceCell<History>,
     /// All units of this host.
     pub present: Vec<UnitName>,
     /// The points of the repository, listed once and only when this host does not remember a unit.
@@ -169,6 +173,15 @@ impl Run<'_> {
         let kopia = &self.store.kopia;
         let list = async { Ok(Listing::of(&kopia.list_without_gaps().await?)) };
         self.listing.get_or_try_init(|| list).await
+    }
+
+    pub async fn history(&self) -> &History {
+        let load = || async {
+            let folder = past::folder(self.config);
+            let loaded = aside(move || Ok(History::load(&folder))).await;
+            loaded.unwrap_or_default()
+        };
+        self.history.get_or_init(load).await
     }
 
     /// Whether the repository has all of `parts`, and some point needs each.
@@ -395,6 +408,7 @@ async fn start<'a>(
         started_at,
         accepted: Vec::new(),
         reads_everything: false,
+        history: OnceCell::new(),
         present: Vec::new(),
         listing: OnceCell::new(),
         budget: Budget::new(limit, floor),
@@ -490,6 +504,7 @@ pub fn not_tried(unit: &UnitName, outcome: Outcome, errors: Vec<String>) -> Unit
         outcome,
         grade: None,
         downtime_seconds: 0.0,
+        expected_downtime_seconds: None,
         steps: Vec::new(),
         sources: Vec::new(),
         gaps: Vec::new(),

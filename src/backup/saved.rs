@@ -1,7 +1,9 @@
 //! One source on its way, and how far it can be trusted in the end.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::forecast::ToRead;
 use super::hot::{Found, Warm, writers};
 use super::plan::Tolerated;
 use super::run::Run;
@@ -85,9 +87,23 @@ impl Saved {
         self.accepted.is_some() || self.is_all_kept
     }
 
+    /// What the window has to read of it, as far as that is known before.
+    pub fn to_read(&self) -> ToRead {
+        match &self.warm {
+            Some(warm) => ToRead {
+                bytes: warm.left.bytes,
+                walk: warm.left.walk,
+            },
+            None => ToRead {
+                bytes: self.estimated_bytes,
+                walk: Duration::ZERO,
+            },
+        }
+    }
+
     /// What reads it while services are down; `None` where the parts before have all of it.
     pub async fn reader(&mut self, run: &Run<'_>, reading: &Reading) -> Result<Option<Spec>> {
-        if let Some(warm) = &self.warm {
+        if let Some(warm) = &mut self.warm {
             match warm.look(run).await {
                 Ok(found) => return self.rest(run, found).await,
                 Err(error) if run.shutdown.is_asked() => return Err(error),

@@ -50,6 +50,11 @@ impl<'a> Prepared<'a> {
             Some(opened) => Ok(opened),
             None => self.saving.warm().await,
         };
+        let opened = match self.saving.expect().await {
+            Ok(()) => opened,
+            // A failure before says more.
+            Err(error) => opened.and(Err(error)),
+        };
         match opened {
             Ok(opened) => Ok(Ready {
                 saving: self.saving,

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 
 use super::commit::{self, Draft};
 use super::events::Event;
+use super::forecast::{self, Forecast};
 use super::hot;
 use super::memory::{self, Past, Recalled, left_out};
 use super::plan::UnitPlan;
@@ -45,6 +47,11 @@ pub(super) struct Saving<'a> {
     pub(super) sources: Vec<Saved>,
     timeline: Timeline,
     downtime_seconds: f64,
+    expected_downtime_seconds: Option<f64>,
+    /// How long it may be down.
+    limit: Option<Duration>,
+    /// It would have been down for longer.
+    is_left_up: bool,
     still_stopped: Vec<(String, String)>,
     warnings: Vec<String>,
     grade: Option<Grade>,
@@ -105,6 +112,9 @@ impl<'a> Saving<'a> {
             sources,
             timeline: Timeline::default(),
             downtime_seconds: 0.0,
+            expected_downtime_seconds: None,
+            limit: None,
+            is_left_up: false,
             still_stopped: Vec::new(),
             warnings,
             grade: None,
@@ -127,7 +137,7 @@ impl<'a> Saving<'a> {
             work,
             captured,
         };
-        let warnings = hot::choose(self.run, &self.plan, &mut self.sources);
+        let warnings = hot::choose(self.run, &self.plan, &mut self.sources).await;
         self.warnings.extend(warnings);
         if self.sources.iter().any(hot::is_to_be_warmed) {
             return Ok((recipe, None));
@@ -149,6 +159,25 @@ impl<'a> Saving<'a> {
         fault::reached("warm").await;
         self.enter(Step::Open).await;
         self.open().await
+    }
+
+    /// An error when it would be down for longer than it may be.
+    pub(super) async fn expect(&mut self) -> Result<()> {
+        let (limit, warnings) = forecast::limit(self.run.config, &self.plan.unit);
+        self.warnings.extend(warnings);
+        if self.plan.entries.is_empty() {
+            return Ok(());
+        }
+        let unit = &self.plan.unit.name;
+        let history = self.run.history().await;
+        let reads = self.sources.iter();
+        let reads = reads.map(|saved| (&saved.source.key, saved.to_read()));
+        let forecast = Forecast::of(history, unit, reads, self.run.workers);
+        self.expected_downtime_seconds = Some(forecast.seconds);
+        let refusal = limit.and_then(|limit| forecast.refusal(unit, limit));
+        self.is_left_up = refusal.is_some();
+        self.limit = limit;
+        refusal.map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 
     async fn enter(&mut self, step: Step) {
@@ -230,6 +259,15 @@ impl<'a> Saving<'a> {
         self.timeline.end();
         let started = over.started;
         self.downtime_seconds = started.downtime_seconds;
+        if let Some(limit) = self.limit
+            && self.downtime_seconds > limit.as_secs_f64()
+        {
+            self.warnings.push(format!(
+                "it was down for {:.0} s, longer than `backup.max_downtime` ({} s)",
+                self.downtime_seconds,
+                limit.as_secs()
+            ));
+        }
         self.still_stopped = started.still_stopped;
         self.plan.entries = over.entries;
         // Those have their error, and nothing is waited for.
@@ -569,6 +607,7 @@ impl<'a> Saving<'a> {
         let outcome = match (self.grade, &result) {
             (Some(Grade::Ok | Grade::Crash | Grade::Unproven | Grade::Hot), _) => Outcome::Saved,
             (Some(Grade::Partial), _) => Outcome::SavedWithLoss,
+            (None, _) if self.is_left_up => Outcome::Skipped,
             (None, _) => Outcome::Failed,
         };
         UnitReport {
@@ -576,6 +615,7 @@ impl<'a> Saving<'a> {
             outcome,
             grade: self.grade,
             downtime_seconds: self.downtime_seconds,
+            expected_downtime_seconds: self.expected_downtime_seconds,
             steps: self.timeline.into_steps(),
             sources: self
                 .sources

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
+use super::churn::Churn;
 use super::index::Index;
 use super::known::Known;
 use super::list::{Item, is_below, number, order, put_number};
@@ -55,6 +56,9 @@ pub struct Look {
     pub paths: u64,
     /// Of some file there are several names.
     pub has_links: bool,
+    /// What is left for the window although it is new, and not counted above.
+    skipped: HashSet<Vec<u8>>,
+    pub skipped_bytes: u64,
 }
 
 /// What a pass is on.
@@ -108,7 +112,29 @@ impl Look {
             only_touched: look.only_touched,
             paths: look.paths,
             has_links: look.has_links,
+            skipped: HashSet::new(),
+            skipped_bytes: 0,
         })
+    }
+
+    /// Leaves out what `churn` says.
+    pub fn skip(&mut self, churn: &Churn) -> Result<()> {
+        if churn.is_empty() {
+            return Ok(());
+        }
+        let (mut skipped, mut bytes) = (HashSet::new(), 0);
+        self.seen.read::<Seen>()?.rest(|path, found| {
+            if found.kept_in.is_none() && churn.leaves(path, &found.stat) {
+                skipped.insert(path.to_vec());
+                bytes += found.stat.content;
+            }
+            Ok(())
+        })?;
+        self.new_paths = self.new_paths.saturating_sub(skipped.len() as u64);
+        self.new_bytes = self.new_bytes.saturating_sub(bytes);
+        self.skipped = skipped;
+        self.skipped_bytes = bytes;
+        Ok(())
     }
 
     /// Whether the parts hold exactly what is there.
@@ -152,7 +178,7 @@ impl Look {
                     if is_new(found) {
                         above.tell(&mut each)?;
                     }
-                } else if is_new(found) {
+                } else if is_new(found) && !self.skipped.contains(path) {
                     above.tell(&mut each)?;
                     each(path, &found.stat)?;
                 }

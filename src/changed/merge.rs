@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use super::index::{Index, Lists, NewIndex};
 use super::known::Known;
@@ -24,6 +25,14 @@ pub struct Before<'a> {
 pub struct Merged {
     pub index: NewIndex,
     pub lists: Lists,
+    /// What is left to be read while services are down, and how long the walk for it takes, as far as that is known.
+    pub left: Left,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Left {
+    pub bytes: u64,
+    pub walk: Duration,
 }
 
 pub fn merge(
@@ -32,6 +41,7 @@ pub fn merge(
     look: &Look,
     listed: &Scratch,
     verdict: &Verdict,
+    left: Left,
 ) -> Result<Merged> {
     let replaced: Vec<&Lists> = before
         .index
@@ -90,6 +100,7 @@ pub fn merge(
     Ok(Merged {
         index,
         lists: Lists { deleted, stripped },
+        left,
     })
 }
 

@@ -6,12 +6,13 @@
 //! around the reading; [`proof`] has the rules.
 //!
 //! Reading order: [`stat`], [`mod@list`], [`scratch`] (what is known of a path, in order, on a disk) → [`clock`], [`lease`], [`ground`] (what is asked of the kernel) →
-//! [`ahead`], [`mod@walk`] → [`known`], [`index`] with [`paths`] (what the parts hold) → [`look`] (what is new, kept, gone) → [`names`] (what each tar reads) → [`stored`] (what tar really wrote) → [`proof`] →
+//! [`ahead`], [`mod@walk`] → [`known`], [`index`] with [`paths`] (what the parts hold) → [`look`] (what is new, kept, gone; [`churn`]: what is left for the window) → [`names`] (what each tar reads) → [`stored`] (what tar really wrote) → [`proof`] →
 //! [`merge`] (the index with the new part) → [`pass`] (all of it, in order). [`clean`] says over which restarts an index holds.
 //!
 //! Never here: a record of what was read while services were down, or one that rests on belief: what is doubtful is read again.
 
 mod ahead;
+pub mod churn;
 pub mod clean;
 pub mod clock;
 pub mod ground;
@@ -33,6 +34,7 @@ mod tests;
 mod walk;
 
 pub use list::below;
-pub use look::Ground;
+pub use look::{Ground, Look};
+pub use merge::Left;
 pub use scratch::Scratch;
 pub use stored::{Contents, Torn};

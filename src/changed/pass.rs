@@ -3,17 +3,18 @@
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::churn::Churn;
 use super::clock;
 use super::ground::Root;
 use super::index::{Index, IndexedPart, Lists};
 use super::lease::{self, Writers};
 use super::list::below;
 use super::look::{Ground, Look};
-use super::merge::{self, Before, Merged};
+use super::merge::{self, Before, Left, Merged};
 use super::names::{Cut, Divided, Expected, Filling, Names};
 use super::paths::Paths;
 use super::proof::{self, After, Listed, Times};
@@ -37,6 +38,23 @@ pub struct Start {
     pub margin: Option<Duration>,
 }
 
+/// How a pass goes.
+#[derive(Clone, Copy, Debug)]
+pub struct How<'a> {
+    pub cut: Cut,
+    /// What is left for the window.
+    pub churn: &'a Churn,
+    /// It is the second of a night, and worth it when more than so many bytes are new: they go into a part of their own.
+    pub again: Option<u64>,
+}
+
+/// What a pass finds before tar.
+pub enum Begun {
+    /// There is nothing to be read before the stop.
+    Nothing(Left),
+    Pass(Box<Pass>),
+}
+
 /// A pass while services run, before tar.
 pub struct Pass {
     look: Look,
@@ -48,19 +66,35 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// `None` when the parts of `index` hold exactly what is there. The dirty pages have been written out since `start`.
+    /// The dirty pages have been written out since `start`.
     pub fn begin(
         root: &Root,
         ground: Ground<'_>,
         index: Option<&Index>,
         start: Start,
-        cut: Cut,
-    ) -> Result<Option<Self>> {
-        let look = Look::at(ground, index)?;
-        if index.is_some() && look.is_as_stored() {
-            return Ok(None);
+        how: How<'_>,
+    ) -> Result<Begun> {
+        let since = Instant::now();
+        let mut look = Look::at(ground, index)?;
+        if index.is_some() {
+            look.skip(how.churn)?;
         }
-        let part = index.map_or(0, |index| first_part(index, &look, Utc::now()));
+        let parts = index.map_or(0, |index| index.head.parts.len());
+        let has_room = parts < usize::from(MOST_PARTS);
+        let is_worth_it = how
+            .again
+            .is_none_or(|more| look.new_bytes > more && has_room);
+        if index.is_some() && (look.is_as_stored() || !is_worth_it) {
+            return Ok(Begun::Nothing(Left {
+                bytes: look.new_bytes + look.skipped_bytes,
+                walk: since.elapsed(),
+            }));
+        }
+        let part = match index {
+            None => 0,
+            Some(_) if how.again.is_some() => u8::try_from(parts)?,
+            Some(index) => first_part(index, &look, Utc::now()),
+        };
         let margin = start.margin.unwrap_or(Duration::MAX).as_nanos();
         let margin = i64::try_from(margin).unwrap_or(i64::MAX);
         let times = Times {
@@ -70,7 +104,7 @@ impl Pass {
         };
         let mut listed = scratch::fill(ground.folder)?;
         let expected = expected(&look, part);
-        let mut streams = Divided::new(ground.folder, expected, cut)?;
+        let mut streams = Divided::new(ground.folder, expected, how.cut)?;
         look.each_listed(part, |path, stat| {
             let is_young = stat.is_file() && stat.changed_until() >= times.quiet_before;
             let is_free = is_young && is_free(root, path, stat);
@@ -83,13 +117,13 @@ impl Pass {
             )?;
             streams.add(path, stat)
         })?;
-        Ok(Some(Self {
+        Ok(Begun::Pass(Box::new(Self {
             look,
             listed: Scratch::of(listed)?,
             part,
             times,
             streams: streams.finish()?,
-        }))
+        })))
     }
 
     /// The number of the part that is made, from 0: it takes the place of those from there on.
@@ -119,6 +153,7 @@ impl Pass {
         stored: Vec<Scratch>,
     ) -> Result<Merged> {
         let stored = stored::together(ground.folder, stored)?;
+        let since = Instant::now();
         let mut after = scratch::fill(ground.folder)?;
         walk(
             ground.root,
@@ -138,13 +173,25 @@ impl Pass {
                 )
             },
         )?;
+        let took = since.elapsed();
         let after = Scratch::of(after)?;
         let verdict = proof::judge(ground.folder, self.times, &self.listed, &stored, &after)?;
         let before = Before {
             index,
             part: self.part,
         };
-        merge::merge(ground.folder, &before, &self.look, &self.listed, &verdict)
+        let left = Left {
+            bytes: verdict.unproven_bytes + self.look.skipped_bytes,
+            walk: took,
+        };
+        merge::merge(
+            ground.folder,
+            &before,
+            &self.look,
+            &self.listed,
+            &verdict,
+            left,
+        )
     }
 }
 
@@ -210,6 +257,8 @@ pub struct Final {
     pub lists: Lists,
     /// Files that somebody has open for writing although everything that may is stopped.
     pub busy: Vec<Vec<u8>>,
+    /// What the next night leaves for its window, should it change until then.
+    pub churn: Churn,
 }
 
 /// What a window found.
@@ -224,7 +273,7 @@ pub struct Cold {
 const MOST_TOLD: usize = 5;
 
 /// Walks while services are down.
-pub fn cold(root: &Root, ground: Ground<'_>, index: &Index) -> Result<Cold> {
+pub fn cold(root: &Root, ground: Ground<'_>, index: &Index, before: &Churn) -> Result<Cold> {
     let look = Look::at(ground, Some(index))?;
     let kept_bytes = look.kept_bytes.iter().sum();
     if look.is_as_stored() {
@@ -236,9 +285,11 @@ pub fn cold(root: &Root, ground: Ground<'_>, index: &Index) -> Result<Cold> {
     let mut names = Filling::new(ground.folder)?;
     let mut stripped = Paths::default();
     let mut busy = Vec::new();
+    let mut churn = Churn::default();
     let mut known = index.read()?;
     look.each_listed(u8::MAX, |path, stat| {
         names.add(path, stat)?;
+        before.add(&mut churn, path, stat);
         if stat.is_directory() {
             let is_adorned = known.find(path)?.is_some_and(|known| known.is_adorned);
             if is_adorned {
@@ -261,6 +312,7 @@ pub fn cold(root: &Root, ground: Ground<'_>, index: &Index) -> Result<Cold> {
             names: names.finish()?,
             lists: Lists { deleted, stripped },
             busy,
+            churn,
         }),
         kept_bytes,
     })

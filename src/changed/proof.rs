@@ -118,6 +118,8 @@ pub struct Times {
 pub struct Verdict {
     pub judged: Scratch,
     pub unproven: HashSet<u64>,
+    /// Of files that are not proven for themselves: what the next look will at least want to read again.
+    pub unproven_bytes: u64,
 }
 
 /// `listed` is what was asked for, `stored` what came, `after` every directory as it was then.
@@ -134,12 +136,16 @@ pub fn judge(
     let mut listed = listed.read::<Listed>()?;
     let mut above = Above::default();
     let mut groups: HashMap<u64, Group> = HashMap::new();
+    let mut unproven_bytes = 0;
     while let Some((path, seen)) = listed.at() {
         let is_bound = above.is_bound(path);
         let held = stored.find(path)?.cloned();
         let is_sound = is_bound
             && is_settled(seen, times)
             && held.as_ref().is_some_and(|held| held.agrees(&seen.stat));
+        if !is_sound {
+            unproven_bytes += seen.stat.content;
+        }
         let mut of_content = None;
         if seen.stat.is_linked() {
             let group = groups.entry(seen.stat.inode).or_default();
@@ -174,6 +180,7 @@ pub fn judge(
     Ok(Verdict {
         judged: Scratch::of(judged)?,
         unproven: unproven.map(|(inode, _)| inode).collect(),
+        unproven_bytes,
     })
 }
 

@@ -60,6 +60,10 @@ struct UnitRun {
     downtime_seconds: f64,
     sources: usize,
     bytes: u64,
+    /// Read while services were down, and before; and not read, since it is proven to be as an earlier part has it.
+    window_bytes: u64,
+    before_bytes: u64,
+    kept_bytes: u64,
     errors: Vec<String>,
     still_stopped: Vec<String>,
 }
@@ -136,12 +140,15 @@ fn matching(report: RunReport, path: PathBuf, args: &Args) -> Option<Run> {
         .into_iter()
         .filter(is_asked)
         .map(|unit| UnitRun {
+            bytes: unit.sum(|source| source.bytes),
+            window_bytes: unit.sum(|source| source.window_bytes),
+            before_bytes: unit.sum(|source| source.before_bytes),
+            kept_bytes: unit.sum(|source| source.kept_bytes),
             unit: unit.unit,
             outcome: unit.outcome,
             grade: unit.grade,
             downtime_seconds: unit.downtime_seconds,
             sources: unit.sources.len(),
-            bytes: unit.sources.iter().map(|source| source.bytes).sum(),
             errors: unit.errors,
             still_stopped: unit.still_stopped,
         })
@@ -197,7 +204,8 @@ fn show(cx: &Context, args: &Args, history: &History) {
             let result = format!("exit code {}", run.exit_code);
             let [none, empty] = ["-", ""].map(str::to_owned);
             let id = run.backup_id.to_string();
-            rows.push([id, none.clone(), result, none, empty.clone(), empty, why]);
+            let [size, window, downtime] = [(); 3].map(|()| empty.clone());
+            rows.push([id, none.clone(), result, none, size, window, downtime, why]);
         }
     }
     cx.ui.answer(table::table(
@@ -207,10 +215,11 @@ fn show(cx: &Context, args: &Args, history: &History) {
             "RESULT",
             "GRADE",
             "SIZE",
+            "IN WINDOW",
             "DOWNTIME",
             "",
         ],
-        &[4, 5],
+        &[4, 5, 6],
         rows,
     ));
     if history.is_cut {
@@ -221,7 +230,7 @@ fn show(cx: &Context, args: &Args, history: &History) {
     }
 }
 
-fn unit_row(run: &Run, unit: &UnitRun) -> [String; 7] {
+fn unit_row(run: &Run, unit: &UnitRun) -> [String; 8] {
     let still_stopped = (!unit.still_stopped.is_empty())
         .then(|| format!("left stopped: {}", unit.still_stopped.join(", ")));
     [
@@ -230,6 +239,7 @@ fn unit_row(run: &Run, unit: &UnitRun) -> [String; 7] {
         unit.outcome.as_str().to_owned(),
         unit.grade.map_or("-", |grade| grade.as_str()).to_owned(),
         text::bytes(unit.bytes),
+        text::bytes(unit.window_bytes),
         text::seconds(unit.downtime_seconds),
         still_stopped
             .into_iter()

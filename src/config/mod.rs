@@ -32,7 +32,7 @@ pub use schema::{Config, Logging, Retention};
 pub use store::{
     document_of, forget_host, new_document, renew_bundles, set_password, set_repository, text_of,
 };
-pub use value::{BindMode, LogLevel, Percent, ReadMode, SharedVolumes, SpoolSize};
+pub use value::{BindMode, LogLevel, Percent, ReadMode, SharedVolumes, SpoolSize, parse_duration};
 
 use std::path::PathBuf;
 

@@ -33,6 +33,7 @@ pub const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
 const ENABLE: &str = "kopi-docka.enable";
 pub const EXCLUDE: &str = "kopi-docka.exclude";
 pub const READ: &str = "kopi-docka.read";
+pub const MAX_DOWNTIME: &str = "kopi-docka.max-downtime";
 const BIND_INCLUDE: &str = "kopi-docka.bind.include";
 const BIND_EXCLUDE: &str = "kopi-docka.bind.exclude";
 

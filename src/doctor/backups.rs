@@ -73,7 +73,11 @@ fn judge(unit: &UnitName, last: Option<&Last>, now: DateTime<Utc>, interval: Tim
             );
             return Finding::failure(AREA, Exit::UnitsFailed, message).remedy(see);
         }
-        Outcome::Failed | Outcome::Skipped => {
+        Outcome::Skipped => {
+            let message = format!("unit `{unit}` was left up {tried} and not saved{why}; {good}");
+            return Finding::failure(AREA, Exit::UnitsFailed, message).remedy(see);
+        }
+        Outcome::Failed => {
             let message = format!("the last backup of unit `{unit}`, {tried}, failed{why}; {good}");
             return Finding::failure(AREA, Exit::UnitsFailed, message).remedy(see);
         }

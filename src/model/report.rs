@@ -110,6 +110,9 @@ pub struct UnitReport {
     pub grade: Option<Grade>,
     /// From just before the first stop was asked until the last start was done; 0 when nothing was stopped.
     pub downtime_seconds: f64,
+    /// What was expected of that before the stop; `None` when it did not come to it, or nothing was to be stopped.
+    #[serde(default)]
+    pub expected_downtime_seconds: Option<f64>,
     /// Each step with its times, in order. `downtime_seconds` is made of those with `in_window`.
     pub steps: Vec<StepTime>,
     pub sources: Vec<SourceReport>,
@@ -128,6 +131,11 @@ pub struct UnitReport {
 }
 
 impl UnitReport {
+    /// The sum over its sources.
+    pub fn sum(&self, bytes: impl Fn(&SourceReport) -> u64) -> u64 {
+        self.sources.iter().map(bytes).sum()
+    }
+
     /// A whole point, everything up and healthy, and nothing wrote while it was read without the operator's leave.
     pub fn is_good(&self) -> bool {
         self.outcome == Outcome::Saved && self.errors.is_empty()
@@ -160,7 +168,7 @@ pub enum Outcome {
     /// A restore point that lacks something; `errors` says what.
     SavedWithLoss,
     Failed,
-    /// Not tried, such as after a signal.
+    /// Not tried: after a signal, or since it would have been down for longer than it may be; `errors` has that.
     Skipped,
 }
 

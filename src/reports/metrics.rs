@@ -141,10 +141,27 @@ fn render(
     family(
         "kopi_docka_unit_bytes",
         "How much was read of the unit in its last run.",
-        of_units(&|last| {
-            let bytes = last.report.sources.iter().map(|source| source.bytes);
-            Some(bytes.sum::<u64>() as f64)
-        }),
+        of_units(&|last| Some(last.report.sum(|source| source.bytes) as f64)),
+    );
+    family(
+        "kopi_docka_unit_window_bytes",
+        "How much of the unit was read while it was down in its last run.",
+        of_units(&|last| Some(last.report.sum(|source| source.window_bytes) as f64)),
+    );
+    family(
+        "kopi_docka_unit_before_bytes",
+        "How much of the unit was read in its last run before it was stopped.",
+        of_units(&|last| Some(last.report.sum(|source| source.before_bytes) as f64)),
+    );
+    family(
+        "kopi_docka_unit_kept_bytes",
+        "How much of the unit was not read in its last window, since an earlier part has it.",
+        of_units(&|last| Some(last.report.sum(|source| source.kept_bytes) as f64)),
+    );
+    family(
+        "kopi_docka_unit_expected_downtime_seconds",
+        "How long the unit was expected to be down in its last run.",
+        of_units(&|last| last.report.expected_downtime_seconds),
     );
     family(
         "kopi_docka_unit_restore_points",

@@ -173,8 +173,8 @@ impl LastRuns {
             .map(|unit| (&unit.unit, unit.kept))
             .collect();
         for report in run.units {
-            // One that a signal came before was not tried.
-            if report.outcome == Outcome::Skipped {
+            // One that a signal came before was not tried; one that was left up on purpose was.
+            if report.outcome == Outcome::Skipped && report.errors.is_empty() {
                 continue;
             }
             let good_at = report.is_good().then_some(at);
@@ -202,47 +202,8 @@ impl LastRuns {
     }
 }
 
-/// How long units were down, as far as the last runs tell.
-pub struct Downtimes {
-    recent: Vec<RunReport>,
-}
-
 /// How many runs are gone back for the last one of a unit: as many as are always kept.
 const LOOKED_AT: usize = KEPT;
-/// How many runs are looked at, at most.
-const RUNS: usize = 50;
-/// How many of a unit's own are enough.
-const SAMPLES: usize = 5;
-
-impl Downtimes {
-    /// Reports that cannot be read tell nothing.
-    pub fn load(folder: &Path) -> Self {
-        let reports = Reports::newest_first(folder).into_iter().flatten();
-        Self {
-            recent: reports
-                .take(RUNS)
-                .filter_map(|(_, report)| report.ok())
-                .collect(),
-        }
-    }
-
-    /// The median of the last runs in which `unit` was stopped and saved well, in seconds, and how many these are.
-    pub fn of(&self, unit: &UnitName) -> Option<(f64, usize)> {
-        let mut seconds: Vec<f64> = self
-            .recent
-            .iter()
-            .flat_map(|run| &run.units)
-            .filter(|of| of.unit == *unit && of.is_good() && of.downtime_seconds > 0.0)
-            .map(|of| of.downtime_seconds)
-            .take(SAMPLES)
-            .collect();
-        seconds.sort_by(f64::total_cmp);
-        let upper = seconds.get(seconds.len() / 2)?;
-        let lower = seconds.get((seconds.len() - 1) / 2)?;
-        Some((f64::midpoint(*lower, *upper), seconds.len()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -342,30 +303,5 @@ mod tests {
         // Years later the newest stay all the same.
         prune(path, &newest, now + TimeDelta::days(4000)).unwrap();
         assert_eq!(left(), 400);
-    }
-
-    #[test]
-    fn a_downtime_is_the_median_of_the_last_good_runs() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path();
-        let web = UnitName::parse("web").unwrap();
-        assert_eq!(Downtimes::load(path).of(&web), None);
-        write(path, "2025-01-01T00-00-00Z", "web", "saved", 1000.0);
-        let days = [2, 3, 4, 5, 6];
-        for (day, seconds) in days.iter().zip([9.0, 2.0, 4.0, 3.0, 5.0]) {
-            write(
-                path,
-                &format!("2025-01-0{day}T00-00-00Z"),
-                "web",
-                "saved",
-                seconds,
-            );
-        }
-        write(path, "2025-01-07T00-00-00Z", "web", "failed", 500.0);
-        write(path, "2025-01-08T00-00-00Z", "db", "saved", 7.0);
-        write(path, "2025-01-09T00-00-00Z", "db", "saved", 8.0);
-        let known = Downtimes::load(path);
-        assert_eq!(known.of(&web), Some((4.0, 5)));
-        assert_eq!(known.of(&UnitName::parse("db").unwrap()), Some((7.5, 2)));
     }
 }

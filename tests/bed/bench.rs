@@ -531,7 +531,7 @@ fn changed() {
     verdict("window of what changed / of everything", short, whole, 0.25);
     let index = Command::new("find")
         .arg(world.path("state/index"))
-        .args(["-name", "index", "-printf", "%s"])
+        .args(["-type", "f", "-name", "index", "-printf", "%s"])
         .output()
         .unwrap();
     let index: f64 = String::from_utf8(index.stdout).unwrap().parse().unwrap();
@@ -563,7 +563,7 @@ fn streams() {
     // Two and a half.
     (0..32)
         .for_each(|number| std::fs::remove_file(path.join(format!("three/file{number}"))).unwrap());
-    let target = path.parent().unwrap().join("out");
+    let target = world.path("out");
     let target_text = target.display().to_string();
     let restores = [const { std::cell::RefCell::new(Vec::new()) }; 2];
     let first = |workers: usize| {

@@ -446,3 +446,142 @@ fn a_point_outlives_those_that_its_parts_were_stored_for() {
     assert_eq!(kinds(&source), ["full"], "{source:#}");
     assert_restored(&world, &stack, "again");
 }
+
+/// When the containers of `stack` were started.
+fn started(world: &World, stack: &Stack) -> String {
+    let name = stack.container("db");
+    world
+        .docker(&["inspect", "--format", "{{.State.StartedAt}}", &name])
+        .text()
+}
+
+#[test]
+fn a_unit_that_would_be_down_for_too_long_is_left_up() {
+    let world = world();
+    let stack = stack(&world);
+    let unit = stack.unit().to_owned();
+    let limits = |general: &str, own: Option<&str>| {
+        world.config(|config| {
+            config["backup"]["max_downtime"] = json!(general);
+            config["backup"]["units"][&unit] =
+                own.map_or(json!({}), |own| json!({"max_downtime": own}));
+        });
+    };
+    let run = || world.kd(&["--quiet", "backup", "--unit", &unit]);
+    let planned = || {
+        let plan = world
+            .kd(&["--json", "dry-run", "--unit", &unit])
+            .stderr_any()
+            .json();
+        let unit = plan["units"][0].clone();
+        (
+            unit["is_left_up"].clone(),
+            unit["max_downtime_seconds"].clone(),
+        )
+    };
+    let before = started(&world, &stack);
+    for (general, own) in [("3s", None), ("1h", Some("3s"))] {
+        limits(general, own);
+        assert_eq!(planned(), (json!(true), json!(3)));
+        run()
+            .stdout_any()
+            .stderr(
+                "it would be down for about 10 s, and `backup.max_downtime` is 3 s: it was left up",
+            )
+            .stderr_any()
+            .code(3);
+        let report = world.report()["units"][0].clone();
+        assert_eq!(report["outcome"], "skipped", "{report:#}");
+        assert!(report["expected_downtime_seconds"].as_f64().unwrap() >= 10.0);
+        assert_eq!(report["downtime_seconds"], 0.0);
+        assert_eq!(started(&world, &stack), before, "it was stopped");
+    }
+    assert_eq!(world.points()["points"], json!([]));
+    world
+        .kd(&["check"])
+        .stdout("was left up")
+        .stdout_any()
+        .stderr_any()
+        .code(3);
+
+    limits("3s", Some("1h"));
+    assert_eq!(planned(), (json!(false), json!(3600)));
+    run().stdout_any().ok();
+    let report = world.report()["units"][0].clone();
+    assert_eq!(report["outcome"], "saved", "{report:#}");
+    assert_ne!(started(&world, &stack), before);
+    // The next one goes by what this one took.
+    let took = report["downtime_seconds"].as_f64().unwrap();
+    run().stdout_any().ok();
+    let expected = &world.report()["units"][0]["expected_downtime_seconds"];
+    assert!(
+        expected.as_f64().unwrap() <= took + 1.0,
+        "{expected} {took}"
+    );
+}
+
+#[test]
+fn the_label_of_a_container_says_how_long_its_unit_may_be_down() {
+    let world = world();
+    let stack = world
+        .stack("web")
+        .service("db", |s| {
+            s.volume("data", "/data")
+                .label("kopi-docka.max-downtime", "2s")
+        })
+        .service("app", |s| s.label("kopi-docka.max-downtime", "soon"))
+        .up();
+    fill(&stack.volume_path("data").join("file"), 100_000);
+    world
+        .kd(&["--quiet", "backup", "--unit", stack.unit()])
+        .stdout_any()
+        .stderr("`kopi-docka.max-downtime=soon`, which is no duration")
+        .stderr("`backup.max_downtime` is 2 s")
+        .stderr_any()
+        .code(3);
+    stack.assert_running(&["db", "app"]);
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_read_when_and_writes_nothing() {
+    let world = world();
+    let stack = stack(&world);
+    let plan = || {
+        let args = ["--json", "dry-run", "--unit", stack.unit()];
+        let plan = world.kd(&args).stderr_any().json();
+        plan["units"][0]["sources"][0].clone()
+    };
+    let first = plan();
+    assert_eq!(
+        (&first["read"], &first["window_bytes"]),
+        (&json!("changed"), &json!(0))
+    );
+    assert!(
+        first["before_bytes"].as_u64().unwrap() >= 2_000_000,
+        "{first:#}"
+    );
+    assert!(!world.path("state/index").exists());
+    saved(&world, &stack);
+    fill(&stack.volume_path("data").join("d0/0"), 300_000);
+    let second = plan();
+    assert_eq!(second["before_bytes"], 300_000, "{second:#}");
+    assert_eq!(second["kept_bytes"], 1_900_000, "{second:#}");
+    world
+        .kd(&["dry-run", "--unit", stack.unit()])
+        .stdout("READ BEFORE")
+        .stdout_any()
+        .ok();
+    world.config(|config| config["backup"]["read"] = json!("everything"));
+    let whole = plan();
+    assert_eq!(whole["read"], "plain");
+    assert!(
+        whole["read_why"][0]
+            .as_str()
+            .unwrap()
+            .contains("configuration")
+    );
+    assert!(
+        whole["window_bytes"].as_u64().unwrap() >= 2_200_000,
+        "{whole:#}"
+    );
+}

@@ -29,7 +29,7 @@ fn key(
 }
 
 /// Proven where more is needed for it than a run and a look.
-const PROVEN_ELSEWHERE: [(&str, &str, &str); 10] = [
+const PROVEN_ELSEWHERE: [(&str, &str, &str); 12] = [
     (
         "backup.read",
         include_str!("changed.rs"),
@@ -44,6 +44,16 @@ const PROVEN_ELSEWHERE: [(&str, &str, &str); 10] = [
         "backup.units.*.read",
         include_str!("changed.rs"),
         "fn everything_is_read_where_that_is_wanted_or_nothing_can_be_proven",
+    ),
+    (
+        "backup.max_downtime",
+        include_str!("changed.rs"),
+        "fn a_unit_that_would_be_down_for_too_long_is_left_up",
+    ),
+    (
+        "backup.units.*.max_downtime",
+        include_str!("changed.rs"),
+        "fn a_unit_that_would_be_down_for_too_long_is_left_up",
     ),
     (
         "backup.retry_when_reachable",
@@ -747,7 +757,7 @@ fn no_key_is_without_a_proof() {
     let world = World::new();
     world.config(|config| {
         config["backup"]["units"]["web"] = json!({
-            "enabled": true, "exclude_patterns": ["a"], "stop_timeout": 1, "read": "everything", "shrink_limit": "50%",
+            "enabled": true, "exclude_patterns": ["a"], "stop_timeout": 1, "read": "everything", "shrink_limit": "50%", "max_downtime": "1h",
             "retention": {"latest": 1, "hourly": 1, "daily": 1, "weekly": 1, "monthly": 1, "yearly": 1},
             "bind_mounts": {"mode": "all", "exclude": ["/a"], "include": ["/b"], "max_size": "1GiB"},
         });

@@ -1,37 +1,66 @@
 //! All sources of a unit: which are read before the stop, and the reading.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use super::read::{Readied, read};
-use super::whole::{by_labels, may_be_warmed};
+use super::whole::{by_labels, expected, may_be_warmed};
 use crate::backup::plan::UnitPlan;
 use crate::backup::run::Run;
 use crate::backup::saved::Saved;
 use crate::backup::survey::Reading;
 use crate::backup::tags::Filing;
-use crate::config::ReadMode;
+use crate::config::{Config, ReadMode};
+use crate::model::Source;
+use crate::reports::history::History;
 
 /// Tells those of `sources` that are read whole why; returns what is wrong with what the operator wants.
-pub fn choose(run: &Run<'_>, plan: &UnitPlan, sources: &mut [Saved]) -> Vec<String> {
-    let backup = &run.config.backup;
-    let of_unit = run.config.unit(plan.unit.name.as_str()).read;
-    let (of_labels, warnings) = by_labels(&plan.unit.containers);
-    let mode = if run.reads_everything {
-        ReadMode::Everything
-    } else {
-        of_unit.or(of_labels).unwrap_or(backup.read)
-    };
-    let pays = backup.read_pays.unwrap_or_default();
-    let nothing = Reading::default();
+pub async fn choose(run: &Run<'_>, plan: &UnitPlan, sources: &mut [Saved]) -> Vec<String> {
+    let chosen = Choice::of(run.config, plan, run.reads_everything);
+    let history = run.history().await;
     for saved in sources {
-        let reading = plan.reading.get(&saved.source.key).unwrap_or(&nothing);
-        let (source, size) = (&saved.source, saved.size.as_ref());
-        let may = may_be_warmed(source, size, reading, &plan.tolerated, (mode, pays));
-        saved.read_why.extend(may.err());
+        let why = chosen.why_whole(plan, &saved.source, history);
+        saved.read_why.extend(why);
     }
-    warnings
+    chosen.warnings
+}
+
+/// What the operator wants to be read of a unit.
+pub struct Choice {
+    mode: ReadMode,
+    pays: Duration,
+    /// What is wrong with it.
+    pub warnings: Vec<String>,
+}
+
+impl Choice {
+    pub fn of(config: &Config, plan: &UnitPlan, reads_everything: bool) -> Self {
+        let backup = &config.backup;
+        let of_unit = config.unit(plan.unit.name.as_str()).read;
+        let (of_labels, warnings) = by_labels(&plan.unit.containers);
+        Self {
+            mode: if reads_everything {
+                ReadMode::Everything
+            } else {
+                of_unit.or(of_labels).unwrap_or(backup.read)
+            },
+            pays: backup.read_pays.unwrap_or_default(),
+            warnings,
+        }
+    }
+
+    /// Why `source` is read whole, if it is.
+    pub fn why_whole(&self, plan: &UnitPlan, source: &Source, history: &History) -> Option<String> {
+        let nothing = Reading::default();
+        let reading = plan.reading.get(&source.key).unwrap_or(&nothing);
+        let rate = history.rate(&plan.unit.name, &source.key);
+        let size = plan.sizes.get(&source.key);
+        let time = size.map(|size| expected(size, reading, rate));
+        may_be_warmed(source, time, &plan.tolerated, (self.mode, self.pays)).err()
+    }
 }
 
 /// Whether [`choose`] found no reason against it.

@@ -3,10 +3,11 @@
 //!
 //! Reading order: [`all`] (the sources of a unit), [`whole`] (which are read whole, and why) → [`site`] (where a source is, and where its index) →
 //! [`part`] (one stream: `tar`, its headers, kopia) → [`mod@read`] (walk, part, proof) → [`mod@warm`] (what a source has by then, and what the window
-//! finds) → [`writers`] (who has a file open that the window reads).
+//! finds) → [`writers`] (who has a file open that the window reads). [`ahead`] is a look at all of it, for who only asks.
 //!
 //! Never here: an error that fails a unit. What does not work out is read whole in the window, and that is said.
 
+mod ahead;
 mod all;
 mod part;
 mod read;
@@ -15,5 +16,7 @@ mod warm;
 mod whole;
 pub mod writers;
 
-pub use all::{choose, is_to_be_warmed, warm};
+pub use ahead::{Ahead, look_ahead};
+pub use all::{Choice, choose, is_to_be_warmed, warm};
+pub use site::Host;
 pub use warm::{Found, Warm};

@@ -1,12 +1,13 @@
 //! Reads one source before the stop, as far as it is not proven.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use tracing::info;
 
 use super::part::{self, Stored};
-use super::site::{self, Site, Wanted};
+use super::site::{self, Host, Site, Wanted};
 use super::warm::Warm;
 use crate::backup::plan::UnitPlan;
 use crate::backup::run::Run;
@@ -14,9 +15,10 @@ use crate::backup::survey::Reading;
 use crate::backup::tags::Filing;
 use crate::base::blocking::aside;
 use crate::base::fault;
-use crate::changed::index::{Head, IndexedPart, Lists};
+use crate::changed::churn::Churn;
+use crate::changed::index::{Head, Index, IndexedPart, Lists};
 use crate::changed::names::Cut;
-use crate::changed::pass::Pass;
+use crate::changed::pass::{Begun, How, Pass};
 use crate::changed::{Torn, clock};
 use crate::discovery::mount_table::{Outline, is_around};
 use crate::error::Result;
@@ -40,52 +42,105 @@ pub async fn read(
     source: &Source,
     reading: &Reading,
 ) -> Result<Readied> {
-    let wanted = Wanted::of(run, plan, source, reading);
+    let wanted = Wanted::of(&Host::of(run), plan, source, reading);
     let site = match run.shutdown.cut("the run", aside(|| wanted.find())).await {
         Ok(site) => Arc::new(site),
         Err(error) if run.shutdown.is_asked() => return Err(error),
         Err(error) => return Ok(Readied::Whole(format!("{error:#}"))),
     };
+    let since = Instant::now();
+    let first = steady(run, filing, source, reading, &site, None).await?;
+    let Some(warm) = first else {
+        anyhow::bail!("there is nothing");
+    };
+    // What has changed while so much was read would all be left for the window.
+    let long = fault::duration("long_pass").unwrap_or(LONG_PASS);
+    if since.elapsed() < long {
+        return Ok(Readied::Warm(Box::new(warm)));
+    }
+    let index = Arc::clone(warm.index());
+    let warm = match steady(run, filing, source, reading, &site, Some(index)).await {
+        Ok(Some(more)) => more.after(warm),
+        Ok(None) => warm,
+        Err(error) if run.shutdown.is_asked() => return Err(error),
+        Err(error) => {
+            info!("{} is not read once more: {error:#}", source.key);
+            warm
+        }
+    };
+    Ok(Readied::Warm(Box::new(warm)))
+}
+
+/// A pass that took longer is followed by a second one,
+const LONG_PASS: Duration = Duration::from_secs(60);
+/// if so much has changed meanwhile.
+const WORTH_IT: u64 = 1 << 30;
+
+/// A pass, until names stand still.
+async fn steady(
+    run: &Run<'_>,
+    filing: &Filing,
+    source: &Source,
+    reading: &Reading,
+    site: &Arc<Site>,
+    after: Option<Arc<Index>>,
+) -> Result<Option<Warm>> {
     let mut tries = 0;
     loop {
         tries += 1;
-        match pass(run, filing, source, reading, &site).await {
-            Ok(warm) => return Ok(Readied::Warm(Box::new(warm))),
+        match pass(run, filing, source, reading, site, after.clone()).await {
             Err(error) if error.is::<Torn>() && tries < TRIES => {
                 info!("{}: {error:#}; it is read once more", source.key);
             }
-            Err(error) => return Err(error),
+            done => return done,
         }
     }
 }
 
+/// `after` is the index of a first pass in the same night; then `None` when there is too little for a second one.
 async fn pass(
     run: &Run<'_>,
     filing: &Filing,
     source: &Source,
     reading: &Reading,
     site: &Arc<Site>,
-) -> Result<Warm> {
+    after: Option<Arc<Index>>,
+) -> Result<Option<Warm>> {
     let stall = run.config.backup.stall_timeout;
     let at = Arc::clone(site);
-    let index = aside(move || Ok(at.index())).await?;
-    let index = match index {
-        Some(index) if run.has_parts(&index.head.parts).await? => Some(Arc::new(index)),
-        _ => None,
+    let is_second = after.is_some();
+    let index = match after {
+        Some(index) => Some(index),
+        None => {
+            let index = aside(move || Ok(at.index())).await?;
+            match index {
+                Some(index) if run.has_parts(&index.head.parts).await? => Some(Arc::new(index)),
+                _ => None,
+            }
+        }
     };
     let (at, before, cut) = (Arc::clone(site), index.clone(), cut(run, reading));
     let begin = aside(move || {
         let mounts = Outline::read();
         let start = at.sync(before.as_deref().map(|index| &index.head))?;
-        let pass = at.on(|ground| Pass::begin(&at.root, ground, before.as_deref(), start, cut))?;
-        Ok((start, mounts, pass))
+        let churn = Churn::read(&at.churn_file());
+        let how = How {
+            cut,
+            churn: &churn,
+            again: is_second.then(|| fault::bytes("worth_it").unwrap_or(WORTH_IT)),
+        };
+        let begun = at.on(|ground| Pass::begin(&at.root, ground, before.as_deref(), start, how))?;
+        Ok((start, mounts, begun))
     });
     let begin = site::alive(site, stall, begin);
-    let (start, mounts, pass) = run.shutdown.cut("the run", begin).await?;
-    let Some(pass) = pass else {
-        // Nothing is new, so there was an index.
-        let index = index.ok_or_else(|| anyhow::anyhow!("there is nothing"))?;
-        return Ok(Warm::new(Arc::clone(site), (index, None), 0, Vec::new()));
+    let (start, mounts, begun) = run.shutdown.cut("the run", begin).await?;
+    let pass = match begun {
+        Begun::Pass(pass) => pass,
+        Begun::Nothing(_) if is_second => return Ok(None),
+        Begun::Nothing(left) => {
+            let warm = |index| Warm::new(Arc::clone(site), (index, None), 0, Vec::new(), left);
+            return Ok(index.map(warm));
+        }
     };
     fault::reached("before_part").await;
     let notes = notes(&pass);
@@ -126,10 +181,11 @@ async fn pass(
         base_at,
         parts,
     };
+    let left = merged.left;
     let finished = aside(move || merged.index.finish(&head, &lists)).await?;
     let index = Arc::clone(&finished.index);
     let new = (index, Some(finished));
-    Ok(Warm::new(Arc::clone(site), new, bytes, notes))
+    Ok(Some(Warm::new(Arc::clone(site), new, bytes, notes, left)))
 }
 
 /// What is less is read by one tar: each further stream costs a kopia.

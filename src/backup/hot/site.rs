@@ -12,6 +12,7 @@ use crate::backup::run::Run;
 use crate::backup::survey::Reading;
 use crate::base::activity::{Activity, silent_for};
 use crate::base::files::make_private_folder;
+use crate::base::paths::Paths;
 use crate::base::shutdown::Shutdown;
 use crate::base::text;
 use crate::changed::clean::Starts;
@@ -20,6 +21,8 @@ use crate::changed::index::{Head, Index, RightFor};
 use crate::changed::pass::Start;
 use crate::changed::{Ground, clock};
 use crate::discovery::mount_table::MountTable;
+use crate::drivers::kopia::Kopia;
+use crate::drivers::tar::Tar;
 use crate::error::Result;
 use crate::model::Source;
 use crate::model::exclude::Excludes;
@@ -30,7 +33,7 @@ pub struct Site {
     excludes: Excludes,
     pub right_for: RightFor,
     pub is_sparse: bool,
-    /// Of the indexes, and of lists without a name.
+    /// Of the index, and of lists without a name.
     pub folder: PathBuf,
     state: PathBuf,
     shutdown: Shutdown,
@@ -51,36 +54,61 @@ pub struct Wanted {
     shutdown: Shutdown,
 }
 
+/// What all sources of a host have in common.
+pub struct Host<'a> {
+    pub profile: &'a str,
+    pub paths: &'a Paths,
+    pub shutdown: &'a Shutdown,
+    pub kopia: &'a Kopia,
+    pub tar: &'a Tar,
+}
+
+impl<'a> Host<'a> {
+    pub fn of(run: &'a Run<'_>) -> Self {
+        Self {
+            profile: run.config.profile(),
+            paths: run.paths,
+            shutdown: run.shutdown,
+            kopia: &run.store.kopia,
+            tar: &run.tar,
+        }
+    }
+}
+
 impl Wanted {
-    pub fn of(run: &Run<'_>, plan: &UnitPlan, source: &Source, reading: &Reading) -> Self {
+    pub fn of(host: &Host<'_>, plan: &UnitPlan, source: &Source, reading: &Reading) -> Self {
         let unit = &plan.unit.name;
-        let config = run.config;
-        let kopia = &run.store.kopia;
+        let kopia = host.kopia;
         let names = [unit.as_str(), &source.key.to_string()].map(name);
-        let folder = run.paths.indexes().join(config.profile());
+        let folder = host.paths.indexes().join(host.profile);
         Self {
             path: source.path.clone(),
             exclude_patterns: source.exclude_patterns.clone(),
             is_sparse: reading.is_sparse,
-            tar: run.tar.version().to_owned(),
+            tar: host.tar.version().to_owned(),
             repository: format!("{} of {}", kopia.identity(), kopia.me().machine.as_str()),
             file_system: plan.past.file_system(&source.key).map(|place| place.id),
-            state: run.paths.state.clone(),
+            state: host.paths.state.clone(),
             folder: names.iter().fold(folder, |folder, name| folder.join(name)),
-            shutdown: run.shutdown.clone(),
+            shutdown: host.shutdown.clone(),
         }
     }
 
     /// An error says why the source can only be read whole. Blocks.
     pub fn find(self) -> Result<Site> {
+        make_private_folder(&self.folder)?;
+        remove_unfinished(&self.folder);
+        self.look()
+    }
+
+    /// As [`Self::find`], and leaves everything as it is. Blocks.
+    pub fn look(self) -> Result<Site> {
         let mounts = MountTable::read();
         let mount = mounts.of(&self.path);
         let root = Root::open(&self.path, mount.context("it is on no known file system")?)?;
         let mount = root
             .mount
             .context("the mounts of process 1 may not be read")?;
-        make_private_folder(&self.folder)?;
-        remove_unfinished(&self.folder);
         let right_for = RightFor {
             boot: ground::boot_id()?,
             mount,
@@ -108,6 +136,15 @@ impl Wanted {
 impl Site {
     /// Does `work` on it. Blocks.
     pub fn on<T>(&self, work: impl FnOnce(Ground<'_>) -> Result<T>) -> Result<T> {
+        self.with_lists_in(&self.folder, work)
+    }
+
+    /// As [`Self::on`]; its lists are in `folder`.
+    pub fn with_lists_in<T>(
+        &self,
+        folder: &Path,
+        work: impl FnOnce(Ground<'_>) -> Result<T>,
+    ) -> Result<T> {
         let is_cancelled = || {
             self.alive.add(1);
             self.shutdown.is_asked()
@@ -115,7 +152,7 @@ impl Site {
         work(Ground {
             root: self.root.as_fd(),
             excludes: &self.excludes,
-            folder: &self.folder,
+            folder,
             is_cancelled: &is_cancelled,
         })
     }
@@ -127,6 +164,11 @@ impl Site {
 
     pub fn index_file(&self) -> PathBuf {
         self.folder.join("index")
+    }
+
+    /// What the last windows had to read.
+    pub fn churn_file(&self) -> PathBuf {
+        self.folder.join("churn")
     }
 
     /// The index, if there is one that is right for what is there now. Blocks.

@@ -9,10 +9,11 @@ use super::site::{self, Site};
 use crate::backup::run::Run;
 use crate::base::blocking::aside;
 use crate::base::text;
-use crate::changed::below;
+use crate::changed::churn::Churn;
 use crate::changed::index::{Finished, Index, IndexedPart, Lists};
 use crate::changed::names::Names;
 use crate::changed::pass::{self, Cold, Final};
+use crate::changed::{Left, below};
 use crate::drivers::tar::{Record, Tar};
 use crate::drivers::tool::{Input, Spec};
 use crate::error::Result;
@@ -26,6 +27,9 @@ pub struct Warm {
     pub before_bytes: u64,
     /// What is worth knowing of how it was read.
     pub notes: Vec<String>,
+    pub left: Left,
+    /// What the window had to read, for the next night.
+    churn: Option<Churn>,
 }
 
 /// What the window finds.
@@ -50,6 +54,7 @@ impl Warm {
         (index, new): (Arc<Index>, Option<Finished>),
         before_bytes: u64,
         notes: Vec<String>,
+        left: Left,
     ) -> Self {
         Self {
             site,
@@ -57,7 +62,20 @@ impl Warm {
             new,
             before_bytes,
             notes,
+            left,
+            churn: None,
         }
+    }
+
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// What was read before this one in the same night.
+    pub fn after(mut self, earlier: Self) -> Self {
+        self.before_bytes += earlier.before_bytes;
+        self.notes.splice(..0, earlier.notes);
+        self
     }
 
     /// Each part with what is done before it is extracted.
@@ -66,16 +84,29 @@ impl Warm {
     }
 
     /// What the parts do not have, while services are down.
-    pub async fn look(&self, run: &Run<'_>) -> Result<Found> {
+    pub async fn look(&mut self, run: &Run<'_>) -> Result<Found> {
         let (site, index) = (Arc::clone(&self.site), Arc::clone(&self.index));
-        let walk = aside(move || site.on(|ground| pass::cold(&site.root, ground, &index)));
+        let walk = aside(move || {
+            let before = Churn::read(&site.churn_file());
+            site.on(|ground| pass::cold(&site.root, ground, &index, &before))
+        });
         let stall = run.config.backup.stall_timeout;
         let walk = site::alive(&self.site, stall, walk);
         let Cold { rest, kept_bytes } = run.shutdown.cut("the run", walk).await?;
         let busy = rest.iter().flat_map(|rest| &rest.busy);
         let busy = busy.map(|path| self.path(path)).collect();
+        let (rest, churn) = match rest {
+            Some(Final {
+                names,
+                lists,
+                churn,
+                ..
+            }) => (Some(Rest { names, lists }), churn),
+            None => (None, Churn::default()),
+        };
+        self.churn = Some(churn);
         Ok(Found {
-            rest: rest.map(|Final { names, lists, .. }| Rest { names, lists }),
+            rest,
             kept_bytes,
             busy,
         })
@@ -101,10 +132,14 @@ impl Warm {
 
     /// The point is there: from now on its index counts.
     pub async fn keep(&mut self) -> Result<()> {
-        let Some(new) = self.new.take() else {
-            return Ok(());
-        };
-        let path = self.site.index_file();
-        aside(move || new.keep(&path)).await
+        let (new, churn) = (self.new.take(), self.churn.take());
+        let (index, churned) = (self.site.index_file(), self.site.churn_file());
+        aside(move || {
+            if let Some(new) = new {
+                new.keep(&index)?;
+            }
+            churn.map_or(Ok(()), |churn| churn.write(&churned))
+        })
+        .await
     }
 }

@@ -13,11 +13,10 @@ const RATE: u64 = 500 << 20;
 const RATE_OF_ROTATING: u64 = 100 << 20;
 const EACH_FILE: Duration = Duration::from_micros(15);
 
-/// An error says why the source is read whole.
+/// `time` is what reading all of it would take. An error says why the source is read whole.
 pub fn may_be_warmed(
     source: &Source,
-    size: Option<&Size>,
-    reading: &Reading,
+    time: Option<Duration>,
     tolerated: &[Tolerated],
     (mode, pays): (ReadMode, Duration),
 ) -> Result<(), String> {
@@ -31,10 +30,9 @@ pub fn may_be_warmed(
     if let Some(container) = tolerated.iter().find(goes_on) {
         return Err(format!("container `{}` goes on running", container.name));
     }
-    let Some(size) = size else {
+    let Some(time) = time else {
         return Err("it could not be measured".to_owned());
     };
-    let time = expected(size, reading);
     if time < pays {
         return Err(format!(
             "it is read within {:.1} s, less than `backup.read_pays`",
@@ -66,8 +64,11 @@ pub fn by_labels(containers: &[Container]) -> (Option<ReadMode>, Vec<String>) {
     (mode, warnings)
 }
 
-/// How long reading all of it would take.
-fn expected(size: &Size, reading: &Reading) -> Duration {
+/// How long reading all of it would take: at the rate at which it was read last, where that is known.
+pub fn expected(size: &Size, reading: &Reading, known: Option<u64>) -> Duration {
+    if let Some(rate) = known {
+        return Duration::from_millis(size.bytes.saturating_mul(1000) / rate.max(1));
+    }
     let rate = if reading.disks.is_empty() {
         RATE
     } else {
@@ -107,7 +108,8 @@ mod tests {
         let reading = Reading::default();
         let second = Duration::from_secs(1);
         let why = |source: &Source, size: Option<Size>, tolerated: &[Tolerated], mode, pays| {
-            may_be_warmed(source, size.as_ref(), &reading, tolerated, (mode, pays)).err()
+            let time = size.map(|size| expected(&size, &reading, None));
+            may_be_warmed(source, time, tolerated, (mode, pays)).err()
         };
         let changed = ReadMode::Changed;
         assert_eq!(
@@ -122,6 +124,8 @@ mod tests {
             why(&source, Some(size(1, 1)), &[], changed, Duration::ZERO),
             None
         );
+        let at_rate = |rate| expected(&size(1 << 20, 10), &reading, Some(rate));
+        assert!(at_rate(1 << 19) == 2 * second && at_rate(0) > 1000 * second);
         let short = why(&source, Some(size(1 << 20, 10)), &[], changed, second);
         assert!(short.unwrap().contains("read_pays"));
         let other = why(

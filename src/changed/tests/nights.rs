@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::super::churn::Churn;
 use super::super::ground::Root;
 use super::super::index::{Finished, Head, IndexedPart, IndexedStream, Lists, RightFor};
 use super::super::names::{Cut, Names};
-use super::super::pass::{Pass, Start, cold};
+use super::super::pass::{Begun, How, Pass, Start, cold};
 use super::super::{Contents, Ground, Torn, clock};
 use super::oracle;
 use crate::discovery::mount_table::MountTable;
@@ -26,12 +27,15 @@ pub struct Nights {
     folder: tempfile::TempDir,
     tar: Tar,
     index: Option<Finished>,
+    churn: Churn,
     streams: Vec<PartMade>,
     pub rules: Rules,
     /// Of all points: paths, and those that were not read in the window.
     pub paths: u64,
     pub proven: u64,
     pub torn: u64,
+    /// Read while services run.
+    pub hot_bytes: u64,
 }
 
 /// One stream, or that of the directories and those of what is in them; with what is done before.
@@ -75,11 +79,13 @@ impl Nights {
             folder,
             tar,
             index: None,
+            churn: Churn::default(),
             streams: Vec::new(),
             rules: Rules::default(),
             paths: 0,
             proven: 0,
             torn: 0,
+            hot_bytes: 0,
         }
     }
 
@@ -120,9 +126,14 @@ impl Nights {
             root.sync().unwrap();
         }
         let before = self.index.as_ref().map(|finished| &*finished.index);
-        let pass = Pass::begin(&root, ground, before, start, self.rules.cut)?;
+        let how = How {
+            cut: self.rules.cut,
+            churn: &self.churn,
+            again: None,
+        };
+        let begun = Pass::begin(&root, ground, before, start, how)?;
         during();
-        let Some(pass) = pass else {
+        let Begun::Pass(pass) = begun else {
             after();
             return Ok(());
         };
@@ -137,6 +148,7 @@ impl Nights {
             };
             let bytes = tar::judge_running(&ended, &said.1)?;
             assert_eq!(bytes, stream.len() as u64);
+            self.hot_bytes += bytes;
             let mut seen: Contents = pass.contents(&work, number)?;
             tar::members(&mut stream.as_slice(), |member| seen.add(member))?;
             contents.push(seen.finish()?);
@@ -192,7 +204,7 @@ impl Nights {
         let (root, work, excludes) = (self.root(), self.work(), Excludes::default());
         let ground = ground(&root, &work, &excludes);
         let index = &self.index.as_ref().unwrap().index;
-        let found = cold(&root, ground, index).unwrap();
+        let found = cold(&root, ground, index, &self.churn).unwrap();
         let mut parts = self.streams.clone();
         let paths = oracle::capture(&self.source).len() as u64;
         self.paths += paths;
@@ -202,6 +214,9 @@ impl Nights {
             let (stream, said) = self.read(&root, &rest.names);
             assert!(said.0.success(), "{}", said.1);
             parts.push((vec![stream], rest.lists));
+            self.churn = rest.churn;
+        } else {
+            self.churn = Churn::default();
         }
         assert!(parts.len() <= 7);
         parts

@@ -87,6 +87,30 @@ fn what_was_deleted_from_the_base_stays_deleted_when_increments_become_one() {
     assert_eq!(nights.point(), [""; 0]);
 }
 
+#[test]
+fn a_large_file_that_every_window_reads_is_left_for_it_until_it_stands_still() {
+    let large = "x".repeat(300_000);
+    let (mut nights, source) = nights(&[("big", &"x".repeat(4_000_000)), ("db", &large)]);
+    let write = || std::fs::write(source.join("db"), &large).unwrap();
+    let mut read = |nights: &mut Nights, writes: bool| {
+        let before = nights.hot_bytes;
+        nights.hot(|| (), || ());
+        if writes {
+            write();
+        }
+        assert_eq!(nights.read_in_window() > 0, writes);
+        nights.hot_bytes - before
+    };
+    assert!(read(&mut nights, true) > 4_000_000);
+    for night in 1..6 {
+        write();
+        let is_left = read(&mut nights, true) == 0;
+        assert_eq!(is_left, night > 1, "night {night}");
+    }
+    assert!(read(&mut nights, false) > 300_000, "it stands still");
+    assert_eq!(read(&mut nights, false), 0);
+}
+
 /// Whether a point is right when `during` happens before tar and `after` behind it.
 fn is_right(
     files: &[(&str, &str)],

@@ -124,6 +124,14 @@ pub struct Backup {
     ///
     /// Example: `"80%"`. Since: 0.1.
     pub shrink_limit: Percent,
+    /// A unit that is expected to be down for longer is left up: it is not saved, and the run ends with exit code 3. 0 or `null`: no limit.
+    ///
+    /// Example: `"5m"`. Since: 0.1.
+    #[serde(
+        serialize_with = "optional_duration::serialize",
+        deserialize_with = "optional_duration::deserialize::<{ 30 * DAY }, _>"
+    )]
+    pub max_downtime: Option<Duration>,
     /// Buffer between reading and storing.
     pub spool: Spool,
     /// Which bind mounts are saved.
@@ -153,6 +161,7 @@ impl Default for Backup {
             read: ReadMode::Changed,
             read_pays: Some(Duration::from_secs(1)),
             shrink_limit: Percent::HALF,
+            max_downtime: None,
             spool: Spool::default(),
             bind_mounts: BindMounts::default(),
             units: BTreeMap::new(),

@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{BindMounts, Config, Retention};
 use crate::config::value::{
-    BindMode, Exclude, Pattern, Percent, ReadMode, optional_seconds, optional_size, whole,
+    BindMode, Exclude, Pattern, Percent, ReadMode, optional_duration, optional_seconds,
+    optional_size, whole,
 };
 
 /// `None` and missing: as the general setting says.
@@ -49,6 +50,15 @@ pub struct UnitConfig {
     /// Example: `"90%"`. Since: 0.1.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "percent")]
     pub shrink_limit: Option<Percent>,
+    /// As `backup.max_downtime`. Without it the label `kopi-docka.max-downtime` of a container decides.
+    ///
+    /// Example: `"30m"`. Since: 0.1.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "max_downtime::serialize",
+        deserialize_with = "max_downtime::deserialize"
+    )]
+    pub max_downtime: Option<Option<Duration>>,
     /// As `backup.bind_mounts`; lists are added to the general ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_mounts: Option<BindMountsOverride>,
@@ -130,6 +140,8 @@ pub struct UnitSettings {
     /// What the configuration says of this unit alone.
     pub read: Option<ReadMode>,
     pub shrink_limit: Percent,
+    /// What the configuration says of this unit alone: `Some(None)` is no limit.
+    pub max_downtime: Option<Option<Duration>>,
     /// Lists are the general ones and the unit's own; the rest is the unit's, where it says something.
     pub bind_mounts: BindMounts,
 }
@@ -152,6 +164,7 @@ impl UnitConfig {
             stop_timeout: Some(Duration::from_secs(1)),
             read: Some(ReadMode::Changed),
             shrink_limit: Some(Percent::HALF),
+            max_downtime: Some(None),
             bind_mounts: Some(BindMountsOverride {
                 mode: Some(BindMode::All),
                 exclude: pattern(),
@@ -177,6 +190,7 @@ impl Config {
             stop_timeout: unit.stop_timeout.unwrap_or(self.backup.stop_timeout),
             read: unit.read,
             shrink_limit: unit.shrink_limit.unwrap_or(self.backup.shrink_limit),
+            max_downtime: unit.max_downtime,
             bind_mounts: unit.bind_mounts.as_ref().map_or_else(
                 || self.backup.bind_mounts.clone(),
                 |own| own.over(&self.backup.bind_mounts),
@@ -242,6 +256,26 @@ mod limit {
         deserializer: D,
     ) -> Result<Option<Option<u64>>, D::Error> {
         optional_size::deserialize(deserializer).map(Some)
+    }
+}
+
+/// As [`limit`].
+mod max_downtime {
+    use serde::Serializer;
+
+    use super::*;
+
+    pub fn serialize<S: Serializer>(
+        time: &Option<Option<Duration>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        optional_duration::serialize(&time.flatten(), serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<Duration>>, D::Error> {
+        optional_duration::deserialize::<{ 30 * 86_400 }, _>(deserializer).map(Some)
     }
 }
 

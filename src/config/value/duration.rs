@@ -19,13 +19,14 @@ const UNITS: [(char, u64); 5] = [
 fn duration(value: &Value) -> Option<Duration> {
     match value {
         Value::Number(number) => number.as_u64().map(Duration::from_secs),
-        Value::String(text) => parse(text.trim()),
+        Value::String(text) => parse_duration(text),
         _ => None,
     }
 }
 
 /// A whole number and one of `s m h d w`; seconds without it.
-fn parse(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
     let (digits, seconds_each) = UNITS
         .iter()
         .find_map(|(unit, seconds)| Some((text.strip_suffix(*unit)?, *seconds)))

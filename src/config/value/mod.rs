@@ -17,7 +17,7 @@ mod word;
 mod workers;
 
 pub use choice::{BindMode, ReadMode, SharedVolumes};
-pub use duration::optional_duration;
+pub use duration::{optional_duration, parse_duration};
 pub use exclude::Exclude;
 pub use host::optional_host;
 pub use level::LogLevel;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::plan::UnitPlan;
 use super::run::Run;
+use super::saved::Saved;
 use super::store::{Opened, Storing};
 use super::unit::{Recipe, Saving};
 use crate::model::report::UnitReport;
@@ -50,7 +51,7 @@ impl<'a> Prepared<'a> {
             Some(opened) => Ok(opened),
             None => self.saving.warm().await,
         };
-        let opened = match self.saving.expect().await {
+        let opened = match self.saving.expect(Saved::to_read).await {
             Ok(()) => opened,
             // A failure before says more.
             Err(error) => opened.and(Err(error)),

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::commit::{self, Draft};
 use super::events::Event;
-use super::forecast::{self, Forecast};
+use super::forecast::{self, Forecast, ToRead};
 use super::hot;
 use super::memory::{self, Past, Recalled, left_out};
 use super::plan::UnitPlan;
@@ -139,7 +139,16 @@ impl<'a> Saving<'a> {
         };
         let warnings = hot::choose(self.run, &self.plan, &mut self.sources).await;
         self.warnings.extend(warnings);
+        let (limit, warnings) = forecast::limit(self.run.config, &self.plan.unit);
+        self.warnings.extend(warnings);
+        self.limit = limit;
         if self.sources.iter().any(hot::is_to_be_warmed) {
+            // Nothing is read for a unit that would be down for too long even if the window had nothing to read of these.
+            self.expect(|saved| match hot::is_to_be_warmed(saved) {
+                true => ToRead::default(),
+                false => saved.to_read(),
+            })
+            .await?;
             return Ok((recipe, None));
         }
         self.enter(Step::Open).await;
@@ -162,21 +171,18 @@ impl<'a> Saving<'a> {
     }
 
     /// An error when it would be down for longer than it may be.
-    pub(super) async fn expect(&mut self) -> Result<()> {
-        let (limit, warnings) = forecast::limit(self.run.config, &self.plan.unit);
-        self.warnings.extend(warnings);
+    pub(super) async fn expect(&mut self, to_read: impl Fn(&Saved) -> ToRead) -> Result<()> {
         if self.plan.entries.is_empty() {
             return Ok(());
         }
         let unit = &self.plan.unit.name;
         let history = self.run.history().await;
         let reads = self.sources.iter();
-        let reads = reads.map(|saved| (&saved.source.key, saved.to_read()));
+        let reads = reads.map(|saved| (&saved.source.key, to_read(saved)));
         let forecast = Forecast::of(history, unit, reads, self.run.workers);
         self.expected_downtime_seconds = Some(forecast.seconds);
-        let refusal = limit.and_then(|limit| forecast.refusal(unit, limit));
+        let refusal = self.limit.and_then(|limit| forecast.refusal(unit, limit));
         self.is_left_up = refusal.is_some();
-        self.limit = limit;
         refusal.map_or(Ok(()), |refusal| Err(refusal.into()))
     }
 

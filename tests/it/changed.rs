@@ -447,6 +447,41 @@ fn a_point_outlives_those_that_its_parts_were_stored_for() {
     assert_restored(&world, &stack, "again");
 }
 
+#[test]
+fn what_changes_while_much_is_read_is_read_once_more_before_the_stop() {
+    let world = world();
+    let stack = world
+        .stack("web")
+        .service("db", |s| {
+            s.volume("data", "/data")
+                .sh("trap 'exit 0' TERM; while :; do head -c 1000000 /dev/urandom >/data/live; sleep 0.05; done")
+        })
+        .up();
+    let data = stack.volume_path("data");
+    (0..10).for_each(|number| fill(&data.join(format!("d/{number}")), 1_000_000));
+    world
+        .kd(&["--quiet", "backup", "--unit", stack.unit()])
+        .env("KOPI_DOCKA_FAULT_LONG_PASS_SECONDS", "0")
+        .env("KOPI_DOCKA_FAULT_WORTH_IT_BYTES", "100000")
+        .stdout_any()
+        .ok();
+    let source = world.report()["units"][0]["sources"][0].clone();
+    assert_eq!(kinds(&source), ["base", "increment", "final"], "{source:#}");
+    let target = world.path("out");
+    let volume = stack.volume("data");
+    world
+        .restore_latest(
+            stack.unit(),
+            &["--volume", &volume, "--target", target.to_str().unwrap()],
+        )
+        .stdout_any()
+        .stderr_any()
+        .ok();
+    let is_still = |path: &[u8]| path != b"live" && path != b".";
+    let found = oracle::manifest(&target.join("volumes").join(volume)).only(is_still);
+    found.assert_same(&oracle::manifest(&data).only(is_still));
+}
+
 /// When the containers of `stack` were started.
 fn started(world: &World, stack: &Stack) -> String {
     let name = stack.container("db");

@@ -11,7 +11,7 @@ mod choose;
 mod commit;
 mod events;
 mod forecast;
-mod hot;
+pub mod hot;
 mod in_memory;
 pub mod memory;
 mod pipeline;

@@ -29,7 +29,7 @@ pub fn writers(root: BorrowedFd<'_>, path: &Path) -> Writers {
 }
 
 /// Through no link. `openat2` would do it at once, and a unit has none (`RestrictSUIDSGID=`).
-fn open_beneath(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+pub fn open_beneath(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
     let beneath = OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let way = beneath | OFlags::PATH | OFlags::DIRECTORY;
     let mut directory = None;

@@ -187,6 +187,18 @@ impl Look {
         }
     }
 
+    /// The files that part number `part` holds as they are now.
+    pub fn files_in(&self, part: u8, folder: &Path) -> Result<Scratch> {
+        let mut files = scratch::fill(folder)?;
+        self.seen.read::<Seen>()?.rest(|path, found| {
+            if found.kept_in == Some(part) && found.stat.is_file() {
+                files.add(path, &found.stat)?;
+            }
+            Ok(())
+        })?;
+        Scratch::of(files)
+    }
+
     /// Calls `each` with what goes before that is extracted: the topmost paths.
     pub fn each_gone(&self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         self.gone.read::<()>()?.rest(|path, ()| each(path))

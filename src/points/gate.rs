@@ -173,6 +173,7 @@ mod tests {
             uid: 0,
             gid: 0,
             has_attributes: false,
+            pieces: None,
         }
     }
 

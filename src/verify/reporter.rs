@@ -64,15 +64,17 @@ impl Reporter {
     pub fn point(&self, report: &PointReport, failures: &[anyhow::Error]) {
         self.ui
             .event(&json!({"event": "point_verified", "point": report}));
-        for failure in failures {
-            self.progress.error(&render(failure));
-        }
+        failures.iter().for_each(|failure| self.failure(failure));
         if report.result == PointResult::Deleted {
             self.progress.warn(&format!(
                 "{} of `{}` was deleted while it was read: nothing is known of it",
                 report.backup_id, report.unit
             ));
         }
+    }
+
+    pub fn failure(&self, failure: &anyhow::Error) {
+        self.progress.error(&render(failure));
     }
 
     pub fn warn(&self, text: &str) {

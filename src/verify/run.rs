@@ -18,7 +18,9 @@ use super::share::share;
 use super::verdict::{Verdict, verdict};
 use crate::base::lock::Lock;
 use crate::base::memory;
+use crate::config::Config;
 use crate::context::Context;
+use crate::drivers::kopia::{Kopia, Manifest, Status};
 use crate::drivers::tar::Tar;
 use crate::error::{Exit, Failure, Result, exit_of};
 use crate::model::point::{PointRecord, SourceRecord};
@@ -54,11 +56,21 @@ enum Trouble {
     Ended,
 }
 
-/// Reads back what `request` means.
-pub async fn run(cx: &Context, request: &Request) -> Result<Verified> {
-    let started_at = Utc::now();
+/// A verify that has begun.
+pub struct Begun {
+    _lock: Lock,
+    pub config: Config,
+    pub repository: Repository,
+    pub tar: Tar,
+    pub status: Status,
+    /// Every snapshot of the repository.
+    pub manifests: Vec<Manifest>,
+}
+
+/// Takes the lock and opens the repository.
+pub async fn begin(cx: &Context) -> Result<Begun> {
     let config = cx.config()?.config;
-    let _lock = Lock::take_to_verify(&cx.paths.runtime)?;
+    let lock = Lock::take_to_verify(&cx.paths.runtime)?;
     let repository = Repository::of(cx, &config)?;
     let open = async {
         let (tar, status) = tokio::try_join!(Tar::find(), repository.open())?;
@@ -71,18 +83,45 @@ pub async fn run(cx: &Context, request: &Request) -> Result<Verified> {
         }
         opened = open => opened?,
     };
-    let points = points(&manifests);
-    let chosen = choose(&points, request, repository.kopia.me())?;
-    let fresh = repository.kopia.fresh()?;
+    Ok(Begun {
+        _lock: lock,
+        config,
+        repository,
+        tar,
+        status,
+        manifests,
+    })
+}
+
+/// What brings streams by `kopia`, and what ends them all.
+pub fn feed(cx: &Context, config: &Config, kopia: &Kopia) -> (Feed, watch::Sender<bool>) {
     let (cancel, is_cancelled) = watch::channel(false);
     let feed = Feed {
-        kopia: fresh.kopia.clone(),
+        kopia: kopia.clone(),
         stall: config.backup.stall_timeout,
         shutdown: cx.shutdown.clone(),
         is_cancelled,
         ahead: Arc::default(),
         what: "verify",
     };
+    (feed, cancel)
+}
+
+/// Reads back what `request` means.
+pub async fn run(cx: &Context, request: &Request) -> Result<Verified> {
+    let started_at = Utc::now();
+    let Begun {
+        _lock,
+        config,
+        repository,
+        tar,
+        status,
+        manifests,
+    } = begin(cx).await?;
+    let points = points(&manifests);
+    let chosen = choose(&points, request, repository.kopia.me())?;
+    let fresh = repository.kopia.fresh()?;
+    let (feed, cancel) = feed(cx, &config, &fresh.kopia);
     let verify = Verify {
         cx,
         repository: &repository,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::common::{Run, Stack, World, oracle, torture};
+use crate::common::{Run, Stack, World, mount_ext4, oracle, torture};
 
 /// Everything that can be read in parts is, however small.
 fn world() -> World {
@@ -619,4 +619,92 @@ fn a_dry_run_says_what_would_be_read_when_and_writes_nothing() {
         whole["window_bytes"].as_u64().unwrap() >= 2_200_000,
         "{whole:#}"
     );
+}
+
+/// The report of a `verify --against-source` that ended with `code`.
+#[track_caller]
+fn against(world: &World, stack: &Stack, code: i32) -> Value {
+    let args = [
+        "--json",
+        "verify",
+        "--against-source",
+        "--unit",
+        stack.unit(),
+    ];
+    let run = world.kd(&args).stdout_any().stderr_any().code(code);
+    let last = run.json_lines().pop().unwrap();
+    assert_eq!(last["event"], "against_source_finished", "{last:#}");
+    last["report"]["points"][0]["sources"][0].clone()
+}
+
+#[test]
+fn what_a_disk_lost_without_a_word_is_found_and_named() {
+    let world = world();
+    let data = mount_ext4(&world, "disk", 100).join("data");
+    fs::create_dir(&data).unwrap();
+    let stack = world
+        .stack("web")
+        .service("db", |s| s.bind(&data, "/data"))
+        .up();
+    let marker = torture::noise(64);
+    for number in 0..20 {
+        fill(&data.join(format!("d/{number}")), 100_000);
+    }
+    let mut content = torture::noise(200_000);
+    content[150_000..150_064].copy_from_slice(&marker);
+    fs::write(data.join("d/rots"), &content).unwrap();
+    let holes = File::create(data.join("d/holes")).unwrap();
+    holes.set_len(1 << 30).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&holes, b"here", 500 << 20).unwrap();
+    drop(holes);
+    fs::hard_link(data.join("d/1"), data.join("d/one more")).unwrap();
+
+    world
+        .kd(&["verify", "--against-source"])
+        .stderr("there is no whole restore point")
+        .stderr_any()
+        .code(4);
+    saved(&world, &stack);
+    let same = against(&world, &stack, 0);
+    assert_eq!(
+        (&same["result"], &same["files"]),
+        (&json!("same"), &json!(22)),
+        "{same:#}"
+    );
+
+    // What changed is not compared, whatever it is.
+    fs::write(data.join("d/3"), "new").unwrap();
+    let same = against(&world, &stack, 0);
+    assert_eq!(
+        (&same["result"], &same["files"]),
+        (&json!("same"), &json!(21))
+    );
+
+    rustix::fs::syncfs(File::open(&data).unwrap()).unwrap();
+    let path = world.path("disk.image");
+    let image = fs::read(&path).unwrap();
+    let mut places = (150_000 % 4096..image.len()).step_by(4096);
+    let at = places.find(|at| image[*at..].starts_with(&marker)).unwrap();
+    let file = File::options().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[!marker[0]], at as u64).unwrap();
+    file.sync_all().unwrap();
+    let rotten = against(&world, &stack, 3);
+    assert_eq!(
+        (&rotten["result"], &rotten["different_files"]),
+        (&json!("different"), &json!(1))
+    );
+    assert_eq!(rotten["differences"][0]["path"], "d/rots", "{rotten:#}");
+    world
+        .kd(&["verify", "--against-source", "--unit", stack.unit()])
+        .stdout("1 file DIFFERENT")
+        .stdout_any()
+        .stderr("`d/rots` has other bytes than were saved")
+        .stderr_any()
+        .code(3);
+    // The restore point is good.
+    world
+        .kd(&["verify", "--unit", stack.unit()])
+        .stdout_any()
+        .stderr_any()
+        .ok();
 }

@@ -24,8 +24,8 @@ use crate::discovery::mount_table::MountTable;
 use crate::drivers::kopia::Kopia;
 use crate::drivers::tar::Tar;
 use crate::error::Result;
-use crate::model::Source;
 use crate::model::exclude::Excludes;
+use crate::model::{Source, SourceKey, UnitName};
 use crate::swap::beneath;
 
 pub struct Site {
@@ -77,10 +77,7 @@ impl<'a> Host<'a> {
 
 impl Wanted {
     pub fn of(host: &Host<'_>, plan: &UnitPlan, source: &Source, reading: &Reading) -> Self {
-        let unit = &plan.unit.name;
         let kopia = host.kopia;
-        let names = [unit.as_str(), &source.key.to_string()].map(name);
-        let folder = host.paths.indexes().join(host.profile);
         Self {
             path: source.path.clone(),
             exclude_patterns: source.exclude_patterns.clone(),
@@ -89,7 +86,7 @@ impl Wanted {
             repository: format!("{} of {}", kopia.identity(), kopia.me().machine.as_str()),
             file_system: plan.past.file_system(&source.key).map(|place| place.id),
             state: host.paths.state.clone(),
-            folder: names.iter().fold(folder, |folder, name| folder.join(name)),
+            folder: index_folder(host, &plan.unit.name, &source.key),
             shutdown: host.shutdown.clone(),
         }
     }
@@ -190,6 +187,45 @@ impl Site {
             margin: (!was_set && !is_fresh).then_some(margin),
         })
     }
+}
+
+/// A source as its index has it.
+pub struct KnownSource {
+    pub site: Site,
+    pub index: Index,
+}
+
+/// The one whose index is in `folder`. An error says why nothing is known of what is there now. Blocks.
+pub fn known(folder: PathBuf, state: PathBuf, shutdown: Shutdown) -> Result<KnownSource, String> {
+    let none = "nothing is known of its files: the last backup read it whole";
+    let index = Index::open(&folder.join("index")).ok_or_else(|| none.to_owned())?;
+    let right_for = &index.head.right_for;
+    let starts = Starts::read(&state);
+    let wanted = Wanted {
+        path: right_for.path.clone(),
+        exclude_patterns: right_for.excludes.clone(),
+        is_sparse: false,
+        tar: right_for.tar.clone(),
+        repository: right_for.repository.clone(),
+        file_system: right_for.file_system.clone(),
+        folder,
+        state,
+        shutdown,
+    };
+    let site = wanted.look().map_err(|error| format!("{error:#}"))?;
+    if !right_for.holds(&site.right_for, &starts) {
+        return Err(
+            "it is on another file system, or the host was not shut down cleanly since".to_owned(),
+        );
+    }
+    Ok(KnownSource { site, index })
+}
+
+/// Where what is known of a source is kept.
+pub fn index_folder(host: &Host<'_>, unit: &UnitName, source: &SourceKey) -> PathBuf {
+    let names = [unit.as_str(), &source.to_string()].map(name);
+    let folder = host.paths.indexes().join(host.profile);
+    names.iter().fold(folder, |folder, name| folder.join(name))
 }
 
 /// A directory of its own for each, whatever is in its name.

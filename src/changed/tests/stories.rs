@@ -92,7 +92,7 @@ fn a_large_file_that_every_window_reads_is_left_for_it_until_it_stands_still() {
     let large = "x".repeat(300_000);
     let (mut nights, source) = nights(&[("big", &"x".repeat(4_000_000)), ("db", &large)]);
     let write = || std::fs::write(source.join("db"), &large).unwrap();
-    let mut read = |nights: &mut Nights, writes: bool| {
+    let read = |nights: &mut Nights, writes: bool| {
         let before = nights.hot_bytes;
         nights.hot(|| (), || ());
         if writes {

@@ -22,6 +22,8 @@ pub struct Member {
     pub uid: u64,
     pub gid: u64,
     pub has_attributes: bool,
+    /// What is stored of a file with holes: where each piece begins, and its length. `None` of one that is stored whole.
+    pub pieces: Option<Vec<(u64, u64)>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,6 +177,7 @@ fn member(header: &Header, extension: Extension) -> Result<Member> {
         uid: extension.uid.map_or_else(|| header.uid(), Ok)?,
         gid: extension.gid.map_or_else(|| header.gid(), Ok)?,
         has_attributes: extension.has_attributes,
+        pieces: extension.pieces.into_list(),
     })
 }
 
@@ -221,31 +224,53 @@ struct Extension {
 struct Pieces {
     /// As many as were announced.
     announced: Option<u64>,
-    count: u64,
+    list: Vec<(u64, u64)>,
+    /// Where the next one begins.
+    offset: Option<u64>,
     /// Each in whole blocks.
     stored: u64,
 }
 
 impl Pieces {
     fn announce(&mut self, count: u64) -> Result<()> {
-        if self.announced.replace(count).is_some() || self.count > 0 {
+        if self.announced.replace(count).is_some() || !self.list.is_empty() {
             anyhow::bail!("the pieces of a file are announced twice");
         }
         Ok(())
     }
 
-    fn add(&mut self, bytes: u64) {
-        self.count += 1;
+    fn begin(&mut self, offset: u64) -> Result<()> {
+        anyhow::ensure!(
+            self.offset.replace(offset).is_none(),
+            "a piece of a file has two places"
+        );
+        Ok(())
+    }
+
+    fn add(&mut self, bytes: u64) -> Result<()> {
+        let offset = self
+            .offset
+            .take()
+            .context("a piece of a file has no place")?;
+        self.list.push((offset, bytes));
         self.stored = self.stored.saturating_add(blocks(bytes));
+        Ok(())
+    }
+
+    fn into_list(self) -> Option<Vec<(u64, u64)>> {
+        self.announced.map(|_| self.list)
     }
 
     /// Tar reads as much as they hold, whatever the length of the member is.
     fn check(&self, stored: u64) -> Result<()> {
         let Some(announced) = self.announced else {
-            anyhow::ensure!(self.count == 0, "the pieces of a file are not announced");
+            anyhow::ensure!(
+                self.list.is_empty(),
+                "the pieces of a file are not announced"
+            );
             return Ok(());
         };
-        let is_all = announced == self.count && self.stored == blocks(stored);
+        let is_all = announced == self.list.len() as u64 && self.stored == blocks(stored);
         anyhow::ensure!(is_all, "the pieces of a file are not what is stored of it");
         Ok(())
     }
@@ -268,10 +293,8 @@ impl Extension {
                 b"gid" => extension.gid = Some(number(value)?),
                 b"mtime" => extension.modified = Some(time(value).context("a time that is none")?),
                 b"GNU.sparse.numblocks" => extension.pieces.announce(number(value)?)?,
-                b"GNU.sparse.numbytes" => extension.pieces.add(number(value)?),
-                b"GNU.sparse.offset" => {
-                    number(value)?;
-                }
+                b"GNU.sparse.numbytes" => extension.pieces.add(number(value)?)?,
+                b"GNU.sparse.offset" => extension.pieces.begin(number(value)?)?,
                 // Some of these say that the member is another one.
                 key if key.starts_with(b"GNU.") => {
                     anyhow::bail!("an extended header of another kind of archive");

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
+
 use tokio::time::sleep;
 
 use super::spool::Spool;
-use crate::base::activity::silent_for;
+use crate::base::activity::{Activity, silent_for};
 use crate::base::shutdown::Shutdown;
-use crate::drivers::tar::{self, Read};
+use crate::changed::{Kinds, Torn};
+use crate::drivers::tar::{self, Member, Read};
 use crate::drivers::tool::{Child, Immortal, Meter, Output, Spec, pipe};
 use crate::error::{Exit, Failure, Result};
+use crate::points::gated::{self, EndsEarly};
 
 /// How long reading may take.
 #[derive(Clone, Copy, Debug)]
@@ -20,12 +24,29 @@ pub struct Limits {
     pub stall: Duration,
 }
 
-/// Runs `tar` to its end. When this is an error, what is in the spool must not be committed.
-pub async fn read(tar: Spec, spool: &Spool, limits: Limits, shutdown: &Shutdown) -> Result<Read> {
+/// Runs `tar` to its end. When this is an error, what is in the spool must not be committed. With `kinds` the stream has to hold
+/// them: an error is [`Torn`] when it does not, since a restore could not lay it over the parts before it.
+pub async fn read(
+    (tar, kinds): (Spec, Option<Kinds>),
+    spool: &Spool,
+    limits: Limits,
+    shutdown: &Shutdown,
+) -> Result<Read> {
     let stdout = pipe()?;
     let mut child = Child::spawn(tar.output(Output::Pipe(stdout.writer)))?;
     let meter = child.meter();
-    let filled = spool.fill(stdout.reader)?;
+    let mut passed = None;
+    let source = match kinds {
+        None => stdout.reader,
+        Some(mut kinds) => {
+            let behind = pipe()?;
+            let check = move |member: &Member| kinds.check(member).map(|()| true);
+            let pump = gated::pump(stdout.reader, behind.writer, check, Activity::default())?;
+            passed = Some(pump);
+            behind.reader
+        }
+    };
+    let filled = spool.fill(source)?;
     let given_up = tokio::select! {
         biased;
         () = shutdown.asked() => Some(Failure::new(shutdown.exit(), "a signal ended the reading")),
@@ -46,6 +67,18 @@ pub async fn read(tar: Spec, spool: &Spool, limits: Limits, shutdown: &Shutdown)
     // Without tar the filler comes to the end of the pipe.
     let filled = filled.await?;
     let ended = child.wait().await?;
+    if let Some(passed) = passed {
+        match passed.await.context("a thread ended in a panic")? {
+            // A tar that failed has its own words for it.
+            Err(error) if error.is::<EndsEarly>() => {
+                tar::judge(&ended)?;
+                return Err(error);
+            }
+            // The end of the filler is told below.
+            Err(error) if error.is::<Torn>() || error.is::<Failure>() => return Err(error),
+            _ => {}
+        }
+    }
     let bytes = match filled {
         Ok(bytes) => bytes,
         // Tar died of it; its own words would only say so.

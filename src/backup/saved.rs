@@ -8,6 +8,8 @@ use super::hot::{Found, Warm, writers};
 use super::plan::Tolerated;
 use super::run::Run;
 use super::survey::Reading;
+use crate::base::fault;
+use crate::changed::Kinds;
 use crate::changed::index::Lists;
 use crate::discovery::Size;
 use crate::drivers::kopia::{Accepted, STREAM_FILE};
@@ -102,22 +104,35 @@ impl Saved {
     }
 
     /// What reads it while services are down; `None` where the parts before have all of it.
-    pub async fn reader(&mut self, run: &Run<'_>, reading: &Reading) -> Result<Option<Spec>> {
+    pub async fn reader(
+        &mut self,
+        run: &Run<'_>,
+        reading: &Reading,
+    ) -> Result<Option<(Spec, Option<Kinds>)>> {
         if let Some(warm) = &mut self.warm {
             match warm.look(run).await {
-                Ok(found) => return self.rest(run, found).await,
-                Err(error) if run.shutdown.is_asked() => return Err(error),
-                Err(error) => {
-                    self.read_why.push(format!("{error:#}"));
-                    self.warm = None;
+                Ok(found) => {
+                    let rest = self.rest(run, found).await?;
+                    return Ok(rest.map(|(tar, kinds)| (tar, Some(kinds))));
                 }
+                Err(error) if run.shutdown.is_asked() => return Err(error),
+                Err(error) => self.read_whole(format!("{error:#}")),
             }
         }
         let (source, is_sparse) = (&self.source, reading.is_sparse);
-        Ok(Some(run.tar.create(source, is_sparse, reading.record)))
+        let tar = run.tar.create(source, is_sparse, reading.record);
+        Ok(Some((tar, None)))
     }
 
-    async fn rest(&mut self, run: &Run<'_>, found: Found) -> Result<Option<Spec>> {
+    /// All of it after all: why.
+    pub fn read_whole(&mut self, why: String) {
+        self.read_why.push(why);
+        self.warm = None;
+        self.lists = Lists::default();
+        self.kept_bytes = 0;
+    }
+
+    async fn rest(&mut self, run: &Run<'_>, found: Found) -> Result<Option<(Spec, Kinds)>> {
         self.kept_bytes = found.kept_bytes;
         self.busy = writers::tell(found.busy).await;
         self.is_all_kept = found.rest.is_none();
@@ -125,6 +140,7 @@ impl Saved {
             return Ok(None);
         };
         let tar = warm.tar(&run.tar, &rest)?;
+        fault::reached("found").await;
         self.lists = rest.lists;
         Ok(Some(tar))
     }

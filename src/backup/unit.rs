@@ -3,26 +3,24 @@
 
 use std::cmp::Reverse;
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use tempfile::TempDir;
-use tokio::sync::{Notify, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::Notify;
 
 use super::commit::{self, Draft};
 use super::events::Event;
 use super::forecast::{self, Forecast, ToRead};
 use super::hot;
-use super::memory::{self, Past, Recalled, left_out};
+use super::memory::{self, Recalled, left_out};
 use super::plan::UnitPlan;
-use super::read::{Limits, read};
 use super::recipe;
 use super::run::Run;
 use super::saved::{Evidence, Saved};
+use super::sources;
 use super::step::{Step, Timeline};
 use super::store::{NotRead, Opened, Storing};
 use super::tags::Filing;
@@ -32,12 +30,10 @@ use crate::base::timeline::Step as _;
 use crate::base::work;
 use crate::drivers::docker::Listener;
 use crate::drivers::systemd::inhibit;
-use crate::drivers::tar::Read;
 use crate::error::{Exit, Failure, Result, hints_of};
+use crate::model::Grade;
 use crate::model::point::PointRecord;
 use crate::model::report::{Outcome, UnitReport};
-use crate::model::source::GapReason;
-use crate::model::{Grade, UnitName};
 use crate::quiesce::{self, Entry, Leave, Place, RecordFile, WhileDown, cold};
 
 /// One unit being saved.
@@ -307,7 +303,10 @@ impl<'a> Saving<'a> {
         let ends = self.run.shutdown.cut("the run", prove).await?;
         self.enter(Step::Read).await;
         let storing = {
-            let mut reading = std::pin::pin!(self.read_sources(opened));
+            let filing = self.filing();
+            let sources = &mut self.sources;
+            let reading = sources::read_all(self.run, &self.plan, &filing, sources, opened);
+            let mut reading = std::pin::pin!(reading);
             tokio::select! {
                 biased;
                 storing = &mut reading => storing,
@@ -325,74 +324,6 @@ impl<'a> Saving<'a> {
         self.warnings.extend(ends.warnings);
         self.grade(&ends.unclean, listener, &tolerated).await;
         Ok(storing)
-    }
-
-    /// Reads as many at once as there are workers; returns when the last tar has ended. One result for each source.
-    async fn read_sources(&mut self, opened: Vec<Opened>) -> Vec<Option<Storing>> {
-        let filing = self.filing();
-        let run = self.run;
-        let (unit, past) = (&self.plan.unit.name, &self.plan.past);
-        let slots = Arc::new(Semaphore::new(run.workers));
-        let limits = Limits {
-            task: run.config.backup.task_timeout,
-            stall: run.config.backup.stall_timeout,
-        };
-        let mut opened = opened
-            .into_iter()
-            .map(Some)
-            .chain(std::iter::repeat_with(|| None));
-        let plan = &self.plan;
-        let reads = self.sources.iter_mut().map(|saved| {
-            let opened = opened.next().flatten();
-            let new = filing.stream(&saved.source, saved.estimated_bytes);
-            let slots = Arc::clone(&slots);
-            let reading = plan.reading.get(&saved.source.key);
-            let reading = reading.cloned().unwrap_or_default();
-            async move {
-                // In this order: who has a kopia that waits for it comes first in each queue, and who has a turn has all
-                // that it needs but a slot, which ends by itself.
-                let place = Arc::clone(&run.places).acquire_owned().await?;
-                let _turn = run.turns.take(&reading.disks).await?;
-                let _slot = slots.acquire().await?;
-                let since = Instant::now();
-                let Some(tar) = saved.reader(run, &reading).await? else {
-                    saved.read_seconds = since.elapsed().as_secs_f64();
-                    return Ok(None);
-                };
-                let spool = Arc::new(run.spool()?);
-                let mut storing = run.store.start(new, opened, Arc::clone(&spool), place);
-                storing.begin();
-                let (key, bytes) = (&saved.source.key, saved.estimated_bytes);
-                run.reporter
-                    .track(key, bytes, (spool.filled(), spool.taken()));
-                let result = read(tar, &spool, limits, run.shutdown).await;
-                saved.read_seconds = since.elapsed().as_secs_f64();
-                let result = match result {
-                    Ok(read) => not_vanished(unit, past, saved, read).await,
-                    Err(error) => Err(error),
-                };
-                match result {
-                    Ok(read) => {
-                        storing.commit(read.bytes);
-                        saved.read = Some(read);
-                    }
-                    Err(error) => {
-                        storing.reject();
-                        saved.error = Some(error);
-                    }
-                }
-                Ok::<_, anyhow::Error>(Some(storing))
-            }
-        });
-        let results = join_all(reads).await;
-        self.sources
-            .iter_mut()
-            .zip(results)
-            .map(|(saved, result)| {
-                let result = result.map_err(|error| saved.error = Some(error));
-                result.ok().flatten()
-            })
-            .collect()
     }
 
     /// Where no container may write.
@@ -640,23 +571,4 @@ impl<'a> Saving<'a> {
                 .collect(),
         }
     }
-}
-
-/// What was read, unless its data went away after it was counted. With the operator's agreement it counts as it is.
-async fn not_vanished(unit: &UnitName, past: &Past, saved: &mut Saved, read: Read) -> Result<Read> {
-    if saved.kept_bytes > 0 {
-        return Ok(read);
-    }
-    let vanished = past.vanished(&saved.source, saved.size.as_ref(), read.bytes);
-    let Some(why) = vanished.await else {
-        return Ok(read);
-    };
-    let what = saved.source.key.to_string();
-    if past.is_agreed(&what) {
-        saved.vanished = Some(why);
-        return Ok(read);
-    }
-    Err(Failure::new(Exit::UnitsFailed, why)
-        .hint(left_out::ways_out(unit, &what, GapReason::ReadEmpty))
-        .into())
 }

@@ -11,8 +11,9 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::clock;
+use super::session;
 use super::stat::Stat;
-use crate::discovery::mount_table::{self, MountEntry};
+use crate::discovery::mount_table::MountEntry;
 use crate::error::Result;
 
 /// File systems of which it was tried that they move the time of a file with every change to it, but stores through pages that are
@@ -25,8 +26,8 @@ pub struct Root {
     path: PathBuf,
     directory: OwnedFd,
     pub stat: Stat,
-    /// The mount that process 1 has it on; `None` where that cannot be told.
-    pub mount: Option<u64>,
+    /// Of its file system; `None` where that cannot be told.
+    pub session: Option<u64>,
     /// Two files can be exchanged without a trace on them.
     pub is_strict: bool,
 }
@@ -49,7 +50,7 @@ impl Root {
             path: path.to_owned(),
             directory,
             stat,
-            mount: mount_table::id_for_process_1(path),
+            session: session::of(mount),
             is_strict: fs_type == "xfs",
         })
     }
@@ -100,7 +101,7 @@ fn until_later(time: i64) {
 }
 
 /// A unit sees everything but its own directories read-only, and process 1 as it is.
-const OF_PROCESS_1: &str = "/proc/1/root";
+pub const OF_PROCESS_1: &str = "/proc/1/root";
 
 /// One page of a file, written to as a database does that maps its files. What is stored goes by way of the kernel: on a full disk a
 /// store of our own would be a signal that ends us.

@@ -47,8 +47,8 @@ pub struct Head {
 pub struct RightFor {
     /// Of this start of the machine.
     pub boot: String,
-    /// Of the file system as process 1 sees it.
-    pub mount: u64,
+    /// Of the file system: [`session`](super::session).
+    pub session: u64,
     pub device: u64,
     /// `UUID=…`; `None` where it has none.
     pub file_system: Option<String>,
@@ -61,18 +61,20 @@ pub struct RightFor {
 }
 
 impl RightFor {
-    /// Whether an index for this is one for `now`. Numbers of devices and mounts are those of one start of the machine.
+    /// Whether an index for this is one for `now`. Numbers of devices and sessions are those of one start of the machine.
     pub fn holds(&self, now: &Self, starts: &Starts) -> bool {
         if self.boot == now.boot {
             return self == now;
         }
         let of_this_start = Self {
             boot: now.boot.clone(),
-            mount: now.mount,
+            session: now.session,
             device: now.device,
             ..self.clone()
         };
-        of_this_start == *now && now.file_system.is_some() && starts.connect(&self.boot, &now.boot)
+        of_this_start == *now
+            && now.file_system.is_some()
+            && starts.connect((&self.boot, self.session), (&now.boot, now.session))
     }
 }
 

@@ -5,7 +5,7 @@
 //! run, the final part while they are down: a walk, and what changed since. The proof is what the kernel says of each file, as it was
 //! around the reading; [`proof`] has the rules.
 //!
-//! Reading order: [`stat`], [`mod@list`], [`scratch`] (what is known of a path, in order, on a disk) → [`clock`], [`lease`], [`ground`] (what is asked of the kernel) →
+//! Reading order: [`stat`], [`mod@list`], [`scratch`] (what is known of a path, in order, on a disk) → [`clock`], [`lease`], [`session`], [`ground`] (what is asked of the kernel) →
 //! [`ahead`], [`mod@walk`] → [`known`], [`index`] with [`paths`] (what the parts hold) → [`look`] (what is new, kept, gone; [`churn`]: what is left for the window) → [`names`] (what each tar reads) → [`stored`] (what tar really wrote) → [`proof`] →
 //! [`merge`] (the index with the new part) → [`pass`] (all of it, in order). [`clean`] says over which restarts an index holds; [`compare`] reads what is proven all the same.
 //!
@@ -28,6 +28,7 @@ pub mod pass;
 pub mod paths;
 mod proof;
 mod scratch;
+mod session;
 mod stat;
 mod stored;
 #[cfg(test)]
@@ -38,4 +39,4 @@ pub use list::below;
 pub use look::{Ground, Look};
 pub use merge::Left;
 pub use scratch::Scratch;
-pub use stored::{Contents, Torn};
+pub use stored::{Contents, Kinds, Torn};

@@ -20,7 +20,7 @@ use super::paths::Paths;
 use super::proof::{self, After, Listed, Times};
 use super::scratch::{self, Scratch};
 use super::stat::Stat;
-use super::stored::{self, Contents, Holds};
+use super::stored::{self, Contents, Holds, Kind};
 use super::walk::walk;
 use crate::error::Result;
 
@@ -254,6 +254,8 @@ fn first_part(index: &Index, look: &Look, now: DateTime<Utc>) -> u8 {
 /// What is read while services are down, since the parts do not hold it.
 pub struct Final {
     pub names: Names,
+    /// What each of them is.
+    pub kinds: Scratch,
     pub lists: Lists,
     /// Files that somebody has open for writing although everything that may is stopped.
     pub busy: Vec<Vec<u8>>,
@@ -283,12 +285,14 @@ pub fn cold(root: &Root, ground: Ground<'_>, index: &Index, before: &Churn) -> R
         });
     }
     let mut names = Filling::new(ground.folder)?;
+    let mut kinds = scratch::fill(ground.folder)?;
     let mut stripped = Paths::default();
     let mut busy = Vec::new();
     let mut churn = Churn::default();
     let mut known = index.read()?;
     look.each_listed(u8::MAX, |path, stat| {
         names.add(path, stat)?;
+        kinds.add(path, &Kind(stat.type_bits()))?;
         before.add(&mut churn, path, stat);
         if stat.is_directory() {
             let is_adorned = known.find(path)?.is_some_and(|known| known.is_adorned);
@@ -310,6 +314,7 @@ pub fn cold(root: &Root, ground: Ground<'_>, index: &Index, before: &Churn) -> R
     Ok(Cold {
         rest: Some(Final {
             names: names.finish()?,
+            kinds: Scratch::of(kinds)?,
             lists: Lists { deleted, stripped },
             busy,
             churn,

@@ -145,7 +145,7 @@ impl Contents {
     }
 
     fn put(&mut self, name: &[u8], stored: &Stored) -> Result<()> {
-        let is_directory = stored.type_bits == 0o040_000;
+        let is_directory = stored.type_bits == DIRECTORY;
         let is_other = match self.holds {
             Holds::Everything => false,
             Holds::Directories => !is_directory,
@@ -181,6 +181,45 @@ impl Contents {
         Scratch::of(self.list)
     }
 }
+
+/// What a walk saw at each path that tar was given: a stream that nobody looks at again is held to that.
+pub struct Kinds(Going<Kind>);
+
+/// The bits of a mode that say what a path is.
+pub struct Kind(pub u32);
+
+impl Item for Kind {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_number(out, self.0.into());
+    }
+
+    fn take(from: &mut &[u8]) -> Option<Self> {
+        number(from)?.try_into().ok().map(Self)
+    }
+}
+
+impl Kinds {
+    pub fn of(list: &Scratch) -> Result<Self> {
+        list.read().map(Self)
+    }
+
+    /// [`Torn`] when `member`, the next of the stream, is something else.
+    pub fn check(&mut self, member: &Member) -> Result<()> {
+        let seen = self.0.find(&member.name)?.map(|kind| kind.0);
+        let is_same = match (seen, &member.kind) {
+            (None, _) => false,
+            // Another name of any kind of file.
+            (Some(seen), MemberKind::HardLink(_)) => seen != DIRECTORY,
+            (Some(seen), kind) => seen == kind.type_bits(),
+        };
+        match is_same {
+            true => Ok(()),
+            false => Err(torn(&member.name, "became something else")),
+        }
+    }
+}
+
+const DIRECTORY: u32 = 0o040_000;
 
 fn torn(name: &[u8], what: &str) -> anyhow::Error {
     Torn(format!("{} {what}", shown(name))).into()

@@ -132,23 +132,6 @@ impl MountTable {
     }
 }
 
-/// The number of the mount that process 1 has `path` on, which no other one gets while the machine runs; `None` where that may not be
-/// seen. A unit with a view of its own has other numbers each time.
-pub fn id_for_process_1(path: &Path) -> Option<u64> {
-    id(&std::fs::read("/proc/1/mountinfo").ok()?, path)
-}
-
-fn id(table: &[u8], path: &Path) -> Option<u64> {
-    let mounts = table.split(|byte| *byte == b'\n').filter_map(|line| {
-        let mut fields = line.split(|byte| *byte == b' ');
-        let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-        let point = unescape(fields.nth(3)?);
-        path.starts_with(&point)
-            .then(|| (point.components().count(), id))
-    });
-    mounts.max_by_key(|(depth, _)| *depth).map(|(_, id)| id)
-}
-
 /// What is mounted where, without its number and the path within it, which the kernel tells three times as fast: with hundreds of
 /// containers it takes milliseconds to write the whole table.
 #[derive(Clone, Debug, Default)]
@@ -253,12 +236,7 @@ nonsense\n";
     }
 
     #[test]
-    fn a_mount_has_a_number_and_options() {
-        let id = |path: &str| id(TABLE, Path::new(path));
-        assert_eq!(id("/mnt/my disk/a"), Some(40));
-        assert_eq!(id("/srv/a"), Some(43), "the one on top");
-        assert_eq!(id("/"), Some(27));
-        assert!(id_for_process_1(Path::new("/")).is_some());
+    fn a_mount_has_options() {
         let table = MountTable::parse(TABLE);
         assert_eq!(
             table.of(Path::new("/")).unwrap().options,

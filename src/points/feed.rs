@@ -98,7 +98,10 @@ impl Feed {
         };
         let (sink, counted) = (archive.writer, moved.clone());
         let pumped = match gate {
-            Some(gate) => gated::pump(stream, sink, gate.clone(), counted)?,
+            Some(gate) => {
+                let gate = gate.clone();
+                gated::pump(stream, sink, move |it| gate.lets_through(it), counted)?
+            }
             None => pump(stream, sink, counted)?,
         };
         let work = async {

@@ -7,11 +7,10 @@ use anyhow::Context as _;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use super::gate::Gate;
 use super::pump::{MAX_RECORD, STOPPED, splice_some};
 use crate::base::activity::Activity;
 use crate::base::blocking;
-use crate::drivers::tar::next_member;
+use crate::drivers::tar::{Member, next_member};
 use crate::error::{Exit, Failure, Result};
 
 /// It may be kopia's fault, which then says so.
@@ -116,7 +115,7 @@ impl Source<'_> {
 pub fn pump(
     source: OwnedFd,
     sink: OwnedFd,
-    gate: Gate,
+    mut lets_through: impl FnMut(&Member) -> Result<bool> + Send + 'static,
     moved: Activity,
 ) -> Result<oneshot::Receiver<Result<u64>>> {
     blocking::start(move || {
@@ -127,7 +126,7 @@ pub fn pump(
             moved: &moved,
         };
         while let Some((member, stored)) = next_member(&mut source).map_err(explain)? {
-            if gate.lets_through(&member)? {
+            if lets_through(&member)? {
                 write_all(&sink, &source.held)?;
                 source.pass(&sink, stored)?;
             } else {

@@ -13,7 +13,7 @@ pub mod by_hand;
 pub mod choose;
 pub mod feed;
 pub mod gate;
-mod gated;
+pub mod gated;
 pub mod legacy;
 pub mod lists;
 pub mod point;

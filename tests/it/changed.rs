@@ -2,12 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, copy};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::common::{Run, Stack, World, mount_ext4, oracle, torture};
+use crate::common::{Run, Stack, World, mount_ext4, oracle, torture, unmount};
 
 /// Everything that can be read in parts is, however small.
 fn world() -> World {
@@ -477,6 +477,7 @@ fn what_changes_while_much_is_read_is_read_once_more_before_the_stop() {
         .stdout_any()
         .stderr_any()
         .ok();
+    stack.stop("db");
     let is_still = |path: &[u8]| path != b"live" && path != b".";
     let found = oracle::manifest(&target.join("volumes").join(volume)).only(is_still);
     found.assert_same(&oracle::manifest(&data).only(is_still));
@@ -707,4 +708,104 @@ fn what_a_disk_lost_without_a_word_is_found_and_named() {
         .stdout_any()
         .stderr_any()
         .ok();
+}
+
+#[test]
+fn a_disk_that_was_not_unmounted_cleanly_is_read_anew() {
+    let world = world();
+    let disk = mount_ext4(&world, "disk", 100);
+    let data = disk.join("data");
+    fs::create_dir(&data).unwrap();
+    let stack = world
+        .stack("web")
+        .service("db", |s| s.bind(&data, "/data"))
+        .up();
+    for number in 0..20 {
+        fill(&data.join(format!("d/{number}")), 100_000);
+    }
+    saved(&world, &stack);
+    assert_eq!(saved(&world, &stack)["before_bytes"], 0);
+
+    // What was written is on the disk, and its times are not.
+    let tool = |program: &str| Run::new(program).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let file = data.join("d/7");
+    tool("sync").arg("-f").arg(&disk).ok();
+    let before = fs::metadata(&file).unwrap();
+    tool("dd")
+        .args([
+            "if=/dev/urandom",
+            "bs=4096",
+            "count=1",
+            "conv=notrunc",
+            "oflag=direct",
+            "status=none",
+        ])
+        .arg(format!("of={}", file.display()))
+        .ok();
+    let written = fs::read(&file).unwrap();
+    stack.stop("db");
+    tool("xfs_io")
+        .args(["-x", "-c", "shutdown"])
+        .arg(&disk)
+        .stdout_any()
+        .ok();
+    unmount(&disk);
+    let image = world.path("disk.image");
+    tool("mount")
+        .args(["-o", "loop"])
+        .arg(&image)
+        .arg(&disk)
+        .ok();
+    assert_eq!(fs::read(&file).unwrap(), written);
+    let after = fs::metadata(&file).unwrap();
+    let times = |metadata: &fs::Metadata| (metadata.ctime(), metadata.ctime_nsec());
+    assert_eq!(times(&after), times(&before), "else it shows nothing");
+
+    stack.start("db");
+    let source = saved(&world, &stack);
+    assert!(
+        source["before_bytes"].as_u64().unwrap() > 2_000_000,
+        "{source:#}"
+    );
+    let target = world.path("out");
+    world
+        .restore_latest(
+            stack.unit(),
+            &[
+                "--volume",
+                data.to_str().unwrap(),
+                "--target",
+                target.to_str().unwrap(),
+            ],
+        )
+        .stdout_any()
+        .stderr_any()
+        .ok();
+    let bind = target.join("binds").join(data.strip_prefix("/").unwrap());
+    oracle::manifest(&bind).assert_same(&oracle::manifest(&data));
+}
+
+#[test]
+fn names_that_change_in_the_window_make_it_read_everything_then() {
+    let world = world();
+    let stack = world
+        .stack("web")
+        .service("db", |s| {
+            s.volume("data", "/data")
+                .sh("trap 'exit 0' TERM; while :; do date +%N >/data/live 2>/dev/null; sleep 0.02; done")
+        })
+        .up();
+    let data = stack.volume_path("data");
+    (0..10).for_each(|number| fill(&data.join(format!("d/{number}")), 100_000));
+    saved(&world, &stack);
+    let run = world.kd(&["--quiet", "backup", "--unit", stack.unit()]);
+    let held = world.hold("found", run);
+    fs::remove_file(data.join("live")).unwrap();
+    fs::create_dir(data.join("live")).unwrap();
+    held.release().ok();
+    let source = world.report()["units"][0]["sources"][0].clone();
+    assert_eq!(kinds(&source), ["full"], "{source:#}");
+    let why = source["read_why"].to_string();
+    assert!(why.contains("became something else"), "{why}");
+    assert_restored(&world, &stack, "out");
 }

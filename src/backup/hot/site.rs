@@ -103,12 +103,12 @@ impl Wanted {
         let mounts = MountTable::read();
         let mount = mounts.of(&self.path);
         let root = Root::open(&self.path, mount.context("it is on no known file system")?)?;
-        let mount = root
-            .mount
-            .context("the mounts of process 1 may not be read")?;
+        let session = root
+            .session
+            .context("the kernel does not tell when its file system was mounted")?;
         let right_for = RightFor {
             boot: ground::boot_id()?,
-            mount,
+            session,
             device: root.stat.device,
             file_system: self.file_system.filter(|id| id.starts_with("UUID=")),
             inode: root.stat.inode,

@@ -13,7 +13,7 @@ use crate::changed::churn::Churn;
 use crate::changed::index::{Finished, Index, IndexedPart, Lists};
 use crate::changed::names::Names;
 use crate::changed::pass::{self, Cold, Final};
-use crate::changed::{Left, below};
+use crate::changed::{Kinds, Left, Scratch, below};
 use crate::drivers::tar::{Record, Tar};
 use crate::drivers::tool::{Input, Spec};
 use crate::error::Result;
@@ -45,6 +45,7 @@ pub struct Found {
 /// What has to be read while services are down.
 pub struct Rest {
     names: Names,
+    kinds: Scratch,
     pub lists: Lists,
 }
 
@@ -98,10 +99,18 @@ impl Warm {
         let (rest, churn) = match rest {
             Some(Final {
                 names,
+                kinds,
                 lists,
                 churn,
                 ..
-            }) => (Some(Rest { names, lists }), churn),
+            }) => {
+                let rest = Rest {
+                    names,
+                    kinds,
+                    lists,
+                };
+                (Some(rest), churn)
+            }
             None => (None, Churn::default()),
         };
         self.churn = Some(churn);
@@ -116,8 +125,8 @@ impl Warm {
         self.site.right_for.path.join(below(path))
     }
 
-    /// What reads `rest`.
-    pub fn tar(&self, tar: &Tar, rest: &Rest) -> Result<Spec> {
+    /// What reads `rest`, and what its stream has to hold.
+    pub fn tar(&self, tar: &Tar, rest: &Rest) -> Result<(Spec, Kinds)> {
         let (names, is_sparse) = (&rest.names, self.site.is_sparse);
         info!(
             "reads {} of `{}` in the window, {}",
@@ -127,7 +136,8 @@ impl Warm {
         );
         let record = Record::of(Some(names.bytes));
         let spec = tar.create_named(&self.site.place(), names.has_links, is_sparse, record);
-        Ok(spec.input(Input::Pipe(names.file.try_clone()?.into())))
+        let spec = spec.input(Input::Pipe(names.file.try_clone()?.into()));
+        Ok((spec, Kinds::of(&rest.kinds)?))
     }
 
     /// The point is there: from now on its index counts.

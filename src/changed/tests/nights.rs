@@ -206,7 +206,7 @@ impl Nights {
         let index = &self.index.as_ref().unwrap().index;
         let found = cold(&root, ground, index, &self.churn).unwrap();
         let mut parts = self.streams.clone();
-        let paths = oracle::capture(&self.source).len() as u64;
+        let paths = count(&self.source);
         self.paths += paths;
         self.proven += paths;
         if let Some(rest) = found.rest {
@@ -220,6 +220,13 @@ impl Nights {
         }
         assert!(parts.len() <= 7);
         parts
+    }
+
+    /// How many paths a window reads; what comes of it is not brought back.
+    pub fn window(&mut self) -> u64 {
+        let before = self.paths - self.proven;
+        self.parts();
+        self.paths - self.proven - before
     }
 
     pub fn read_in_window(&mut self) -> u64 {
@@ -270,7 +277,7 @@ fn ground<'a>(root: &'a Root, work: &'a Path, excludes: &'a Excludes) -> Ground<
 fn right_for() -> RightFor {
     RightFor {
         boot: String::new(),
-        mount: 0,
+        session: 0,
         device: 0,
         file_system: None,
         inode: 0,
@@ -326,4 +333,14 @@ fn extract(tar: &Tar, stream: &[u8], target: &Path) {
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success() && said.is_empty(), "{said}");
     std::fs::remove_file(archive).unwrap();
+}
+
+/// What is in `folder`, and itself.
+fn count(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let of = |entry: std::fs::DirEntry| match entry.file_type().unwrap().is_dir() {
+        true => count(&entry.path()),
+        false => 1,
+    };
+    1 + entries.map(|entry| of(entry.unwrap())).sum::<u64>()
 }

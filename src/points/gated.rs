@@ -1,4 +1,4 @@
-//! As [`super::pump`], for a stream that a [`Gate`] looks at: tar gets no byte of a member before it was let through.
+//! As [`super::pump`], for a stream that somebody looks at, such as a [`Gate`](super::gate::Gate): tar gets no byte of a member before it was let through.
 
 use std::io::Read;
 use std::os::fd::OwnedFd;

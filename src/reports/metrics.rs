@@ -57,6 +57,71 @@ const LAST_RUN: &str = "kopi_docka_unit_last_run_timestamp_seconds";
 
 type Sample = (Vec<(&'static str, String)>, f64);
 
+type OfUnit = fn(&past::Last) -> Option<f64>;
+
+/// Name, help, and the value of each unit that has one.
+const OF_UNITS: [(&str, &str, OfUnit); 11] = [
+    (
+        "kopi_docka_unit_last_success_timestamp_seconds",
+        "When the unit was last saved well.",
+        |last| last.good_at.map(seconds),
+    ),
+    (
+        LAST_RUN,
+        "When the run ended that last tried the unit.",
+        |last| Some(seconds(last.at)),
+    ),
+    (
+        "kopi_docka_unit_last_run_success",
+        "1 when the last run saved the unit well, else 0.",
+        |last| Some(f64::from(u8::from(last.report.is_good()))),
+    ),
+    (
+        "kopi_docka_unit_losses",
+        "How many things the unit's last run could not save and the operator did not agree to.",
+        |last| Some(last.report.losses.len() as f64),
+    ),
+    (
+        "kopi_docka_unit_downtime_seconds",
+        "How long the unit was down in its last run.",
+        |last| Some(last.report.downtime_seconds),
+    ),
+    (
+        "kopi_docka_unit_expected_downtime_seconds",
+        "How long the unit was expected to be down in its last run.",
+        |last| last.report.expected_downtime_seconds,
+    ),
+    (
+        "kopi_docka_unit_bytes",
+        "How much was read of the unit in its last run.",
+        |last| Some(last.report.sum(|source| source.bytes) as f64),
+    ),
+    (
+        "kopi_docka_unit_window_bytes",
+        "How much of the unit was read while it was down in its last run.",
+        |last| Some(last.report.sum(|source| source.window_bytes) as f64),
+    ),
+    (
+        "kopi_docka_unit_before_bytes",
+        "How much of the unit was read in its last run before it was stopped.",
+        |last| Some(last.report.sum(|source| source.before_bytes) as f64),
+    ),
+    (
+        "kopi_docka_unit_kept_bytes",
+        "How much of the unit was not read in its last window, since an earlier part has it.",
+        |last| Some(last.report.sum(|source| source.kept_bytes) as f64),
+    ),
+    (
+        "kopi_docka_unit_restore_points",
+        "How many restore points of the unit were left by the last retention.",
+        |last| last.points.map(|points| points as f64),
+    ),
+];
+
+fn seconds(time: DateTime<Utc>) -> f64 {
+    time.timestamp() as f64
+}
+
 fn render(
     ran: &Ran<'_>,
     present: &BTreeSet<UnitName>,
@@ -67,7 +132,7 @@ fn render(
         .iter()
         .filter_map(|unit| Some((unit, last.of(unit)?)))
         .collect();
-    let of_units = |value: &dyn Fn(&past::Last) -> Option<f64>| -> Vec<Sample> {
+    let of_units = |value: OfUnit| -> Vec<Sample> {
         let sample = |(unit, last): &(&UnitName, &past::Last)| {
             Some((vec![("unit", unit.to_string())], value(last)?))
         };
@@ -82,7 +147,6 @@ fn render(
         ];
         (labels, 1.0)
     });
-    let seconds = |time: DateTime<Utc>| time.timestamp() as f64;
     let run = |value: f64| vec![(Vec::new(), value)];
     let mut text = String::new();
     let mut family = |name: &str, help: &str, samples: Vec<Sample>| {
@@ -108,65 +172,13 @@ fn render(
         "What the last backup run exited with; 0 is success.",
         run(f64::from(ran.exit_code)),
     );
-    family(
-        "kopi_docka_unit_last_success_timestamp_seconds",
-        "When the unit was last saved well.",
-        of_units(&|last| last.good_at.map(seconds)),
-    );
-    family(
-        LAST_RUN,
-        "When the run ended that last tried the unit.",
-        of_units(&|last| Some(seconds(last.at))),
-    );
-    family(
-        "kopi_docka_unit_last_run_success",
-        "1 when the last run saved the unit well, else 0.",
-        of_units(&|last| Some(f64::from(u8::from(last.report.is_good())))),
-    );
+    for (name, help, value) in OF_UNITS {
+        family(name, help, of_units(value));
+    }
     family(
         "kopi_docka_unit_last_run_state",
         "What the last run made of the unit, and how good the restore point is; always 1.",
         states.collect(),
-    );
-    family(
-        "kopi_docka_unit_losses",
-        "How many things the unit's last run could not save and the operator did not agree to.",
-        of_units(&|last| Some(last.report.losses.len() as f64)),
-    );
-    family(
-        "kopi_docka_unit_downtime_seconds",
-        "How long the unit was down in its last run.",
-        of_units(&|last| Some(last.report.downtime_seconds)),
-    );
-    family(
-        "kopi_docka_unit_bytes",
-        "How much was read of the unit in its last run.",
-        of_units(&|last| Some(last.report.sum(|source| source.bytes) as f64)),
-    );
-    family(
-        "kopi_docka_unit_window_bytes",
-        "How much of the unit was read while it was down in its last run.",
-        of_units(&|last| Some(last.report.sum(|source| source.window_bytes) as f64)),
-    );
-    family(
-        "kopi_docka_unit_before_bytes",
-        "How much of the unit was read in its last run before it was stopped.",
-        of_units(&|last| Some(last.report.sum(|source| source.before_bytes) as f64)),
-    );
-    family(
-        "kopi_docka_unit_kept_bytes",
-        "How much of the unit was not read in its last window, since an earlier part has it.",
-        of_units(&|last| Some(last.report.sum(|source| source.kept_bytes) as f64)),
-    );
-    family(
-        "kopi_docka_unit_expected_downtime_seconds",
-        "How long the unit was expected to be down in its last run.",
-        of_units(&|last| last.report.expected_downtime_seconds),
-    );
-    family(
-        "kopi_docka_unit_restore_points",
-        "How many restore points of the unit were left by the last retention.",
-        of_units(&|last| last.points.map(|points| points as f64)),
     );
     text
 }

@@ -523,6 +523,8 @@ mod tests {
             &["size=+5"],
             &["size= 5"],
             &["GNU.sparse.numblocks=1", "GNU.sparse.numblocks=2"],
+            &["GNU.sparse.numblocks=1", "GNU.sparse.numbytes=5"],
+            &["GNU.sparse.offset=1", "GNU.sparse.offset=2"],
         ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
@@ -535,7 +537,7 @@ mod tests {
         ];
         pieces(&one, 512).unwrap();
         assert!(pieces(&one, 1024).is_err() && pieces(&one[1..], 512).is_err());
-        assert!(pieces(&["GNU.sparse.numblocks=2", one[2]], 512).is_err());
+        assert!(pieces(&["GNU.sparse.numblocks=2", one[1], one[2]], 512).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `make bench`: each figure is a ratio of medians against the same work done with bare tools, alternating, in one run.
 //!
 //! `cargo bench -- NAME…` runs the named ones: `backup`, `window`, `busy`, `units`, `discovery`, `list`, `restore`,
-//! `bundle`, `changed`, `streams`. All but the last two read everything.
+//! `bundle`, `changed`, `streams`, `million`. All but the last three read everything.
 //! With `KOPI_DOCKA_BENCH_OTHER=BINARY` another build of the program takes the place of the bare tools in `units`.
 
 #![allow(
@@ -45,6 +45,7 @@ fn main() {
         ("bundle", bundle),
         ("changed", changed),
         ("streams", streams),
+        ("million", million),
     ] {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             bench();
@@ -498,9 +499,10 @@ fn changed() {
             report["sources"][0].clone(),
         )
     };
-    let change = || {
+    // One of so many files.
+    let change = |one_of: usize| {
         night.set(night.get() + 1);
-        let ours = |of: usize| (night.get()..of).step_by(99);
+        let ours = |of: usize| (night.get() % one_of..of).step_by(one_of);
         ours(LARGE).for_each(|number| write(format!("large/{number}"), 4 << 20));
         ours(SMALL).for_each(|number| write(format!("small/{}/{number}", number % 100), 1000));
     };
@@ -508,7 +510,7 @@ fn changed() {
     let mut read = Vec::new();
     let (ours, bare) = alternate(
         || {
-            change();
+            change(99);
             let (downtime, source) = source(&[]);
             assert_eq!(source["read"], "changed", "{source:#}");
             read.push(["window_bytes", "before_bytes"].map(|key| source[key].as_u64().unwrap()));
@@ -540,6 +542,40 @@ fn changed() {
         "index",
         index / (LARGE + SMALL + 103) as f64
     );
+    // As the Python tool does it: services are down while Kopia looks at the directory and stores what changed.
+    let kopia = kopia(&world);
+    let like_python = format!(
+        "{docker} stop {container} >/dev/null; {kopia} snapshot create '{data}' >/dev/null 2>&1; {docker} start {container} >/dev/null"
+    );
+    for (what, one_of) in [("unchanged", None), ("1 %", Some(99)), ("10 %", Some(10))] {
+        let mut nights = Vec::new();
+        let (window, python) = alternate(
+            || {
+                one_of.iter().for_each(|one_of| change(*one_of));
+                let since = Instant::now();
+                let (downtime, _) = source(&[]);
+                nights.push(since.elapsed());
+                downtime
+            },
+            || {
+                one_of.iter().for_each(|one_of| change(*one_of));
+                time(&like_python)
+            },
+        );
+        let night = median(nights.split_off(1));
+        verdict(
+            &format!("window, {what} / the Python tool's"),
+            window,
+            python,
+            1.0,
+        );
+        verdict(
+            &format!("night, {what} / the Python tool's"),
+            night,
+            python,
+            1.0,
+        );
+    }
     for [window, before] in read {
         println!(
             "{:52} {:.1} MB in the window, {:.1} MB before",
@@ -548,6 +584,56 @@ fn changed() {
             before as f64 / 1e6
         );
     }
+}
+
+/// A million small files, of which none changes.
+fn million() {
+    const FOLDERS: usize = 1000;
+    let world = World::new();
+    let container = world.container("app", |service| service.volume("data", "/data"));
+    let path = world.volume_path(&format!("{}_data", world.id()));
+    for folder in 0..FOLDERS {
+        let folder = path.join(format!("{folder}"));
+        std::fs::create_dir(&folder).unwrap();
+        (0..1000).for_each(|file| std::fs::write(folder.join(format!("{file}")), "small").unwrap());
+    }
+    world.init();
+    let docker = docker(&world);
+    let mut peak = 0;
+    let mut run = || {
+        let mut run = world
+            .kd(&["backup", "--unit", &container])
+            .timeout(Duration::from_secs(1800))
+            .stdout_any()
+            .stderr_any()
+            .spawn();
+        while run.is_running() {
+            peak = peak.max(peak_kib(run.pid()).unwrap_or(0));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        run.ok();
+        let report = world.report()["units"][0].clone();
+        assert_eq!(report["outcome"], "saved", "{report:#}");
+        Duration::from_secs_f64(report["downtime_seconds"].as_f64().unwrap())
+    };
+    run();
+    let (ours, bare) = alternate(&mut run, || {
+        time(&format!(
+            "{docker} stop {container} >/dev/null; find '{}' -printf '%C@' >/dev/null; {docker} start {container} >/dev/null",
+            path.display()
+        ))
+    });
+    verdict(
+        "window of a million files / stop + find + start",
+        ours,
+        bare,
+        1.3,
+    );
+    println!(
+        "{:52} {:.1} MiB (wanted at most 25)",
+        "memory",
+        peak as f64 / 1024.0
+    );
 }
 
 /// A first backup of 2.5 GiB, and its restore, in two streams and in one.

@@ -114,6 +114,44 @@ fn postgresql_with_running_writers_comes_back_sound_and_with_every_row_committed
 }
 
 #[test]
+fn postgresql_under_load_is_sound_after_ten_nights_of_reading_what_changed() {
+    let world = World::new();
+    world.config(|config| config["backup"]["read_pays"] = "0s".into());
+    world.init();
+    let image = Bed::shared().postgres_image(15);
+    let stack = world
+        .stack("shop")
+        .service("db", |s| {
+            served(s, &image).arg("--stop-signal").arg("SIGINT")
+        })
+        .up();
+    sql(&stack, FILL).ok();
+    let mut points = Vec::new();
+    let mut kept = 0;
+    for _ in 0..10 {
+        stack.until_up();
+        start_writer(&world, &stack);
+        let rows = number(&stack, "select count(*) from rows");
+        until_more_than(&stack, rows + 20);
+        let report = world.backup(&stack);
+        let source = &report["units"][0]["sources"][0];
+        assert_eq!(
+            (&source["read"], &source["grade"]),
+            (&"changed".into(), &"ok".into())
+        );
+        kept += source["kept_bytes"].as_u64().unwrap();
+        points.push((report["backup_id"].as_str().unwrap().to_owned(), rows));
+    }
+    assert!(kept > 0, "everything was read in the windows");
+    for (id, rows) in [&points[1], &points[5], &points[9]] {
+        world.restore(stack.unit(), &["--backup-id", id]).ok();
+        stack.until_up();
+        assert_sound(&stack);
+        assert!(number(&stack, "select count(*) from rows") > *rows);
+    }
+}
+
+#[test]
 fn postgresql_that_was_upgraded_in_place_goes_back_to_the_version_that_wrote_its_data() {
     let world = World::new();
     world.init();

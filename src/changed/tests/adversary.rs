@@ -139,17 +139,16 @@ fn one(nights: &mut Nights, seed: u64) {
     }
 }
 
-/// `KOPI_DOCKA_ADVERSARY=1000` for as many rounds of three points, `KOPI_DOCKA_ADVERSARY_AT=/mnt/xfs` for another file system.
+/// `KOPI_DOCKA_ADVERSARY=1000` for as many rounds of three points, `KOPI_DOCKA_TREES=/mnt/xfs` for another file system.
 #[test]
 fn no_point_is_wrong_whatever_happens_to_the_tree() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let rounds = number("KOPI_DOCKA_ADVERSARY").unwrap_or(6);
     let first =
         number("KOPI_DOCKA_ADVERSARY_SEED").unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let place = std::env::var("KOPI_DOCKA_ADVERSARY_AT").unwrap_or_else(|_| "/var/tmp".to_owned());
     let (mut paths, mut proven, mut torn) = (0, 0, 0);
     for seed in (first..).take(usize::try_from(rounds).unwrap()) {
-        let mut nights = Nights::below(Path::new(&place));
+        let mut nights = Nights::new();
         one(&mut nights, seed);
         paths += nights.paths;
         proven += nights.proven;

@@ -63,11 +63,8 @@ impl Default for Rules {
 
 impl Nights {
     pub fn new() -> Self {
-        Self::below(Path::new("/var/tmp"))
-    }
-
-    /// On the file system of `place`.
-    pub fn below(place: &Path) -> Self {
+        let place = std::env::var_os("KOPI_DOCKA_TREES");
+        let place = place.unwrap_or_else(|| "/var/tmp".into());
         let folder = tempfile::tempdir_in(place).unwrap();
         let source = folder.path().join("source");
         std::fs::create_dir(&source).unwrap();

@@ -400,7 +400,7 @@ async fn the_streams_of_a_group_are_laid_side_by_side() {
     ];
     for kind in [PartKind::Base, PartKind::Increment] {
         let group = Some(u32::from(kind == PartKind::Increment));
-        let had: &[&[u8]] = if group == Some(0) { &[] } else { &[b"./a"] };
+        let had: &[&str] = if group == Some(0) { &[] } else { &["a"] };
         bed.store(PartKind::Folders, &folders, &[], had).await;
         for names in shards {
             bed.store(kind, names, &[], &[]).await;

@@ -9,6 +9,10 @@ use serde_json::{Value, json};
 
 use crate::common::{Run, Stack, World, mount_ext4, oracle, torture, unmount};
 
+#[allow(dead_code, reason = "the tests of the rules use more of it")]
+#[path = "../../src/changed/tests/tree.rs"]
+mod tree;
+
 /// Everything that can be read in parts is, however small.
 fn world() -> World {
     let world = World::new();
@@ -481,6 +485,49 @@ fn what_changes_while_much_is_read_is_read_once_more_before_the_stop() {
     let is_still = |path: &[u8]| path != b"live" && path != b".";
     let found = oracle::manifest(&target.join("volumes").join(volume)).only(is_still);
     found.assert_same(&oracle::manifest(&data).only(is_still));
+}
+
+/// As the adversary of the tests of the rules, against all of the program and the real Kopia. `KOPI_DOCKA_ADVERSARY_SEED` does the same
+/// again.
+#[test]
+fn a_tree_that_is_attacked_until_the_stop_comes_back_exactly() {
+    let seed = std::env::var("KOPI_DOCKA_ADVERSARY_SEED");
+    let seed = seed.map_or_else(
+        |_| u64::from(rand::random::<u32>()),
+        |text| text.parse().unwrap(),
+    );
+    println!("seed {seed}");
+    let world = world();
+    let stack = world
+        .stack("web")
+        .service("db", |s| s.volume("data", "/data"))
+        .up();
+    let data = stack.volume_path("data");
+    let mut tree = tree::Tree::new(&data, seed);
+    tree.fill(8, 60);
+    tree.attack(80);
+    let mut changed = 0;
+    for night in 0..5 {
+        let run = world.kd(&["--quiet", "backup", "--unit", stack.unit()]);
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let held = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    tree.attack(1);
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+            });
+            let held = world.hold("warm", run.stderr_any());
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            held
+        });
+        tree.attack(night);
+        held.release().ok();
+        let source = world.report()["units"][0]["sources"][0].clone();
+        changed += i32::from(source["read"] == "changed");
+        assert_restored(&world, &stack, &format!("night {night}"));
+    }
+    assert!(changed > 0, "a proof that nothing passes proves nothing");
 }
 
 /// When the containers of `stack` were started.

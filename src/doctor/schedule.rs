@@ -16,6 +16,7 @@ pub const AREA: &str = "schedule";
 
 const TIMER: &str = "kopi-docka.timer";
 const SERVICE: &str = "kopi-docka.service";
+const CLEAN: &str = "kopi-docka-clean.service";
 
 /// Where cron keeps its tables, below the root of the file system: files, and directories of them.
 const CRON: [&str; 8] = [
@@ -37,10 +38,25 @@ pub async fn check(cx: &Context, loaded: Option<&Loaded>) -> Vec<Finding> {
     let mut findings = vec![judge(of_systemd.as_ref(), &cron)];
     let units = loaded.and_then(|loaded| units::of(cx, loaded).ok());
     findings.extend(outdated(&install::stale(&units.unwrap_or_default())));
+    if let Some(units) = &of_systemd
+        && units.iter().any(|unit| unit.is_enabled)
+    {
+        findings.extend(unmarked(&unit(CLEAN).await));
+    }
     let is_daemon = |units: &[Unit; 2]| units.iter().any(|unit| unit.is_daemon_at_work());
     let daemon = of_systemd.as_ref().is_some_and(is_daemon);
     findings.extend(pending::check(cx, loaded, daemon).await);
     findings
+}
+
+/// Without it a restart is as good as a power cut.
+fn unmarked(clean: &Unit) -> Option<Finding> {
+    (!clean.is_enabled).then(|| {
+        let message = format!(
+            "`{CLEAN}` is not enabled: the first backup after each restart reads everything once more, while services run"
+        );
+        Finding::warning(AREA, message).remedy(format!("systemctl enable --now {CLEAN}"))
+    })
 }
 
 /// They may write where the repository was, and not where it is.
@@ -167,19 +183,6 @@ async fn systemd() -> Option<[Unit; 2]> {
     if matches!(state.as_str(), "offline" | "unknown") {
         return None;
     }
-    let unit = async |name: &'static str| {
-        let (enabled, active) = (["is-enabled", name], ["is-active", name]);
-        let (enabled, active) = tokio::join!(asked(&enabled), asked(&active));
-        let is = |answer: Option<String>, words: &[&str]| {
-            answer.is_some_and(|answer| words.contains(&answer.as_str()))
-        };
-        Unit {
-            name,
-            is_enabled: is(enabled, &["enabled", "enabled-runtime", "static", "alias"]),
-            is_active: is(active, &["active", "activating", "reloading"]),
-            backs_up: true,
-        }
-    };
     let (timer, mut service, command) = tokio::join!(
         unit(TIMER),
         unit(SERVICE),
@@ -187,6 +190,20 @@ async fn systemd() -> Option<[Unit; 2]> {
     );
     service.backs_up = command.is_none_or(|command| minutes(&command).is_some());
     Some([timer, service])
+}
+
+async fn unit(name: &'static str) -> Unit {
+    let (enabled, active) = (["is-enabled", name], ["is-active", name]);
+    let (enabled, active) = tokio::join!(asked(&enabled), asked(&active));
+    let is = |answer: Option<String>, words: &[&str]| {
+        answer.is_some_and(|answer| words.contains(&answer.as_str()))
+    };
+    Unit {
+        name,
+        is_enabled: is(enabled, &["enabled", "enabled-runtime", "static", "alias"]),
+        is_active: is(active, &["active", "activating", "reloading"]),
+        backs_up: true,
+    }
 }
 
 /// The tables that name us in a line that counts.
@@ -221,6 +238,13 @@ mod tests {
             is_active,
             backs_up: true,
         }
+    }
+
+    #[test]
+    fn a_restart_that_nobody_marks_is_told() {
+        assert!(unmarked(&unit(CLEAN, true, false)).is_none());
+        let finding = unmarked(&unit(CLEAN, false, true)).unwrap();
+        assert!(finding.remedy.unwrap().contains(CLEAN));
     }
 
     #[test]

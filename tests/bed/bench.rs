@@ -17,6 +17,7 @@
 #[path = "../it/common/mod.rs"]
 mod common;
 
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Bed, World};
+use serde_json::Value;
 
 const ROUNDS: usize = 5;
 const VOLUME_BYTES: usize = 1 << 30;
@@ -463,55 +465,92 @@ fn remove_safety_copies(path: &Path) {
     }
 }
 
-/// 2 GiB in 500 files and 50,000 small ones, of which one in a hundred changes before each night, beside a database of 200 MiB that is
-/// written to until the stop.
-fn changed() {
-    const LARGE: usize = 500;
-    const SMALL: usize = 50_000;
-    let world = World::new();
-    // It ends when it is asked to, so that the stop costs what a stop costs.
-    let script = "trap 'exit 0' TERM; i=0; while :; do dd if=/dev/zero of=/data/db bs=1M count=1 seek=$((i % 200)) conv=notrunc 2>/dev/null; i=$((i + 1)); done";
-    let container = world.container("app", |service| {
-        service
-            .volume("data", "/data")
-            .command(["sh", "-c", script])
-    });
-    let path = world.volume_path(&format!("{}_data", world.id()));
-    let data = path.display();
-    std::fs::write(path.join("db"), random(200 << 20)).unwrap();
-    let write = |name: String, bytes: u64| {
-        let file = path.join(name);
+const LARGE: usize = 500;
+const SMALL: usize = 50_000;
+
+/// 2 GiB in 500 files and 50,000 small ones, some of which change before each night, beside a database of 200 MiB that is written to
+/// until the stop.
+struct Changing {
+    world: World,
+    container: String,
+    path: PathBuf,
+    night: Cell<usize>,
+    /// What was expected of each window, and what came.
+    forecasts: RefCell<Vec<(f64, f64)>>,
+}
+
+impl Changing {
+    fn new() -> Self {
+        let world = World::new();
+        // It ends when it is asked to, so that the stop costs what a stop costs.
+        let script = "trap 'exit 0' TERM; i=0; while :; do dd if=/dev/zero of=/data/db bs=1M count=1 seek=$((i % 200)) conv=notrunc 2>/dev/null; i=$((i + 1)); done";
+        let container = world.container("app", |service| {
+            service
+                .volume("data", "/data")
+                .command(["sh", "-c", script])
+        });
+        let path = world.volume_path(&format!("{}_data", world.id()));
+        let made = Self {
+            world,
+            container,
+            path,
+            night: Cell::new(0),
+            forecasts: RefCell::default(),
+        };
+        std::fs::write(made.path.join("db"), random(200 << 20)).unwrap();
+        (0..LARGE).for_each(|number| made.write_large(number));
+        (0..SMALL).for_each(|number| made.write_small(number));
+        made.world.init();
+        made
+    }
+
+    fn write_large(&self, number: usize) {
+        self.write(format!("large/{number}"), 4 << 20);
+    }
+
+    fn write_small(&self, number: usize) {
+        self.write(format!("small/{}/{number}", number % 100), 1000);
+    }
+
+    fn write(&self, name: String, bytes: u64) {
+        let file = self.path.join(name);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, random(bytes)).unwrap();
-    };
-    (0..LARGE).for_each(|number| write(format!("large/{number}"), 4 << 20));
-    (0..SMALL).for_each(|number| write(format!("small/{}/{number}", number % 100), 1000));
-    world.init();
-    let docker = docker(&world);
-    let night = std::cell::Cell::new(0);
-    let source = |more: &[&str]| {
-        let run = [&["backup", "--unit", &container], more].concat();
-        world.kd(&run).stdout_any().stderr_any().ok();
-        let report = world.report()["units"][0].clone();
+    }
+
+    /// One of so many files.
+    fn change(&self, one_of: usize) {
+        self.night.set(self.night.get() + 1);
+        let ours = |of: usize| (self.night.get() % one_of..of).step_by(one_of);
+        ours(LARGE).for_each(|number| self.write_large(number));
+        ours(SMALL).for_each(|number| self.write_small(number));
+    }
+
+    /// How long a window was, and the report of the source.
+    fn backup(&self, more: &[&str]) -> (Duration, Value) {
+        let run = [&["backup", "--unit", &self.container], more].concat();
+        self.world.kd(&run).stdout_any().stderr_any().ok();
+        let report = self.world.report()["units"][0].clone();
         let downtime = report["downtime_seconds"].as_f64().unwrap();
+        let expected = report["expected_downtime_seconds"].as_f64().unwrap();
+        self.forecasts.borrow_mut().push((expected, downtime));
         (
             Duration::from_secs_f64(downtime),
             report["sources"][0].clone(),
         )
-    };
-    // One of so many files.
-    let change = |one_of: usize| {
-        night.set(night.get() + 1);
-        let ours = |of: usize| (night.get() % one_of..of).step_by(one_of);
-        ours(LARGE).for_each(|number| write(format!("large/{number}"), 4 << 20));
-        ours(SMALL).for_each(|number| write(format!("small/{}/{number}", number % 100), 1000));
-    };
-    source(&[]);
+    }
+}
+
+fn changed() {
+    let nights = Changing::new();
+    let (world, container, data) = (&nights.world, &nights.container, nights.path.display());
+    let docker = docker(world);
+    nights.backup(&[]);
     let mut read = Vec::new();
     let (ours, bare) = alternate(
         || {
-            change(99);
-            let (downtime, source) = source(&[]);
+            nights.change(99);
+            let (downtime, source) = nights.backup(&[]);
             assert_eq!(source["read"], "changed", "{source:#}");
             read.push(["window_bytes", "before_bytes"].map(|key| source[key].as_u64().unwrap()));
             downtime
@@ -528,8 +567,8 @@ fn changed() {
         bare,
         1.15,
     );
-    let (whole, _) = source(&["--read-everything"]);
-    let short = median((0..3).map(|_| source(&[]).0).collect());
+    let (whole, _) = nights.backup(&["--read-everything"]);
+    let short = median((0..3).map(|_| nights.backup(&[]).0).collect());
     verdict("window of what changed / of everything", short, whole, 0.25);
     let index = Command::new("find")
         .arg(world.path("state/index"))
@@ -542,40 +581,6 @@ fn changed() {
         "index",
         index / (LARGE + SMALL + 103) as f64
     );
-    // As the Python tool does it: services are down while Kopia looks at the directory and stores what changed.
-    let kopia = kopia(&world);
-    let like_python = format!(
-        "{docker} stop {container} >/dev/null; {kopia} snapshot create '{data}' >/dev/null 2>&1; {docker} start {container} >/dev/null"
-    );
-    for (what, one_of) in [("unchanged", None), ("1 %", Some(99)), ("10 %", Some(10))] {
-        let mut nights = Vec::new();
-        let (window, python) = alternate(
-            || {
-                one_of.iter().for_each(|one_of| change(*one_of));
-                let since = Instant::now();
-                let (downtime, _) = source(&[]);
-                nights.push(since.elapsed());
-                downtime
-            },
-            || {
-                one_of.iter().for_each(|one_of| change(*one_of));
-                time(&like_python)
-            },
-        );
-        let night = median(nights.split_off(1));
-        verdict(
-            &format!("window, {what} / the Python tool's"),
-            window,
-            python,
-            1.0,
-        );
-        verdict(
-            &format!("night, {what} / the Python tool's"),
-            night,
-            python,
-            1.0,
-        );
-    }
     for [window, before] in read {
         println!(
             "{:52} {:.1} MB in the window, {:.1} MB before",
@@ -583,6 +588,52 @@ fn changed() {
             window as f64 / 1e6,
             before as f64 / 1e6
         );
+    }
+    against_python(&nights);
+    // The first ones have no runs to go by.
+    let known = nights
+        .forecasts
+        .borrow()
+        .iter()
+        .skip(3)
+        .copied()
+        .collect::<Vec<_>>();
+    let is_near = |(expected, came): &&(f64, f64)| (expected / came - 1.0).abs() <= 0.3;
+    println!(
+        "{:52} {} of {} (wanted 9 of 10)",
+        "forecasts within 30 % of the window",
+        known.iter().filter(is_near).count(),
+        known.len()
+    );
+}
+
+/// The Python tool has services down while Kopia looks at the directory and stores what changed.
+fn against_python(nights: &Changing) {
+    let (world, container, data) = (&nights.world, &nights.container, nights.path.display());
+    let (docker, kopia) = (docker(world), kopia(world));
+    let like_python = format!(
+        "{docker} stop {container} >/dev/null; {kopia} snapshot create '{data}' >/dev/null 2>&1; {docker} start {container} >/dev/null"
+    );
+    for (what, one_of) in [("unchanged", None), ("1 %", Some(99)), ("10 %", Some(10))] {
+        let change = || one_of.iter().for_each(|one_of| nights.change(*one_of));
+        let mut all = Vec::new();
+        let (window, python) = alternate(
+            || {
+                change();
+                let since = Instant::now();
+                let (downtime, _) = nights.backup(&[]);
+                all.push(since.elapsed());
+                downtime
+            },
+            || {
+                change();
+                time(&like_python)
+            },
+        );
+        let night = median(all.split_off(1));
+        let against = "the Python tool's way";
+        verdict(&format!("window, {what} / {against}"), window, python, 1.0);
+        verdict(&format!("night, {what} / {against}"), night, python, 1.0);
     }
 }
 
@@ -651,7 +702,7 @@ fn streams() {
         .for_each(|number| std::fs::remove_file(path.join(format!("three/file{number}"))).unwrap());
     let target = world.path("out");
     let target_text = target.display().to_string();
-    let restores = [const { std::cell::RefCell::new(Vec::new()) }; 2];
+    let restores = [const { RefCell::new(Vec::new()) }; 2];
     let first = |workers: usize| {
         world.config(|config| config["backup"]["parallel_workers"] = workers.into());
         for known in ["repo", "state", "cache", "home"] {

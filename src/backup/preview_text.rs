@@ -140,7 +140,7 @@ fn downtime(unit: &UnitPreview) -> String {
     match unit.estimated_downtime_seconds {
         Some(seconds) if unit.estimated_from_runs == 0 => format!(
             "about {} (no earlier run tells; by what there is to be read)",
-            text::seconds(seconds)
+            text::seconds(seconds.round())
         ),
         Some(seconds) => format!(
             "about {} (median of {})",

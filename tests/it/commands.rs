@@ -92,7 +92,7 @@ fn a_dry_run_tells_what_a_backup_then_does_and_touches_nothing() {
     assert_eq!(plan["obstacles"], json!([]));
     world
         .kd(&["dry-run", "--unit", web.unit()])
-        .stdout("Down for: not known yet")
+        .stdout("(no earlier run tells; by what there is to be read)")
         .stdout("of another unit")
         .stdout("Nothing was changed")
         .ok();

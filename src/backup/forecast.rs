@@ -22,51 +22,40 @@ pub struct ToRead {
     pub walk: Duration,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Forecast {
-    pub seconds: f64,
-    /// How many earlier runs it rests on.
-    pub runs: usize,
+/// In seconds.
+pub fn downtime<'a>(
+    history: &History,
+    unit: &UnitName,
+    reads: impl Iterator<Item = (&'a SourceKey, ToRead)>,
+    workers: usize,
+) -> f64 {
+    let besides = history.besides_reading(unit);
+    let besides = besides.map_or(STOP + START, |(seconds, _)| seconds);
+    let reads = reads.map(|(key, read)| {
+        let rate = history.rate(unit, key).unwrap_or(RATE).max(1);
+        let milliseconds = read.bytes.saturating_mul(1000) / rate;
+        (Duration::from_millis(milliseconds) + read.walk).as_secs_f64()
+    });
+    let reads: Vec<f64> = reads.collect();
+    let longest = reads.iter().copied().fold(0.0, f64::max);
+    let workers = u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
+    let side_by_side = reads.iter().sum::<f64>() / f64::from(workers);
+    besides + longest.max(side_by_side)
 }
 
-impl Forecast {
-    pub fn of<'a>(
-        history: &History,
-        unit: &UnitName,
-        reads: impl Iterator<Item = (&'a SourceKey, ToRead)>,
-        workers: usize,
-    ) -> Self {
-        let (besides, runs) = history.besides_reading(unit).unwrap_or((STOP + START, 0));
-        let reads = reads.map(|(key, read)| {
-            let rate = history.rate(unit, key).unwrap_or(RATE).max(1);
-            let milliseconds = read.bytes.saturating_mul(1000) / rate;
-            (Duration::from_millis(milliseconds) + read.walk).as_secs_f64()
-        });
-        let reads: Vec<f64> = reads.collect();
-        let longest = reads.iter().copied().fold(0.0, f64::max);
-        let workers = u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
-        let side_by_side = reads.iter().sum::<f64>() / f64::from(workers);
-        Self {
-            seconds: besides + longest.max(side_by_side),
-            runs,
-        }
-    }
-
-    /// Why a unit that would be down so long is left up.
-    pub fn refusal(&self, unit: &UnitName, limit: Duration) -> Option<Failure> {
-        (self.seconds > limit.as_secs_f64()).then(|| {
-            let why = format!(
-                "it would be down for about {:.0} s, and `backup.max_downtime` is {} s: it was left up, and nothing of it was saved",
-                self.seconds,
-                limit.as_secs()
-            );
-            Failure::new(Exit::UnitsFailed, why)
-                .hint(format!(
-                    "see what would be read with `kopi-docka dry-run --unit {unit}`"
-                ))
-                .hint("allow more with `backup.max_downtime`, or `backup.units.<name>.max_downtime` for this unit alone")
-        })
-    }
+/// Why a unit that would be down for so many seconds is left up.
+pub fn refusal(seconds: f64, unit: &UnitName, limit: Duration) -> Option<Failure> {
+    (seconds > limit.as_secs_f64()).then(|| {
+        let why = format!(
+            "it would be down for about {seconds:.0} s, and `backup.max_downtime` is {} s: it was left up, and nothing of it was saved",
+            limit.as_secs()
+        );
+        Failure::new(Exit::UnitsFailed, why)
+            .hint(format!(
+                "see what would be read with `kopi-docka dry-run --unit {unit}`"
+            ))
+            .hint("allow more with `backup.max_downtime`, or `backup.units.<name>.max_downtime` for this unit alone")
+    })
 }
 
 /// How long `unit` may be down, and what is wrong with labels that say so. The shortest of its containers' labels counts; the

@@ -37,6 +37,13 @@ pub struct UnitPlan {
     pub past: Past,
 }
 
+impl UnitPlan {
+    /// How the source is read.
+    pub fn reading_of(&self, source: &SourceKey) -> Reading {
+        self.reading.get(source).cloned().unwrap_or_default()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tolerated {
     pub id: String,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::choose::{Chosen, LeftOut, choose};
-use super::forecast::{self, Forecast, ToRead};
+use super::forecast::{self, ToRead};
 use super::hot;
 use super::memory::{self, Acceptance, Recalled};
 use super::plan::{Tolerated, UnitPlan};
@@ -266,8 +266,8 @@ fn reckoned(unit: &UnitName, sources: &[SourcePreview], history: &History) -> Op
         Some((&source.source.key, read))
     });
     let reads: Vec<_> = reads.collect::<Option<_>>()?;
-    let forecast = Forecast::of(history, unit, reads.into_iter(), 1);
-    Some((forecast.seconds, 0))
+    let seconds = forecast::downtime(history, unit, reads.into_iter(), 1);
+    Some((seconds, 0))
 }
 
 /// What a run works with, as far as it is there.

@@ -56,8 +56,7 @@ pub async fn read_all(
     let all = sources.iter_mut().map(|saved| {
         let opened = opened.next().flatten();
         let new = filing.stream(&saved.source, saved.estimated_bytes);
-        let reading = plan.reading.get(&saved.source.key);
-        let reading = reading.cloned().unwrap_or_default();
+        let reading = plan.reading_of(&saved.source.key);
         async move {
             let result = reads.one(saved, &reading, new, opened).await;
             let result = result.map_err(|error| saved.error = Some(error));

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::commit::{self, Draft};
 use super::events::Event;
-use super::forecast::{self, Forecast, ToRead};
+use super::forecast::{self, ToRead};
 use super::hot;
 use super::memory::{self, Recalled, left_out};
 use super::plan::UnitPlan;
@@ -175,9 +175,11 @@ impl<'a> Saving<'a> {
         let history = self.run.history().await;
         let reads = self.sources.iter();
         let reads = reads.map(|saved| (&saved.source.key, to_read(saved)));
-        let forecast = Forecast::of(history, unit, reads, self.run.workers);
-        self.expected_downtime_seconds = Some(forecast.seconds);
-        let refusal = self.limit.and_then(|limit| forecast.refusal(unit, limit));
+        let seconds = forecast::downtime(history, unit, reads, self.run.workers);
+        self.expected_downtime_seconds = Some(seconds);
+        let refusal = self
+            .limit
+            .and_then(|limit| forecast::refusal(seconds, unit, limit));
         self.is_left_up = refusal.is_some();
         refusal.map_or(Ok(()), |refusal| Err(refusal.into()))
     }

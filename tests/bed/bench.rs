@@ -90,16 +90,7 @@ fn backup() {
     let (ours, bare) = alternate(
         || {
             let since = Instant::now();
-            let mut run = world
-                .kd(&["backup", "--unit", &container])
-                .stdout_any()
-                .stderr_any()
-                .spawn();
-            while run.is_running() {
-                memory = memory.max(peak_kib(run.pid()).unwrap_or(0));
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            run.ok();
+            memory = memory.max(backup_peak_kib(&world, &container));
             since.elapsed()
         },
         || {
@@ -652,17 +643,7 @@ fn million() {
     let docker = docker(&world);
     let mut peak = 0;
     let mut run = || {
-        let mut run = world
-            .kd(&["backup", "--unit", &container])
-            .timeout(Duration::from_secs(1800))
-            .stdout_any()
-            .stderr_any()
-            .spawn();
-        while run.is_running() {
-            peak = peak.max(peak_kib(run.pid()).unwrap_or(0));
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        run.ok();
+        peak = peak.max(backup_peak_kib(&world, &container));
         let report = world.report()["units"][0].clone();
         assert_eq!(report["outcome"], "saved", "{report:#}");
         Duration::from_secs_f64(report["downtime_seconds"].as_f64().unwrap())
@@ -814,6 +795,23 @@ fn verdict(what: &str, ours: Duration, bare: Duration, wanted: f64) {
 }
 
 /// `VmHWM` of a process: its own memory, without that of its children.
+/// Backs `unit` up, and says how much memory our own process took at most.
+fn backup_peak_kib(world: &World, unit: &str) -> u64 {
+    let mut peak = 0;
+    let mut run = world
+        .kd(&["backup", "--unit", unit])
+        .timeout(Duration::from_secs(1800))
+        .stdout_any()
+        .stderr_any()
+        .spawn();
+    while run.is_running() {
+        peak = peak.max(peak_kib(run.pid()).unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    run.ok();
+    peak
+}
+
 fn peak_kib(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;

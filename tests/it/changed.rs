@@ -44,6 +44,12 @@ fn saved(world: &World, stack: &Stack) -> Value {
     world.backup(stack)["units"][0]["sources"][0].clone()
 }
 
+/// What the report of the last run says of its source.
+#[track_caller]
+fn last_source(world: &World) -> Value {
+    world.report()["units"][0]["sources"][0].clone()
+}
+
 fn kinds(source: &Value) -> Vec<&str> {
     let parts = source["parts"].as_array().unwrap();
     parts
@@ -52,23 +58,30 @@ fn kinds(source: &Value) -> Vec<&str> {
         .collect()
 }
 
+/// What a restore of the newest point gives of the volume, in a directory called `name`.
+#[track_caller]
+fn restored(world: &World, stack: &Stack, name: &str) -> oracle::Manifest {
+    let volume = stack.volume("data");
+    bring(world, stack, &volume, name);
+    oracle::manifest(&world.path(name).join("volumes").join(volume))
+}
+
+/// Restores `source` of the newest point into a directory called `name`.
+#[track_caller]
+fn bring(world: &World, stack: &Stack, source: &str, name: &str) {
+    let target = world.path(name).display().to_string();
+    world
+        .restore_latest(stack.unit(), &["--volume", source, "--target", &target])
+        .stdout_any()
+        .stderr_any()
+        .ok();
+}
+
 /// What a restore of the newest point gives, against what is there now.
 #[track_caller]
 fn assert_restored(world: &World, stack: &Stack, name: &str) {
     let was = oracle::manifest(&stack.volume_path("data"));
-    let target = world.path(name);
-    let volume = stack.volume("data");
-    let target_text = target.display().to_string();
-    world
-        .restore_latest(
-            stack.unit(),
-            &["--volume", &volume, "--target", &target_text],
-        )
-        .stdout_any()
-        .stderr_any()
-        .ok();
-    let found = oracle::manifest(&target.join("volumes").join(volume));
-    found.assert_same(&was);
+    restored(world, stack, name).assert_same(&was);
 }
 
 #[test]
@@ -116,7 +129,7 @@ fn saved_side_by_side(world: &World, stack: &Stack) -> Value {
         .env("KOPI_DOCKA_FAULT_CUT_ABOVE_BYTES", "50000")
         .stdout_any()
         .ok();
-    world.report()["units"][0]["sources"][0].clone()
+    last_source(world)
 }
 
 #[test]
@@ -200,7 +213,7 @@ fn of_streams_that_are_read_side_by_side_one_that_fails_ends_the_others() {
         .stderr_any()
         .timeout(std::time::Duration::from_secs(60))
         .ok();
-    let source = &world.report()["units"][0]["sources"][0];
+    let source = &last_source(&world);
     assert_eq!(kinds(source), ["full"], "{source:#}");
     assert_restored(&world, &stack, "whole");
     stack.assert_running(&["db"]);
@@ -319,7 +332,7 @@ fn everything_is_read_where_that_is_wanted_or_nothing_can_be_proven() {
     saved(&world, &stack);
     let run = world.kd(&["backup", "--read-everything", "--unit", stack.unit()]);
     run.stdout_any().stderr_any().ok();
-    let source = world.report()["units"][0]["sources"][0].clone();
+    let source = last_source(&world);
     assert_eq!(
         (&source["read"], kinds(&source)),
         (&json!("plain"), vec!["full"])
@@ -395,7 +408,7 @@ fn an_index_that_is_damaged_or_of_another_tree_is_none() {
     fs::remove_dir_all(data.with_extension("old")).unwrap();
     let run = world.kd(&["backup", "--unit", stack.unit()]);
     run.stdout_any().stderr_any().run();
-    let source = world.report()["units"][0]["sources"][0].clone();
+    let source = last_source(&world);
     assert_eq!(kinds(&source), ["full"], "{source:#}");
 }
 
@@ -469,22 +482,14 @@ fn what_changes_while_much_is_read_is_read_once_more_before_the_stop() {
         .env("KOPI_DOCKA_FAULT_WORTH_IT_BYTES", "100000")
         .stdout_any()
         .ok();
-    let source = world.report()["units"][0]["sources"][0].clone();
+    let source = last_source(&world);
     assert_eq!(kinds(&source), ["base", "increment", "final"], "{source:#}");
-    let target = world.path("out");
-    let volume = stack.volume("data");
-    world
-        .restore_latest(
-            stack.unit(),
-            &["--volume", &volume, "--target", target.to_str().unwrap()],
-        )
-        .stdout_any()
-        .stderr_any()
-        .ok();
+    let found = restored(&world, &stack, "out");
     stack.stop("db");
     let is_still = |path: &[u8]| path != b"live" && path != b".";
-    let found = oracle::manifest(&target.join("volumes").join(volume)).only(is_still);
-    found.assert_same(&oracle::manifest(&data).only(is_still));
+    found
+        .only(is_still)
+        .assert_same(&oracle::manifest(&data).only(is_still));
 }
 
 /// As the adversary of the tests of the rules, against all of the program and the real Kopia. `KOPI_DOCKA_ADVERSARY_SEED` does the same
@@ -523,7 +528,7 @@ fn a_tree_that_is_attacked_until_the_stop_comes_back_exactly() {
         });
         tree.attack(night);
         held.release().ok();
-        let source = world.report()["units"][0]["sources"][0].clone();
+        let source = last_source(&world);
         changed += i32::from(source["read"] == "changed");
         assert_restored(&world, &stack, &format!("night {night}"));
     }
@@ -814,21 +819,10 @@ fn a_disk_that_was_not_unmounted_cleanly_is_read_anew() {
         source["before_bytes"].as_u64().unwrap() > 2_000_000,
         "{source:#}"
     );
-    let target = world.path("out");
-    world
-        .restore_latest(
-            stack.unit(),
-            &[
-                "--volume",
-                data.to_str().unwrap(),
-                "--target",
-                target.to_str().unwrap(),
-            ],
-        )
-        .stdout_any()
-        .stderr_any()
-        .ok();
-    let bind = target.join("binds").join(data.strip_prefix("/").unwrap());
+    bring(&world, &stack, data.to_str().unwrap(), "out");
+    let bind = world
+        .path("out/binds")
+        .join(data.strip_prefix("/").unwrap());
     oracle::manifest(&bind).assert_same(&oracle::manifest(&data));
 }
 
@@ -850,7 +844,7 @@ fn names_that_change_in_the_window_make_it_read_everything_then() {
     fs::remove_file(data.join("live")).unwrap();
     fs::create_dir(data.join("live")).unwrap();
     held.release().ok();
-    let source = world.report()["units"][0]["sources"][0].clone();
+    let source = last_source(&world);
     assert_eq!(kinds(&source), ["full"], "{source:#}");
     let why = source["read_why"].to_string();
     assert!(why.contains("became something else"), "{why}");

@@ -71,10 +71,8 @@ fn served(service: Service, image: &str) -> Service {
         .health("pg_isready -U postgres")
 }
 
-#[test]
-fn postgresql_with_running_writers_comes_back_sound_and_with_every_row_committed_before() {
-    let world = World::new();
-    world.init();
+/// One that stops by what its own image would say, with rows in it.
+fn filled(world: &World) -> Stack {
     let image = Bed::shared().postgres_image(15);
     let stack = world
         .stack("shop")
@@ -83,6 +81,14 @@ fn postgresql_with_running_writers_comes_back_sound_and_with_every_row_committed
         })
         .up();
     sql(&stack, FILL).ok();
+    stack
+}
+
+#[test]
+fn postgresql_with_running_writers_comes_back_sound_and_with_every_row_committed_before() {
+    let world = World::new();
+    world.init();
+    let stack = filled(&world);
     for _ in 0..3 {
         start_writer(&world, &stack);
     }
@@ -118,14 +124,7 @@ fn postgresql_under_load_is_sound_after_ten_nights_of_reading_what_changed() {
     let world = World::new();
     world.config(|config| config["backup"]["read_pays"] = "0s".into());
     world.init();
-    let image = Bed::shared().postgres_image(15);
-    let stack = world
-        .stack("shop")
-        .service("db", |s| {
-            served(s, &image).arg("--stop-signal").arg("SIGINT")
-        })
-        .up();
-    sql(&stack, FILL).ok();
+    let stack = filled(&world);
     let mut points = Vec::new();
     let mut kept = 0;
     for _ in 0..10 {

@@ -1,10 +1,10 @@
 //! What a run would read of a source now. Nothing is written out and nobody is asked for a lease, so that less may be proven then.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::site::{self, Host, Wanted};
 use crate::backup::plan::UnitPlan;
-use crate::backup::survey::Reading;
 use crate::base::blocking::aside;
 use crate::changed::Look;
 use crate::error::Result;
@@ -27,11 +27,9 @@ pub async fn look_ahead(
     source: &Source,
     stall: Duration,
 ) -> Result<Ahead> {
-    let nothing = Reading::default();
-    let reading = plan.reading.get(&source.key).unwrap_or(&nothing);
-    let wanted = Wanted::of(host, plan, source, reading);
-    let site = aside(move || wanted.look().map(std::sync::Arc::new)).await?;
-    let at = std::sync::Arc::clone(&site);
+    let wanted = Wanted::of(host, plan, source, &plan.reading_of(&source.key));
+    let site = aside(move || wanted.look().map(Arc::new)).await?;
+    let at = Arc::clone(&site);
     let look = aside(move || {
         let since = Instant::now();
         let index = at.index();

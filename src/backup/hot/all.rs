@@ -11,7 +11,6 @@ use super::whole::{by_labels, expected, may_be_warmed};
 use crate::backup::plan::UnitPlan;
 use crate::backup::run::Run;
 use crate::backup::saved::Saved;
-use crate::backup::survey::Reading;
 use crate::backup::tags::Filing;
 use crate::config::{Config, ReadMode};
 use crate::model::Source;
@@ -54,11 +53,9 @@ impl Choice {
 
     /// Why `source` is read whole, if it is.
     pub fn why_whole(&self, plan: &UnitPlan, source: &Source, history: &History) -> Option<String> {
-        let nothing = Reading::default();
-        let reading = plan.reading.get(&source.key).unwrap_or(&nothing);
         let rate = history.rate(&plan.unit.name, &source.key);
         let size = plan.sizes.get(&source.key);
-        let time = size.map(|size| expected(size, reading, rate));
+        let time = size.map(|size| expected(size, &plan.reading_of(&source.key), rate));
         may_be_warmed(source, time, &plan.tolerated, (self.mode, self.pays)).err()
     }
 }
@@ -82,12 +79,11 @@ pub async fn warm(
         Err(error) => return vec![format!("everything is read in the window: {error}")],
     };
     let slots = &Semaphore::new(run.workers);
-    let nothing = &Reading::default();
     let reads = sources
         .iter_mut()
         .filter(|saved| is_to_be_warmed(saved))
         .map(|saved| async move {
-            let reading = plan.reading.get(&saved.source.key).unwrap_or(nothing);
+            let reading = &plan.reading_of(&saved.source.key);
             let read = async {
                 let _turn = run.turns.take(&reading.disks).await?;
                 let _slot = slots.acquire().await?;

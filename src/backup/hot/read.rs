@@ -48,9 +48,15 @@ pub async fn read(
         Err(error) if run.shutdown.is_asked() => return Err(error),
         Err(error) => return Ok(Readied::Whole(format!("{error:#}"))),
     };
+    let night = Night {
+        run,
+        filing,
+        source,
+        site: &site,
+        cut: cut(run, reading),
+    };
     let since = Instant::now();
-    let first = steady(run, filing, source, reading, &site, None).await?;
-    let Some(warm) = first else {
+    let Some(warm) = night.steady(None).await? else {
         anyhow::bail!("there is nothing");
     };
     // What has changed while so much was read would all be left for the window.
@@ -58,8 +64,7 @@ pub async fn read(
     if since.elapsed() < long {
         return Ok(Readied::Warm(Box::new(warm)));
     }
-    let index = Arc::clone(warm.index());
-    let warm = match steady(run, filing, source, reading, &site, Some(index)).await {
+    let warm = match night.steady(Some(warm.index())).await {
         Ok(Some(more)) => more.after(warm),
         Ok(None) => warm,
         Err(error) if run.shutdown.is_asked() => return Err(error),
@@ -76,116 +81,118 @@ const LONG_PASS: Duration = Duration::from_secs(60);
 /// if so much has changed meanwhile.
 const WORTH_IT: u64 = 1 << 30;
 
-/// A pass, until names stand still.
-async fn steady(
-    run: &Run<'_>,
-    filing: &Filing,
-    source: &Source,
-    reading: &Reading,
-    site: &Arc<Site>,
-    after: Option<Arc<Index>>,
-) -> Result<Option<Warm>> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match pass(run, filing, source, reading, site, after.clone()).await {
-            Err(error) if error.is::<Torn>() && tries < TRIES => {
-                info!("{}: {error:#}; it is read once more", source.key);
-            }
-            done => return done,
-        }
-    }
+/// What the passes over a source in one night have in common.
+struct Night<'a> {
+    run: &'a Run<'a>,
+    filing: &'a Filing,
+    source: &'a Source,
+    site: &'a Arc<Site>,
+    cut: Cut,
 }
 
-/// `after` is the index of a first pass in the same night; then `None` when there is too little for a second one.
-async fn pass(
-    run: &Run<'_>,
-    filing: &Filing,
-    source: &Source,
-    reading: &Reading,
-    site: &Arc<Site>,
-    after: Option<Arc<Index>>,
-) -> Result<Option<Warm>> {
-    let stall = run.config.backup.stall_timeout;
-    let at = Arc::clone(site);
-    let is_second = after.is_some();
-    let index = match after {
-        Some(index) => Some(index),
-        None => {
-            let index = aside(move || Ok(at.index())).await?;
-            match index {
-                Some(index) if run.has_parts(&index.head.parts).await? => Some(Arc::new(index)),
-                _ => None,
+impl Night<'_> {
+    /// A pass, until names stand still.
+    async fn steady(&self, after: Option<&Arc<Index>>) -> Result<Option<Warm>> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.pass(after).await {
+                Err(error) if error.is::<Torn>() && tries < TRIES => {
+                    info!("{}: {error:#}; it is read once more", self.source.key);
+                }
+                done => return done,
             }
         }
-    };
-    let (at, before, cut) = (Arc::clone(site), index.clone(), cut(run, reading));
-    let begin = aside(move || {
-        let mounts = Outline::read();
-        let start = at.sync(before.as_deref().map(|index| &index.head))?;
-        let churn = Churn::read(&at.churn_file());
-        let how = How {
-            cut,
-            churn: &churn,
-            again: is_second.then(|| fault::bytes("worth_it").unwrap_or(WORTH_IT)),
+    }
+
+    /// What the parts before it hold.
+    async fn known(&self) -> Result<Option<Arc<Index>>> {
+        let at = Arc::clone(self.site);
+        let index = aside(move || Ok(at.index())).await?;
+        Ok(match index {
+            Some(index) if self.run.has_parts(&index.head.parts).await? => Some(Arc::new(index)),
+            _ => None,
+        })
+    }
+
+    /// `after` is the index of a first pass in the same night; then `None` when there is too little for a second one.
+    async fn pass(&self, after: Option<&Arc<Index>>) -> Result<Option<Warm>> {
+        let Self { run, site, cut, .. } = *self;
+        let stall = run.config.backup.stall_timeout;
+        let is_second = after.is_some();
+        let index = match after {
+            Some(index) => Some(Arc::clone(index)),
+            None => self.known().await?,
         };
-        let begun = at.on(|ground| Pass::begin(&at.root, ground, before.as_deref(), start, how))?;
-        Ok((start, mounts, begun))
-    });
-    let begin = site::alive(site, stall, begin);
-    let (start, mounts, begun) = run.shutdown.cut("the run", begin).await?;
-    let pass = match begun {
-        Begun::Pass(pass) => pass,
-        Begun::Nothing(_) if is_second => return Ok(None),
-        Begun::Nothing(left) => {
-            let warm = |index| Warm::new(Arc::clone(site), (index, None), 0, Vec::new(), left);
-            return Ok(index.map(warm));
-        }
-    };
-    fault::reached("before_part").await;
-    let notes = notes(&pass);
-    let stored = part::store(run, site, (source, filing), &pass).await?;
-    fault::reached("part_stored").await;
-    let part_number = usize::from(pass.part());
-    let (at, before) = (Arc::clone(site), index.clone());
-    let Stored { streams, contents } = stored;
-    let end = aside(move || {
-        let merged = at.on(|ground| pass.end(ground, before.as_deref(), contents))?;
-        let changed = mounts.changed(&Outline::read());
-        let mut changed = changed.iter();
-        match changed.find(|place| is_around(place, &at.right_for.path)) {
-            // What was mounted there for a moment may be what was read.
-            Some(place) => Err(Torn::mounted(place).into()),
-            None => Ok(merged),
-        }
-    });
-    let end = site::alive(site, stall, end);
-    let merged = run.shutdown.cut("the run", end).await?;
-    let part = IndexedPart::new(run.backup_id.into(), streams, &merged.lists);
-    let bytes = part.bytes();
-    let (mut parts, mut lists, base_at) = match &index {
-        Some(index) if part_number > 0 => {
-            let (head, lists) = (&index.head, &index.lists);
-            (head.parts.clone(), lists.clone(), head.base_at)
-        }
-        _ => (Vec::new(), Vec::<Lists>::new(), Utc::now()),
-    };
-    parts.truncate(part_number);
-    lists.truncate(part_number);
-    parts.push(part);
-    lists.push(merged.lists);
-    let head = Head {
-        right_for: site.right_for.clone(),
-        taken_at: start.at,
-        clock_offset: clock::offset(),
-        base_at,
-        parts,
-    };
-    let left = merged.left;
-    let finished = aside(move || merged.index.finish(&head, &lists)).await?;
-    let index = Arc::clone(&finished.index);
-    let new = (index, Some(finished));
-    Ok(Some(Warm::new(Arc::clone(site), new, bytes, notes, left)))
+        let (at, before) = (Arc::clone(site), index.clone());
+        let begin = aside(move || {
+            let mounts = Outline::read();
+            let start = at.sync(before.as_deref().map(|index| &index.head))?;
+            let churn = Churn::read(&at.churn_file());
+            let how = How {
+                cut,
+                churn: &churn,
+                again: is_second.then(|| fault::bytes("worth_it").unwrap_or(WORTH_IT)),
+            };
+            let begun =
+                at.on(|ground| Pass::begin(&at.root, ground, before.as_deref(), start, how))?;
+            Ok((start, mounts, begun))
+        });
+        let begin = site::alive(site, stall, begin);
+        let (start, mounts, begun) = run.shutdown.cut("the run", begin).await?;
+        let pass = match begun {
+            Begun::Pass(pass) => pass,
+            Begun::Nothing(_) if is_second => return Ok(None),
+            Begun::Nothing(left) => {
+                let warm = |index| Warm::new(Arc::clone(site), (index, None), 0, Vec::new(), left);
+                return Ok(index.map(warm));
+            }
+        };
+        fault::reached("before_part").await;
+        let notes = notes(&pass);
+        let stored = part::store(run, site, (self.source, self.filing), &pass).await?;
+        fault::reached("part_stored").await;
+        let part_number = usize::from(pass.part());
+        let (at, before) = (Arc::clone(site), index.clone());
+        let Stored { streams, contents } = stored;
+        let end = aside(move || {
+            let merged = at.on(|ground| pass.end(ground, before.as_deref(), contents))?;
+            let changed = mounts.changed(&Outline::read());
+            let mut changed = changed.iter();
+            match changed.find(|place| is_around(place, &at.right_for.path)) {
+                // What was mounted there for a moment may be what was read.
+                Some(place) => Err(Torn::mounted(place).into()),
+                None => Ok(merged),
+            }
+        });
+        let end = site::alive(site, stall, end);
+        let merged = run.shutdown.cut("the run", end).await?;
+        let part = IndexedPart::new(run.backup_id.into(), streams, &merged.lists);
+        let bytes = part.bytes();
+        let (mut parts, mut lists, base_at) = match &index {
+            Some(index) if part_number > 0 => {
+                let (head, lists) = (&index.head, &index.lists);
+                (head.parts.clone(), lists.clone(), head.base_at)
+            }
+            _ => (Vec::new(), Vec::<Lists>::new(), Utc::now()),
+        };
+        parts.truncate(part_number);
+        lists.truncate(part_number);
+        parts.push(part);
+        lists.push(merged.lists);
+        let head = Head {
+            right_for: site.right_for.clone(),
+            taken_at: start.at,
+            clock_offset: clock::offset(),
+            base_at,
+            parts,
+        };
+        let left = merged.left;
+        let finished = aside(move || merged.index.finish(&head, &lists)).await?;
+        let index = Arc::clone(&finished.index);
+        let new = (index, Some(finished));
+        Ok(Some(Warm::new(Arc::clone(site), new, bytes, notes, left)))
+    }
 }
 
 /// What is less is read by one tar: each further stream costs a kopia.

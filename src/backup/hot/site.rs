@@ -54,6 +54,9 @@ pub struct Wanted {
     shutdown: Shutdown,
 }
 
+/// The name of the index in the directory of its source.
+const INDEX: &str = "index";
+
 /// What all sources of a host have in common.
 pub struct Host<'a> {
     pub profile: &'a str,
@@ -160,7 +163,7 @@ impl Site {
     }
 
     pub fn index_file(&self) -> PathBuf {
-        self.folder.join("index")
+        self.folder.join(INDEX)
     }
 
     /// What the last windows had to read.
@@ -198,7 +201,7 @@ pub struct KnownSource {
 /// The one whose index is in `folder`. An error says why nothing is known of what is there now. Blocks.
 pub fn known(folder: PathBuf, state: PathBuf, shutdown: Shutdown) -> Result<KnownSource, String> {
     let none = "nothing is known of its files: the last backup read it whole";
-    let index = Index::open(&folder.join("index")).ok_or_else(|| none.to_owned())?;
+    let index = Index::open(&folder.join(INDEX)).ok_or_else(|| none.to_owned())?;
     let right_for = &index.head.right_for;
     let starts = Starts::read(&state);
     let wanted = Wanted {

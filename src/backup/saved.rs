@@ -3,13 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::forecast::ToRead;
-use super::hot::{Found, Warm, writers};
+use super::hot::{self, Found, Warm, writers};
 use super::plan::Tolerated;
 use super::run::Run;
+use super::store::{NotRead, Storing};
 use super::survey::Reading;
+use super::tags::Filing;
 use crate::base::fault;
+use crate::base::text;
 use crate::changed::Kinds;
+use crate::changed::clones::Clones;
 use crate::changed::index::Lists;
 use crate::discovery::Size;
 use crate::drivers::kopia::{Accepted, STREAM_FILE};
@@ -34,15 +40,25 @@ pub struct Evidence<'a> {
     pub doubts: &'a BTreeMap<SourceKey, Vec<String>>,
 }
 
+/// A stream of a source that was read while services were down.
+pub struct WindowStream {
+    pub read: Read,
+    /// Once the repository has it.
+    pub accepted: Option<Accepted>,
+}
+
 /// A source on its way: what is known of it grows from step to step.
 pub struct Saved {
     pub source: Source,
     /// What was counted before the stop.
     pub size: Option<Size>,
     pub estimated_bytes: u64,
-    pub read: Option<Read>,
+    /// What was read while services were down, in order.
+    pub streams: Vec<WindowStream>,
     pub read_seconds: f64,
-    pub accepted: Option<Accepted>,
+    /// What was cloned then, until it is stored; and what of it is.
+    pub clones: Clones,
+    pub cloned: Option<(Accepted, u64)>,
     pub error: Option<anyhow::Error>,
     pub grade: Grade,
     pub reasons: Vec<String>,
@@ -62,15 +78,25 @@ pub struct Saved {
     pub vanished: Option<String>,
 }
 
+impl WindowStream {
+    pub fn new(read: Read) -> Self {
+        Self {
+            read,
+            accepted: None,
+        }
+    }
+}
+
 impl Saved {
     pub fn new(source: Source, size: Option<Size>) -> Self {
         Self {
             source,
             estimated_bytes: size.as_ref().map_or(0, |size| size.bytes),
             size,
-            read: None,
+            streams: Vec::new(),
             read_seconds: 0.0,
-            accepted: None,
+            clones: Clones::new(),
+            cloned: None,
             error: None,
             grade: Grade::Ok,
             reasons: Vec::new(),
@@ -86,16 +112,20 @@ impl Saved {
 
     /// The repository has all of it.
     pub fn is_stored(&self) -> bool {
-        self.accepted.is_some() || self.is_all_kept
+        let is_read = !self.streams.is_empty()
+            && self.streams.iter().all(|stream| stream.accepted.is_some());
+        self.is_all_kept || (is_read && self.error.is_none() && self.clones.is_empty())
+    }
+
+    /// Of its streams.
+    pub fn window_bytes(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.read.bytes).sum()
     }
 
     /// What the window has to read of it, as far as that is known before.
     pub fn to_read(&self) -> ToRead {
         match &self.warm {
-            Some(warm) => ToRead {
-                bytes: warm.left.bytes,
-                walk: warm.left.walk,
-            },
+            Some(warm) => warm.to_read(),
             None => ToRead {
                 bytes: self.estimated_bytes,
                 walk: Duration::ZERO,
@@ -103,17 +133,16 @@ impl Saved {
         }
     }
 
-    /// What reads it while services are down; `None` where the parts before have all of it.
-    pub async fn reader(
+    /// What reads it while services are down, one after the other; nothing where the parts before have all of it.
+    pub async fn readers(
         &mut self,
         run: &Run<'_>,
         reading: &Reading,
-    ) -> Result<Option<(Spec, Option<Kinds>)>> {
+    ) -> Result<Vec<(Spec, Option<Kinds>)>> {
         if let Some(warm) = &mut self.warm {
             match warm.look(run).await {
                 Ok(found) => {
-                    let rest = self.rest(run, found).await?;
-                    return Ok(rest.map(|(tar, kinds)| (tar, Some(kinds))));
+                    return self.rest(run, found).await;
                 }
                 Err(error) if run.shutdown.is_asked() => return Err(error),
                 Err(error) => self.read_whole(format!("{error:#}")),
@@ -121,7 +150,45 @@ impl Saved {
         }
         let (source, is_sparse) = (&self.source, reading.is_sparse);
         let tar = run.tar.create(source, is_sparse, reading.record);
-        Ok(Some((tar, None)))
+        Ok(vec![(tar, None)])
+    }
+
+    /// Waits until the repository has what was read, and reads what was cloned.
+    pub async fn finish(&mut self, run: &Run<'_>, filing: &Filing, storing: Vec<Storing>) {
+        let clones = std::mem::take(&mut self.clones);
+        let cloning = async {
+            if clones.is_empty() || self.error.is_some() {
+                return Ok(None);
+            }
+            let stored = hot::store_clones(run, filing, &self.source, clones).await;
+            stored.map(Some)
+        };
+        let storing = storing.into_iter().map(Storing::finish);
+        let (cloned, stored) = tokio::join!(cloning, join_all(storing));
+        for (number, stored) in stored.into_iter().enumerate() {
+            match stored {
+                Ok(accepted) => {
+                    if let Some(stream) = self.streams.get_mut(number) {
+                        stream.accepted = Some(accepted);
+                    }
+                }
+                // The reading has told why already.
+                Err(error) if error.is::<NotRead>() && self.error.is_some() => {}
+                // A kopia that dies takes tar with it: its words tell more.
+                Err(error) => self.error = Some(error),
+            }
+        }
+        match cloned {
+            Ok(cloned) => self.cloned = cloned,
+            Err(error) => _ = self.error.get_or_insert(error),
+        }
+    }
+
+    /// Nothing of it is stored.
+    pub fn fail(&mut self, error: anyhow::Error) {
+        self.error = Some(error);
+        self.streams.clear();
+        self.clones.clear();
     }
 
     /// All of it after all: why.
@@ -130,19 +197,37 @@ impl Saved {
         self.warm = None;
         self.lists = Lists::default();
         self.kept_bytes = 0;
+        self.streams.clear();
+        self.clones.clear();
     }
 
-    async fn rest(&mut self, run: &Run<'_>, found: Found) -> Result<Option<(Spec, Kinds)>> {
+    async fn rest(
+        &mut self,
+        run: &Run<'_>,
+        found: Found,
+    ) -> Result<Vec<(Spec, Option<Kinds>)>> {
         self.kept_bytes = found.kept_bytes;
         self.busy = writers::tell(found.busy).await;
         self.is_all_kept = found.rest.is_none();
         let (Some(rest), Some(warm)) = (found.rest, &self.warm) else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        let tar = warm.tar(&run.tar, &rest)?;
+        let streams = rest.streams.iter();
+        let tars = streams.map(|stream| {
+            let (tar, kinds) = warm.tar(&run.tar, stream)?;
+            Ok((tar, Some(kinds)))
+        });
+        let tars = tars.collect::<Result<_>>()?;
         fault::reached("found").await;
         self.lists = rest.lists;
-        Ok(Some(tar))
+        self.clones = rest.clones;
+        if !self.clones.is_empty() {
+            self.read_why.push(format!(
+                "{} cloned while it was down, and read when services ran again",
+                text::count(self.clones.len(), "large file")
+            ));
+        }
+        Ok(tars)
     }
 
     /// What it consists of in the repository, with what is done before each part but the first; nothing where it is not stored.
@@ -150,10 +235,6 @@ impl Saved {
         if !self.is_stored() {
             return Vec::new();
         }
-        let made = |kind, snapshot: &SnapshotId, root: &ObjectId, bytes| {
-            let name = STREAM_FILE.to_owned();
-            Part::only(kind, snapshot.clone(), root.clone(), name, bytes)
-        };
         let mut parts = Vec::new();
         for (number, (part, lists)) in (0..).zip(self.warm.iter().flat_map(Warm::parts)) {
             let other = (part.backup_id != *run).then(|| part.backup_id.clone());
@@ -171,16 +252,33 @@ impl Saved {
                 parts.push((made, Some(lists).filter(|_| number > 0 && place == 0)));
             }
         }
-        if let (Some(accepted), Some(read)) = (&self.accepted, &self.read) {
-            let (snapshot, root) = (&accepted.snapshot, &accepted.root);
-            let part = made(PartKind::Final, snapshot, root, read.bytes);
-            parts.push((part, Some(&self.lists)));
-        }
+        parts.extend(self.last_parts(parts.len()));
         if let [(only, lists)] = &mut *parts {
             only.kind = PartKind::Full;
             *lists = None;
         }
         parts
+    }
+
+    /// Those that were read in the window, and of what was cloned then: one, or a group with a number that no part before has.
+    fn last_parts(&self, before: usize) -> Vec<(Part, Option<&Lists>)> {
+        let read = self.streams.iter();
+        let read = read.filter_map(|it| Some((it.accepted.as_ref()?, it.read.bytes)));
+        let cloned = self.cloned.iter().map(|(accepted, bytes)| (accepted, *bytes));
+        let is_group = self.cloned.is_some();
+        let group = u32::try_from(before).ok().filter(|_| is_group);
+        let parts = read.chain(cloned).enumerate();
+        parts
+            .map(|(place, (accepted, bytes))| {
+                let kind = match place {
+                    0 if is_group => PartKind::Folders,
+                    _ => PartKind::Final,
+                };
+                let mut part = made(kind, &accepted.snapshot, &accepted.root, bytes);
+                part.group = group;
+                (part, Some(&self.lists).filter(|_| place == 0))
+            })
+            .collect()
     }
 
     pub fn vanished_gap(&self) -> Option<Gap> {
@@ -239,7 +337,8 @@ impl Saved {
         for who in self.busy.clone() {
             self.doubt(Grade::Hot, who);
         }
-        let complaints = self.read.as_ref().map_or(&[][..], |read| &read.complaints);
+        let complaints = self.streams.iter().flat_map(|it| &it.read.complaints);
+        let complaints: Vec<&str> = complaints.map(String::as_str).collect();
         if !complaints.is_empty() {
             let complaints = complaints.join("; ");
             trouble.push(format!("{key} could not be read as it was: {complaints}"));
@@ -266,7 +365,7 @@ impl Saved {
 
     /// `run` is the point that is being made.
     pub fn report(&self, run: &PointId) -> SourceReport {
-        let window_bytes = self.read.as_ref().map_or(0, |read| read.bytes);
+        let window_bytes = self.window_bytes();
         let parts = self.parts_report(run);
         let before_bytes = self.warm.as_ref().map_or(0, |warm| warm.before_bytes);
         SourceReport {
@@ -280,6 +379,7 @@ impl Saved {
             },
             window_bytes,
             before_bytes,
+            after_bytes: self.cloned.as_ref().map_or(0, |(_, bytes)| *bytes),
             kept_bytes: self.kept_bytes,
             parts,
             read: if self.warm.is_some() {
@@ -292,6 +392,11 @@ impl Saved {
             error: self.error.as_ref().map(|error| format!("{error:#}")),
         }
     }
+}
+
+fn made(kind: PartKind, snapshot: &SnapshotId, root: &ObjectId, bytes: u64) -> Part {
+    let name = STREAM_FILE.to_owned();
+    Part::only(kind, snapshot.clone(), root.clone(), name, bytes)
 }
 
 #[cfg(test)]

@@ -10,12 +10,11 @@ use super::memory::{Past, left_out};
 use super::plan::UnitPlan;
 use super::read::{Limits, read};
 use super::run::Run;
-use super::saved::Saved;
+use super::saved::{Saved, WindowStream};
 use super::store::{Opened, Storing};
 use super::tags::Filing;
 use crate::changed::Torn;
 use crate::drivers::kopia::NewSnapshot;
-use crate::drivers::tar::Read;
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
 use crate::model::source::GapReason;
@@ -37,7 +36,7 @@ pub async fn read_all(
     filing: &Filing,
     sources: &mut [Saved],
     opened: Vec<Opened>,
-) -> Vec<Option<Storing>> {
+) -> Vec<Vec<Storing>> {
     let backup = &run.config.backup;
     let reads = &Reads {
         run,
@@ -60,7 +59,7 @@ pub async fn read_all(
         async move {
             let result = reads.one(saved, &reading, new, opened).await;
             let result = result.map_err(|error| saved.error = Some(error));
-            result.ok().flatten()
+            result.unwrap_or_default()
         }
     });
     join_all(all).await
@@ -73,7 +72,7 @@ impl Reads<'_> {
         reading: &Reading,
         new: NewSnapshot,
         mut opened: Option<Opened>,
-    ) -> Result<Option<Storing>> {
+    ) -> Result<Vec<Storing>> {
         let run = self.run;
         // In this order: who has a kopia that waits for it comes first in each queue, and who has a turn has all
         // that it needs but a slot, which ends by itself.
@@ -82,64 +81,68 @@ impl Reads<'_> {
         let _slot = self.slots.acquire().await?;
         let since = Instant::now();
         loop {
-            let reader = saved.reader(run, reading).await?;
-            let Some(reader) = reader else {
-                saved.read_seconds = since.elapsed().as_secs_f64();
-                return Ok(None);
-            };
-            let place = match place.take() {
-                Some(place) => place,
-                None => Arc::clone(&run.places).acquire_owned().await?,
-            };
-            let spool = Arc::new(run.spool()?);
-            let (new, opened) = (new.clone(), opened.take());
-            let mut storing = run.store.start(new, opened, Arc::clone(&spool), place);
-            storing.begin();
-            let (key, bytes) = (&saved.source.key, saved.estimated_bytes);
-            run.reporter
-                .track(key, bytes, (spool.filled(), spool.taken()));
-            let result = read(reader, &spool, self.limits, run.shutdown).await;
+            let mut storing = Vec::new();
+            let mut result = Ok(());
+            for reader in saved.readers(run, reading).await? {
+                let place = match place.take() {
+                    Some(place) => place,
+                    None => Arc::clone(&run.places).acquire_owned().await?,
+                };
+                let spool = Arc::new(run.spool()?);
+                let (new, opened) = (new.clone(), opened.take());
+                let mut stream = run.store.start(new, opened, Arc::clone(&spool), place);
+                stream.begin();
+                storing.push(stream);
+                let (key, bytes) = (&saved.source.key, saved.estimated_bytes);
+                run.reporter
+                    .track(key, bytes, (spool.filled(), spool.taken()));
+                match read(reader, &spool, self.limits, run.shutdown).await {
+                    Ok(read) => saved.streams.push(WindowStream::new(read)),
+                    Err(error) => {
+                        result = Err(error);
+                        break;
+                    }
+                }
+            }
             saved.read_seconds = since.elapsed().as_secs_f64();
             let result = match result {
-                Err(error) if error.is::<Torn>() => {
-                    storing.reject();
-                    // It has failed, and the reading has told why.
-                    let _ = storing.finish().await;
-                    saved.read_whole(format!("{error:#}"));
-                    continue;
-                }
-                Ok(read) => self.not_vanished(saved, read).await,
+                Ok(()) => self.not_vanished(saved).await,
                 Err(error) => Err(error),
             };
             match result {
-                Ok(read) => {
-                    storing.commit(read.bytes);
-                    saved.read = Some(read);
+                Ok(()) => {
+                    let streams = storing.iter_mut().zip(&saved.streams);
+                    streams.for_each(|(storing, stream)| storing.commit(stream.read.bytes));
                 }
                 Err(error) => {
-                    storing.reject();
-                    saved.error = Some(error);
+                    storing.iter_mut().for_each(Storing::reject);
+                    if error.is::<Torn>() {
+                        // They have failed, and the reading has told why.
+                        join_all(storing.into_iter().map(Storing::finish)).await;
+                        saved.read_whole(format!("{error:#}"));
+                        continue;
+                    }
+                    saved.fail(error);
                 }
             }
-            return Ok(Some(storing));
+            return Ok(storing);
         }
     }
 
-    /// What was read, unless its data went away after it was counted. With the operator's agreement it counts as it is.
-    async fn not_vanished(&self, saved: &mut Saved, read: Read) -> Result<Read> {
-        if saved.kept_bytes > 0 {
-            return Ok(read);
+    /// An error when its data went away after it was counted. With the operator's agreement it counts as it is.
+    async fn not_vanished(&self, saved: &mut Saved) -> Result<()> {
+        if saved.kept_bytes > 0 || saved.streams.is_empty() || !saved.clones.is_empty() {
+            return Ok(());
         }
-        let vanished = self
-            .past
-            .vanished(&saved.source, saved.size.as_ref(), read.bytes);
+        let read = saved.window_bytes();
+        let vanished = self.past.vanished(&saved.source, saved.size.as_ref(), read);
         let Some(why) = vanished.await else {
-            return Ok(read);
+            return Ok(());
         };
         let what = saved.source.key.to_string();
         if self.past.is_agreed(&what) {
             saved.vanished = Some(why);
-            return Ok(read);
+            return Ok(());
         }
         Err(Failure::new(Exit::UnitsFailed, why)
             .hint(left_out::ways_out(self.unit, &what, GapReason::ReadEmpty))

@@ -28,7 +28,7 @@ pub struct Prepared<'a> {
 pub struct Taken<'a> {
     saving: Saving<'a>,
     recipe: Recipe,
-    storing: Vec<Option<Storing>>,
+    storing: Vec<Vec<Storing>>,
 }
 
 /// What comes first, and makes no use of the repository. The report is that of a unit that is over already.

@@ -22,7 +22,7 @@ use super::run::Run;
 use super::saved::{Evidence, Saved};
 use super::sources;
 use super::step::{Step, Timeline};
-use super::store::{NotRead, Opened, Storing};
+use super::store::{Opened, Storing};
 use super::tags::Filing;
 use crate::base::blocking::aside;
 use crate::base::fault;
@@ -72,7 +72,7 @@ struct Reading<'s, 'a> {
 }
 
 impl WhileDown for Reading<'_, '_> {
-    type Done = Vec<Option<Storing>>;
+    type Done = Vec<Vec<Storing>>;
 
     async fn work(&mut self, down: quiesce::window::Down<'_>) -> Result<Self::Done> {
         let opened = std::mem::take(&mut self.opened);
@@ -232,7 +232,7 @@ impl<'a> Saving<'a> {
     }
 
     /// Stops, reads, starts. The containers are up again when this returns, whatever it returns.
-    pub(super) async fn window(&mut self, opened: Vec<Opened>) -> Result<Vec<Option<Storing>>> {
+    pub(super) async fn window(&mut self, opened: Vec<Opened>) -> Result<Vec<Vec<Storing>>> {
         let entries = std::mem::take(&mut self.plan.entries);
         let (entries, ended) = quiesce::still_running(&self.run.engine, entries).await?;
         self.plan.entries = entries;
@@ -295,7 +295,7 @@ impl<'a> Saving<'a> {
         stopped: Result<()>,
         entries: Vec<Entry>,
         spoilt: &Notify,
-    ) -> Result<Vec<Option<Storing>>> {
+    ) -> Result<Vec<Vec<Storing>>> {
         stopped?;
         let mut listener = self.run.engine.listen();
         self.enter(Step::ProveCold).await;
@@ -368,10 +368,10 @@ impl<'a> Saving<'a> {
     }
 
     /// Services get healthy while kopia stores the rest and commits.
-    pub(super) async fn after(&mut self, storing: Vec<Option<Storing>>) -> Result<()> {
+    pub(super) async fn after(&mut self, storing: Vec<Vec<Storing>>) -> Result<()> {
         self.enter(Step::Store).await;
         let patience = self.run.config.backup.start_timeout;
-        let run = self.run;
+        let (run, filing) = (self.run, &self.filing());
         let settling = async {
             tokio::select! {
                 biased;
@@ -385,15 +385,7 @@ impl<'a> Saving<'a> {
             .iter_mut()
             .zip(storing)
             .map(|(saved, storing)| async move {
-                if let Some(storing) = storing {
-                    match storing.finish().await {
-                        Ok(accepted) => saved.accepted = Some(accepted),
-                        // The reading has told why already.
-                        Err(error) if error.is::<NotRead>() && saved.error.is_some() => {}
-                        // A kopia that dies takes tar with it: its words tell more.
-                        Err(error) => saved.error = Some(error),
-                    }
-                }
+                saved.finish(run, filing, storing).await;
                 run.reporter.finished(&saved.source.key);
             });
         let (unhealthy, _) = tokio::join!(settling, join_all(finishing));

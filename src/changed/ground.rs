@@ -1,13 +1,13 @@
 //! Whether a source lies where proofs hold: on a file system that tells every change, asked each night.
 
-use std::ffi::{OsStr, c_void};
+use std::ffi::{OsString, c_void};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags, open, openat};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::clock;
@@ -28,6 +28,8 @@ pub struct Root {
     pub stat: Stat,
     /// Of its file system; `None` where that cannot be told.
     pub session: Option<u64>,
+    /// Somebody may have a limit there.
+    pub has_quotas: bool,
     /// Two files can be exchanged without a trace on them.
     pub is_strict: bool,
 }
@@ -51,6 +53,7 @@ impl Root {
             directory,
             stat,
             session: session::of(mount),
+            has_quotas: has_quotas(&mount.options),
             is_strict: fs_type == "xfs",
         })
     }
@@ -58,10 +61,7 @@ impl Root {
     /// Writes out all dirty pages of its file system, and takes the right to write to them from all who have them mapped: what they
     /// store after this moves the time of the file. Then shows that it is so, with a file without a name on it. Blocks.
     pub fn sync(&self) -> Result<()> {
-        let probe = self
-            .probe("".as_ref())
-            .or_else(|| self.probe(OF_PROCESS_1.as_ref()));
-        let probe = probe.context(
+        let (_, probe) = self.writable().context(
             "nothing can be written to its file system, so it cannot be shown that it tells every change",
         )?;
         let map = Mapped::of(&probe)?;
@@ -77,14 +77,31 @@ impl Root {
         Ok(())
     }
 
-    fn probe(&self, above: &OsStr) -> Option<File> {
-        let mut place = above.to_owned();
-        place.push(&self.path);
-        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        let probe = open(place, flags, Mode::RUSR | Mode::WUSR).ok()?;
-        let found = Stat::of(&rustix::fs::fstat(&probe).ok()?);
-        (found.device == self.stat.device).then(|| File::from(probe))
+    /// It once more, with a name through which files can be made in it, and one of those.
+    pub fn writable(&self) -> Option<(OwnedFd, File)> {
+        ["", OF_PROCESS_1].into_iter().find_map(|above| {
+            let mut place = OsString::from(above);
+            place.push(&self.path);
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory = open(place, flags, Mode::empty()).ok()?;
+            let found = Stat::of(&rustix::fs::fstat(&directory).ok()?);
+            let is_same = (found.device, found.inode) == (self.stat.device, self.stat.inode);
+            let file = unnamed(&directory).ok()?;
+            is_same.then_some((directory, file))
+        })
     }
+}
+
+/// A file in `directory` that has no name and is gone when it is closed.
+pub fn unnamed(directory: impl AsFd) -> rustix::io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    openat(directory, ".", flags, Mode::RUSR | Mode::WUSR).map(File::from)
+}
+
+/// `usrquota`, `prjquota` and the like.
+fn has_quotas(options: &str) -> bool {
+    let is_one = |it: &str| it.contains("quota") && it != "noquota";
+    options.split(',').any(is_one)
 }
 
 impl AsFd for Root {

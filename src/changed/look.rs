@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use super::churn::Churn;
+use super::clones::large_bytes;
 use super::index::Index;
 use super::known::Known;
 use super::list::{Item, is_below, number, order, put_number};
@@ -59,6 +60,9 @@ pub struct Look {
     /// What is left for the window although it is new, and not counted above.
     skipped: HashSet<Vec<u8>>,
     pub skipped_bytes: u64,
+    /// Of both, in files of which [`clones`](super::clones) are made, and of what is skipped.
+    pub large_bytes: u64,
+    pub skipped_large_bytes: u64,
 }
 
 /// What a pass is on.
@@ -114,6 +118,8 @@ impl Look {
             has_links: look.has_links,
             skipped: HashSet::new(),
             skipped_bytes: 0,
+            large_bytes: look.large_bytes,
+            skipped_large_bytes: 0,
         })
     }
 
@@ -122,11 +128,12 @@ impl Look {
         if churn.is_empty() {
             return Ok(());
         }
-        let (mut skipped, mut bytes) = (HashSet::new(), 0);
+        let (mut skipped, mut bytes, mut large) = (HashSet::new(), 0, 0);
         self.seen.read::<Seen>()?.rest(|path, found| {
             if found.kept_in.is_none() && churn.leaves(path, &found.stat) {
                 skipped.insert(path.to_vec());
                 bytes += found.stat.content;
+                large += large_bytes(&found.stat);
             }
             Ok(())
         })?;
@@ -134,6 +141,7 @@ impl Look {
         self.new_bytes = self.new_bytes.saturating_sub(bytes);
         self.skipped = skipped;
         self.skipped_bytes = bytes;
+        self.skipped_large_bytes = large;
         Ok(())
     }
 
@@ -225,6 +233,7 @@ struct Totals {
     kept_bytes: Vec<u64>,
     new_bytes: u64,
     new_paths: u64,
+    large_bytes: u64,
     only_touched: u64,
     paths: u64,
     has_links: bool,
@@ -249,6 +258,7 @@ impl Totals {
         }
         self.new_paths += 1;
         self.new_bytes += bytes;
+        self.large_bytes += large_bytes(stat);
         if stat.is_linked() {
             self.linked.insert(stat.inode);
         }

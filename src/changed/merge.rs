@@ -32,6 +32,8 @@ pub struct Merged {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Left {
     pub bytes: u64,
+    /// Of these, in files that [`clones`](super::clones) are made of.
+    pub large: u64,
     pub walk: Duration,
 }
 

@@ -7,12 +7,13 @@
 //!
 //! Reading order: [`stat`], [`mod@list`], [`scratch`] (what is known of a path, in order, on a disk) → [`clock`], [`lease`], [`session`], [`ground`] (what is asked of the kernel) →
 //! [`ahead`], [`mod@walk`] → [`known`], [`index`] with [`paths`] (what the parts hold) → [`look`] (what is new, kept, gone; [`churn`]: what is left for the window) → [`names`] (what each tar reads) → [`stored`] (what tar really wrote) → [`proof`] →
-//! [`merge`] (the index with the new part) → [`pass`] (all of it, in order). [`clean`] says over which restarts an index holds; [`compare`] reads what is proven all the same.
+//! [`merge`] (the index with the new part) → [`pass`] (all of it, in order; [`clones`]: what the window need not read itself). [`clean`] says over which restarts an index holds; [`compare`] reads what is proven all the same.
 //!
 //! Never here: a record of what was read while services were down, or one that rests on belief: what is doubtful is read again.
 
 mod ahead;
 pub mod churn;
+pub mod clones;
 pub mod clean;
 pub mod clock;
 pub mod compare;

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::churn::Churn;
 use super::clock;
+use super::clones::{self, Clones, Cloning};
 use super::ground::Root;
 use super::index::{Index, IndexedPart, Lists};
 use super::lease::{self, Writers};
@@ -87,6 +88,7 @@ impl Pass {
         if index.is_some() && (look.is_as_stored() || !is_worth_it) {
             return Ok(Begun::Nothing(Left {
                 bytes: look.new_bytes + look.skipped_bytes,
+                large: look.large_bytes,
                 walk: since.elapsed(),
             }));
         }
@@ -182,6 +184,7 @@ impl Pass {
         };
         let left = Left {
             bytes: verdict.unproven_bytes + self.look.skipped_bytes,
+            large: verdict.unproven_large_bytes + self.look.skipped_large_bytes,
             walk: took,
         };
         merge::merge(
@@ -253,14 +256,52 @@ fn first_part(index: &Index, look: &Look, now: DateTime<Utc>) -> u8 {
 
 /// What is read while services are down, since the parts do not hold it.
 pub struct Final {
-    pub names: Names,
-    /// What each of them is.
-    pub kinds: Scratch,
+    /// One stream; or that of the directories, then that of what is in them, if anything is, and then that of the clones.
+    pub streams: Vec<FinalNames>,
+    pub clones: Clones,
     pub lists: Lists,
     /// Files that somebody has open for writing although everything that may is stopped.
     pub busy: Vec<Vec<u8>>,
     /// What the next night leaves for its window, should it change until then.
     pub churn: Churn,
+}
+
+/// For a tar of its own.
+pub struct FinalNames {
+    pub names: Names,
+    /// What each of them is.
+    pub kinds: Scratch,
+}
+
+/// One that is being written.
+struct FillingFinal {
+    names: Filling,
+    kinds: scratch::Filling,
+}
+
+impl FillingFinal {
+    fn new(folder: &Path) -> Result<Self> {
+        Ok(Self {
+            names: Filling::new(folder)?,
+            kinds: scratch::fill(folder)?,
+        })
+    }
+
+    fn add(&mut self, path: &[u8], stat: &Stat) -> Result<()> {
+        self.names.add(path, stat)?;
+        self.kinds.add(path, &Kind(stat.type_bits()))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.kinds.count == 0
+    }
+
+    fn finish(self) -> Result<FinalNames> {
+        Ok(FinalNames {
+            names: self.names.finish()?,
+            kinds: Scratch::of(self.kinds)?,
+        })
+    }
 }
 
 /// What a window found.
@@ -274,8 +315,13 @@ pub struct Cold {
 /// What is told of files that are open.
 const MOST_TOLD: usize = 5;
 
-/// Walks while services are down.
-pub fn cold(root: &Root, ground: Ground<'_>, index: &Index, before: &Churn) -> Result<Cold> {
+/// Walks while services are down, and clones what is large.
+pub fn cold(
+    root: &Root,
+    ground: Ground<'_>,
+    index: &Index,
+    (before, cloning): (&Churn, Cloning),
+) -> Result<Cold> {
     let look = Look::at(ground, Some(index))?;
     let kept_bytes = look.kept_bytes.iter().sum();
     if look.is_as_stored() {
@@ -284,15 +330,23 @@ pub fn cold(root: &Root, ground: Ground<'_>, index: &Index, before: &Churn) -> R
             kept_bytes,
         });
     }
-    let mut names = Filling::new(ground.folder)?;
-    let mut kinds = scratch::fill(ground.folder)?;
+    let clones = clones::take(root, &look, cloning)?;
+    let mut first = FillingFinal::new(ground.folder)?;
+    let rest = (!clones.is_empty()).then(|| FillingFinal::new(ground.folder));
+    let mut rest = rest.transpose()?;
     let mut stripped = Paths::default();
     let mut busy = Vec::new();
     let mut churn = Churn::default();
     let mut known = index.read()?;
     look.each_listed(u8::MAX, |path, stat| {
-        names.add(path, stat)?;
-        kinds.add(path, &Kind(stat.type_bits()))?;
+        match &mut rest {
+            Some(rest) if !stat.is_directory() => {
+                if !clones.contains_key(path) {
+                    rest.add(path, stat)?;
+                }
+            }
+            _ => first.add(path, stat)?,
+        }
         before.add(&mut churn, path, stat);
         if stat.is_directory() {
             let is_adorned = known.find(path)?.is_some_and(|known| known.is_adorned);
@@ -313,8 +367,12 @@ pub fn cold(root: &Root, ground: Ground<'_>, index: &Index, before: &Churn) -> R
     })?;
     Ok(Cold {
         rest: Some(Final {
-            names: names.finish()?,
-            kinds: Scratch::of(kinds)?,
+            streams: [Some(first), rest.filter(|rest| !rest.is_empty())]
+                .into_iter()
+                .flatten()
+                .map(FillingFinal::finish)
+                .collect::<Result<_>>()?,
+            clones,
             lists: Lists { deleted, stripped },
             busy,
             churn,

@@ -11,6 +11,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::clones::large_bytes;
 use super::list::{Item, is_below, number, put_number, put_signed, signed};
 use super::scratch::{self, Going, Scratch};
 use super::stat::{Digest, Stat};
@@ -120,6 +121,8 @@ pub struct Verdict {
     pub unproven: HashSet<u64>,
     /// Of files that are not proven for themselves: what the next look will at least want to read again.
     pub unproven_bytes: u64,
+    /// Of these, in large files.
+    pub unproven_large_bytes: u64,
 }
 
 /// `listed` is what was asked for, `stored` what came, `after` every directory as it was then.
@@ -136,7 +139,7 @@ pub fn judge(
     let mut listed = listed.read::<Listed>()?;
     let mut above = Above::default();
     let mut groups: HashMap<u64, Group> = HashMap::new();
-    let mut unproven_bytes = 0;
+    let (mut unproven_bytes, mut unproven_large_bytes) = (0, 0);
     while let Some((path, seen)) = listed.at() {
         let is_bound = above.is_bound(path);
         let held = stored.find(path)?.cloned();
@@ -145,6 +148,7 @@ pub fn judge(
             && held.as_ref().is_some_and(|held| held.agrees(&seen.stat));
         if !is_sound {
             unproven_bytes += seen.stat.content;
+            unproven_large_bytes += large_bytes(&seen.stat);
         }
         let mut of_content = None;
         if seen.stat.is_linked() {
@@ -181,6 +185,7 @@ pub fn judge(
         judged: Scratch::of(judged)?,
         unproven: unproven.map(|(inode, _)| inode).collect(),
         unproven_bytes,
+        unproven_large_bytes,
     })
 }
 

@@ -63,6 +63,8 @@ struct UnitRun {
     /// Read while services were down, and before; and not read, since it is proven to be as an earlier part has it.
     window_bytes: u64,
     before_bytes: u64,
+    /// Cloned while services were down, and read when they ran again.
+    after_bytes: u64,
     kept_bytes: u64,
     errors: Vec<String>,
     still_stopped: Vec<String>,
@@ -143,6 +145,7 @@ fn matching(report: RunReport, path: PathBuf, args: &Args) -> Option<Run> {
             bytes: unit.sum(|source| source.bytes),
             window_bytes: unit.sum(|source| source.window_bytes),
             before_bytes: unit.sum(|source| source.before_bytes),
+            after_bytes: unit.sum(|source| source.after_bytes),
             kept_bytes: unit.sum(|source| source.kept_bytes),
             unit: unit.unit,
             outcome: unit.outcome,

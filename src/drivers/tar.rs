@@ -1,6 +1,8 @@
-//! How a source is read: GNU tar, as a stream that is the same bit for bit while the source is. [`mod@members`] tells what is in one.
+//! How a source is read: GNU tar, as a stream that is the same bit for bit while the source is. [`mod@members`] tells what is in one,
+//! and [`written`] writes what tar cannot reach.
 
 mod members;
+mod written;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use crate::error::{Exit, Failure, Result};
 use crate::model::{Source, exclude};
 
 pub use members::{Member, MemberKind, members, next_member};
+pub use written::{NewMember, end, fill_up};
 
 const REMEDY: &str = "install GNU tar (`apt-get install tar`, `apk add tar`)";
 

@@ -216,6 +216,9 @@ pub struct SourceReport {
     /// Of what was read before.
     #[serde(default)]
     pub before_bytes: u64,
+    /// Of what was cloned while services were down, and read when they ran again.
+    #[serde(default)]
+    pub after_bytes: u64,
     /// Of the files that were not read in the window, since they are proven to be as an earlier part has them; without their holes.
     #[serde(default)]
     pub kept_bytes: u64,

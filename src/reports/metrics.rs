@@ -60,7 +60,7 @@ type Sample = (Vec<(&'static str, String)>, f64);
 type OfUnit = fn(&past::Last) -> Option<f64>;
 
 /// Name, help, and the value of each unit that has one.
-const OF_UNITS: [(&str, &str, OfUnit); 11] = [
+const OF_UNITS: [(&str, &str, OfUnit); 12] = [
     (
         "kopi_docka_unit_last_success_timestamp_seconds",
         "When the unit was last saved well.",
@@ -105,6 +105,11 @@ const OF_UNITS: [(&str, &str, OfUnit); 11] = [
         "kopi_docka_unit_before_bytes",
         "How much of the unit was read in its last run before it was stopped.",
         |last| Some(last.report.sum(|source| source.before_bytes) as f64),
+    ),
+    (
+        "kopi_docka_unit_after_bytes",
+        "How much of the unit was cloned while it was down in its last run, and read when it ran again.",
+        |last| Some(last.report.sum(|source| source.after_bytes) as f64),
     ),
     (
         "kopi_docka_unit_kept_bytes",

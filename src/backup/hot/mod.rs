@@ -3,12 +3,13 @@
 //!
 //! Reading order: [`all`] (the sources of a unit), [`whole`] (which are read whole, and why) → [`site`] (where a source is, and where its index) →
 //! [`part`] (one stream: `tar`, its headers, kopia) → [`mod@read`] (walk, part, proof) → [`mod@warm`] (what a source has by then, and what the window
-//! finds) → [`writers`] (who has a file open that the window reads). [`ahead`] is a look at all of it, for who only asks.
+//! finds) → [`clones`](mod@clones) (what is read when services run again) → [`writers`] (who has a file open that the window reads). [`ahead`] is a look at all of it, for who only asks.
 //!
 //! Never here: an error that fails a unit. What does not work out is read whole in the window, and that is said.
 
 mod ahead;
 mod all;
+mod clones;
 mod part;
 mod read;
 mod site;
@@ -19,4 +20,5 @@ pub mod writers;
 pub use ahead::{Ahead, look_ahead};
 pub use all::{Choice, choose, is_to_be_warmed, warm};
 pub use site::{Host, KnownSource, index_folder, known};
+pub use clones::store as store_clones;
 pub use warm::{Found, Warm};

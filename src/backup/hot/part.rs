@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backup::run::Run;
+use crate::backup::store::Opened;
 use crate::backup::tags::Filing;
 use crate::base::activity::{Activity, silent_for};
 use crate::base::blocking;
@@ -112,44 +113,19 @@ impl Reading<'_> {
             () = self.over() => Err(given_up()),
             opened = run.shutdown.cut("the run", run.store.open(&new)) => opened,
         };
-        let (mut stream, sink, _slot) = opened?.into_parts();
-        let sink = Arc::new(sink);
         let taken = Activity::default();
-        let since = Instant::now();
-        let stall = run.config.backup.stall_timeout;
         let moved = [taken.clone(), self.taken.clone()];
-        let read = read(spec, Arc::clone(&sink), contents, moved);
-        let read = tokio::select! {
-            biased;
-            () = run.shutdown.asked() => Err(run.store.interrupted()),
-            () = self.over() => Err(given_up()),
-            error = stream.ended_early() => Err(error),
-            () = silent_for(stall, taken.grows()) => Err(Failure::new(
-                Exit::Program,
-                format!("nothing moved for {} s while it was read before the stop", stall.as_secs()),
-            ).into()),
-            read = read => read,
+        let read = |sink| read(spec, sink, contents, moved);
+        let feeding = Feeding {
+            run,
+            when: "before the stop",
+            taken,
         };
-        let (bytes, contents) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                // In this order: it commits at the end of its input.
-                stream.kill().await;
-                return Err(error);
-            }
+        let given_up = async {
+            self.over().await;
+            given_up()
         };
-        drop(sink);
-        let accepted = tokio::select! {
-            biased;
-            () = run.shutdown.asked() => Err(run.store.interrupted()),
-            () = self.over() => Err(given_up()),
-            accepted = stream.finish(bytes, &taken, stall) => accepted,
-        };
-        if accepted.is_err() {
-            stream.kill().await;
-        }
-        let accepted = accepted?;
-        run.store.verify_long(&accepted, since).await?;
+        let (accepted, bytes, contents) = feeding.feed(opened?, read, given_up).await?;
         let Accepted { snapshot, root, .. } = accepted;
         let stream = IndexedStream {
             snapshot,
@@ -162,6 +138,65 @@ impl Reading<'_> {
     /// Resolves when another stream of the part has failed.
     async fn over(&self) {
         let _ = self.is_over.subscribe().wait_for(|is_over| *is_over).await;
+    }
+}
+
+/// A kopia that takes what is read, without a spool.
+pub struct Feeding<'a> {
+    pub run: &'a Run<'a>,
+    /// `before the stop`
+    pub when: &'static str,
+    /// What `read` has moved.
+    pub taken: Activity,
+}
+
+impl Feeding<'_> {
+    /// `read` returns the length of the stream, and what else it has to tell. When `given_up` resolves nothing is stored.
+    pub async fn feed<T, R: Future<Output = Result<(u64, T)>>>(
+        self,
+        opened: Opened,
+        read: impl FnOnce(Arc<OwnedFd>) -> R,
+        given_up: impl Future<Output = anyhow::Error>,
+    ) -> Result<(Accepted, u64, T)> {
+        let Self { run, when, taken } = self;
+        let (mut stream, sink, _slot) = opened.into_parts();
+        let sink = Arc::new(sink);
+        let since = Instant::now();
+        let stall = run.config.backup.stall_timeout;
+        let mut given_up = std::pin::pin!(given_up);
+        let read = read(Arc::clone(&sink));
+        let read = tokio::select! {
+            biased;
+            () = run.shutdown.asked() => Err(run.store.interrupted()),
+            error = &mut given_up => Err(error),
+            error = stream.ended_early() => Err(error),
+            () = silent_for(stall, taken.grows()) => Err(Failure::new(
+                Exit::Program,
+                format!("nothing moved for {} s while it was read {when}", stall.as_secs()),
+            ).into()),
+            read = read => read,
+        };
+        let (bytes, told) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                // In this order: it commits at the end of its input.
+                stream.kill().await;
+                return Err(error);
+            }
+        };
+        drop(sink);
+        let accepted = tokio::select! {
+            biased;
+            () = run.shutdown.asked() => Err(run.store.interrupted()),
+            error = &mut given_up => Err(error),
+            accepted = stream.finish(bytes, &taken, stall) => accepted,
+        };
+        if accepted.is_err() {
+            stream.kill().await;
+        }
+        let accepted = accepted?;
+        run.store.verify_long(&accepted, since).await?;
+        Ok((accepted, bytes, told))
     }
 }
 

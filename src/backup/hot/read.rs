@@ -9,6 +9,7 @@ use tracing::info;
 use super::part::{self, Stored};
 use super::site::{self, Host, Site, Wanted};
 use super::warm::Warm;
+use super::whole::rate;
 use crate::backup::plan::UnitPlan;
 use crate::backup::run::Run;
 use crate::backup::survey::Reading;
@@ -16,6 +17,7 @@ use crate::backup::tags::Filing;
 use crate::base::blocking::aside;
 use crate::base::fault;
 use crate::changed::churn::Churn;
+use crate::changed::clones::{self, Cloning};
 use crate::changed::index::{Head, Index, IndexedPart, Lists};
 use crate::changed::names::Cut;
 use crate::changed::pass::{Begun, How, Pass};
@@ -59,13 +61,15 @@ pub async fn read(
     let Some(warm) = night.steady(None).await? else {
         anyhow::bail!("there is nothing");
     };
+    let cloning = night.cloning(plan, reading).await;
+    let warm = warm.cloning(cloning);
     // What has changed while so much was read would all be left for the window.
     let long = fault::duration("long_pass").unwrap_or(LONG_PASS);
     if since.elapsed() < long {
         return Ok(Readied::Warm(Box::new(warm)));
     }
     let warm = match night.steady(Some(warm.index())).await {
-        Ok(Some(more)) => more.after(warm),
+        Ok(Some(more)) => more.after(warm).cloning(cloning),
         Ok(None) => warm,
         Err(error) if run.shutdown.is_asked() => return Err(error),
         Err(error) => {
@@ -81,6 +85,9 @@ const LONG_PASS: Duration = Duration::from_secs(60);
 /// if so much has changed meanwhile.
 const WORTH_IT: u64 = 1 << 30;
 
+/// A window makes clones when reading would take longer.
+const LONG_READING: u64 = 5;
+
 /// What the passes over a source in one night have in common.
 struct Night<'a> {
     run: &'a Run<'a>,
@@ -91,6 +98,17 @@ struct Night<'a> {
 }
 
 impl Night<'_> {
+    async fn cloning(&self, plan: &UnitPlan, reading: &Reading) -> Cloning {
+        let site = Arc::clone(self.site);
+        let can_clone = aside(move || Ok(clones::are_possible(&site.root)));
+        if !self.run.config.backup.clones || !can_clone.await.unwrap_or(false) {
+            return Cloning::Never;
+        }
+        let history = self.run.history().await;
+        let rate = rate(reading, history.rate(&plan.unit.name, &self.source.key));
+        Cloning::From(fault::bytes("worth_cloning").unwrap_or(LONG_READING * rate))
+    }
+
     /// A pass, until names stand still.
     async fn steady(&self, after: Option<&Arc<Index>>) -> Result<Option<Warm>> {
         let mut tries = 0;

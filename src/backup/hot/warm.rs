@@ -6,14 +6,15 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::site::{self, Site};
+use crate::backup::forecast::ToRead;
 use crate::backup::run::Run;
 use crate::base::blocking::aside;
 use crate::base::text;
 use crate::changed::churn::Churn;
+use crate::changed::clones::{Clones, Cloning};
 use crate::changed::index::{Finished, Index, IndexedPart, Lists};
-use crate::changed::names::Names;
-use crate::changed::pass::{self, Cold, Final};
-use crate::changed::{Kinds, Left, Scratch, below};
+use crate::changed::pass::{self, Cold, Final, FinalNames};
+use crate::changed::{Kinds, Left, below};
 use crate::drivers::tar::{Record, Tar};
 use crate::drivers::tool::{Input, Spec};
 use crate::error::Result;
@@ -27,9 +28,10 @@ pub struct Warm {
     pub before_bytes: u64,
     /// What is worth knowing of how it was read.
     pub notes: Vec<String>,
-    pub left: Left,
+    left: Left,
     /// What the window had to read, for the next night.
     churn: Option<Churn>,
+    cloning: Cloning,
 }
 
 /// What the window finds.
@@ -44,8 +46,10 @@ pub struct Found {
 
 /// What has to be read while services are down.
 pub struct Rest {
-    names: Names,
-    kinds: Scratch,
+    /// Of a tar each, one after the other.
+    pub streams: Vec<FinalNames>,
+    /// What is read when services run again.
+    pub clones: Clones,
     pub lists: Lists,
 }
 
@@ -65,6 +69,23 @@ impl Warm {
             notes,
             left,
             churn: None,
+            cloning: Cloning::Never,
+        }
+    }
+
+    /// Its window makes clones instead of reading, as `cloning` says.
+    pub fn cloning(mut self, cloning: Cloning) -> Self {
+        self.cloning = cloning;
+        self
+    }
+
+    /// What the window will read, as far as that is known.
+    pub fn to_read(&self) -> ToRead {
+        let is_cloned = self.cloning.is_worth(self.left.large);
+        let cloned = if is_cloned { self.left.large } else { 0 };
+        ToRead {
+            bytes: self.left.bytes.saturating_sub(cloned),
+            walk: self.left.walk,
         }
     }
 
@@ -87,9 +108,10 @@ impl Warm {
     /// What the parts do not have, while services are down.
     pub async fn look(&mut self, run: &Run<'_>) -> Result<Found> {
         let (site, index) = (Arc::clone(&self.site), Arc::clone(&self.index));
+        let cloning = self.cloning;
         let walk = aside(move || {
             let before = Churn::read(&site.churn_file());
-            site.on(|ground| pass::cold(&site.root, ground, &index, &before))
+            site.on(|ground| pass::cold(&site.root, ground, &index, (&before, cloning)))
         });
         let stall = run.config.backup.stall_timeout;
         let walk = site::alive(&self.site, stall, walk);
@@ -98,15 +120,15 @@ impl Warm {
         let busy = busy.map(|path| self.path(path)).collect();
         let (rest, churn) = match rest {
             Some(Final {
-                names,
-                kinds,
+                streams,
+                clones,
                 lists,
                 churn,
                 ..
             }) => {
                 let rest = Rest {
-                    names,
-                    kinds,
+                    streams,
+                    clones,
                     lists,
                 };
                 (Some(rest), churn)
@@ -125,9 +147,9 @@ impl Warm {
         self.site.right_for.path.join(below(path))
     }
 
-    /// What reads `rest`, and what its stream has to hold.
-    pub fn tar(&self, tar: &Tar, rest: &Rest) -> Result<(Spec, Kinds)> {
-        let (names, is_sparse) = (&rest.names, self.site.is_sparse);
+    /// What reads `stream`, and what that has to hold.
+    pub fn tar(&self, tar: &Tar, stream: &FinalNames) -> Result<(Spec, Kinds)> {
+        let (names, is_sparse) = (&stream.names, self.site.is_sparse);
         info!(
             "reads {} of `{}` in the window, {}",
             text::count(usize::try_from(names.count).unwrap_or(usize::MAX), "path"),
@@ -137,7 +159,7 @@ impl Warm {
         let record = Record::of(Some(names.bytes));
         let spec = tar.create_named(&self.site.place(), names.has_links, is_sparse, record);
         let spec = spec.input(Input::Pipe(names.file.try_clone()?.into()));
-        Ok((spec, Kinds::of(&rest.kinds)?))
+        Ok((spec, Kinds::of(&stream.kinds)?))
     }
 
     /// The point is there: from now on its index counts.

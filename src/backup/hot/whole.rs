@@ -64,16 +64,22 @@ pub fn by_labels(containers: &[Container]) -> (Option<ReadMode>, Vec<String>) {
     (mode, warnings)
 }
 
-/// How long reading all of it would take: at the rate at which it was read last, where that is known.
-pub fn expected(size: &Size, reading: &Reading, known: Option<u64>) -> Duration {
-    if let Some(rate) = known {
-        return Duration::from_millis(size.bytes.saturating_mul(1000) / rate.max(1));
-    }
-    let rate = if reading.disks.is_empty() {
+/// Bytes a second at which it is read: those at which it was read last, where these are known.
+pub fn rate(reading: &Reading, known: Option<u64>) -> u64 {
+    let unknown = if reading.disks.is_empty() {
         RATE
     } else {
         RATE_OF_ROTATING
     };
+    known.unwrap_or(unknown).max(1)
+}
+
+/// How long reading all of it would take: at the rate at which it was read last, where that is known.
+pub fn expected(size: &Size, reading: &Reading, known: Option<u64>) -> Duration {
+    let rate = rate(reading, known);
+    if known.is_some() {
+        return Duration::from_millis(size.bytes.saturating_mul(1000) / rate);
+    }
     let files = u32::try_from(size.files).unwrap_or(u32::MAX);
     let milliseconds = size.bytes.saturating_mul(1000) / rate;
     Duration::from_millis(milliseconds) + EACH_FILE.saturating_mul(files)

@@ -226,7 +226,8 @@ impl Past {
             .filter_map(|key| {
                 let saved = saved.iter().find(|saved| saved.source.key == *key)?;
                 let (last, limit) = (self.recalled.last.as_ref()?, self.limit?);
-                let stream = saved.read.as_ref()?.bytes;
+                saved.streams.first()?;
+                let stream = saved.window_bytes();
                 compare::by_stream(&saved.source, last, stream, limit)
             })
             .collect();

@@ -146,16 +146,17 @@ fn no_point_is_wrong_whatever_happens_to_the_tree() {
     let rounds = number("KOPI_DOCKA_ADVERSARY").unwrap_or(6);
     let first =
         number("KOPI_DOCKA_ADVERSARY_SEED").unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let (mut paths, mut proven, mut torn) = (0, 0, 0);
+    let (mut paths, mut proven, mut torn, mut cloned) = (0, 0, 0, 0);
     for seed in (first..).take(usize::try_from(rounds).unwrap()) {
         let mut nights = Nights::new();
         one(&mut nights, seed);
         paths += nights.paths;
         proven += nights.proven;
+        cloned += nights.cloned;
         torn += nights.torn;
     }
     println!(
-        "{} points, {paths} paths, {proven} of them not read in the window, {torn} passes done again",
+        "{} points, {paths} paths, {proven} of them not read in the window, {cloned} cloned there, {torn} passes done again",
         3 * rounds
     );
     assert!(proven > 0, "a proof that nothing passes proves nothing");

@@ -1,6 +1,7 @@
 //! Saves a tree night by night as a backup does, with streams in files, and brings a point back as a restore does.
 
 use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -8,10 +9,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::super::churn::Churn;
+use super::super::clones::{self, Clones, Cloning};
 use super::super::ground::Root;
 use super::super::index::{Finished, Head, IndexedPart, IndexedStream, Lists, RightFor};
 use super::super::names::{Cut, Names};
-use super::super::pass::{Begun, How, Pass, Start, cold};
+use super::super::pass::{Begun, FinalNames, How, Pass, Start, cold};
 use super::super::{Contents, Ground, Torn, clock};
 use super::oracle;
 use crate::discovery::mount_table::MountTable;
@@ -34,6 +36,7 @@ pub struct Nights {
     pub paths: u64,
     pub proven: u64,
     pub torn: u64,
+    pub cloned: usize,
     /// Read while services run.
     pub hot_bytes: u64,
 }
@@ -82,6 +85,7 @@ impl Nights {
             paths: 0,
             proven: 0,
             torn: 0,
+            cloned: 0,
             hot_bytes: 0,
         }
     }
@@ -201,16 +205,25 @@ impl Nights {
         let (root, work, excludes) = (self.root(), self.work(), Excludes::default());
         let ground = ground(&root, &work, &excludes);
         let index = &self.index.as_ref().unwrap().index;
-        let found = cold(&root, ground, index, &self.churn).unwrap();
+        let found = cold(&root, ground, index, (&self.churn, Cloning::From(1))).unwrap();
         let mut parts = self.streams.clone();
         let paths = count(&self.source);
         self.paths += paths;
         self.proven += paths;
         if let Some(rest) = found.rest {
-            self.proven -= rest.names.count;
-            let (stream, said) = self.read(&root, &rest.names);
-            assert!(said.0.success(), "{}", said.1);
-            parts.push((vec![stream], rest.lists));
+            let mut streams = Vec::new();
+            for FinalNames { names, .. } in &rest.streams {
+                self.proven -= names.count;
+                let (stream, said) = self.read(&root, names);
+                assert!(said.0.success(), "{}", said.1);
+                streams.push(stream);
+            }
+            self.proven -= rest.clones.len() as u64;
+            self.cloned += rest.clones.len();
+            if !rest.clones.is_empty() {
+                streams.push(written(rest.clones));
+            }
+            parts.push((streams, rest.lists));
             self.churn = rest.churn;
         } else {
             self.churn = Churn::default();
@@ -253,6 +266,18 @@ impl Nights {
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         (done.stdout, (done.status, said))
     }
+}
+
+/// What is written when services run again.
+fn written(clones: Clones) -> Vec<u8> {
+    let mut file = tempfile::tempfile().unwrap();
+    let sink = file.try_clone().unwrap().into();
+    let bytes = clones::write(clones, &sink, &[]).unwrap();
+    file.rewind().unwrap();
+    let mut stream = Vec::new();
+    file.read_to_end(&mut stream).unwrap();
+    assert_eq!(stream.len() as u64, bytes);
+    stream
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reads all that tar says")]

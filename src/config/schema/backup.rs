@@ -120,6 +120,11 @@ pub struct Backup {
         deserialize_with = "optional_duration::deserialize::<{ DAY }, _>"
     )]
     pub read_pays: Option<Duration>,
+    /// Large files that would be read for more than five seconds while services are down are cloned then, and read when they run again, on XFS
+    /// and btrfs. `false`: they are read while services are down. A file that services write to lies in more pieces afterwards.
+    ///
+    /// Example: `false`. Since: 0.1.
+    pub clones: bool,
     /// A source that is smaller than in the last whole restore point by more than this is reported as a doubt.
     ///
     /// Example: `"80%"`. Since: 0.1.
@@ -160,6 +165,7 @@ impl Default for Backup {
             shared_volumes: SharedVolumes::Stop,
             read: ReadMode::Changed,
             read_pays: Some(Duration::from_secs(1)),
+            clones: true,
             shrink_limit: Percent::HALF,
             max_downtime: None,
             spool: Spool::default(),

@@ -98,7 +98,7 @@ mod tests {
                 "stop_timeout": 30, "start_timeout": 60, "task_timeout": 0, "stall_timeout": 600, "retry_when_reachable": "6h",
                 "update_recovery_bundle": false, "recovery_bundle_path": "/backup/recovery",
                 "recovery_bundle_retention": 3, "recovery_bundle_copy": null,
-                "exclude_patterns": [], "include_secrets": true, "build_context_max": "50MiB", "shared_volumes": "stop", "read": "changed", "read_pays": "1s", "shrink_limit": "50%", "max_downtime": null,
+                "exclude_patterns": [], "include_secrets": true, "build_context_max": "50MiB", "shared_volumes": "stop", "read": "changed", "read_pays": "1s", "clones": true, "shrink_limit": "50%", "max_downtime": null,
                 "spool": { "size": "auto", "directory": "/var/cache/kopi-docka/spool" },
                 "bind_mounts": { "mode": "all", "exclude": [], "include": [], "max_size": "50GiB" },
                 "units": {}

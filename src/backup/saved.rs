@@ -112,8 +112,8 @@ impl Saved {
 
     /// The repository has all of it.
     pub fn is_stored(&self) -> bool {
-        let is_read = !self.streams.is_empty()
-            && self.streams.iter().all(|stream| stream.accepted.is_some());
+        let is_read =
+            !self.streams.is_empty() && self.streams.iter().all(|stream| stream.accepted.is_some());
         self.is_all_kept || (is_read && self.error.is_none() && self.clones.is_empty())
     }
 
@@ -201,11 +201,7 @@ impl Saved {
         self.clones.clear();
     }
 
-    async fn rest(
-        &mut self,
-        run: &Run<'_>,
-        found: Found,
-    ) -> Result<Vec<(Spec, Option<Kinds>)>> {
+    async fn rest(&mut self, run: &Run<'_>, found: Found) -> Result<Vec<(Spec, Option<Kinds>)>> {
         self.kept_bytes = found.kept_bytes;
         self.busy = writers::tell(found.busy).await;
         self.is_all_kept = found.rest.is_none();
@@ -264,7 +260,10 @@ impl Saved {
     fn last_parts(&self, before: usize) -> Vec<(Part, Option<&Lists>)> {
         let read = self.streams.iter();
         let read = read.filter_map(|it| Some((it.accepted.as_ref()?, it.read.bytes)));
-        let cloned = self.cloned.iter().map(|(accepted, bytes)| (accepted, *bytes));
+        let cloned = self
+            .cloned
+            .iter()
+            .map(|(accepted, bytes)| (accepted, *bytes));
         let is_group = self.cloned.is_some();
         let group = u32::try_from(before).ok().filter(|_| is_group);
         let parts = read.chain(cloned).enumerate();

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::LazyLock;
 
 use anyhow::Context as _;
 use rustix::fs::{IFlags, ioctl_ficlone, ioctl_getflags, ioctl_setflags};
@@ -19,6 +20,7 @@ use super::list::below;
 use super::look::Look;
 use super::stat::Stat;
 use crate::base::activity::Activity;
+use crate::base::fault;
 use crate::drivers::tar::{self, NewMember};
 use crate::error::Result;
 
@@ -29,7 +31,7 @@ const MOST: usize = 128;
 /// Of a file that is in more pieces the clone would take about as long as reading it.
 const MOST_PIECES_PER_MEBIBYTE: u64 = 100;
 /// What a file system keeps for itself may be more than nothing.
-const ROOM_TO_SPARE: u64 = if cfg!(test) { 0 } else { 1 << 30 };
+const ROOM_TO_SPARE: u64 = 1 << 30;
 
 /// When clones are made instead of reading.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +61,9 @@ pub type Clones = BTreeMap<Vec<u8>, Cloned>;
 
 /// One that has neither other names nor holes.
 fn is_large(stat: &Stat) -> bool {
-    stat.is_file() && !stat.is_linked() && stat.content >= LARGE && stat.content == stat.size
+    static AT_LEAST: LazyLock<u64> = LazyLock::new(|| fault::bytes("large_file").unwrap_or(LARGE));
+    let has_holes = stat.content != stat.size;
+    stat.is_file() && !stat.is_linked() && !has_holes && stat.content >= *AT_LEAST
 }
 
 /// What a clone would spare the window.
@@ -122,10 +126,11 @@ impl Largest {
 
 /// Everything that is written to the files meanwhile needs a place. Where somebody is counted up what they have, a clone would be too.
 fn has_room(root: &Root, bytes: u64) -> bool {
+    let spare = fault::bytes("room_to_spare").unwrap_or(ROOM_TO_SPARE);
     let Ok(room) = rustix::fs::fstatvfs(root) else {
         return false;
     };
-    !root.has_quotas && room.f_bavail.saturating_mul(room.f_frsize) >= bytes + ROOM_TO_SPARE
+    !root.has_quotas && room.f_bavail.saturating_mul(room.f_frsize) >= bytes.saturating_add(spare)
 }
 
 impl Cloned {
@@ -208,7 +213,9 @@ fn copy(mut file: &File, sink: &mut File, moved: &[Activity]) -> io::Result<u64>
 /// `None` where tar might not read them as they are.
 fn attributes(file: &OwnedFd) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let names = whole(|buffer| rustix::fs::flistxattr(file, buffer))?;
-    let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let names = names
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty());
     names
         .map(|name| {
             let is_plain = !name.iter().any(|byte| matches!(byte, b'=' | b'%'));

@@ -13,9 +13,9 @@
 
 mod ahead;
 pub mod churn;
-pub mod clones;
 pub mod clean;
 pub mod clock;
+pub mod clones;
 pub mod compare;
 pub mod ground;
 pub mod index;

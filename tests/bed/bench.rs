@@ -1,7 +1,8 @@
 //! `make bench`: each figure is a ratio of medians against the same work done with bare tools, alternating, in one run.
 //!
 //! `cargo bench -- NAME…` runs the named ones: `backup`, `window`, `busy`, `units`, `discovery`, `list`, `restore`,
-//! `bundle`, `changed`, `streams`, `million`. All but the last three read everything.
+//! `bundle`, `changed`, `clones`, `streams`, `million`. All but the last four read everything. `adversary` takes hours, and is only done when it is
+//! named: it shows that no restore point is wrong.
 //! With `KOPI_DOCKA_BENCH_OTHER=BINARY` another build of the program takes the place of the bare tools in `units`.
 
 #![allow(
@@ -46,10 +47,13 @@ fn main() {
         ("restore", restore),
         ("bundle", bundle),
         ("changed", changed),
+        ("clones", clones),
         ("streams", streams),
         ("million", million),
+        ("adversary", adversary),
     ] {
-        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+        if (wanted.is_empty() && name != "adversary") || wanted.iter().any(|wanted| wanted == name)
+        {
             bench();
         }
     }
@@ -517,6 +521,38 @@ impl Changing {
         ours(SMALL).for_each(|number| self.write_small(number));
     }
 
+    /// All of it into an empty repository.
+    fn first_run(&self) {
+        let first = |more: &[&str]| {
+            begin_anew(&self.world);
+            let since = Instant::now();
+            self.backup(more);
+            since.elapsed()
+        };
+        let (changed, plain) = alternate(|| first(&[]), || first(&["--read-everything"]));
+        verdict(
+            "first run / of everything in the window",
+            changed,
+            plain,
+            1.1,
+        );
+        begin_anew(&self.world);
+        self.backup(&[]);
+        self.forecasts.borrow_mut().clear();
+    }
+
+    /// How long the container did not run, the last time that it was stopped.
+    fn was_down(&self) -> Duration {
+        let format = "{{.State.FinishedAt}} {{.State.StartedAt}}";
+        let inspect = ["inspect", "--format", format, &self.container];
+        let times = self.world.docker(&inspect).text();
+        let mut times = times
+            .split_whitespace()
+            .map(|time| chrono::DateTime::parse_from_rfc3339(time).unwrap());
+        let (ended, started) = (times.next().unwrap(), times.next().unwrap());
+        (started - ended).to_std().unwrap()
+    }
+
     /// How long a window was, and the report of the source.
     fn backup(&self, more: &[&str]) -> (Duration, Value) {
         let run = [&["backup", "--unit", &self.container], more].concat();
@@ -536,7 +572,7 @@ fn changed() {
     let nights = Changing::new();
     let (world, container, data) = (&nights.world, &nights.container, nights.path.display());
     let docker = docker(world);
-    nights.backup(&[]);
+    nights.first_run();
     let mut read = Vec::new();
     let (ours, bare) = alternate(
         || {
@@ -598,33 +634,169 @@ fn changed() {
     );
 }
 
-/// The Python tool has services down while Kopia looks at the directory and stores what changed.
+/// An empty repository, and nothing known.
+fn begin_anew(world: &World) {
+    for known in ["repo", "state", "cache", "home"] {
+        let _ = std::fs::remove_dir_all(world.path(known));
+    }
+    world.init_for_real();
+}
+
+/// A file of 8 GiB that is written to all the time, on a file system that clones: so large that reading it is worth a clone.
+fn clones() {
+    let world = World::new();
+    let disk = common::mount_made(&world, "disk", 30 << 10, &["mkfs.xfs", "-q"]);
+    let data = disk.join("data");
+    std::fs::create_dir(&data).unwrap();
+    let mut noise = File::open("/dev/urandom").unwrap();
+    let mut file = File::create(data.join("db")).unwrap();
+    std::io::copy(&mut std::io::Read::take(&mut noise, 8 << 30), &mut file).unwrap();
+    drop(file);
+    let script = "trap 'exit 0' TERM; i=0; while :; do dd if=/dev/urandom of=/data/db bs=64k count=1 seek=$((i * 37 % 131072)) conv=notrunc 2>/dev/null; i=$((i + 1)); sleep 0.01; done";
+    let container = world.container("app", |service| {
+        service.bind(&data, "/data").command(["sh", "-c", script])
+    });
+    world.init();
+    let mut windows = [Vec::new(), Vec::new()];
+    for night in 0..6 {
+        let is_cloning = night % 2 == 1;
+        world.config(|config| config["backup"]["clones"] = is_cloning.into());
+        let run = world.kd(&["backup", "--unit", &container]);
+        run.stdout_any().stderr_any().ok();
+        let unit = world.report()["units"][0].clone();
+        let is_cloned = unit["sources"][0]["after_bytes"] != 0;
+        assert_eq!(is_cloned, is_cloning, "{unit:#}");
+        let seconds = unit["downtime_seconds"].as_f64().unwrap();
+        windows[usize::from(is_cloning)].push(Duration::from_secs_f64(seconds));
+    }
+    let [reading, cloning] = windows.map(median);
+    verdict("window with clones / with reading", cloning, reading, 0.25);
+}
+
+/// A thousand points of trees that are attacked, on each file system, by the program and the real Kopia.
+fn adversary() {
+    let world = World::new();
+    for make in [
+        &["mkfs.ext4", "-q"][..],
+        &["mkfs.xfs", "-q"],
+        &["mkfs.btrfs", "-q"],
+    ] {
+        let place = common::mount_made(&world, make[0], 8 << 10, make);
+        let test = "a_tree_that_is_attacked_until_the_stop_comes_back_exactly";
+        let status = Command::new("cargo")
+            .args([
+                "test",
+                "--locked",
+                "--test",
+                "it",
+                "--",
+                "--nocapture",
+                test,
+            ])
+            .env("KOPI_DOCKA_ADVERSARY", "200")
+            .env("KOPI_DOCKA_TREES", place)
+            .status();
+        println!("{:52} {}", make[0], status.unwrap());
+    }
+}
+
+/// The same nights with the Python tool itself, as it is installed.
 fn against_python(nights: &Changing) {
-    let (world, container, data) = (&nights.world, &nights.container, nights.path.display());
-    let (docker, kopia) = (docker(world), kopia(world));
-    let like_python = format!(
-        "{docker} stop {container} >/dev/null; {kopia} snapshot create '{data}' >/dev/null 2>&1; {docker} start {container} >/dev/null"
-    );
+    let Some(python) = Python::install(nights) else {
+        println!("the Python tool cannot be installed: nothing is compared with it");
+        return;
+    };
     for (what, one_of) in [("unchanged", None), ("1 %", Some(99)), ("10 %", Some(10))] {
         let change = || one_of.iter().for_each(|one_of| nights.change(*one_of));
-        let mut all = Vec::new();
-        let (window, python) = alternate(
+        let (mut ours, mut its) = (Vec::new(), Vec::new());
+        let (our_window, its_window) = alternate(
             || {
                 change();
                 let since = Instant::now();
-                let (downtime, _) = nights.backup(&[]);
-                all.push(since.elapsed());
-                downtime
+                nights.backup(&[]);
+                ours.push(since.elapsed());
+                nights.was_down()
             },
             || {
                 change();
-                time(&like_python)
+                its.push(time(&python.command("backup --unit", &nights.container)));
+                nights.was_down()
             },
         );
-        let night = median(all.split_off(1));
-        let against = "the Python tool's way";
-        verdict(&format!("window, {what} / {against}"), window, python, 1.0);
-        verdict(&format!("night, {what} / {against}"), night, python, 1.0);
+        let [our_night, its_night] = [ours, its].map(|mut all| median(all.split_off(1)));
+        let against = "the Python tool";
+        verdict(
+            &format!("window, {what} / {against}"),
+            our_window,
+            its_window,
+            1.0,
+        );
+        verdict(
+            &format!("night, {what} / {against}"),
+            our_night,
+            its_night,
+            1.0,
+        );
+    }
+}
+
+/// The Python tool, with a repository of its own.
+struct Python {
+    program: PathBuf,
+    config: PathBuf,
+    home: PathBuf,
+    host: String,
+}
+
+impl Python {
+    /// `None` where Python or the package cannot be had.
+    fn install(nights: &Changing) -> Option<Self> {
+        let world = &nights.world;
+        let (place, home) = (world.path("python"), world.dir("python-home"));
+        let script = r#"python3 -m venv "$1" && "$1"/bin/pip install --quiet kopi-docka==7.9.0"#;
+        let made = Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(&place)
+            .status();
+        made.ok().filter(std::process::ExitStatus::success)?;
+        let config = serde_json::json!({
+            "version": "7.9.0",
+            "kopia": {
+                "kopia_params": format!("filesystem --path {}", world.path("python-repository").display()),
+                "profile": "python",
+                "password": "a password for the bench",
+                "cache_directory": world.path("python-cache"),
+                "cache_size_mb": 500,
+            },
+            "backup": {
+                "base_path": world.path("python-backup"), "backup_scope": "standard", "stop_timeout": 30, "start_timeout": 60,
+                "exclude_patterns": [], "hooks": {},
+            },
+            "docker": {"socket": world.bed.host().trim_start_matches("unix://"), "compose_timeout": 300},
+            "retention": {"latest": 10, "hourly": 0, "daily": 7, "weekly": 4, "monthly": 12, "annual": 3},
+            "logging": {"level": "WARNING", "file": world.path("python.log")},
+            "notifications": {"enabled": false},
+        });
+        let file = world.path("python.json");
+        std::fs::write(&file, config.to_string()).unwrap();
+        let made = Self {
+            program: place.join("bin/kopi-docka"),
+            config: file,
+            home,
+            host: world.bed.host(),
+        };
+        time(&made.command("advanced repo init", ""));
+        Some(made)
+    }
+
+    fn command(&self, words: &str, unit: &str) -> String {
+        format!(
+            "DOCKER_HOST='{}' HOME='{}' KOPI_DOCKA_CONFIG='{}' '{}' {words} {unit} </dev/null >/dev/null 2>&1",
+            self.host,
+            self.home.display(),
+            self.config.display(),
+            self.program.display()
+        )
     }
 }
 
@@ -686,10 +858,7 @@ fn streams() {
     let restores = [const { RefCell::new(Vec::new()) }; 2];
     let first = |workers: usize| {
         world.config(|config| config["backup"]["parallel_workers"] = workers.into());
-        for known in ["repo", "state", "cache", "home"] {
-            let _ = std::fs::remove_dir_all(world.path(known));
-        }
-        world.init_for_real();
+        begin_anew(&world);
         let since = Instant::now();
         world
             .kd(&["backup", "--unit", &container])

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{Read as _, copy};
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -492,47 +494,86 @@ fn what_changes_while_much_is_read_is_read_once_more_before_the_stop() {
         .assert_same(&oracle::manifest(&data).only(is_still));
 }
 
-/// As the adversary of the tests of the rules, against all of the program and the real Kopia. `KOPI_DOCKA_ADVERSARY_SEED` does the same
-/// again.
+/// As the adversary of the tests of the rules, against all of the program and the real Kopia. `KOPI_DOCKA_ADVERSARY=200` for as many
+/// rounds of five points, `KOPI_DOCKA_TREES=/mnt/xfs` for another file system; `KOPI_DOCKA_ADVERSARY_SEED` does the same again.
 #[test]
 fn a_tree_that_is_attacked_until_the_stop_comes_back_exactly() {
-    let seed = std::env::var("KOPI_DOCKA_ADVERSARY_SEED");
-    let seed = seed.map_or_else(
-        |_| u64::from(rand::random::<u32>()),
-        |text| text.parse().unwrap(),
+    let number = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        text.parse::<u64>().ok()
+    };
+    let seed = number("KOPI_DOCKA_ADVERSARY_SEED");
+    let seed = seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let rounds = number("KOPI_DOCKA_ADVERSARY").unwrap_or(1);
+    let (mut changed, mut cloned) = (0, 0);
+    for seed in (seed..).take(usize::try_from(rounds).unwrap()) {
+        println!("seed {seed}");
+        let (read, clones) = attack(seed);
+        changed += read;
+        cloned += clones;
+    }
+    println!(
+        "{} points, {changed} of them in parts, {cloned} with clones",
+        5 * rounds
     );
-    println!("seed {seed}");
+    assert!(changed > 0, "a proof that nothing passes proves nothing");
+}
+
+/// Five points of a tree; how many were read in parts, and for how many files were cloned.
+fn attack(seed: u64) -> (u64, u64) {
     let world = world();
+    let place = std::env::var_os("KOPI_DOCKA_TREES");
+    let place = place.map(|place| tempfile::tempdir_in(place).unwrap());
+    let place = place
+        .as_ref()
+        .map_or_else(|| world.dir("tree"), |it| it.path().to_owned());
+    let data = place.join("data");
+    fs::create_dir(&data).unwrap();
     let stack = world
         .stack("web")
-        .service("db", |s| s.volume("data", "/data"))
+        .service("db", |s| s.bind(&data, "/data"))
         .up();
-    let data = stack.volume_path("data");
     let mut tree = tree::Tree::new(&data, seed);
     tree.fill(8, 60);
     tree.attack(80);
-    let mut changed = 0;
+    let (mut changed, mut cloned) = (0, 0);
     for night in 0..5 {
         let run = world.kd(&["--quiet", "backup", "--unit", stack.unit()]);
-        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let run = ["WORTH_CLONING", "ROOM_TO_SPARE", "LARGE_FILE"]
+            .iter()
+            .fold(run, |run, of| {
+                run.env(format!("KOPI_DOCKA_FAULT_{of}_BYTES"), "1")
+            });
+        let is_over = AtomicBool::new(false);
         let held = std::thread::scope(|scope| {
             scope.spawn(|| {
-                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                while !is_over.load(Ordering::Relaxed) {
                     tree.attack(1);
-                    std::thread::sleep(std::time::Duration::from_millis(10));
+                    std::thread::sleep(Duration::from_millis(10));
                 }
             });
             let held = world.hold("warm", run.stderr_any());
-            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            is_over.store(true, Ordering::Relaxed);
             held
         });
         tree.attack(night);
         held.release().ok();
         let source = last_source(&world);
-        changed += i32::from(source["read"] == "changed");
-        assert_restored(&world, &stack, &format!("night {night}"));
+        changed += u64::from(source["read"] == "changed");
+        cloned += u64::from(source["after_bytes"] != 0);
+        let name = format!("night {night}");
+        bring(&world, &stack, data.to_str().unwrap(), &name);
+        oracle::manifest(&bind_in(&world, &name, &data)).assert_same(&oracle::manifest(&data));
     }
-    assert!(changed > 0, "a proof that nothing passes proves nothing");
+    (changed, cloned)
+}
+
+/// What was brought of the bind mount `data` into the directory `name`.
+fn bind_in(world: &World, name: &str, data: &Path) -> PathBuf {
+    world
+        .path(name)
+        .join("binds")
+        .join(data.strip_prefix("/").unwrap())
 }
 
 /// When the containers of `stack` were started.
@@ -820,10 +861,7 @@ fn a_disk_that_was_not_unmounted_cleanly_is_read_anew() {
         "{source:#}"
     );
     bring(&world, &stack, data.to_str().unwrap(), "out");
-    let bind = world
-        .path("out/binds")
-        .join(data.strip_prefix("/").unwrap());
-    oracle::manifest(&bind).assert_same(&oracle::manifest(&data));
+    oracle::manifest(&bind_in(&world, "out", &data)).assert_same(&oracle::manifest(&data));
 }
 
 #[test]

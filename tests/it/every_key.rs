@@ -29,7 +29,12 @@ fn key(
 }
 
 /// Proven where more is needed for it than a run and a look.
-const PROVEN_ELSEWHERE: [(&str, &str, &str); 12] = [
+const PROVEN_ELSEWHERE: [(&str, &str, &str); 13] = [
+    (
+        "backup.clones",
+        include_str!("clones.rs"),
+        "fn clones_are_not_made_where_there_is_no_room_or_nobody_wants_them",
+    ),
     (
         "backup.read",
         include_str!("changed.rs"),

@@ -20,6 +20,7 @@ mod backends_wizard;
 mod bundle;
 mod care;
 mod changed;
+mod clones;
 mod cold;
 mod comeback;
 mod commands;

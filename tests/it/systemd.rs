@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::common::{IMAGE, Machine, Service, Tls, World, until, within};
+use crate::common::{IMAGE, Machine, Service, Tls, World, mount_xfs, until, within};
 use serde_json::{Value, json};
 
 const UNITS: [&str; 9] = [
@@ -313,13 +313,18 @@ impl Host {
         );
     }
 
+    #[track_caller]
+    fn last_report_of(&self, unit: &str) -> Value {
+        let newest = "cat $(ls -t /backup/kopi-docka/metadata/*.json | head -n 1)";
+        let report: Value = serde_json::from_str(&self.machine.sh(newest).text()).unwrap();
+        let mut units = report["units"].as_array().unwrap().iter();
+        units.find(|one| one["unit"] == unit).unwrap().clone()
+    }
+
     /// What the last run says of a unit, but for what is of one moment.
     #[track_caller]
     fn told(&self, unit: &str) -> Value {
-        let newest = "cat $(ls -t /backup/kopi-docka/metadata/*.json | head -n 1)";
-        let report: Value = serde_json::from_str(&self.machine.sh(newest).text()).unwrap();
-        let units = report["units"].as_array().unwrap();
-        let unit = units.iter().find(|one| one["unit"] == unit).unwrap();
+        let unit = self.last_report_of(unit);
         json!([
             unit["warnings"],
             unit["gaps"],
@@ -331,10 +336,13 @@ impl Host {
 
     /// What the last run says of the volume of the container.
     fn told_of_volume(&self) -> Value {
-        let newest = "cat $(ls -t /backup/kopi-docka/metadata/*.json | head -n 1)";
-        let report: Value = serde_json::from_str(&self.machine.sh(newest).text()).unwrap();
-        let units = report["units"].as_array().unwrap();
-        let unit = units.iter().find(|one| one["unit"] == *self.app).unwrap();
+        self.told_of_source(&self.app)
+    }
+
+    /// What it says of the only source of `unit`.
+    #[track_caller]
+    fn told_of_source(&self, unit: &str) -> Value {
+        let unit = self.last_report_of(unit);
         unit["sources"][0].clone()
     }
 
@@ -923,6 +931,36 @@ fn the_units_read_only_what_changed_and_a_clean_shutdown_is_marked() {
     machine.systemctl(&["disable", CLEAN]).stderr_any().ok();
     machine.reboot();
     assert_eq!(starts()["is_shut_down"], true);
+}
+
+#[test]
+fn the_backup_unit_clones_what_is_large() {
+    let world = World::new();
+    let disk = mount_xfs(&world, "disk");
+    let machine = Machine::with_volume(&disk, "/srv/disk");
+    let host = Host::on(machine, |config| {
+        config["backup"]["read_pays"] = json!("0s")
+    });
+    let machine = &host.machine;
+    host.drop_in(
+        BACKUP,
+        "[Service]\nSystemCallErrorNumber=kill\nEnvironment=KOPI_DOCKA_FAULT_WORTH_CLONING_BYTES=1 KOPI_DOCKA_FAULT_ROOM_TO_SPARE_BYTES=1\n",
+    );
+    machine.sh("mkdir /srv/disk/data").ok();
+    let bind = |service: Service| {
+        let write = "dd if=/dev/urandom of=/data/large bs=1M count=12 2>/dev/null";
+        let script = format!("trap '{write}; exit 0' TERM; {write}; while :; do sleep 0.1; done");
+        service.bind("/srv/disk/data", "/data").sh(&script)
+    };
+    let db = host.world.container("db", bind);
+    machine.systemctl(&["start", BACKUP]).ok();
+    machine.systemctl(&["start", BACKUP]).ok();
+    let source = host.told_of_source(&db);
+    assert!(
+        source["after_bytes"].as_u64().unwrap() > 12 << 20,
+        "{source:#}"
+    );
+    assert!(machine.is_running(&db));
 }
 
 #[test]

@@ -19,6 +19,6 @@ pub mod writers;
 
 pub use ahead::{Ahead, look_ahead};
 pub use all::{Choice, choose, is_to_be_warmed, warm};
-pub use site::{Host, KnownSource, index_folder, known};
 pub use clones::store as store_clones;
+pub use site::{Host, KnownSource, index_folder, known};
 pub use warm::{Found, Warm};

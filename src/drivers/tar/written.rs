@@ -43,7 +43,11 @@ impl NewMember<'_> {
         // The extension has the name, whatever its length and whatever is in it.
         let mut header = plain(EntryType::Regular, b"file");
         let or_zero = |id: u32| u64::from(if id > LARGEST_ID { 0 } else { id });
-        header.set_size(if self.size > LARGEST_SIZE { 0 } else { self.size });
+        header.set_size(if self.size > LARGEST_SIZE {
+            0
+        } else {
+            self.size
+        });
         header.set_uid(or_zero(self.uid));
         header.set_gid(or_zero(self.gid));
         header.set_mode(self.mode);
@@ -66,7 +70,11 @@ impl NewMember<'_> {
             }
         }
         for (name, value) in self.attributes {
-            put(&mut out, &[b"SCHILY.xattr.", name.as_slice()].concat(), value);
+            put(
+                &mut out,
+                &[b"SCHILY.xattr.", name.as_slice()].concat(),
+                value,
+            );
         }
         out
     }
@@ -80,13 +88,19 @@ pub fn fill_up(out: &mut impl Write, size: u64) -> std::io::Result<()> {
 
 /// Writes the end of an archive; returns its length.
 pub fn end(out: &mut impl Write) -> Result<u64> {
-    out.write_all(&END).context("the end of an archive cannot be written")?;
+    out.write_all(&END)
+        .context("the end of an archive cannot be written")?;
     Ok(END.len() as u64)
 }
 
 fn plain(kind: EntryType, name: &[u8]) -> Header {
     let mut header = Header::new_ustar();
-    header.as_old_mut().name.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
+    header
+        .as_old_mut()
+        .name
+        .iter_mut()
+        .zip(name)
+        .for_each(|(to, from)| *to = *from);
     header.set_entry_type(kind);
     header.set_mode(0o644);
     header.set_uid(0);
@@ -139,10 +153,15 @@ mod tests {
         let long = format!("./{}\nnew line = %41", "x".repeat(200));
         for (modified, size, id, attributes) in [
             (1_700_000_000_123_456_789, 5, 70_000, vec![]),
-            (-1_500_000_000, 512, LARGEST_ID + 1, vec![
-                (b"user.a".to_vec(), b"line\nbreak\0zero=equals".to_vec()),
-                (b"user.long".to_vec(), vec![7; 1000]),
-            ]),
+            (
+                -1_500_000_000,
+                512,
+                LARGEST_ID + 1,
+                vec![
+                    (b"user.a".to_vec(), b"line\nbreak\0zero=equals".to_vec()),
+                    (b"user.long".to_vec(), vec![7; 1000]),
+                ],
+            ),
         ] {
             let new = NewMember {
                 name: long.as_bytes(),
@@ -175,7 +194,13 @@ mod tests {
             assert_eq!(seen, [wanted]);
             let folder = tempfile::tempdir().unwrap();
             let mut tar = Command::new("tar")
-                .args(["-x", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-C"])
+                .args([
+                    "-x",
+                    "--numeric-owner",
+                    "--xattrs",
+                    "--xattrs-include=*",
+                    "-C",
+                ])
                 .arg(folder.path())
                 .stdin(Stdio::piped())
                 .spawn()

@@ -23,26 +23,29 @@ pub fn unmount(path: &Path) {
 
 /// The smallest that `mkfs.xfs` makes.
 pub fn mount_xfs(world: &World, name: &str) -> PathBuf {
-    let image = world.path(format!("{name}.image"));
-    fs::File::create(&image)
-        .unwrap()
-        .set_len(310 << 20)
-        .unwrap();
-    let run = Run::new("mkfs.xfs").env("PATH", SYSTEM_PATH).arg("-q");
-    run.arg(&image).ok();
-    mount(world, name, &["-o", "loop", image.to_str().unwrap()])
+    mount_made(world, name, 310, &["mkfs.xfs", "-q"])
 }
 
 pub fn mount_ext4(world: &World, name: &str, mebibytes: u64) -> PathBuf {
+    mount_made(
+        world,
+        name,
+        mebibytes,
+        &["mkfs.ext4", "-q", "-m0", "-b4096"],
+    )
+}
+
+pub fn mount_btrfs(world: &World, name: &str) -> PathBuf {
+    mount_made(world, name, 310, &["mkfs.btrfs", "-q"])
+}
+
+/// `make` makes the file system.
+pub fn mount_made(world: &World, name: &str, mebibytes: u64, make: &[&str]) -> PathBuf {
     let image = world.path(format!("{name}.image"));
-    fs::File::create(&image)
-        .unwrap()
-        .set_len(mebibytes << 20)
-        .unwrap();
-    Run::new("mkfs.ext4")
-        .env("PATH", SYSTEM_PATH)
-        .args(["-q", "-m0", "-b4096"])
-        .arg(&image)
-        .ok();
+    let file = fs::File::create(&image).unwrap();
+    file.set_len(mebibytes << 20).unwrap();
+    let (program, args) = make.split_first().unwrap();
+    let run = Run::new(program).env("PATH", SYSTEM_PATH).args(args);
+    run.arg(&image).stdout_any().ok();
     mount(world, name, &["-o", "loop", image.to_str().unwrap()])
 }

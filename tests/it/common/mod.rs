@@ -64,7 +64,7 @@ pub mod writer;
 pub use azure::Azure;
 pub use bed::{Bed, IMAGE, OwnEngine, path};
 pub use ca::Tls;
-pub use disk::{mount, mount_ext4, mount_xfs, unmount};
+pub use disk::{mount, mount_btrfs, mount_ext4, mount_made, mount_xfs, unmount};
 pub use events::{Event, Events, Watch};
 pub use gcs::Gcs;
 pub use held::Held;

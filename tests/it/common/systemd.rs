@@ -33,6 +33,13 @@ impl Machine {
         Self::with(&find("kopia").unwrap(), &[Self::program()])
     }
 
+    /// The same with the directory `here` as `there`.
+    #[track_caller]
+    pub fn with_volume(here: &Path, there: &str) -> Self {
+        let volume = format!("--volume={}:{there}", here.display());
+        Self::with(&find("kopia").unwrap(), &[Self::program(), volume])
+    }
+
     /// The same with Tailscale, for [`Tailnet::machine`](super::Tailnet::machine).
     #[track_caller]
     pub fn with_tailscale() -> Self {

@@ -1,5 +1,7 @@
-//! Large files that the window would have to read are cloned there instead, where the file system can: a clone shares the blocks of its
-//! file, takes no time, and is read when services run again. It has no name: nobody sees it, and it is gone however we end.
+//! Large files that the window would have to read are cloned there instead, on XFS: a clone shares the blocks of its file, takes no time,
+//! and is read when services run again. It has no name: nobody sees it, and it is gone however we end.
+//!
+//! Not on btrfs: its clones miss what a disk has written into a mapped file past everybody (DMA), however often that is written out before.
 //!
 //! From then on what services write to such a file goes to other blocks. Clones are made only where there is room for that, and never of a
 //! file that is in many pieces: each night would make more of them.
@@ -11,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::LazyLock;
 
 use anyhow::Context as _;
-use rustix::fs::{IFlags, ioctl_ficlone, ioctl_getflags, ioctl_setflags};
+use rustix::fs::ioctl_ficlone;
 use rustix::ioctl;
 
 use super::ground::{Root, unnamed};
@@ -71,8 +73,11 @@ pub fn large_bytes(stat: &Stat) -> u64 {
     if is_large(stat) { stat.content } else { 0 }
 }
 
-/// Whether the file system of `root` clones. Blocks.
+/// Whether the file system of `root` clones all that a file holds. Blocks.
 pub fn are_possible(root: &Root) -> bool {
+    if !root.is_xfs {
+        return false;
+    }
     let cloned = || {
         let (directory, from) = root.writable()?;
         (&from).write_all(&[1; 4096]).ok()?;
@@ -143,7 +148,6 @@ impl Cloned {
         }
         let attributes = attributes(&original)?;
         let file = unnamed(directory).ok()?;
-        copy_on_write_as(&original, &file)?;
         ioctl_ficlone(&file, &original).ok()?;
         // What was cloned is what was seen.
         let now = rustix::fs::fstat(&original).ok()?;
@@ -237,18 +241,6 @@ fn whole(get: impl FnOnce(&mut [u8]) -> rustix::io::Result<usize>) -> Option<Vec
     };
     buffer.truncate(length);
     Some(buffer)
-}
-
-/// Btrfs clones between files that are alike in this alone.
-fn copy_on_write_as(original: &OwnedFd, clone: &File) -> Option<()> {
-    let Ok(flags) = ioctl_getflags(original) else {
-        return Some(());
-    };
-    if flags.contains(IFlags::NOCOW) {
-        let own = ioctl_getflags(clone).ok()?;
-        ioctl_setflags(clone, own | IFlags::NOCOW).ok()?;
-    }
-    Some(())
 }
 
 /// In how many pieces it lies on its disk.

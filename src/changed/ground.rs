@@ -32,6 +32,7 @@ pub struct Root {
     pub has_quotas: bool,
     /// Two files can be exchanged without a trace on them.
     pub is_strict: bool,
+    pub is_xfs: bool,
 }
 
 impl Root {
@@ -55,6 +56,7 @@ impl Root {
             session: session::of(mount),
             has_quotas: has_quotas(&mount.options),
             is_strict: fs_type == "xfs",
+            is_xfs: fs_type == "xfs",
         })
     }
 

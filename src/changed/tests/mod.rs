@@ -3,6 +3,7 @@
 
 mod adversary;
 mod budget;
+mod dma;
 mod flight;
 mod nights;
 mod oracle;

@@ -205,7 +205,11 @@ impl Nights {
         let (root, work, excludes) = (self.root(), self.work(), Excludes::default());
         let ground = ground(&root, &work, &excludes);
         let index = &self.index.as_ref().unwrap().index;
-        let found = cold(&root, ground, index, (&self.churn, Cloning::From(1))).unwrap();
+        let cloning = match clones::are_possible(&root) {
+            true => Cloning::From(1),
+            false => Cloning::Never,
+        };
+        let found = cold(&root, ground, index, (&self.churn, cloning)).unwrap();
         let mut parts = self.streams.clone();
         let paths = count(&self.source);
         self.paths += paths;

@@ -120,8 +120,8 @@ pub struct Backup {
         deserialize_with = "optional_duration::deserialize::<{ DAY }, _>"
     )]
     pub read_pays: Option<Duration>,
-    /// Large files that would be read for more than five seconds while services are down are cloned then, and read when they run again, on XFS
-    /// and btrfs. `false`: they are read while services are down. A file that services write to lies in more pieces afterwards.
+    /// Large files that would be read for more than five seconds while services are down are cloned then, and read when they run again, on
+    /// XFS. `false`: they are read while services are down. A file that services write to lies in more pieces afterwards.
     ///
     /// Example: `false`. Since: 0.1.
     pub clones: bool,

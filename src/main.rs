@@ -19,6 +19,7 @@ mod error;
 mod layers;
 mod logging;
 mod model;
+mod notify;
 mod points;
 mod quiesce;
 mod recovery;

@@ -1,7 +1,7 @@
 //! The ground: what knows nothing of backups, and what all others stand on.
 //!
 //! Files and places: [`paths`], [`files`] (there, whole, after a power cut), [`private_file`], [`work`], [`lock`]. Waiting: [`blocking`],
-//! [`shutdown`] (signals), [`activity`] and [`heartbeat`] (signs of life). This host: [`memory`], [`descriptors`]. Words: [`text`], [`secret`], [`yaml`].
+//! [`shutdown`] (signals), [`quiet`] (services are down), [`activity`] and [`heartbeat`] (signs of life). This host: [`memory`], [`space`], [`descriptors`]. Words: [`text`], [`secret`], [`yaml`].
 //! The run: [`timeline`], and [`fault`] for tests that kill it.
 //!
 //! Never here: Docker, Kopia, a unit, or a message to the operator.
@@ -16,8 +16,10 @@ pub mod lock;
 pub mod memory;
 pub mod paths;
 pub mod private_file;
+pub mod quiet;
 pub mod secret;
 pub mod shutdown;
+pub mod space;
 #[cfg(test)]
 pub mod testing;
 pub mod text;

@@ -82,6 +82,11 @@ impl Paths {
         self.state.join("retry")
     }
 
+    /// What was told to whom, and the runs that are at work: one profile's beside another's.
+    pub fn notify(&self) -> PathBuf {
+        self.state.join("notify")
+    }
+
     /// Changes of the password that are not finished, one file a profile.
     pub fn password_changes(&self) -> PathBuf {
         self.state.join("password-change")

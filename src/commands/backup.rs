@@ -5,14 +5,15 @@ use std::time::Duration;
 use clap_complete::ArgValueCompleter;
 use tracing::info;
 
-use crate::backup::{self, Asked, preview_text};
+use crate::backup::{Asked, preview_text};
 use crate::base::lock::{Lock, Wait};
 use crate::completion;
 use crate::context::Context;
 use crate::error::Result;
 use crate::logging;
 use crate::model::UnitName;
-use crate::service::retry::{Operator, settle};
+use crate::service::backup::back_up;
+use crate::service::retry::Operator;
 use crate::ui::prompt;
 
 #[derive(Debug, clap::Args)]
@@ -73,18 +74,12 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         reads_everything: args.read_everything,
         update_recovery: args.update_recovery,
     };
-    let config = loaded.config.clone();
-    // On the heap, as in the daemon.
-    let ran = Box::pin(backup::run(cx, loaded, lock, asked)).await;
-    // Another one of some units would be another backup.
-    if args.units.is_empty() {
-        let operator = if prompt::is_at_terminal() {
-            Operator::There
-        } else {
-            Operator::Away
-        };
-        settle(cx, &config, operator, &ran);
-    }
+    let operator = if prompt::is_at_terminal() {
+        Operator::There
+    } else {
+        Operator::Away
+    };
+    let ran = back_up(cx, loaded, lock, asked, operator).await;
     Ok(ran?.exit_code)
 }
 

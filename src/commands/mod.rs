@@ -20,6 +20,7 @@ mod list_units;
 pub mod man;
 mod mark_clean;
 pub mod new_config;
+pub mod notify;
 pub mod recover;
 pub mod repo_maintenance;
 pub mod repo_status;
@@ -75,7 +76,14 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     ),
     (
         "Service",
-        &["daemon", "write-units", "completions", "man", "version"],
+        &[
+            "daemon",
+            "write-units",
+            "notify",
+            "completions",
+            "man",
+            "version",
+        ],
     ),
 ];
 
@@ -163,6 +171,11 @@ pub enum Command {
     /// Timer and backup, daemon, and recovery at boot. Run it again after a change of the configuration; drop-ins made with
     /// `systemctl edit` stay.
     WriteUnits(write_units::Args),
+    /// Send a test message to everybody who is told of runs and problems
+    ///
+    /// Sends one to each target of `notify` in the configuration and shows whether it was taken. The exit code is 3 if one was not, and 4 if there is no
+    /// target.
+    Notify(notify::Args),
     /// Start what an interrupted run left stopped, and finish its restores
     Recover(recover::Args),
     /// Generate shell completions
@@ -195,6 +208,7 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
         Command::Setup(_) => Some("setup"),
         Command::Verify(_) => Some("verify"),
         Command::Daemon(_) => Some("daemon"),
+        Command::Notify(_) => Some("notify"),
         Command::Recover(_) => Some("recover"),
         Command::Retry(_) => Some("retry"),
         Command::MarkClean(_) => Some("mark-clean"),
@@ -283,6 +297,7 @@ async fn dispatch(command: Command, cx: &Context, program: clap::Command) -> Res
         Command::Restore(args) => restore::run(cx, *args).await,
         Command::Verify(args) => verify::run(cx, args).await,
         Command::History(args) => history::run(cx, args),
+        Command::Notify(args) => notify::run(cx, args).await,
         Command::Recover(args) => recover::run(cx, args).await,
         Command::Retry(args) => retry::run(cx, args).await,
         Command::MarkClean(args) => mark_clean::run(cx, args).await,

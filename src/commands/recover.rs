@@ -18,11 +18,24 @@ pub struct Args {
     /// At boot, before Docker starts: only put the data of an interrupted restore in order
     #[arg(long)]
     before_docker: bool,
+
+    /// Leave messages to kopi-docka-notify.service: this unit reaches no network
+    #[arg(long, hide = true)]
+    no_messages: bool,
 }
 
 pub async fn run(cx: &Context, args: Args) -> Result<u8> {
     cx.require_root("recover")?;
     cx.log_if_configured();
+    let tells = !args.no_messages && !args.before_docker;
+    let recovered = recover(cx, args).await;
+    if tells {
+        super::notify::tell(cx).await;
+    }
+    recovered
+}
+
+async fn recover(cx: &Context, args: Args) -> Result<u8> {
     let _lock = Lock::take(&cx.paths.runtime, "recover")?;
     work::remove_stale(&cx.paths.runtime)?;
     if args.before_docker {

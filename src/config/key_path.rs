@@ -31,6 +31,18 @@ impl KeyPath {
         Self(steps)
     }
 
+    #[must_use]
+    pub fn element(&self, index: usize) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(Step::Index(index));
+        Self(steps)
+    }
+
+    /// Whether it is, or lies below, what is called `key` in the document.
+    pub fn starts_with(&self, key: &str) -> bool {
+        matches!(self.0.first(), Some(Step::Key(first)) if first == key)
+    }
+
     /// The key at the end; none for the document itself and for an element of a list.
     pub fn last_key(&self) -> Option<&str> {
         match self.0.last() {

@@ -235,7 +235,16 @@ fn resolve_paths(config: &mut Config, home: &Path, file: &Path) {
         config.logging.file.as_mut(),
         config.metrics.textfile.as_mut(),
     ];
-    for path in paths.into_iter().flatten() {
+    let of_targets = config.notify.iter_mut().flat_map(|target| {
+        [
+            target.url_file.as_mut(),
+            target.ca_file.as_mut(),
+            target.token_file.as_mut(),
+            target.hmac_file.as_mut(),
+            target.password_file.as_mut(),
+        ]
+    });
+    for path in paths.into_iter().chain(of_targets).flatten() {
         *path = expand_home(path, home);
     }
     config.kopia.kopia_params.expand_home(home);

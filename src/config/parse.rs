@@ -49,7 +49,15 @@ impl Document {
         let params = text(&["kopia", "kopia_params"]);
         password.is_some_and(|password| !password.is_empty() && !is_placeholder(password))
             || params.is_some_and(params::holds_secret)
+            || self.has_address()
             || self.unknown.iter().any(|unknown| unknown.holds_secret)
+    }
+
+    /// Whether a message is sent to an address that is in the file itself.
+    fn has_address(&self) -> bool {
+        let targets = self.value.get("notify").and_then(Value::as_array);
+        let mut targets = targets.into_iter().flatten();
+        targets.any(|target| target.get("url").is_some_and(|url| !url.is_null()))
     }
 
     /// The values, checked; with what is odd about them. `profile` is what it is when the file says nothing.
@@ -62,6 +70,13 @@ impl Document {
         })?;
         let at = |keys: &[&str], message: &str| mismatch(name, value, &KeyPath::of(keys), message);
         let old = version::check(&config.version).map_err(|error| at(&["version"], &error))?;
+
+        for (index, target) in config.notify.iter().enumerate() {
+            if let Some((key, why)) = target.problem() {
+                let path = KeyPath::of(&["notify"]).element(index).child(key);
+                return Err(mismatch(name, value, &path, &why));
+            }
+        }
 
         let mut warnings: Vec<String> = old.into_iter().collect();
         warnings.extend(self.unknown.iter().map(Unknown::warning));

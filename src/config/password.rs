@@ -33,7 +33,7 @@ impl Config {
 
 /// The password in `file`, which only its owner may read.
 pub fn read_file(file: &Path) -> Result<Secret> {
-    let text = read(file, &Caller::of_this_process())?;
+    let text = read(file, &Caller::of_this_process(), &OF_REPOSITORY)?;
     check(&text, &format!("in `{}`", file.display()))?;
     Ok(Secret::new(text))
 }
@@ -43,29 +43,53 @@ pub fn check_new(text: &str) -> Result<(), String> {
     problem(text).map_or(Ok(()), |problem| Err(format!("it {problem}")))
 }
 
+/// What a file with a secret is, for errors.
+struct What<'a> {
+    name: &'a str,
+    holds: &'a str,
+    hint: &'a str,
+}
+
+const OF_REPOSITORY: What<'_> = What {
+    name: "password file",
+    holds: "it holds the repository's password",
+    hint: "make it readable for root, or correct `kopia.password_file`",
+};
+
+/// The secret in the file that `key` names, which only its owner may read.
+pub fn read_secret_file(file: &Path, key: &str) -> Result<Secret> {
+    let what = What {
+        name: "file",
+        holds: &format!("`{key}` says that it holds a secret"),
+        hint: &format!("make it readable for root, or correct `{key}`"),
+    };
+    let text = read(file, &Caller::of_this_process(), &what)?;
+    if text.is_empty() {
+        let message = format!("the file `{}` (`{key}`) is empty", file.display());
+        return Err(Failure::new(Exit::Config, message).into());
+    }
+    Ok(Secret::new(text))
+}
+
 /// The text of `file` without the newline that editors and `echo` end it with.
-fn read(file: &Path, caller: &Caller) -> Result<String> {
+fn read(file: &Path, caller: &Caller, what: &What<'_>) -> Result<String> {
     let unreadable = |error: std::io::Error| {
         let failure = Failure::new(
             Exit::Config,
-            format!("the password file `{}` cannot be read", file.display()),
+            format!("the {} `{}` cannot be read", what.name, file.display()),
         );
-        failure
-            .caused_by(error)
-            .hint("make it readable for root, or correct `kopia.password_file`")
+        failure.caused_by(error).hint(what.hint)
     };
     let opened = std::fs::File::open(file).map_err(unreadable)?;
-    permissions::check_secret(&opened, file, "it holds the repository's password", caller)?;
+    permissions::check_secret(&opened, file, what.holds, caller)?;
     let mut bytes = Vec::new();
     opened
         .take(LARGEST_FILE)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
     let mut text = String::from_utf8(bytes).map_err(|_| {
-        refusal(&format!(
-            "the password in `{}` is not UTF-8 text",
-            file.display()
-        ))
+        let message = format!("the {} `{}` is not UTF-8 text", what.name, file.display());
+        Failure::new(Exit::Config, message).hint(what.hint)
     })?;
     if text.ends_with('\n') {
         text.pop();

@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 use super::problem;
 use super::schema::{
     Backup, BindMounts, BindMountsOverride, Config, Docker, Kopia, Logging, Metrics, Retention,
-    RetentionOverride, Spool, UnitConfig,
+    RetentionOverride, Spool, Target, UnitConfig,
 };
 
 /// Stands for the name of a unit.
 const NAME: &str = "<name>";
+/// Behind the name of a list of objects.
+const LIST: &str = "[]";
 
 /// As it is printed with `--json`: fields are only ever added.
 #[derive(Debug, Serialize)]
@@ -30,7 +32,7 @@ pub struct Key {
     pub about: String,
     /// What a value has to be, with its unit and range.
     pub expects: String,
-    /// As JSON; `None` for a unit, which has the general setting.
+    /// As JSON; `None` for a unit, which has the general setting, and for an element of a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
     /// A valid value, as JSON text.
@@ -60,6 +62,7 @@ pub fn reference() -> Vec<Section> {
             doc::<UnitConfig>(path)
         }
         "backup.units.<name>" => doc::<Backup>("backup.units"),
+        "notify[]" => doc::<Config>("notify"),
         _ => doc::<Config>(path),
     };
     let section = |path: &str, fields: &[&str], doc_of: fn(&str) -> String| Section {
@@ -99,6 +102,7 @@ pub fn reference() -> Vec<Section> {
         section("retention", Retention::FIELD_NAMES, doc::<Retention>),
         section("logging", Logging::FIELD_NAMES, doc::<Logging>),
         section("metrics", Metrics::FIELD_NAMES, doc::<Metrics>),
+        section("notify[]", Target::FIELD_NAMES, doc::<Target>),
     ]
 }
 
@@ -140,9 +144,18 @@ fn expected(path: &str) -> String {
 
 /// A configuration with `value` alone.
 fn document(path: &str, value: Value) -> Value {
-    path.rsplit('.').fold(value, |value, name| {
-        let name = if name == NAME { "name" } else { name };
-        json!({ name: value })
+    path.rsplit('.').fold(value, |mut value, name| match name {
+        NAME => json!({ "name": value }),
+        _ => match name.strip_suffix(LIST) {
+            Some(name) => {
+                // An element has to say what it is.
+                if let Some(element) = value.as_object_mut() {
+                    element.entry("type").or_insert("webhook".into());
+                }
+                json!({ name: [value] })
+            }
+            None => json!({ name: value }),
+        },
     })
 }
 
@@ -175,6 +188,9 @@ mod tests {
         let unit = serde_json::to_value(UnitConfig::filled()).unwrap();
         keys_of(&unit, "backup.units.<name>", &mut found);
         found.remove("backup.units");
+        let target = serde_json::to_value(Target::filled()).unwrap();
+        keys_of(&target, "notify[]", &mut found);
+        found.remove("notify");
         found
     }
 
@@ -191,8 +207,9 @@ mod tests {
             assert!(key.about.ends_with('.'), "{key:?}");
             assert!(!key.expects.is_empty(), "{key:?}");
             assert!(!key.since.is_empty(), "{key:?}");
-            let is_of_a_unit = key.path.starts_with("backup.units");
-            assert_eq!(key.default.is_none(), is_of_a_unit, "{key:?}");
+            let is_of_many = ["backup.units", "notify[]"].iter();
+            let is_of_many = is_of_many.into_iter().any(|of| key.path.starts_with(of));
+            assert_eq!(key.default.is_none(), is_of_many, "{key:?}");
         }
         for section in sections.iter().skip(1) {
             assert!(section.about.ends_with('.'), "{section:?}");

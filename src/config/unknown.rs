@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::key_path::KeyPath;
 use super::renamed::new_name;
-use super::schema::{Config, UnitConfig};
+use super::schema::{Config, Target, UnitConfig};
 use crate::base::secret::{MASK, is_secret_name};
 
 /// One key, with what it holds.
@@ -56,6 +56,13 @@ pub fn find_unknown(document: &Value) -> Result<Vec<Unknown>, KeyPath> {
     if let Some(Value::Object(named)) = units.find(document) {
         for (name, unit) in named {
             compare(unit, &filled, &units.child(name), &mut found)?;
+        }
+    }
+    let targets = KeyPath::of(&["notify"]);
+    let filled = serde_json::to_value(Target::filled()).unwrap_or_default();
+    if let Some(Value::Array(list)) = targets.find(document) {
+        for (index, target) in list.iter().enumerate() {
+            compare(target, &filled, &targets.element(index), &mut found)?;
         }
     }
     Ok(found)

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::finding::Finding;
 use super::{
-    backups, bundle, configuration, containers, free_space, interrupted, programs, repository,
-    schedule, tailnet,
+    backups, bundle, configuration, containers, free_space, interrupted, messages, programs,
+    repository, schedule, tailnet,
 };
 use crate::config::Config;
 use crate::context::Context;
@@ -32,6 +32,7 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
         free_space,
         interrupted,
         schedule,
+        messages,
         bundle,
         tailnet,
     ) = tokio::join!(
@@ -71,6 +72,7 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
             HERE,
             schedule::check(cx, loaded.as_ref().ok())
         ),
+        limited(messages::AREA, Exit::Config, HERE, messages::check(config)),
         limited(
             bundle::AREA,
             Exit::Storage,
@@ -92,6 +94,7 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
         free_space,
         interrupted,
         schedule,
+        messages,
         bundle,
         tailnet,
     ]

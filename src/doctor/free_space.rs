@@ -1,11 +1,11 @@
 //! Free space of the disks that a run writes to.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::finding::Finding;
 use crate::base::blocking::aside;
+use crate::base::space::Space;
 use crate::base::text;
 use crate::config::Config;
 use crate::context::Context;
@@ -15,18 +15,6 @@ pub const AREA: &str = "disk";
 
 /// A disk that hangs blocks its caller.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// With less nothing can be written that deserves the name.
-const NEEDED: u64 = 64 << 20;
-/// With less, or under a twentieth of the disk, it needs attention.
-const COMFORT: u64 = 512 << 20;
-
-struct Space {
-    device: u64,
-    total: u64,
-    free: u64,
-    has_no_inodes: bool,
-}
 
 pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
     let mut places = vec![("state", cx.paths.state.clone())];
@@ -44,7 +32,7 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (what, path) in places {
         let asked = path.clone();
-        let look = aside(move || look(&asked));
+        let look = aside(move || Space::at(&asked));
         match tokio::time::timeout(PATIENCE, look).await {
             Ok(Ok(space)) => match disks
                 .iter_mut()
@@ -70,22 +58,6 @@ pub async fn check(cx: &Context, config: Option<&Config>) -> Vec<Finding> {
     findings
 }
 
-/// Of the nearest directory that is there: the rest is made when it is needed.
-fn look(path: &Path) -> crate::error::Result<Space> {
-    let there = path
-        .ancestors()
-        .find(|ancestor| ancestor.exists())
-        .unwrap_or(Path::new("/"));
-    let disk = rustix::fs::statvfs(there)?;
-    Ok(Space {
-        device: there.metadata()?.dev(),
-        total: disk.f_blocks.saturating_mul(disk.f_frsize),
-        free: disk.f_bavail.saturating_mul(disk.f_frsize),
-        // Some file systems count none.
-        has_no_inodes: disk.f_files > 0 && disk.f_favail == 0,
-    })
-}
-
 fn judge(space: &Space, places: &[(&str, PathBuf)]) -> Finding {
     let names: Vec<String> = places
         .iter()
@@ -105,9 +77,9 @@ fn judge(space: &Space, places: &[(&str, PathBuf)]) -> Finding {
     if space.has_no_inodes {
         let message = format!("{message}, but no inode is left: no file can be created");
         Finding::failure(AREA, Exit::Storage, message).remedy(remedy)
-    } else if space.free < NEEDED {
+    } else if space.is_full() {
         Finding::failure(AREA, Exit::Storage, format!("only {message}")).remedy(remedy)
-    } else if space.free < COMFORT || space.free < space.total / 20 {
+    } else if space.is_nearly_full() {
         Finding::warning(AREA, format!("only {message}")).remedy(remedy)
     } else {
         Finding::ok(AREA, message)

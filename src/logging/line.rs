@@ -12,6 +12,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::log::Open;
+use super::tail;
 use crate::base::text::printable;
 
 /// Gives every record to the log file, once there is one.
@@ -51,7 +52,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         let level = event.metadata().level();
         // One record, one line, whatever is in it.
         let text = printable(&format!("{head}:{}", message.0));
-        open.writer.write(format!("{time} {level:>5} {text}\n"));
+        let line = format!("{time} {level:>5} {text}\n");
+        tail::note(&line);
+        open.writer.write(line);
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::record::{Entry, RecordFile};
 use super::start::Started;
 use super::stop::stop_all;
+use crate::base::quiet::Quiet;
 use crate::base::shutdown::Shutdown;
 use crate::drivers::docker::Engine;
 use crate::error::Result;
@@ -60,6 +61,7 @@ pub async fn while_down<W: WhileDown>(
     shutdown: &Shutdown,
     job: &mut W,
 ) -> Over<W::Done> {
+    let _quiet = Quiet::begin();
     let (quiesced, stopped) = stop_all(engine, record, shutdown).await;
     let entries = quiesced.entries().to_vec();
     let spoilt = Notify::new();

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::time::sleep;
 use tracing::info;
 
+use super::backup::back_up;
 use super::retry::{self, Look, Operator, Pending};
 use super::schedule::{self, Last, Moment, Record};
 use super::{install, units, watchdog};
-use crate::backup::{self, Asked};
+use crate::backup::Asked;
 use crate::base::heartbeat;
 use crate::base::lock::Lock;
 use crate::config::Loaded;
@@ -35,6 +37,8 @@ struct Daemon<'a> {
     status: String,
     /// When it was last looked whether a pending backup can be made.
     looked_at: Option<Moment>,
+    /// When it was last looked whether somebody is to be told something.
+    told_at: Option<Moment>,
     /// The last that was tried left containers stopped.
     is_down: bool,
 }
@@ -61,6 +65,7 @@ pub async fn run(cx: &Context, interval: Option<Duration>) -> Result<u8> {
         last,
         status: idle(interval),
         looked_at: None,
+        told_at: None,
         is_down: false,
     };
     notify::ready(&daemon.status);
@@ -124,15 +129,14 @@ impl Daemon<'_> {
                 Some(pause) if pause.is_zero() => self.back_up(Reason::Due).await,
                 Some(_) => self.make_up().await,
             }
+            self.tell_what_is_wrong().await;
         }
     }
 
     /// For a backup that did not reach the repository, until the next one is due.
     async fn make_up(&mut self) {
         let now = Moment::now();
-        let is_soon =
-            |at: &Moment| now.since_boot.saturating_sub(at.since_boot) < retry::interval();
-        if self.looked_at.as_ref().is_some_and(is_soon) {
+        if is_soon(self.looked_at, now) {
             return;
         }
         self.looked_at = Some(now);
@@ -141,11 +145,33 @@ impl Daemon<'_> {
             Ok(Look::Now(_)) => self.back_up(Reason::Pending).await,
             Ok(Look::GivenUp(error)) => {
                 self.cx.ui.error(&render(&error));
+                retry::tell_given_up(self.cx, &self.loaded.config, &error).await;
                 self.tell(format!("Given up: {error}"));
             }
             Err(error) => self.cx.ui.warn(format!(
                 "a backup may be pending, which cannot be found out: {error:#}"
             )),
+        }
+    }
+
+    /// What no run tells: that one was killed, or that none comes. Where others make the backups it is theirs to look for that.
+    async fn tell_what_is_wrong(&mut self) {
+        let now = Moment::now();
+        if is_soon(self.told_at, now) {
+            return;
+        }
+        self.told_at = Some(now);
+        let Some(interval) = self.interval else {
+            return;
+        };
+        let interval = std::future::ready(TimeDelta::from_std(interval).ok());
+        let telling = crate::notify::look(self.cx, &self.loaded.config, None, interval);
+        if let Err(error) = self.cx.shutdown.cut("the messages", telling).await
+            && !self.cx.shutdown.is_asked()
+        {
+            self.cx
+                .ui
+                .warn(format!("a message was not sent: {error:#}"));
         }
     }
 
@@ -223,17 +249,10 @@ impl Daemon<'_> {
         self.tell("Running backup".to_owned());
         let result = {
             let _patience = heartbeat::allow(self.loaded.config.backup.stall_timeout);
-            // On the heap: its state is large, and would be part of that of every caller on the stack.
-            Box::pin(backup::run(
-                self.cx,
-                self.loaded.clone(),
-                lock,
-                Asked::default(),
-            ))
-            .await
+            let (loaded, asked) = (self.loaded.clone(), Asked::default());
+            back_up(self.cx, loaded, lock, asked, Operator::Away).await
         };
         let at = now.wall.format("%Y-%m-%d %H:%M:%S UTC");
-        retry::settle(self.cx, &self.loaded.config, Operator::Away, &result);
         self.looked_at = Some(Moment::now());
         match result {
             Ok(report) => {
@@ -294,6 +313,11 @@ impl Daemon<'_> {
             ));
         }
     }
+}
+
+/// Whether `at` is so near that it is not looked again.
+fn is_soon(at: Option<Moment>, now: Moment) -> bool {
+    at.is_some_and(|at| now.since_boot.saturating_sub(at.since_boot) < retry::interval())
 }
 
 fn outcome(report: &RunReport) -> String {

@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::error::Result;
 
 /// Every unit by its name.
-const TEMPLATES: [(&str, &str); 9] = [
+const TEMPLATES: [(&str, &str); 10] = [
     (
         "kopi-docka.service",
         include_str!("../../systemd/kopi-docka.service"),
@@ -52,6 +52,10 @@ const TEMPLATES: [(&str, &str); 9] = [
     (
         "kopi-docka-retry.timer",
         include_str!("../../systemd/kopi-docka-retry.timer"),
+    ),
+    (
+        "kopi-docka-notify.service",
+        include_str!("../../systemd/kopi-docka-notify.service"),
     ),
 ];
 const HARDENING: &str = include_str!("../../systemd/hardening.conf");

@@ -36,7 +36,7 @@ tools=(
 [ "$purpose" = demo ] || tools+=(
   debootstrap:debootstrap tmux:tmux openssl:openssl sshd:openssh-server ssh-keygen:openssh-client setpriv:util-linux
   mkfs.btrfs:btrfs-progs mkfs.xfs:xfsprogs strace:strace docker-registry:docker-registry node:nodejs npm:npm python3:python3 perl:perl
-  shellcheck:shellcheck dash:dash
+  shellcheck:shellcheck dash:dash aiosmtpd:python3-aiosmtpd
 )
 
 missing_packages() {

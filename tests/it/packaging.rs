@@ -58,6 +58,7 @@ fn make_install_puts_everything_in_its_place_and_uninstall_takes_it_away() {
         "lib/systemd/system/kopi-docka-clean.service",
         "lib/systemd/system/kopi-docka-retry.service",
         "lib/systemd/system/kopi-docka-retry.timer",
+        "lib/systemd/system/kopi-docka-notify.service",
     ] {
         assert!(
             there.contains(&Path::new("opt/k").join(name)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::common::{IMAGE, Machine, Service, Tls, World, mount_xfs, until, within};
 use serde_json::{Value, json};
 
-const UNITS: [&str; 9] = [
+const UNITS: [&str; 10] = [
     "kopi-docka.service",
     "kopi-docka-backup.service",
     "kopi-docka-recover.service",
@@ -15,6 +15,7 @@ const UNITS: [&str; 9] = [
     "kopi-docka-recover.timer",
     "kopi-docka-retry.service",
     "kopi-docka-retry.timer",
+    "kopi-docka-notify.service",
     "kopi-docka.timer",
 ];
 pub const BACKUP: &str = "kopi-docka-backup.service";

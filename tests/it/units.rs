@@ -8,13 +8,14 @@ use crate::common::schema::assert_schema;
 use crate::common::{Run, World, path};
 use serde_json::Value;
 
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "kopi-docka.service",
     "kopi-docka-backup.service",
     "kopi-docka-recover.service",
     "kopi-docka-recover-boot.service",
     "kopi-docka-clean.service",
     "kopi-docka-retry.service",
+    "kopi-docka-notify.service",
 ];
 
 fn write_units(world: &World, folder: &Path) -> Run {

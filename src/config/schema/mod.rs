@@ -8,6 +8,7 @@ mod docker;
 mod kopia;
 mod logging;
 mod metrics;
+mod notify;
 mod retention;
 mod unit;
 
@@ -16,6 +17,7 @@ pub use docker::Docker;
 pub use kopia::Kopia;
 pub use logging::Logging;
 pub use metrics::Metrics;
+pub use notify::Target;
 pub use retention::Retention;
 pub use unit::{BindMountsOverride, RetentionOverride, UnitConfig};
 
@@ -46,6 +48,9 @@ pub struct Config {
     pub logging: Logging,
     /// Files for monitoring.
     pub metrics: Metrics,
+    /// Who is told of runs and problems: a list. `kopi-docka notify --test` sends one message to each. A message that is not delivered is a warning. Only
+    /// a `healthchecks` notices a host that is down.
+    pub notify: Vec<Target>,
 }
 
 impl Default for Config {
@@ -58,6 +63,7 @@ impl Default for Config {
             retention: Retention::default(),
             logging: Logging::default(),
             metrics: Metrics::default(),
+            notify: Vec::new(),
         }
     }
 }
@@ -110,7 +116,7 @@ mod tests {
             "logging": {
                 "level": "INFO", "file": "/var/log/kopi-docka.log", "max_size_mb": 100, "backup_count": 5
             },
-            "metrics": { "textfile": null }
+            "metrics": { "textfile": null }, "notify": []
         });
         let shown = serde_json::to_value(Config::default()).unwrap();
         assert_eq!(shown, documented);

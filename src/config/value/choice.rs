@@ -51,3 +51,33 @@ choice!(
         Warn = "warn",
     }
 );
+
+choice!(
+    /// What a message is sent to.
+    MessageType, "\"healthchecks\", \"ntfy\", \"gotify\", \"webhook\" or \"email\"" {
+        Healthchecks = "healthchecks",
+        Ntfy = "ntfy",
+        Gotify = "gotify",
+        Webhook = "webhook",
+        Email = "email",
+    }
+);
+
+choice!(
+    /// Which messages are sent.
+    MessageWhen, "\"always\", \"problem\" or \"success\"" {
+        Always = "always",
+        /// What is wrong, and that it is so no more.
+        Problem = "problem",
+        Success = "success",
+    }
+);
+
+choice!(
+    /// How the way to a mail server is encrypted.
+    MailTls, "\"starttls\", \"implicit\" or \"none\"" {
+        StartTls = "starttls",
+        Implicit = "implicit",
+        None = "none",
+    }
+);

@@ -3,6 +3,7 @@
 //! A value that is not valid fails with `expected …`; [`super::parse`] adds where it is and what was found, so
 //! that no error here ever repeats what it read: it could be a secret.
 
+mod address;
 mod choice;
 mod duration;
 mod exclude;
@@ -16,7 +17,8 @@ mod size;
 mod word;
 mod workers;
 
-pub use choice::{BindMode, ReadMode, SharedVolumes};
+pub use address::{Address, optional_address};
+pub use choice::{BindMode, MailTls, MessageType, MessageWhen, ReadMode, SharedVolumes};
 pub use duration::{optional_duration, parse_duration};
 pub use exclude::Exclude;
 pub use host::optional_host;

@@ -13,7 +13,7 @@ mod timer;
 pub use look::{Look, interval, look};
 pub use pending::Pending;
 pub use settle::{Operator, settle};
-pub use timer::{Start, run};
+pub use timer::{Start, run, tell_given_up};
 
 #[cfg(test)]
 mod testing;

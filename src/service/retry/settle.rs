@@ -20,8 +20,9 @@ pub enum Operator {
     Away,
 }
 
-/// After a run of everything, which ends with an error only before anything is stopped. Tells what is left pending.
-pub fn settle(cx: &Context, config: &Config, operator: Operator, ran: &Result<RunReport>) {
+/// After a run of everything, which ends with an error only before anything is stopped. Tells what is left pending, and returns whether this run is
+/// made up for.
+pub fn settle(cx: &Context, config: &Config, operator: Operator, ran: &Result<RunReport>) -> bool {
     let profile = config.profile();
     let is_unreached = ran.as_ref().is_err_and(is_unreached);
     let before = Pending::read(&cx.paths, profile);
@@ -35,10 +36,10 @@ pub fn settle(cx: &Context, config: &Config, operator: Operator, ran: &Result<Ru
         cx.ui.warn(format!(
             "whether this backup is to be tried again could not be written down: {error:#}"
         ));
-        return;
+        return false;
     }
     if operator == Operator::There {
-        return;
+        return false;
     }
     let is_other = |before: &Pending| after.as_ref().is_none_or(|it| it.since != before.since);
     match before.filter(is_other) {
@@ -62,6 +63,7 @@ pub fn settle(cx: &Context, config: &Config, operator: Operator, ran: &Result<Ru
             ),
         );
     }
+    is_unreached && after.is_some()
 }
 
 /// Whether waiting may help: a storage that refuses what this host shows it is not asked again and again.

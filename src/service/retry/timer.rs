@@ -1,12 +1,15 @@
 //! For `kopi-docka-retry.timer`, and for cron: looks once, says nothing while there is nothing to say.
 
 use super::look::{Look, look};
-use super::settle::{Operator, settle};
-use crate::backup::{self, Asked};
+use super::settle::Operator;
+use crate::backup::Asked;
 use crate::base::lock::Lock;
+use crate::config::Config;
 use crate::context::Context;
 use crate::drivers::systemd::systemctl;
 use crate::error::Result;
+use crate::notify::{self, Cause, Problem, What};
+use crate::service::backup::back_up;
 
 /// How the backup is begun.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub async fn run(cx: &Context, start: Start) -> Result<u8> {
         Look::Wait => return Ok(0),
         Look::GivenUp(error) => {
             cx.log_if_configured();
+            tell_given_up(cx, &loaded.config, &error).await;
             return Err(error);
         }
         Look::Now(pending) => pending,
@@ -42,11 +46,17 @@ pub async fn run(cx: &Context, start: Start) -> Result<u8> {
         Start::Here => {
             let lock = Lock::take(&cx.paths.runtime, "retry")?;
             pending.claim(&cx.paths, profile)?;
-            let config = loaded.config.clone();
-            // On the heap, as in the daemon.
-            let ran = Box::pin(backup::run(cx, loaded, lock, Asked::default())).await;
-            settle(cx, &config, Operator::Away, &ran);
+            let ran = back_up(cx, loaded, lock, Asked::default(), Operator::Away).await;
             Ok(ran?.exit_code)
         }
+    }
+}
+
+/// That the backup was not made up for is a problem now.
+pub async fn tell_given_up(cx: &Context, config: &Config, error: &anyhow::Error) {
+    let problem = Problem::new(Cause::of_host(What::GivenUp), error.to_string());
+    let told = notify::look(cx, config, Some(problem), std::future::ready(None)).await;
+    if let Err(error) = told {
+        cx.ui.warn(format!("a message was not sent: {error:#}"));
     }
 }

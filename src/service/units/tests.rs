@@ -79,7 +79,7 @@ fn the_units_are_the_documented_ones() {
     assert_lines(
         &unit("kopi-docka-recover.service", json!({})),
         &[
-            "ExecStart=:/usr/local/bin/kopi-docka --config /etc/kopi-docka.json recover",
+            "ExecStart=:/usr/local/bin/kopi-docka --config /etc/kopi-docka.json recover --no-messages",
             "ConditionDirectoryNotEmpty=|/var/lib/kopi-docka/stopped",
             "ConditionDirectoryNotEmpty=|/var/lib/kopi-docka/restoring",
         ],
@@ -89,6 +89,13 @@ fn the_units_are_the_documented_ones() {
         &[
             "ExecStart=:/usr/local/bin/kopi-docka --config /etc/kopi-docka.json retry --start kopi-docka-backup.service",
             "ConditionDirectoryNotEmpty=/var/lib/kopi-docka/retry",
+        ],
+    );
+    assert_lines(
+        &unit("kopi-docka-notify.service", json!({})),
+        &[
+            "ExecStart=:/usr/local/bin/kopi-docka --config /etc/kopi-docka.json notify --due",
+            "ConditionDirectoryNotEmpty=/var/lib/kopi-docka/notify",
         ],
     );
 }

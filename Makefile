@@ -10,6 +10,8 @@ BINARY ?=
 OUTPUT ?= target
 # Static: runs on every Linux of this processor, whatever its C library.
 static = $(shell uname -m)-unknown-linux-musl
+# The C in it (ring, for TLS) needs no C library, so any compiler of this processor will do: most have none of musl.
+static_cc = CC_$(subst -,_,$(static))=$(CC)
 
 .PHONY: help setup build static install uninstall deb demo test bench lint clean
 
@@ -24,7 +26,7 @@ build: ## Build the release binary, target/release/kopi-docka
 
 static: ## Build a static release binary, for Debian 11 and Alpine too
 	@rustup target list --installed | grep -qx $(static) || rustup target add $(static)
-	cargo build --release --locked --target $(static)
+	$(static_cc) cargo build --release --locked --target $(static)
 
 install: ## Install below PREFIX: binary, manual pages, completions, units
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" templates/install.sh "$(or $(BINARY),target/release/kopi-docka)"

@@ -265,8 +265,8 @@ mod tests {
     fn three_hot_runs_in_a_row_are_a_problem_and_so_are_three_nights_left_up() {
         let hot = unit("saved", "hot", &[]);
         let two = [
-            run("2025-01-03T00-00-00Z", &[hot.clone()]),
-            run("2025-01-02T00-00-00Z", &[hot.clone()]),
+            run("2025-01-03T00-00-00Z", std::slice::from_ref(&hot)),
+            run("2025-01-02T00-00-00Z", std::slice::from_ref(&hot)),
         ];
         assert_eq!(wrong(&hot, &two), [What::Hot]);
         assert_eq!(wrong(&unit("saved", "ok", &[]), &two), []);
@@ -277,8 +277,8 @@ mod tests {
         assert_eq!(wrong(&hot, &between), [What::Hot]);
         let left = unit("skipped", "ok", &["would be down for 2 h"]);
         let nights = [
-            run("2025-01-03T00-00-00Z", &[left.clone()]),
-            run("2025-01-02T00-00-00Z", &[left.clone()]),
+            run("2025-01-03T00-00-00Z", std::slice::from_ref(&left)),
+            run("2025-01-02T00-00-00Z", std::slice::from_ref(&left)),
         ];
         assert_eq!(wrong(&left, &nights), [What::LeftUp]);
         assert_eq!(wrong(&left, &nights[..1]), []);

@@ -101,18 +101,18 @@ pub fn host(config: &Config) -> String {
     config.kopia.host.clone().unwrap_or_else(own)
 }
 
-/// What all documents have.
-pub fn document(config: &Config, event: &str, due: &Due) -> Value {
+/// What programs are told; `run` and `report` are `null` where it is about no run.
+pub fn document(config: &Config, event: &str, due: &Due, run: Value, report: &Value) -> Value {
     json!({
         "event": event,
         "time": Utc::now(),
         "host": host(config),
         "profile": config.profile(),
         "kopi_docka_version": env!("CARGO_PKG_VERSION"),
-        "run": null,
+        "run": run,
         "problems": due.new,
         "gone": due.gone,
-        "report": null,
+        "report": report,
     })
 }
 

@@ -157,7 +157,13 @@ impl Teller {
                 text: message::told(due),
                 log: String::new(),
                 is_bad: !due.new.is_empty(),
-                document: message::document(&self.config, "problem", due),
+                document: message::document(
+                    &self.config,
+                    "problem",
+                    due,
+                    Value::Null,
+                    &Value::Null,
+                ),
             })
         })
         .await;
@@ -354,12 +360,10 @@ impl Messages {
         let told = message::told(due);
         let texts = [ended.text.as_str(), &told].into_iter();
         let texts: Vec<&str> = texts.filter(|text| !text.is_empty()).collect();
-        let mut document = message::document(config, "ended", due);
-        document["run"] = json!({
+        let run = json!({
             "id": self.run.id, "kind": kind, "started_at": self.run.started_at, "exit_code": ended.exit_code,
             "result": error::result(ended.exit_code),
         });
-        document["report"] = ended.report.clone();
         Some(Message {
             ping: match due.new.as_slice() {
                 _ if has_result => Ping::Status(code),
@@ -371,7 +375,7 @@ impl Messages {
             text: texts.join("\n"),
             log: log.to_owned(),
             is_bad: !due.new.is_empty() || (has_result && code != 0),
-            document,
+            document: message::document(config, "ended", due, run, &ended.report),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! One message to each target, to see whether it arrives.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::deliver::{Parcel, deliver};
 use super::ledger::Due;
@@ -43,7 +44,7 @@ pub async fn trial(cx: &Context, config: &Config) -> Vec<Tried> {
             text: text.clone(),
             log: String::new(),
             is_bad: false,
-            document: message::document(config, "test", &Due::default()),
+            document: message::document(config, "test", &Due::default(), Value::Null, &Value::Null),
         },
     };
     let parcels: Vec<_> = config.notify.iter().enumerate().map(parcel).collect();

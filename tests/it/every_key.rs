@@ -29,7 +29,7 @@ fn key(
 }
 
 /// Proven where more is needed for it than a run and a look.
-const PROVEN_ELSEWHERE: [(&str, &str, &str); 13] = [
+const PROVEN_ELSEWHERE: [(&str, &str, &str); 14] = [
     (
         "backup.clones",
         include_str!("clones.rs"),
@@ -84,6 +84,11 @@ const PROVEN_ELSEWHERE: [(&str, &str, &str); 13] = [
         "backup.build_context_max",
         include_str!("projects.rs"),
         "fn a_build_context_comes_back_when_it_is_within_its_limit",
+    ),
+    (
+        "notify",
+        include_str!("notify.rs"),
+        "fn each_kind_is_told_in_its_own_way",
     ),
     (
         "docker.compose_timeout",

@@ -45,6 +45,7 @@ mod losses;
 mod neighbours;
 mod nested;
 mod new_host;
+mod notify;
 mod packaging;
 mod parts;
 mod password;

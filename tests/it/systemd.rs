@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::common::{IMAGE, Machine, Service, Tls, World, mount_xfs, until, within};
+use crate::common::{IMAGE, Machine, MachineInbox, Service, Tls, World, mount_xfs, until, within};
 use serde_json::{Value, json};
 
 const UNITS: [&str; 10] = [
@@ -27,6 +27,7 @@ const TIMER: &str = "kopi-docka.timer";
 const RECOVER_TIMER: &str = "kopi-docka-recover.timer";
 pub const RETRY: &str = "kopi-docka-retry.service";
 const RETRY_TIMER: &str = "kopi-docka-retry.timer";
+const NOTIFY: &str = "kopi-docka-notify.service";
 
 /// The repository on the SFTP server of the machine.
 const SFTP: &str = "sftp --host=127.0.0.1 --port=2222 --username=root --path=/srv/backups/r \
@@ -1140,4 +1141,78 @@ fn after_a_power_cut_in_the_middle_of_a_restore_no_container_starts_on_half_of_i
         .sh("! ls /var/lib/kopi-docka/restoring/*.json /var/lib/kopi-docka/stopped/*.json")
         .stderr_any()
         .ok();
+}
+
+// ---- messages ----
+
+#[test]
+fn who_is_told_hears_of_a_backup_of_the_timer_of_one_that_was_killed_and_of_none() {
+    let host = Host::new(|config| {
+        let url = |path: &str| format!("http://localhost:{}{path}", MachineInbox::PORT);
+        config["notify"] = json!([
+            {"type": "healthchecks", "url_file": "/etc/kopi-docka.healthchecks"},
+            {"type": "webhook", "url": url("/hook")},
+        ]);
+    });
+    let machine = &host.machine;
+    let inbox = MachineInbox::start(machine);
+    let check = format!("http://localhost:{}/ping\n", MachineInbox::PORT);
+    machine.write("/etc/kopi-docka.healthchecks", "600", &check);
+    host.fill();
+    // Nobody was told anything yet: it does not even start.
+    machine.systemctl(&["start", NOTIFY]).ok();
+    assert_eq!(machine.property(NOTIFY, "ConditionResult"), "no");
+
+    // As the timer starts it, with all of the hardening. A system call that is refused would end it.
+    for unit in [BACKUP, NOTIFY] {
+        host.drop_in(unit, "[Service]\nSystemCallErrorNumber=kill\n");
+    }
+    let now = "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/5\nRandomizedDelaySec=0\nAccuracySec=1ms\n";
+    host.drop_in(TIMER, now);
+    machine.systemctl(&["start", TIMER]).ok();
+    inbox.until_path("/ping/0?rid=");
+    machine.systemctl(&["stop", TIMER]).ok();
+    machine.until_property(BACKUP, "ActiveState", "inactive");
+    inbox.until_path("/ping/start?rid=");
+    assert!(inbox.got().iter().all(|got| got.path != "/hook"));
+
+    // Killed with nobody left that could say it: the recover timer has it said, by a unit that reaches the network.
+    host.drop_in(BACKUP, "[Service]\nExecStopPost=\n");
+    let often = "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/2\nRandomizedDelaySec=0\nAccuracySec=1ms\n";
+    host.drop_in(RECOVER_TIMER, often);
+    machine.systemctl(&["stop", RECOVER_TIMER]).ok();
+    host.hang_tar();
+    host.start_and_hang();
+    machine
+        .systemctl(&["kill", "--signal", "KILL", BACKUP])
+        .ok();
+    machine.until_property(BACKUP, "ActiveState", "failed");
+    machine.systemctl(&["start", RECOVER_TIMER]).ok();
+    inbox.until_path("/ping/fail?rid=");
+    machine.until_running(&host.app);
+    let hook = inbox.until_path("/hook").json();
+    assert_eq!(hook["problems"][0]["what"], "killed");
+
+    // And that none comes.
+    host.drop_in(
+        NOTIFY,
+        "[Service]\nEnvironment=KOPI_DOCKA_FAULT_INTERVAL_SECONDS=1\n",
+    );
+    until("it to be late", PATIENCE, || {
+        let hooks = inbox.got().into_iter().filter(|got| got.path == "/hook");
+        hooks
+            .map(|got| got.json()["problems"][0]["what"].clone())
+            .any(|what| what == "no_run")
+            .then_some(())
+    });
+    machine.systemctl(&["stop", RECOVER_TIMER]).ok();
+    machine.until_property(NOTIFY, "ActiveState", "inactive");
+    assert_eq!(machine.property(NOTIFY, "Result"), "success");
+    let of_one = |what: &str| {
+        let mut hooks = inbox.got().into_iter().filter(|got| got.path == "/hook");
+        hooks.any(|got| got.json()["problems"][0]["what"] == what)
+    };
+    assert!(of_one("killed") && of_one("no_run"));
+    let hooks = inbox.got().iter().filter(|got| got.path == "/hook").count();
+    assert_eq!(hooks, 2, "{:#?}", inbox.got());
 }

@@ -8,7 +8,7 @@
 //! - [`Machine`]: a Debian of a test's own, with systemd and an engine in it.
 //! - [`World::stand_in`], [`World::hold`]: a program that does something else than the real one, a run that waits at a step.
 //! - [`Hung`]: a file system that stops answering. [`Unread`]: a program whose output nobody reads.
-//! - [`Registry`]: a registry of images. [`Sshd`], [`S3`], [`Azure`], [`Gcs`]: a real storage server of a test's own, to be frozen and killed.
+//! - [`Inbox`]: a server that takes messages, by HTTP or as mail. [`Registry`]: a registry of images. [`Sshd`], [`S3`], [`Azure`], [`Gcs`]: a real storage server of a test's own, to be frozen and killed.
 //! - [`Tailnet`]: machines of a real tailnet, for backups to another machine of one's own.
 //! - [`writer`]: a service whose data shows whether it was copied cold.
 //! - [`schema`]: holds what `--json` prints to its description.
@@ -39,6 +39,7 @@ mod events;
 mod gcs;
 mod held;
 mod hung;
+mod inbox;
 mod poll;
 mod refusals;
 mod registry;
@@ -69,6 +70,7 @@ pub use events::{Event, Events, Watch};
 pub use gcs::Gcs;
 pub use held::Held;
 pub use hung::{Hung, Reader};
+pub use inbox::{Got, Inbox, MAIL_PASSWORD, MAIL_USER, MachineInbox};
 pub use oracle::Manifest;
 pub use poll::{until, within};
 pub use registry::Registry;

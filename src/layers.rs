@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// From the top down; a new directory takes its place here, and in `src/README.md`.
-const FLOORS: [&str; 29] = [
+const FLOORS: [&str; 30] = [
     "cli",
     "commands",
     "completion",
@@ -17,6 +17,7 @@ const FLOORS: [&str; 29] = [
     "recovery",
     "bundle",
     "repository",
+    "hooks",
     "notify",
     "reports",
     "context",

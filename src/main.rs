@@ -15,6 +15,7 @@ mod discovery;
 mod doctor;
 mod drivers;
 mod error;
+mod hooks;
 #[cfg(test)]
 mod layers;
 mod logging;

@@ -20,6 +20,7 @@ use super::stages::{self, Ready};
 use crate::base::heartbeat;
 use crate::discovery::Look;
 use crate::error::Result;
+use crate::hooks::{self, Told, UnitHooks};
 use crate::model::UnitName;
 use crate::model::report::{Outcome, UnitReport};
 
@@ -48,6 +49,8 @@ pub async fn save_all(
         after: FuturesUnordered::new(),
         stopped: BTreeMap::new(),
         reports: BTreeMap::new(),
+        hooks: BTreeMap::new(),
+        due: Vec::new(),
     };
     for (index, name) in chosen.iter().enumerate() {
         if run.shutdown.is_asked() {
@@ -79,6 +82,10 @@ struct Pipeline<'a> {
     /// What these had stopped, which may not have settled yet.
     stopped: BTreeMap<usize, BTreeSet<String>>,
     reports: BTreeMap<usize, UnitReport>,
+    /// What is done when a unit is over.
+    hooks: BTreeMap<usize, UnitHooks>,
+    /// Over, and their hooks wait until no window is open.
+    due: Vec<(usize, UnitReport)>,
 }
 
 impl<'a> Pipeline<'a> {
@@ -102,6 +109,12 @@ impl<'a> Pipeline<'a> {
             }
             ready => ready,
         };
+        let unit = look.discovery.units.iter().find(|unit| unit.name == *name);
+        let hooks = match unit {
+            Some(unit) => hooks::of_unit(run.config, unit),
+            None => hooks::of_name(run.config, name),
+        };
+        self.hooks.insert(index, hooks);
         let ready = match ready {
             Ok(ready) => ready,
             Err(report) => {
@@ -117,6 +130,7 @@ impl<'a> Pipeline<'a> {
             }
         };
         self.until_it_may_open(&ready).await;
+        Box::pin(self.do_due()).await;
         let stops = ready.stops();
         let window = ready.window().instrument(span(name));
         match self.beside(window).await {
@@ -190,6 +204,35 @@ impl<'a> Pipeline<'a> {
 
     fn finished(&mut self, index: usize, report: UnitReport) {
         self.stopped.remove(&index);
+        let has_hooks = self.hooks.get(&index).is_some_and(|hooks| {
+            !hooks.after_unit.is_empty() || !(hooks.failed.is_empty() || report.is_good())
+        });
+        if has_hooks {
+            self.due.push((index, report));
+        } else {
+            self.tell(index, report);
+        }
+    }
+
+    /// While no window is open.
+    async fn do_due(&mut self) {
+        for (index, mut report) in std::mem::take(&mut self.due) {
+            let hooks = self.hooks.remove(&index).unwrap_or_default();
+            let told = Told::of_run(self.run.backup_id).and_of(&report);
+            let of_failure = (!report.is_good()).then_some(hooks.failed);
+            let series = self.run.series();
+            for list in of_failure.into_iter().chain([hooks.after_unit]) {
+                for (hook, done) in series.after(&list, &told).await {
+                    report.errors.extend(hooks::is_wrong(&hook, &done));
+                    report.warnings.extend(hooks::warning(&hook, &done));
+                    report.hooks.push(done);
+                }
+            }
+            self.tell(index, report);
+        }
+    }
+
+    fn tell(&mut self, index: usize, report: UnitReport) {
         span(&report.unit).in_scope(|| {
             let event = Event::UnitFinished { report: &report };
             self.run.reporter.report(&event);
@@ -206,6 +249,7 @@ impl<'a> Pipeline<'a> {
         while let Some((index, report)) = self.after.next().await {
             self.finished(index, report);
         }
+        Box::pin(self.do_due()).await;
         Ok(self.reports.into_values().collect())
     }
 }

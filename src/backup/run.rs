@@ -12,6 +12,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tracing::{Instrument as _, info, info_span};
 
 use super::after::{After, renew_bundle, tidy_up};
+use super::around::{self, Around};
 use super::choose::choose;
 use super::events::Event;
 use super::memory::{self, Acceptance, Recalled};
@@ -42,9 +43,11 @@ use crate::drivers::kopia::made::Made;
 use crate::drivers::kopia::{Kopia, Manifest};
 use crate::drivers::tar::Tar;
 use crate::error::{Exit, Failure, Result, exit_of, hints_of, render};
+use crate::hooks::{Series, Told};
 use crate::model::point::IdWorld;
 use crate::model::report::{BundleReport, Outcome, RunReport, UnitReport};
 use crate::model::{BackupId, UnitKind, UnitName};
+use crate::notify::Masks;
 use crate::points::point::{Point, PointState, Tool, complete_roots, points};
 use crate::points::recipe;
 use crate::points::whose::Whose;
@@ -79,6 +82,8 @@ pub struct Run<'a> {
     spool_folder: Option<PathBuf>,
     /// The units whose losses the operator agrees to.
     accepted: Vec<UnitName>,
+    /// Out of what programs say.
+    pub masks: Masks,
     /// Whatever the configuration says.
     pub reads_everything: bool,
     /// What the reports tell, once somebody asks.
@@ -184,6 +189,14 @@ impl Run<'_> {
         self.history.get_or_init(load).await
     }
 
+    pub fn series(&self) -> Series<'_> {
+        Series {
+            engine: Some(&self.engine),
+            masks: &self.masks,
+            shutdown: self.shutdown,
+        }
+    }
+
     /// Whether the repository has all of `parts`, and some point needs each.
     pub async fn has_parts(&self, parts: &[IndexedPart]) -> Result<bool> {
         let named = &self.listing().await?.named;
@@ -233,6 +246,10 @@ pub async fn run(cx: &Context, loaded: Loaded, lock: Lock, asked: Asked<'_>) -> 
     let started_at = Utc::now();
     let config = loaded.config.clone();
     let ran = save_units(cx, loaded, lock, asked).await;
+    if let Err(error) = &ran {
+        let exit_code = exit_of(error).code();
+        Box::pin(around::failed(&cx.ui, &config, &cx.shutdown, exit_code)).await;
+    }
     let (report, present, exit_code) = match &ran {
         Ok((report, present)) => (Some(report), Some(present.as_slice()), report.exit_code),
         Err(error) => (None, None, exit_of(error).code()),
@@ -306,7 +323,8 @@ async fn save_what_is_up(
     run.present.clone_from(&present);
     run.ids.clone_from(&host.ids);
     let span = info_span!("run", run = %run.backup_id);
-    let (reports, after, bundle) = async {
+    let around = Box::pin(Around::begin(&run).instrument(span.clone())).await?;
+    let ran = async {
         let mut reports = save_all(&run, &chosen, &mut look, proof).await?;
         reports.extend(down.iter().map(|down| left_down(&run, down)));
         let after = tidy_up(&run, &reports).await;
@@ -318,9 +336,22 @@ async fn save_what_is_up(
         Ok::<_, anyhow::Error>((reports, after, bundle))
     }
     .instrument(span)
-    .await?;
+    .await;
+    let (reports, after, bundle) = match ran {
+        Ok(ran) => ran,
+        Err(error) => {
+            Box::pin(around.give_up(&run)).await;
+            return Err(error);
+        }
+    };
     let mut report = finish(&run, reports, after, bundle, look.took);
-    if let Err(error) = write_report(&run, &report) {
+    let mut written = write_report(&run, &report);
+    let mut told = Told::of_run(run.backup_id);
+    told.report = written.is_ok().then(|| past::path(config, run.backup_id));
+    if Box::pin(around.end(&run, told, &mut report)).await && written.is_ok() {
+        written = write_report(&run, &report);
+    }
+    if let Err(error) = written {
         // The result of the units matters more than the failure to write it.
         cx.ui.error(&render(&error));
         if report.exit_code == 0 {
@@ -407,6 +438,7 @@ async fn start<'a>(
         backup_id: BackupId::at(started_at),
         started_at,
         accepted: Vec::new(),
+        masks: Masks::of(config),
         reads_everything: false,
         history: OnceCell::new(),
         present: Vec::new(),
@@ -507,6 +539,7 @@ pub fn not_tried(unit: &UnitName, outcome: Outcome, errors: Vec<String>) -> Unit
         expected_downtime_seconds: None,
         steps: Vec::new(),
         sources: Vec::new(),
+        hooks: Vec::new(),
         gaps: Vec::new(),
         warnings: Vec::new(),
         errors,
@@ -568,6 +601,7 @@ fn finish(
         spool_peak_bytes: run.budget.peak(),
         retention: after.retention,
         maintenance: after.maintenance,
+        hooks: Vec::new(),
         recovery_bundle,
         warnings: after.warnings,
         interrupted: is_interrupted.then(|| "a signal ended the run".to_owned()),

@@ -85,9 +85,15 @@ impl<'a> Ready<'a> {
             .sum()
     }
 
-    /// Never dropped before it has come to its end: the containers are up again then, whatever came of it.
+    /// With the hooks around it. Never dropped before it has come to its end: the containers are up again then, whatever came of it.
     pub async fn window(mut self) -> Result<Taken<'a>, UnitReport> {
-        match self.saving.window(self.opened).await {
+        let storing = match Box::pin(self.saving.before_stop()).await {
+            Ok(()) => self.saving.window(self.opened).await,
+            Err(error) => Err(error),
+        };
+        // On the heap: it is a small part of what goes on here, and would be a large one of its future.
+        Box::pin(self.saving.after_start()).await;
+        match storing {
             Ok(storing) => Ok(Taken {
                 saving: self.saving,
                 recipe: self.recipe,

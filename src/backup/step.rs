@@ -11,6 +11,8 @@ pub enum Step {
     ReadHot,
     /// Kopia processes start and open the repository.
     Open,
+    /// What the operator wants to be done before the stop.
+    Hooks,
     /// The stop record goes to the disk.
     Record,
     Stop,
@@ -19,6 +21,8 @@ pub enum Step {
     /// No container was started in the meantime.
     ProveStillCold,
     Start,
+    /// What the operator wants to be done when containers run again.
+    AfterStart,
     /// Services get healthy while kopia stores the rest; each snapshot is accepted or rejected.
     Store,
     /// The recipe: with it the point exists.
@@ -33,12 +37,14 @@ impl timeline::Step for Step {
             Self::Prepare => "prepare",
             Self::ReadHot => "read_hot",
             Self::Open => "open",
+            Self::Hooks => "hooks",
             Self::Record => "record",
             Self::Stop => "stop",
             Self::ProveCold => "prove_cold",
             Self::Read => "read",
             Self::ProveStillCold => "prove_still_cold",
             Self::Start => "start",
+            Self::AfterStart => "after_start",
             Self::Store => "store",
             Self::Commit => "commit",
         }

@@ -31,9 +31,10 @@ use crate::base::work;
 use crate::drivers::docker::Listener;
 use crate::drivers::systemd::inhibit;
 use crate::error::{Exit, Failure, Result, hints_of};
+use crate::hooks::{self, Owed, Told};
 use crate::model::Grade;
 use crate::model::point::PointRecord;
-use crate::model::report::{Outcome, UnitReport};
+use crate::model::report::{HookReport, Outcome, UnitReport};
 use crate::quiesce::{self, Entry, Leave, Place, RecordFile, WhileDown, cold};
 
 /// One unit being saved.
@@ -55,6 +56,10 @@ pub(super) struct Saving<'a> {
     trouble: Vec<String>,
     /// What is not in the point, one line each.
     losses: Vec<String>,
+    hooks: hooks::UnitHooks,
+    /// What has to follow what was begun.
+    owed: Option<hooks::Owed>,
+    hook_reports: Vec<HookReport>,
 }
 
 /// What is captured before the stop and written last.
@@ -102,6 +107,7 @@ impl<'a> Saving<'a> {
         });
         let warnings = plan.warnings.clone();
         let trouble = plan.errors.clone();
+        let hooks = hooks::of_unit(run.config, &plan.unit);
         Self {
             run,
             plan,
@@ -116,6 +122,9 @@ impl<'a> Saving<'a> {
             grade: None,
             trouble,
             losses: Vec::new(),
+            hooks,
+            owed: None,
+            hook_reports: Vec::new(),
         }
     }
 
@@ -224,6 +233,55 @@ impl<'a> Saving<'a> {
             biased;
             () = self.run.shutdown.asked() => Err(self.run.store.interrupted()),
             opened = join_all(opens) => opened.into_iter().collect(),
+        }
+    }
+
+    /// What the operator wants to be done before the stop; an error leaves the unit up.
+    pub(super) async fn before_stop(&mut self) -> Result<()> {
+        let before = std::mem::take(&mut self.hooks.before_stop);
+        let after = std::mem::take(&mut self.hooks.after_start);
+        let is_nothing = before.is_empty() && after.is_empty();
+        if self.plan.entries.is_empty() || is_nothing {
+            return Ok(());
+        }
+        self.enter(Step::Hooks).await;
+        let (run, unit) = (self.run, &self.plan.unit.name);
+        let told = Told::of_run(run.backup_id);
+        let socket = run.engine.socket().to_owned();
+        let folder = run.paths.owed_hooks();
+        self.owed = Owed::write(&folder, Some(unit), (told.clone(), socket), after).await?;
+        let (reports, wrong) = run.series().before(&before, &told).await;
+        let pairs = before.iter().zip(&reports);
+        let warnings = pairs.filter_map(|(hook, report)| hooks::warning(hook, report));
+        self.warnings.extend(warnings);
+        self.hook_reports.extend(reports);
+        match wrong {
+            None => Ok(()),
+            Some(_) if run.shutdown.is_asked() => Err(run.store.interrupted()),
+            Some(wrong) => {
+                Err(Failure::new(Exit::UnitsFailed, format!("{wrong}; it was left up")).into())
+            }
+        }
+    }
+
+    /// What has to follow, when containers run again and are healthy. It is done whatever came before, and also after a signal.
+    pub(super) async fn after_start(&mut self) {
+        let Some(owed) = self.owed.take() else {
+            return;
+        };
+        let run = self.run;
+        let patience = run.config.backup.start_timeout;
+        tokio::select! {
+            biased;
+            () = run.shutdown.asked() => {}
+            // What is not healthy is told later.
+            _ = quiesce::start::settle(&run.engine, &self.plan.entries, patience) => {}
+        }
+        self.enter(Step::AfterStart).await;
+        for (hook, report) in owed.pay(Some(&run.engine), &run.masks).await {
+            self.trouble.extend(hooks::is_wrong(&hook, &report));
+            self.warnings.extend(hooks::warning(&hook, &report));
+            self.hook_reports.push(report);
         }
     }
 
@@ -553,6 +611,7 @@ impl<'a> Saving<'a> {
                 .iter()
                 .map(|saved| saved.report(&run))
                 .collect(),
+            hooks: self.hook_reports,
             gaps: self.plan.gaps,
             warnings: self.warnings,
             errors,

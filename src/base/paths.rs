@@ -59,6 +59,11 @@ impl Paths {
         self.state.join("index")
     }
 
+    /// What hooks have to follow.
+    pub fn owed_hooks(&self) -> PathBuf {
+        self.state.join("hooks")
+    }
+
     pub fn stop_records(&self) -> PathBuf {
         self.state.join("stopped")
     }

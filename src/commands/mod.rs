@@ -35,7 +35,10 @@ pub mod verify;
 pub mod version;
 pub mod write_units;
 
+use std::future::ready;
+
 use clap::Subcommand;
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
 
 use crate::base::shutdown::Hangup;
 use crate::context::Context;
@@ -274,38 +277,50 @@ pub async fn run(command: Command, cx: &Context, program: clap::Command) -> Resu
     dispatch(command, cx, program).await
 }
 
-async fn dispatch(command: Command, cx: &Context, program: clap::Command) -> Result<u8> {
+fn dispatch(
+    command: Command,
+    cx: &Context,
+    program: clap::Command,
+) -> LocalBoxFuture<'_, Result<u8>> {
     match command {
-        Command::Setup(args) => setup::run(cx, args).await,
-        Command::NewConfig(args) => new_config::run(cx, args).await,
-        Command::EditConfig(args) => edit_config::run(cx, args).await,
-        Command::ResetConfig(args) => reset_config::run(cx, args).await,
-        Command::Check(args) => check::run(cx, args).await,
-        Command::InstallDeps(args) => install_deps::run(cx, args).await,
-        Command::ShowDeps(args) => show_deps::run(cx, args),
-        Command::ShowConfig(args) => show_config::run(cx, args),
-        Command::ChangePassword(args) => change_password::run(cx, args).await,
-        Command::Init(args) => init::run(cx, args).await,
-        Command::RepoStatus(args) => repo_status::run(cx, args).await,
-        Command::RepoWhichConfig(args) => repo_which_config::run(cx, args),
-        Command::RepoMaintenance(args) => repo_maintenance::run(cx, args).await,
-        Command::List(args) => list::run(cx, args).await,
-        Command::Backup(args) => backup::run(cx, args).await,
-        Command::DisasterRecovery(args) => disaster_recovery::run(cx, args).await,
-        Command::DryRun(args) => dry_run::run(cx, args).await,
-        Command::EstimateSize(args) => estimate_size::run(cx, args).await,
-        Command::Restore(args) => restore::run(cx, *args).await,
-        Command::Verify(args) => verify::run(cx, args).await,
-        Command::History(args) => history::run(cx, args),
-        Command::Notify(args) => notify::run(cx, args).await,
-        Command::Recover(args) => recover::run(cx, args).await,
-        Command::Retry(args) => retry::run(cx, args).await,
-        Command::MarkClean(args) => mark_clean::run(cx, args).await,
-        Command::Daemon(args) => daemon::run(cx, args).await,
-        Command::WriteUnits(args) => write_units::run(cx, args).await,
-        Command::Completions(args) => completions::run(cx, args),
-        Command::Man(args) => man::run(cx, args, program),
-        Command::Config(args) => config_v1::run(cx, args).await,
-        Command::Version(args) => version::run(cx, args),
+        Command::Setup(args) => later(move || setup::run(cx, args)),
+        Command::NewConfig(args) => later(move || new_config::run(cx, args)),
+        Command::EditConfig(args) => later(move || edit_config::run(cx, args)),
+        Command::ResetConfig(args) => later(move || reset_config::run(cx, args)),
+        Command::Check(args) => later(move || check::run(cx, args)),
+        Command::InstallDeps(args) => later(move || install_deps::run(cx, args)),
+        Command::ShowDeps(args) => later(move || ready(show_deps::run(cx, args))),
+        Command::ShowConfig(args) => later(move || ready(show_config::run(cx, args))),
+        Command::ChangePassword(args) => later(move || change_password::run(cx, args)),
+        Command::Init(args) => later(move || init::run(cx, args)),
+        Command::RepoStatus(args) => later(move || repo_status::run(cx, args)),
+        Command::RepoWhichConfig(args) => later(move || ready(repo_which_config::run(cx, args))),
+        Command::RepoMaintenance(args) => later(move || repo_maintenance::run(cx, args)),
+        Command::List(args) => later(move || list::run(cx, args)),
+        Command::Backup(args) => later(move || backup::run(cx, args)),
+        Command::DisasterRecovery(args) => later(move || disaster_recovery::run(cx, args)),
+        Command::DryRun(args) => later(move || dry_run::run(cx, args)),
+        Command::EstimateSize(args) => later(move || estimate_size::run(cx, args)),
+        Command::Restore(args) => later(move || restore::run(cx, *args)),
+        Command::Verify(args) => later(move || verify::run(cx, args)),
+        Command::History(args) => later(move || ready(history::run(cx, args))),
+        Command::Notify(args) => later(move || notify::run(cx, args)),
+        Command::Recover(args) => later(move || recover::run(cx, args)),
+        Command::Retry(args) => later(move || retry::run(cx, args)),
+        Command::MarkClean(args) => later(move || mark_clean::run(cx, args)),
+        Command::Daemon(args) => later(move || daemon::run(cx, args)),
+        Command::WriteUnits(args) => later(move || write_units::run(cx, args)),
+        Command::Completions(args) => later(move || ready(completions::run(cx, args))),
+        Command::Man(args) => later(move || ready(man::run(cx, args, program))),
+        Command::Config(args) => later(move || config_v1::run(cx, args)),
+        Command::Version(args) => later(move || ready(version::run(cx, args))),
     }
+}
+
+/// On the heap, and made in a frame of its own: unoptimized, all commands would have their place on the stack of each.
+#[inline(never)]
+fn later<'a, F: Future<Output = Result<u8>> + 'a>(
+    make: impl FnOnce() -> F,
+) -> LocalBoxFuture<'a, Result<u8>> {
+    make().boxed_local()
 }

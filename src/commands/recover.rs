@@ -47,7 +47,8 @@ async fn recover(cx: &Context, args: Args) -> Result<u8> {
     let replayed = replay::replay(&cx.paths.stop_records(), None, &cx.ui, &cx.shutdown).await?;
     let owed = recovery::bring_up_owed(cx).await?;
     let warnings = settled.warnings.iter().chain(&replayed.started.warnings);
-    for warning in warnings.chain(&owed) {
+    let hooks = recovery::catch_up_hooks(cx, &replayed.down).await?;
+    for warning in warnings.chain(&owed).chain(&hooks) {
         cx.ui.warn(warning);
     }
     let still_stopped = &replayed.started.still_stopped;

@@ -30,13 +30,13 @@ pub use password::{
     check_new as check_new_password, read_file as read_password_file, read_secret_file,
 };
 pub use permissions::{Caller, check_secret};
-pub use schema::{Config, Logging, Retention, Target};
+pub use schema::{Config, Hook, Logging, Retention, Target};
 pub use store::{
     document_of, forget_host, new_document, renew_bundles, set_password, set_repository, text_of,
 };
 pub use value::{
-    Address, BindMode, LogLevel, MailTls, MessageType, MessageWhen, Percent, ReadMode,
-    SharedVolumes, SpoolSize, parse_duration,
+    Address, BindMode, HookFailure, HookWhen, LogLevel, MailTls, MessageType, MessageWhen, Percent,
+    ReadMode, SharedVolumes, SpoolSize, parse_duration,
 };
 
 use std::path::PathBuf;

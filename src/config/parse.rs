@@ -78,6 +78,13 @@ impl Document {
             }
         }
 
+        for (index, hook) in config.hooks.iter().enumerate() {
+            if let Some((key, why)) = hook.problem() {
+                let path = KeyPath::of(&["hooks"]).element(index).child(key);
+                return Err(mismatch(name, value, &path, &why));
+            }
+        }
+
         let mut warnings: Vec<String> = old.into_iter().collect();
         warnings.extend(self.unknown.iter().map(Unknown::warning));
         if both_passwords {

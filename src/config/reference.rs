@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::problem;
 use super::schema::{
-    Backup, BindMounts, BindMountsOverride, Config, Docker, Kopia, Logging, Metrics, Retention,
-    RetentionOverride, Spool, Target, UnitConfig,
+    Backup, BindMounts, BindMountsOverride, Config, Docker, Hook, HookExec, Kopia, Logging,
+    Metrics, Retention, RetentionOverride, Spool, Target, UnitConfig,
 };
 
 /// Stands for the name of a unit.
@@ -63,6 +63,8 @@ pub fn reference() -> Vec<Section> {
         }
         "backup.units.<name>" => doc::<Backup>("backup.units"),
         "notify[]" => doc::<Config>("notify"),
+        "hooks[]" => doc::<Config>("hooks"),
+        "hooks[].exec" => doc::<Hook>("exec"),
         _ => doc::<Config>(path),
     };
     let section = |path: &str, fields: &[&str], doc_of: fn(&str) -> String| Section {
@@ -102,6 +104,8 @@ pub fn reference() -> Vec<Section> {
         section("retention", Retention::FIELD_NAMES, doc::<Retention>),
         section("logging", Logging::FIELD_NAMES, doc::<Logging>),
         section("metrics", Metrics::FIELD_NAMES, doc::<Metrics>),
+        section("hooks[]", Hook::FIELD_NAMES, doc::<Hook>),
+        section("hooks[].exec", HookExec::FIELD_NAMES, doc::<HookExec>),
         section("notify[]", Target::FIELD_NAMES, doc::<Target>),
     ]
 }
@@ -150,7 +154,11 @@ fn document(path: &str, value: Value) -> Value {
             Some(name) => {
                 // An element has to say what it is.
                 if let Some(element) = value.as_object_mut() {
-                    element.entry("type").or_insert("webhook".into());
+                    let (key, some) = match name {
+                        "hooks" => ("when", "before_stop"),
+                        _ => ("type", "webhook"),
+                    };
+                    element.entry(key).or_insert(some.into());
                 }
                 json!({ name: [value] })
             }
@@ -191,6 +199,9 @@ mod tests {
         let target = serde_json::to_value(Target::filled()).unwrap();
         keys_of(&target, "notify[]", &mut found);
         found.remove("notify");
+        let hook = serde_json::to_value(Hook::filled()).unwrap();
+        keys_of(&hook, "hooks[]", &mut found);
+        found.remove("hooks");
         found
     }
 
@@ -207,7 +218,7 @@ mod tests {
             assert!(key.about.ends_with('.'), "{key:?}");
             assert!(!key.expects.is_empty(), "{key:?}");
             assert!(!key.since.is_empty(), "{key:?}");
-            let is_of_many = ["backup.units", "notify[]"].iter();
+            let is_of_many = ["backup.units", "hooks[]", "notify[]"].iter();
             let is_of_many = is_of_many.into_iter().any(|of| key.path.starts_with(of));
             assert_eq!(key.default.is_none(), is_of_many, "{key:?}");
         }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::key_path::KeyPath;
 use super::renamed::new_name;
-use super::schema::{Config, Target, UnitConfig};
+use super::schema::{Config, Hook, Target, UnitConfig};
 use crate::base::secret::{MASK, is_secret_name};
 
 /// One key, with what it holds.
@@ -58,11 +58,15 @@ pub fn find_unknown(document: &Value) -> Result<Vec<Unknown>, KeyPath> {
             compare(unit, &filled, &units.child(name), &mut found)?;
         }
     }
-    let targets = KeyPath::of(&["notify"]);
-    let filled = serde_json::to_value(Target::filled()).unwrap_or_default();
-    if let Some(Value::Array(list)) = targets.find(document) {
-        for (index, target) in list.iter().enumerate() {
-            compare(target, &filled, &targets.element(index), &mut found)?;
+    for (key, filled) in [
+        ("hooks", serde_json::to_value(Hook::filled())),
+        ("notify", serde_json::to_value(Target::filled())),
+    ] {
+        let (elements, filled) = (KeyPath::of(&[key]), filled.unwrap_or_default());
+        if let Some(Value::Array(list)) = elements.find(document) {
+            for (index, element) in list.iter().enumerate() {
+                compare(element, &filled, &elements.element(index), &mut found)?;
+            }
         }
     }
     Ok(found)

@@ -34,6 +34,8 @@ const ENABLE: &str = "kopi-docka.enable";
 pub const EXCLUDE: &str = "kopi-docka.exclude";
 pub const READ: &str = "kopi-docka.read";
 pub const MAX_DOWNTIME: &str = "kopi-docka.max-downtime";
+pub const EXEC_BEFORE_STOP: &str = "kopi-docka.exec.before-stop";
+pub const EXEC_AFTER_START: &str = "kopi-docka.exec.after-start";
 const BIND_INCLUDE: &str = "kopi-docka.bind.include";
 const BIND_EXCLUDE: &str = "kopi-docka.bind.exclude";
 

@@ -35,6 +35,9 @@ pub struct RunReport {
     /// `None` when none was due, or another host owns it.
     #[serde(default)]
     pub maintenance: Option<MaintenanceReport>,
+    /// Of the run as a whole.
+    #[serde(default)]
+    pub hooks: Vec<HookReport>,
     /// `None` when the run makes none.
     #[serde(default)]
     pub recovery_bundle: Option<BundleReport>,
@@ -102,6 +105,20 @@ impl RetentionReport {
     }
 }
 
+/// What became of a hook.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HookReport {
+    /// As in the configuration.
+    pub when: String,
+    /// The command, and the container that it was in.
+    pub what: String,
+    pub seconds: f64,
+    /// Why it failed, whatever that meant for the run.
+    pub error: Option<String>,
+    /// The end of what it said, without secrets.
+    pub said: String,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UnitReport {
     pub unit: UnitName,
@@ -116,6 +133,8 @@ pub struct UnitReport {
     /// Each step with its times, in order. `downtime_seconds` is made of those with `in_window`.
     pub steps: Vec<StepTime>,
     pub sources: Vec<SourceReport>,
+    #[serde(default)]
+    pub hooks: Vec<HookReport>,
     pub gaps: Vec<Gap>,
     pub warnings: Vec<String>,
     /// The error chain, outermost first; empty when the outcome is `saved`.

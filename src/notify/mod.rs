@@ -24,6 +24,7 @@ mod trial;
 pub use backup::of_backup;
 pub use cause::{Cause, Problem, What};
 pub use look::look;
+pub use mask::Masks;
 pub use recipient::check;
 pub use run::{Kind, Messages};
 pub use trial::{Tried, trial};

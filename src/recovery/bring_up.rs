@@ -5,6 +5,9 @@ use super::owed;
 use super::restores;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
+use crate::hooks;
+use crate::model::UnitName;
+use crate::notify::Masks;
 use crate::quiesce::{Down, replay};
 
 impl Down {
@@ -38,10 +41,19 @@ pub async fn bring_up(cx: &Context) -> Result<Vec<Down>> {
     }
     let replayed = replay::replay(&cx.paths.stop_records(), None, &cx.ui, &cx.shutdown).await?;
     let owed = owed::bring_up_owed(cx).await?;
-    for warning in replayed.started.warnings.iter().chain(&owed) {
+    let hooks = catch_up_hooks(cx, &replayed.down).await?;
+    for warning in replayed.started.warnings.iter().chain(&owed).chain(&hooks) {
         cx.ui.warn(warning);
     }
     Ok(replayed.down)
+}
+
+/// The hooks that have to follow what killed runs began.
+pub async fn catch_up_hooks(cx: &Context, down: &[Down]) -> Result<Vec<String>> {
+    let masks = cx.config().map(|loaded| Masks::of(&loaded.config));
+    let down: Vec<UnitName> = down.iter().map(|down| down.unit.clone()).collect();
+    let (folder, masks) = (cx.paths.owed_hooks(), masks.unwrap_or_default());
+    Box::pin(hooks::catch_up(&folder, &down, &masks)).await
 }
 
 /// As [`bring_up`], for what needs none of the units: what does not come up is told, and left to the timer.

@@ -16,7 +16,7 @@ mod owed;
 mod restores;
 mod unfinished;
 
-pub use bring_up::{bring_up, bring_up_all, bring_up_or_tell};
+pub use bring_up::{bring_up, bring_up_all, bring_up_or_tell, catch_up_hooks};
 pub use crew::Services;
 pub use late::Late;
 pub use owed::{Comeback, bring_up_owed};

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use self::quote::{in_condition, in_list, in_words};
 use crate::base::paths::Paths;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Hook, Loaded};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -164,7 +164,8 @@ fn stop_seconds(config: &Config) -> u64 {
         .unwrap_or_default();
     // A level waits for what it depends on, then for its own start.
     let starts = config.backup.start_timeout * 2 * LEVELS;
-    (longest + GRACE_OF_A_CONTAINER + starts).as_secs()
+    let hooks: Duration = config.hooks.iter().map(Hook::timeout).sum();
+    (longest + GRACE_OF_A_CONTAINER + starts + hooks).as_secs()
 }
 
 /// systemd gives a system service neither; in a shell both may be set.

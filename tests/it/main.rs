@@ -34,6 +34,7 @@ mod documented;
 mod doors;
 mod every_key;
 mod held_output;
+mod hooks;
 mod hosts;
 mod hung;
 mod inplace;

@@ -5,6 +5,7 @@
 
 mod backup;
 mod docker;
+mod hook;
 mod kopia;
 mod logging;
 mod metrics;
@@ -14,6 +15,7 @@ mod unit;
 
 pub use backup::{Backup, BindMounts, Spool};
 pub use docker::Docker;
+pub use hook::{Hook, HookExec};
 pub use kopia::Kopia;
 pub use logging::Logging;
 pub use metrics::Metrics;
@@ -48,6 +50,9 @@ pub struct Config {
     pub logging: Logging,
     /// Files for monitoring.
     pub metrics: Metrics,
+    /// What is done around a backup: a list. It is done in its order, and what comes after in the reverse one. Labels do the same for their own container:
+    /// `kopi-docka.exec.before-stop` and `kopi-docka.exec.after-start`.
+    pub hooks: Vec<Hook>,
     /// Who is told of runs and problems: a list. `kopi-docka notify --test` sends one message to each. A message that is not delivered is a warning. Only
     /// a `healthchecks` notices a host that is down.
     pub notify: Vec<Target>,
@@ -63,6 +68,7 @@ impl Default for Config {
             retention: Retention::default(),
             logging: Logging::default(),
             metrics: Metrics::default(),
+            hooks: Vec::new(),
             notify: Vec::new(),
         }
     }
@@ -116,7 +122,7 @@ mod tests {
             "logging": {
                 "level": "INFO", "file": "/var/log/kopi-docka.log", "max_size_mb": 100, "backup_count": 5
             },
-            "metrics": { "textfile": null }, "notify": []
+            "metrics": { "textfile": null }, "hooks": [], "notify": []
         });
         let shown = serde_json::to_value(Config::default()).unwrap();
         assert_eq!(shown, documented);

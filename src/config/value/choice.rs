@@ -53,6 +53,26 @@ choice!(
 );
 
 choice!(
+    /// When a hook is run.
+    HookWhen, "\"before_run\", \"before_stop\", \"after_start\", \"after_unit\", \"failed\" or \"after_run\"" {
+        BeforeRun = "before_run",
+        BeforeStop = "before_stop",
+        AfterStart = "after_start",
+        AfterUnit = "after_unit",
+        Failed = "failed",
+        AfterRun = "after_run",
+    }
+);
+
+choice!(
+    /// What a hook that failed means.
+    HookFailure, "\"fail\" or \"warn\"" {
+        Fail = "fail",
+        Warn = "warn",
+    }
+);
+
+choice!(
     /// What a message is sent to.
     MessageType, "\"healthchecks\", \"ntfy\", \"gotify\", \"webhook\" or \"email\"" {
         Healthchecks = "healthchecks",

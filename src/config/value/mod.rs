@@ -18,7 +18,9 @@ mod word;
 mod workers;
 
 pub use address::{Address, optional_address};
-pub use choice::{BindMode, MailTls, MessageType, MessageWhen, ReadMode, SharedVolumes};
+pub use choice::{
+    BindMode, HookFailure, HookWhen, MailTls, MessageType, MessageWhen, ReadMode, SharedVolumes,
+};
 pub use duration::{optional_duration, parse_duration};
 pub use exclude::Exclude;
 pub use host::optional_host;

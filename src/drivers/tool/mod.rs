@@ -24,7 +24,7 @@ pub use meter::{Mark, Meter};
 pub use pipe::pipe;
 #[cfg(test)]
 pub use pipe::until_nobody_reads;
-pub use run::{Finished, NoAnswer, run};
+pub use run::{Finished, NoAnswer, run, run_to_end};
 pub use spec::{Input, Output, Spec};
 pub use stderr::Said;
 pub use uninterrupted::uninterrupted;

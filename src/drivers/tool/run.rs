@@ -25,6 +25,12 @@ pub struct Finished {
 
 /// A child that has not ended after `deadline`, or at a signal to us, is killed; that is an error, any exit status is not.
 pub async fn run(spec: Spec, deadline: Duration) -> Result<Finished> {
+    let what = format!("`{}`", spec.display());
+    shutdown::cut(&what, run_to_end(spec, deadline)).await
+}
+
+/// As [`run`], whatever signal comes to us meanwhile.
+pub async fn run_to_end(spec: Spec, deadline: Duration) -> Result<Finished> {
     let _patience = heartbeat::allow(deadline);
     let display = spec.display();
     let mut child = Child::spawn(spec.output(Output::Captured))?;
@@ -43,8 +49,6 @@ pub async fn run(spec: Spec, deadline: Duration) -> Result<Finished> {
             stdout: bytes,
         })
     };
-    let what = format!("`{display}`");
-    let work = shutdown::cut(&what, work);
     match tokio::time::timeout(deadline, work).await {
         Ok(finished) => finished,
         Err(_) => Err(Failure::new(

@@ -20,6 +20,7 @@ use crate::discovery::{self, Discovery, OrphanVolume, Rules};
 use crate::drivers::docker::Engine;
 use crate::drivers::tar::Tar;
 use crate::error::{Exit, Failure, Result};
+use crate::hooks;
 use crate::model::report::ReadAs;
 use crate::model::source::{Gap, Source};
 use crate::model::unit::{Container, ContainerState};
@@ -65,6 +66,8 @@ pub struct UnitPreview {
     /// How long it may be down; `None` without a limit. A unit that is expected to pass it is left up, and not saved.
     pub max_downtime_seconds: Option<u64>,
     pub is_left_up: bool,
+    /// What is done before and after it, in order: `before_stop: php occ maintenance:mode --on in container app`.
+    pub hooks: Vec<String>,
     pub gaps: Vec<Gap>,
     pub warnings: Vec<String>,
 }
@@ -229,6 +232,7 @@ impl UnitPreview {
                 stops.collect()
             })
             .collect();
+        let hooks = hooks::of_unit(config, &plan.unit).display();
         let (limit, warnings) = forecast::limit(config, &plan.unit);
         plan.warnings.extend(warnings);
         let known = if stops.is_empty() {
@@ -244,6 +248,7 @@ impl UnitPreview {
             estimated_downtime_seconds: known.map(|(seconds, _)| seconds),
             estimated_from_runs: known.map_or(0, |(_, runs)| runs),
             stops,
+            hooks,
             estimated_bytes: plan.sizes.values().map(|size| size.bytes).sum(),
             sources,
             unit: plan.unit.name,

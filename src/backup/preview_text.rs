@@ -81,6 +81,7 @@ fn unit_lines(unit: &UnitPreview) -> Vec<String> {
             container.name, container.reason
         ));
     }
+    lines.extend(unit.hooks.iter().map(|hook| format!("  Hook: {hook}")));
     let doubts = unit.sources.iter().flat_map(|source| {
         let key = &source.source.key;
         source

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::finding::Finding;
 use super::{
-    backups, bundle, configuration, containers, free_space, interrupted, messages, programs,
+    backups, bundle, configuration, containers, free_space, hooks, interrupted, messages, programs,
     repository, schedule, tailnet,
 };
 use crate::config::Config;
@@ -33,6 +33,7 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
         interrupted,
         schedule,
         messages,
+        hooks,
         bundle,
         tailnet,
     ) = tokio::join!(
@@ -73,6 +74,7 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
             schedule::check(cx, loaded.as_ref().ok())
         ),
         limited(messages::AREA, Exit::Config, HERE, messages::check(config)),
+        limited(hooks::AREA, Exit::Config, HERE, hooks::check(config)),
         limited(
             bundle::AREA,
             Exit::Storage,
@@ -95,6 +97,7 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
         interrupted,
         schedule,
         messages,
+        hooks,
         bundle,
         tailnet,
     ]

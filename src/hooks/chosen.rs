@@ -1,6 +1,6 @@
 //! Which hooks a run and a unit have, by configuration and labels.
 
-use super::hook::{Action, Ready};
+use super::hook::{Action, Ready, word};
 use crate::config::{Config, Hook, HookFailure, HookWhen};
 use crate::discovery::labels;
 use crate::model::unit::ContainerState;
@@ -16,6 +16,21 @@ pub struct UnitHooks {
     pub after_start: Vec<Ready>,
     pub after_unit: Vec<Ready>,
     pub failed: Vec<Ready>,
+}
+
+impl UnitHooks {
+    /// A line each.
+    pub fn display(&self) -> Vec<String> {
+        let all = [
+            &self.before_stop,
+            &self.after_start,
+            &self.failed,
+            &self.after_unit,
+        ];
+        let all = all.into_iter().flatten();
+        all.map(|hook| format!("{}: {}", word(&hook.when), hook.display()))
+            .collect()
+    }
 }
 
 pub fn of_unit(config: &Config, unit: &Unit) -> UnitHooks {

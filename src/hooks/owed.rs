@@ -76,6 +76,10 @@ impl Owed {
         Ok(serde_json::to_vec_pretty(&self.record)?)
     }
 
+    fn unit(&self) -> Option<&UnitName> {
+        self.record.hooks.first()?.unit.as_ref()
+    }
+
     pub fn tell(&mut self, told: Told) {
         self.record.told = told;
     }
@@ -132,10 +136,10 @@ pub async fn catch_up(
         .into_iter()
         .map(|(path, record)| Owed { path, record })
         .collect();
-    all.sort_by_key(|owed| owed.record.written_at);
+    // What follows a run comes after what follows its units.
+    all.sort_by_key(|owed| (owed.unit().is_none(), owed.record.written_at));
     for owed in all {
-        let unit = owed.record.hooks.first().and_then(|hook| hook.unit.clone());
-        if unit.is_some_and(|unit| still_down.contains(&unit)) {
+        if owed.unit().is_some_and(|unit| still_down.contains(unit)) {
             continue;
         }
         let engine = Engine::connect(&owed.record.socket).await.ok();

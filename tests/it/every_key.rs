@@ -29,7 +29,12 @@ fn key(
 }
 
 /// Proven where more is needed for it than a run and a look.
-const PROVEN_ELSEWHERE: [(&str, &str, &str); 14] = [
+const PROVEN_ELSEWHERE: [(&str, &str, &str); 15] = [
+    (
+        "hooks",
+        include_str!("hooks.rs"),
+        "fn hooks_are_done_in_order_and_those_after_in_the_reverse_one",
+    ),
     (
         "backup.clones",
         include_str!("clones.rs"),

@@ -104,6 +104,12 @@ fn hooks_are_done_in_order_and_those_after_in_the_reverse_one() {
         json!({"when": "before_stop", "unit": "another", "run": [hooked.program, "another"]}),
     );
     hooked.set(&hooks);
+    let looked = ["dry-run", "--json", "--unit", hooked.stack.unit()];
+    let looked = world.kd(&looked).stderr_any().json();
+    let listed = looked["units"][0]["hooks"].as_array().unwrap();
+    assert_eq!(listed.len(), 8, "{listed:#?}");
+    assert!(listed[0].as_str().unwrap().starts_with("before_stop: /"));
+    assert!(hooked.noted().is_empty());
     hooked.backup().ok();
     let of = |word: &str, when: &str, unit: &str, told: &str| {
         format!("{word} {when} unit={unit} {told} running=2")
@@ -391,7 +397,17 @@ fn a_command_in_a_container_is_done_as_its_user_with_maintenance_mode_and_save()
     );
     let target = world.path("out");
     world
-        .restore_latest(stack.unit(), &["--target", target.to_str().unwrap()])
+        .restore_latest(
+            stack.unit(),
+            &[
+                "--volume",
+                &stack.volume("data"),
+                "--volume",
+                &stack.volume("memory"),
+                "--target",
+                target.to_str().unwrap(),
+            ],
+        )
         .stdout_any()
         .stderr_any()
         .ok();
@@ -427,6 +443,11 @@ fn a_program_that_others_can_change_is_refused_and_a_wrong_hook_too() {
     };
     set(&hooked.program, 0o777);
     refused("can be changed by others");
+    let check = hooked.world.kd(&["check"]).stdout_any().stderr_any().run();
+    assert!(
+        check.stdout().contains("can be changed by others"),
+        "{check}"
+    );
     set(&hooked.program, 0o644);
     refused("cannot be run");
     set(&hooked.program, 0o755);

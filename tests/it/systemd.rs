@@ -966,6 +966,43 @@ fn the_backup_unit_clones_what_is_large() {
 }
 
 #[test]
+fn hooks_work_outside_of_the_sandbox_and_are_done_after_a_kill() {
+    let host = Host::new(|config| {
+        let hook = |when: &str, word: &str| {
+            let script = format!(
+                "echo {word} $KOPI_DOCKA_HOOK >>/srv/hooks; id -u >>/srv/hooks; date '+%%'"
+            );
+            json!({"when": when, "run": ["/bin/sh", "-c", script]})
+        };
+        config["hooks"] = json!([
+            hook("before_stop", "a"),
+            hook("after_start", "b"),
+            hook("after_run", "c")
+        ]);
+    });
+    let machine = &host.machine;
+    host.fill();
+    machine.systemctl(&["start", BACKUP]).ok();
+    let noted = || machine.sh("cat /srv/hooks; rm -f /srv/hooks").text();
+    assert_eq!(
+        noted(),
+        "a before_stop\n0\nb after_start\n0\nc after_run\n0"
+    );
+    // `ExecStopPost=` does what follows.
+    host.drop_in(
+        BACKUP,
+        "[Service]\nEnvironment=KOPI_DOCKA_FAULT=kill@read\n",
+    );
+    machine.systemctl(&["start", BACKUP]).stderr_any().code(1);
+    machine.until_running(&host.app);
+    assert_eq!(
+        noted(),
+        "a before_stop\n0\nb after_start\n0\nc after_run\n0"
+    );
+    assert_eq!(machine.sh("ls /var/lib/kopi-docka/hooks").text(), "");
+}
+
+#[test]
 fn no_unit_makes_a_system_call_that_its_filter_refuses() {
     let host = Host::new(|_| {});
     let machine = &host.machine;

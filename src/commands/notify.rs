@@ -33,7 +33,8 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
                 .into(),
         );
     }
-    let tried = notify::trial(cx, &config).await;
+    let trial = async { Ok(notify::trial(cx, &config).await) };
+    let tried = cx.shutdown.cut("the test", trial).await?;
     if cx.ui.json {
         cx.ui.answer_json(&json!({ "targets": tried }));
     } else {

@@ -8,6 +8,7 @@ use super::run::Ended;
 use super::storage;
 use crate::base::text;
 use crate::config::Config;
+use crate::context::Context;
 use crate::error::{self, Result, exit_of, hints_of};
 use crate::model::UnitName;
 use crate::model::grade::Grade;
@@ -20,8 +21,9 @@ const IN_A_ROW: usize = 3;
 const LOOKED_AT: usize = 50;
 
 /// `asked` is what the run was about, all units where it is empty. With `will_be_made_up` its failure is no problem yet. Reads earlier reports, and looks
-/// at the disk of the repository.
+/// at the storage of the repository.
 pub async fn of_backup<'a>(
+    cx: &Context,
     config: &Config,
     asked: &[UnitName],
     ran: &'a Result<RunReport>,
@@ -31,7 +33,7 @@ pub async fn of_backup<'a>(
     let is_of_all = asked.is_empty();
     match ran {
         Ok(report) => {
-            let storage = storage::look(config).await;
+            let storage = storage::look(cx, config).await;
             let is_storage_known = storage.is_some();
             let mut found = found(config, report);
             found.extend(storage.flatten());

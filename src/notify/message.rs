@@ -9,8 +9,10 @@ use super::mask::Masks;
 use crate::base::text;
 use crate::config::Config;
 
-/// How much of the log goes along.
-pub const LOG: usize = 10_000;
+/// How long a message with the end of the log may be: a check keeps no more.
+pub const LONGEST: usize = 10_000;
+/// How long its text may be: ntfy would make a longer one a file.
+const LONGEST_TEXT: usize = 4000;
 
 /// What a check hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +41,30 @@ pub struct Message {
 }
 
 impl Message {
-    /// The text, and the end of the log as far as it may be long.
-    pub fn with_log(&self) -> String {
-        if self.log.is_empty() {
-            return format!("{}\n", self.text);
+    /// The beginning of the text, where it is too long.
+    pub fn short_text(&self) -> String {
+        let mut text = self.text.clone();
+        if text.len() > LONGEST_TEXT {
+            let cut = LONGEST_TEXT - "…".len();
+            text.truncate(
+                (0..=cut)
+                    .rev()
+                    .find(|at| text.is_char_boundary(*at))
+                    .unwrap_or(0),
+            );
+            text.push('…');
         }
-        format!("{}\n\n{}", self.text, tail(&self.log, LOG))
+        text
+    }
+
+    /// The text, and as much of the end of the log as there may be.
+    pub fn with_log(&self) -> String {
+        let text = self.short_text();
+        if self.log.is_empty() {
+            return format!("{text}\n");
+        }
+        let left = LONGEST.saturating_sub(text.len() + 2);
+        format!("{text}\n\n{}", tail(&self.log, left))
     }
 
     #[must_use]
@@ -148,6 +168,24 @@ fn first_line(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::base::secret::Secret;
+
+    #[test]
+    fn a_long_message_is_cut_where_it_matters_least() {
+        let message = Message {
+            ping: Ping::Log,
+            run: None,
+            title: String::new(),
+            text: "ü".repeat(5000),
+            log: "a line\n".repeat(5000),
+            is_bad: false,
+            document: Value::Null,
+        };
+        let short = message.short_text();
+        assert!(short.len() <= LONGEST_TEXT && short.ends_with("ü…"));
+        let both = message.with_log();
+        assert!(both.len() <= LONGEST && both.len() > LONGEST - 20);
+        assert!(both.ends_with("\na line\n"));
+    }
 
     #[test]
     fn the_end_of_a_log_is_whole_lines() {

@@ -190,7 +190,7 @@ impl Recipient {
         (
             self.url.to_string(),
             headers,
-            message.text.clone().into_bytes(),
+            message.short_text().into_bytes(),
         )
     }
 

@@ -28,7 +28,7 @@ use crate::model::UnitName;
 use crate::ui::Ui;
 
 /// How long the message of the start may keep the one of the end.
-const START_AT_END: Duration = Duration::from_secs(2);
+const START_AT_END: Duration = Duration::from_secs(1);
 
 /// What is done in a run. A drill, say, is another kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,7 +274,7 @@ impl Messages {
         if config.notify.is_empty() {
             return None;
         }
-        logging::keep_tail(message::LOG);
+        logging::keep_tail(message::LONGEST);
         let teller = Teller::new(cx, config);
         let run = AtWork {
             id: run_id(),
@@ -358,7 +358,8 @@ impl Messages {
             _ => format!("{kind}{about}: {result}"),
         };
         let told = message::told(due);
-        let texts = [ended.text.as_str(), &told].into_iter();
+        // A long text is cut at its end.
+        let texts = [&told, ended.text.as_str()].into_iter();
         let texts: Vec<&str> = texts.filter(|text| !text.is_empty()).collect();
         let run = json!({
             "id": self.run.id, "kind": kind, "started_at": self.run.started_at, "exit_code": ended.exit_code,

@@ -1,4 +1,4 @@
-//! Whether the disk of the repository is nearly full.
+//! Whether the storage of the repository is nearly full: its disk here, or what Kopia is told where it is.
 
 use std::time::Duration;
 
@@ -7,16 +7,26 @@ use crate::base::blocking::aside;
 use crate::base::space::Space;
 use crate::base::text;
 use crate::config::Config;
+use crate::context::Context;
+use crate::repository::Repository;
 
-/// A disk that does not answer fails the run by itself.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Storage that does not answer fails the run by itself. It counts as a part of the time that messages may take.
+const PATIENCE: Duration = Duration::from_secs(4);
 
-/// `None` where that is not known: the repository is elsewhere, or its disk does not answer.
-pub async fn look(config: &Config) -> Option<Option<Problem>> {
-    let path = config.kopia.kopia_params.local_path()?;
-    let asked = path.clone();
-    let looking = aside(move || Space::at(&asked));
-    let space = tokio::time::timeout(PATIENCE, looking).await.ok()?.ok()?;
+/// `None` where that is not known: the storage does not tell (S3, say), or does not answer.
+pub async fn look(cx: &Context, config: &Config) -> Option<Option<Problem>> {
+    let params = &config.kopia.kopia_params;
+    let looking = async {
+        match params.local_path() {
+            Some(path) => aside(move || Space::at(&path)).await.ok(),
+            None => of_kopia(cx, config).await,
+        }
+    };
+    let space = tokio::select! {
+        biased;
+        () = cx.shutdown.asked() => None,
+        space = tokio::time::timeout(PATIENCE, looking) => space.ok()?,
+    }?;
     let why = if space.has_no_inodes {
         "no inode is left".to_owned()
     } else {
@@ -24,10 +34,20 @@ pub async fn look(config: &Config) -> Option<Option<Problem>> {
         format!("only {free} of {total} are free")
     };
     Some(space.is_nearly_full().then(|| {
-        let text = format!(
-            "the storage of the repository (`{}`) is nearly full: {why}",
-            path.display()
-        );
+        let place = params.local_path();
+        let place = place.map_or_else(String::new, |path| format!(" (`{}`)", path.display()));
+        let text = format!("the storage of the repository{place} is nearly full: {why}");
         Problem::new(Cause::of_host(What::StorageNearlyFull), text)
     }))
+}
+
+async fn of_kopia(cx: &Context, config: &Config) -> Option<Space> {
+    let status = Repository::of(cx, config).ok()?.kopia.status().await.ok()?;
+    let volume = status.volume?;
+    Some(Space {
+        device: 0,
+        total: volume.capacity,
+        free: volume.available,
+        has_no_inodes: false,
+    })
 }

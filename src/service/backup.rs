@@ -28,7 +28,7 @@ pub async fn back_up(
     let is_of_all = asked.units.is_empty();
     let is_pending = is_of_all && settle(cx, &config, operator, &ran);
     if let Some(messages) = messages {
-        let ended = notify::of_backup(&config, asked.units, &ran, started_at, is_pending).await;
+        let ended = notify::of_backup(cx, &config, asked.units, &ran, started_at, is_pending).await;
         messages.end(ended).await;
     }
     ran

@@ -40,11 +40,11 @@ fn writing_twice_changes_nothing_and_a_changed_configuration_is_shown() {
     let folder = world.path("units");
     let first = write_units(&world, &folder).arg("--json").json();
     assert_schema("write-units", &first);
-    assert_eq!(states(&first), ["new"; 9]);
+    assert_eq!(states(&first), ["new"; 10]);
     let mode = fs::metadata(folder.join("kopi-docka.timer")).unwrap();
     assert_eq!(mode.permissions().mode() & 0o7777, 0o644);
     let second = write_units(&world, &folder).arg("--json").json();
-    assert_eq!(states(&second), ["same"; 9]);
+    assert_eq!(states(&second), ["same"; 10]);
 
     let drop_in = folder.join("kopi-docka.timer.d/override.conf");
     fs::create_dir(drop_in.parent().unwrap()).unwrap();

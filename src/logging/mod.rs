@@ -1,6 +1,6 @@
 //! Diagnostics: on stderr for now, in the log file for later.
 //!
-//! Reading order: [`log`] (what goes where) → [`mod@line`] (what a record looks like) → [`mod@file`] (appending and rotating) → [`writer`] (on a thread of its own), [`tail`] (the end of it, kept for a message);
+//! Reading order: [`log`] (what goes where) → [`mod@line`] (what a record looks like) → [`mod@file`] (appending and rotating) → [`writer`] (on a thread of its own), [`mod@tail`] (the end of it, kept for a message);
 //! [`journal`] takes the place of stderr under systemd.
 //! Nothing in here can fail a run, or keep one waiting while services are down.
 

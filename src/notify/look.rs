@@ -8,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::cause::{Cause, Problem, What};
 use super::mark;
-use super::run::Teller;
+use super::teller::Teller;
 use crate::base::text;
 use crate::base::{fault, files};
 use crate::config::Config;

@@ -1,7 +1,7 @@
 //! Messages: who is told of a run, and of what is wrong.
 //!
 //! Reading order: [`cause`] (what can be wrong) → [`ledger`] (what was told to whom) → [`mark`] (the runs that are at work) → [`recipient`] (a target with
-//! its secrets) → [`message`] (what it is told) → [`mask`] → [`deliver`] (three tries, side by side, within a time) → [`run`] (the messages of a run) →
+//! its secrets) → [`message`] (what it is told) → [`mask`] → [`deliver`] (three tries, side by side, within a time) → [`teller`] → [`run`] (the messages of a run) →
 //! [`backup`] (what a backup tells; [`storage`]), [`mod@look`] (what no run tells: that one was killed, that none came) and [`mod@trial`] (`notify --test`).
 //!
 //! A further cause is a [`What`] and whoever finds it: a kind of run gives it to [`Messages::end`] with its [`run::Ended`], anything else to [`look()`].
@@ -19,6 +19,7 @@ mod message;
 mod recipient;
 mod run;
 mod storage;
+mod teller;
 mod trial;
 
 pub use backup::of_backup;

@@ -1,6 +1,9 @@
 //! A backup with what is around it, whoever begins it: the messages of it, and whether it is made up for later.
 
+use std::panic::AssertUnwindSafe;
+
 use chrono::Utc;
+use futures_util::FutureExt as _;
 
 use super::retry::{Operator, settle};
 use crate::backup::{self, Asked};
@@ -28,8 +31,15 @@ pub async fn back_up(
     let is_of_all = asked.units.is_empty();
     let is_pending = is_of_all && settle(cx, &config, operator, &ran);
     if let Some(messages) = messages {
-        let ended = notify::of_backup(cx, &config, asked.units, &ran, started_at, is_pending).await;
-        messages.end(ended).await;
+        let telling = async {
+            let ended =
+                notify::of_backup(cx, &config, asked.units, &ran, started_at, is_pending).await;
+            messages.end(ended).await;
+        };
+        // Not even a bug in there.
+        if AssertUnwindSafe(telling).catch_unwind().await.is_err() {
+            cx.ui.warn("how the backup ended was not told to everybody");
+        }
     }
     ran
 }

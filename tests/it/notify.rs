@@ -832,3 +832,28 @@ fn a_backup_that_is_made_up_for_is_no_problem_before_it_is_given_up() {
             .contains("was not made")
     );
 }
+
+#[test]
+fn the_daemon_tells_that_no_backup_comes() {
+    let engine = Bed::own_engine();
+    let world = World::on(&engine);
+    world.web();
+    let inbox = Inbox::http();
+    world.init();
+    tell(&world, &[target("webhook", &inbox.url("/hook"), "problem")]);
+    let daemon = world.kd(&["daemon", "--interval-minutes", "60"]);
+    let daemon = daemon.env("KOPI_DOCKA_FAULT_RETRY_SECONDS", "1");
+    let daemon = daemon.env("KOPI_DOCKA_FAULT_INTERVAL_SECONDS", "2");
+    let mut daemon = daemon.stdout_any().stderr_any().spawn();
+    daemon.until("a message", |_| (!inbox.got().is_empty()).then_some(()));
+    assert_eq!(world.reports().len(), 1);
+    let looks = Instant::now();
+    daemon.until("two more looks", |_| {
+        (looks.elapsed() > Duration::from_secs(3)).then_some(())
+    });
+    daemon.signal(Signal::TERM);
+    daemon.code(143);
+    let got = inbox.got();
+    assert_eq!(got.len(), 1, "{got:#?}");
+    assert_eq!(problems(&got[0], "problems"), ["no_run"]);
+}

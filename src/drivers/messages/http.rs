@@ -15,11 +15,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use url::{Host, Url};
 
 use super::{Refused, ca};
+use crate::base::blocking::aside;
 use crate::base::secret::Secret;
 
 /// For each address of a host but the last: one network of two may be dead.
@@ -163,7 +165,7 @@ fn server_name(url: &Url) -> Result<ServerName<'static>, Refused> {
 /// The authorities of this host, and those of `ca_file`.
 async fn trust(ca_file: Option<&Path>) -> Result<ClientConfig, Refused> {
     let mut roots = RootCertStore::empty();
-    let own = crate::base::blocking::aside(|| Ok(rustls_native_certs::load_native_certs().certs));
+    let own = aside(|| Ok(rustls_native_certs::load_native_certs().certs));
     roots.add_parsable_certificates(own.await.unwrap_or_default());
     for certificate in ca::read(ca_file).await? {
         let added = roots.add(certificate);
@@ -176,9 +178,11 @@ async fn trust(ca_file: Option<&Path>) -> Result<ClientConfig, Refused> {
             "this host trusts no authority for certificates: install `ca-certificates`, or set `ca_file`",
         ));
     }
-    Ok(ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+    // Named, so that no other crate's choice of one can be a contradiction.
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Refused::lasting(format!("TLS cannot be used: {error}")))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn tls_failed(error: &std::io::Error) -> Refused {

@@ -239,10 +239,14 @@ fn concerns(target: &Target, entry: &Entry) -> bool {
 fn id(target: &Target) -> String {
     use sha2::{Digest as _, Sha256};
     let url = target.url.as_ref().map(|url| url.url().as_str());
-    let text = format!(
-        "{:?} {url:?} {:?} {:?}",
-        target.kind, target.url_file, target.unit
-    );
+    let Target {
+        kind,
+        url_file,
+        unit,
+        to,
+        ..
+    } = target;
+    let text = format!("{kind:?} {url:?} {url_file:?} {unit:?} {to:?}");
     crate::base::text::hex(Sha256::digest(text).get(..8).unwrap_or_default())
 }
 
@@ -340,6 +344,10 @@ mod tests {
         assert_eq!(counts(&mut content, &of_other, 0, NOW), (0, 0));
         // A target with another address is another one.
         assert_eq!(counts(&mut content, &target(json!({})), 0, NOW), (1, 0));
+        // So is one for somebody else at the same server.
+        let mail = |to: &str| target(json!({"type": "email", "url": "smtp://host", "to": [to]}));
+        assert_eq!(counts(&mut content, &mail("a@b.org"), 0, NOW), (1, 0));
+        assert_eq!(counts(&mut content, &mail("c@b.org"), 0, NOW), (1, 0));
         let moved = target(json!({"url": "http://host/y"}));
         assert_eq!(counts(&mut content, &moved, 0, NOW), (1, 0));
     }

@@ -13,6 +13,7 @@ mod config;
 mod context;
 mod discovery;
 mod doctor;
+mod drill;
 mod drivers;
 mod error;
 mod hooks;

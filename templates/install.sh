@@ -16,7 +16,7 @@ units=$root/lib/systemd/system
 
 if [ "${1:-}" = --remove ]; then
   rm -f "$program" "$bash" "$zsh" "$fish" "$manuals"/kopi-docka.1 "$manuals"/kopi-docka-*.1 "$formats"/kopi-docka.json.5
-  rm -f "$units"/kopi-docka.service "$units"/kopi-docka.timer "$units"/kopi-docka-backup.service "$units"/kopi-docka-recover.service "$units"/kopi-docka-recover.timer "$units"/kopi-docka-recover-boot.service "$units"/kopi-docka-clean.service "$units"/kopi-docka-retry.service "$units"/kopi-docka-retry.timer "$units"/kopi-docka-notify.service
+  rm -f "$units"/kopi-docka.service "$units"/kopi-docka.timer "$units"/kopi-docka-backup.service "$units"/kopi-docka-recover.service "$units"/kopi-docka-recover.timer "$units"/kopi-docka-recover-boot.service "$units"/kopi-docka-clean.service "$units"/kopi-docka-retry.service "$units"/kopi-docka-retry.timer "$units"/kopi-docka-notify.service "$units"/kopi-docka-drill.service "$units"/kopi-docka-drill.timer
   exit 0
 fi
 

@@ -53,6 +53,7 @@ use crate::points::recipe;
 use crate::points::whose::Whose;
 use crate::quiesce::Down;
 use crate::recovery::bring_up;
+use crate::reports::drills::Drills;
 use crate::reports::history::History;
 use crate::reports::metrics;
 use crate::reports::past;
@@ -259,6 +260,7 @@ pub async fn run(cx: &Context, loaded: Loaded, lock: Lock, asked: Asked<'_>) -> 
         exit_code,
         report,
         present,
+        drills: &Drills::load(&cx.paths.drills()),
     };
     if let Err(error) = metrics::write(&config, &told) {
         cx.ui.warn(format!(

@@ -1,4 +1,4 @@
-//! One run at a time per host, and one verify beside it.
+//! One run at a time per host, and one verify and one drill beside it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -40,6 +40,11 @@ impl Lock {
     /// A lock of its own for what only reads the repository: it may take hours, and no backup may wait for it.
     pub fn take_to_verify(runtime: &Path) -> Result<Self> {
         Self::take_file(runtime, "verify.lock", "verify")
+    }
+
+    /// One drill at a time, beside whatever else is at work.
+    pub fn take_to_drill(runtime: &Path, what: &str) -> Result<Self> {
+        Self::take_file(runtime, "drill.lock", what)
     }
 
     /// As [`Lock::take`], but another run is waited for, as long as `wait` says; `tell` hears who that is. Ends early when the program is
@@ -115,7 +120,15 @@ impl Lock {
 
 /// The holder of the lock of a run, without taking it; `None` if it is free.
 pub fn holder(runtime: &Path) -> Option<String> {
-    let path = runtime.join("kopi-docka.lock");
+    holder_of(&runtime.join("kopi-docka.lock"))
+}
+
+/// The same of the lock of a drill.
+pub fn drill_holder(runtime: &Path) -> Option<String> {
+    holder_of(&runtime.join("drill.lock"))
+}
+
+fn holder_of(path: &Path) -> Option<String> {
     let inode = path.metadata().ok()?.ino().to_string();
     // `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`; the device is not that of `stat` on every file system.
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
@@ -124,7 +137,7 @@ pub fn holder(runtime: &Path) -> Option<String> {
         words.next() == Some("FLOCK")
             && words.nth(3).and_then(|file| file.rsplit(':').next()) == Some(inode.as_str())
     });
-    let text = is_held.then(|| std::fs::read_to_string(&path).ok())??;
+    let text = is_held.then(|| std::fs::read_to_string(path).ok())??;
     Some(text.trim().to_owned())
 }
 

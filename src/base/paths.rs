@@ -77,6 +77,21 @@ impl Paths {
         self.state.join("verified")
     }
 
+    /// Drills at work, and those that a kill has cut off: one file each.
+    pub fn drilling(&self) -> PathBuf {
+        self.state.join("drilling")
+    }
+
+    /// Copies that drills have left on purpose, one file each.
+    pub fn kept_drills(&self) -> PathBuf {
+        self.state.join("drills-kept")
+    }
+
+    /// What drills came to.
+    pub fn drills(&self) -> PathBuf {
+        self.state.join("drills.json")
+    }
+
     /// The last maintenance that this host did, one file a profile.
     pub fn maintenance(&self) -> PathBuf {
         self.state.join("maintenance")

@@ -10,8 +10,10 @@ use crate::base::text;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
 use crate::model::UnitName;
+use crate::model::drill::{DrillOutcome, DrillReport};
 use crate::points::point::{Point, PointState, points};
 use crate::points::whose::Whose;
+use crate::reports::drills::Drills;
 use crate::repository::Repository;
 use crate::ui::table;
 use crate::verify::Memory;
@@ -22,6 +24,8 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
     let repository = Repository::of(cx, &loaded.config)?;
     let status = repository.open().await?;
     let memory = remembered(cx, &status.unique_id);
+    let drills = Drills::load(&cx.paths.drills());
+    let drilled = |point: &Point| drills.of_point(point, &status.unique_id);
     let identity = repository.kopia.identity();
     let all = points(&repository.kopia.list().await?);
     let whose = Whose::of(&all, repository.kopia.me(), None);
@@ -42,7 +46,7 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
     if cx.ui.json {
         let listed = points
             .iter()
-            .map(|point| Listed::of(point, &whose, memory.as_ref()));
+            .map(|point| Listed::of(point, &whose, memory.as_ref(), drilled(point)));
         let listed: Vec<Listed<'_>> = listed.collect();
         cx.ui
             .answer_json(&json!({ "points": listed, "other_hosts": elsewhere }));
@@ -54,6 +58,7 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
     }
     let now = Utc::now();
     let rows = points.iter().map(|point| {
+        let listed = Listed::of(point, &whose, memory.as_ref(), drilled(point));
         [
             point.unit.to_string(),
             point.backup_id.to_string(),
@@ -63,7 +68,8 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
                 PointState::Partial => "PARTIAL".to_owned(),
                 PointState::Unfinished => "unfinished".to_owned(),
             },
-            Listed::of(point, &whose, memory.as_ref()).verified(now),
+            listed.verified(now),
+            listed.drilled(now),
             text::bytes(point.bytes),
             point.made_by.sign(&point.identity) + whose.label(point),
             point.problems.join("; "),
@@ -76,11 +82,12 @@ pub async fn run(cx: &Context, units: &[UnitName], all_hosts: bool) -> Result<u8
             "AGE",
             "GRADE",
             "VERIFIED",
+            "DRILLED",
             "SIZE",
             "MADE BY",
             "",
         ],
-        &[5],
+        &[6],
         rows,
     ));
     Ok(0)
@@ -157,10 +164,19 @@ struct Listed<'a> {
     verified_at: Option<DateTime<Utc>>,
     verified_percent: Option<u8>,
     verified_ok: Option<bool>,
+    /// All three are `null` when it was never drilled, the last one also when it did not come back.
+    drilled_at: Option<DateTime<Utc>>,
+    drill_outcome: Option<DrillOutcome>,
+    drill_recovery_seconds: Option<f64>,
 }
 
 impl<'a> Listed<'a> {
-    fn of(point: &'a Point, whose: &Whose<'_>, memory: Option<&Memory>) -> Self {
+    fn of(
+        point: &'a Point,
+        whose: &Whose<'_>,
+        memory: Option<&Memory>,
+        drilled: Option<&DrillReport>,
+    ) -> Self {
         let known = memory.and_then(|memory| memory.of(point));
         Self {
             point,
@@ -168,6 +184,20 @@ impl<'a> Listed<'a> {
             verified_at: known.map(|known| known.verified_at),
             verified_percent: known.map(|known| known.percent),
             verified_ok: known.map(|known| known.is_good),
+            drilled_at: drilled.map(|drill| drill.finished_at),
+            drill_outcome: drilled.map(|drill| drill.outcome),
+            drill_recovery_seconds: drilled.and_then(|drill| drill.recovery_seconds),
+        }
+    }
+
+    fn drilled(&self, now: DateTime<Utc>) -> String {
+        let (Some(at), Some(outcome)) = (self.drilled_at, self.drill_outcome) else {
+            return "-".to_owned();
+        };
+        let age = text::age(at, now);
+        match self.drill_recovery_seconds {
+            Some(seconds) => format!("{outcome}, {age} ago, in {}", text::seconds(seconds)),
+            None => format!("{outcome}, {age} ago"),
         }
     }
 

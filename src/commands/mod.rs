@@ -8,6 +8,7 @@ mod config_page;
 pub mod config_v1;
 pub mod daemon;
 pub mod disaster_recovery;
+pub mod drill;
 pub mod dry_run;
 pub mod edit_config;
 pub mod estimate_size;
@@ -65,7 +66,7 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     ),
     (
         "Restore",
-        &["restore", "verify", "recover", "disaster-recovery"],
+        &["restore", "verify", "drill", "recover", "disaster-recovery"],
     ),
     (
         "Repository",
@@ -156,6 +157,12 @@ pub enum Command {
     /// Reads recipes and data from the storage itself, bypassing Kopia's cache, and checks that every stream has its length and is a valid
     /// archive. Stops no container, does not need Docker, and does not block backups. `list --snapshots` shows the results.
     Verify(verify::Args),
+    /// Boot a restored copy of a unit in isolation, and see whether it comes back
+    ///
+    /// Restores a point as a project of its own and starts it: no published ports, only internal networks, nothing of the host mounted, the
+    /// images that were saved. Waits until it is healthy, runs the probes of the configuration, tells the time to recover, and removes it. The
+    /// original is not touched. The exit code is 3 if it is not good.
+    Drill(drill::Args),
     /// Make a recovery bundle, with which a new host reaches the backups, or check one
     ///
     /// One encrypted file with the configuration, the connection and the password of the repository, and the credentials of the storage.
@@ -210,6 +217,7 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
         Command::DisasterRecovery(args) => (!args.only_answers()).then_some("disaster-recovery"),
         Command::Setup(_) => Some("setup"),
         Command::Verify(_) => Some("verify"),
+        Command::Drill(_) => Some("drill"),
         Command::Daemon(_) => Some("daemon"),
         Command::Notify(_) => Some("notify"),
         Command::Recover(_) => Some("recover"),
@@ -303,6 +311,7 @@ fn dispatch(
         Command::EstimateSize(args) => later(move || estimate_size::run(cx, args)),
         Command::Restore(args) => later(move || restore::run(cx, *args)),
         Command::Verify(args) => later(move || verify::run(cx, args)),
+        Command::Drill(args) => later(move || drill::run(cx, args)),
         Command::History(args) => later(move || ready(history::run(cx, args))),
         Command::Notify(args) => later(move || notify::run(cx, args)),
         Command::Recover(args) => later(move || recover::run(cx, args)),

@@ -7,6 +7,7 @@ use crate::base::blocking::aside;
 use crate::base::lock::Lock;
 use crate::base::work;
 use crate::context::Context;
+use crate::drill;
 use crate::error::{Exit, Failure, Result};
 use crate::quiesce::replay;
 use crate::recovery;
@@ -46,17 +47,25 @@ async fn recover(cx: &Context, args: Args) -> Result<u8> {
     let settled = recovery::replay(&cx.paths.restore_journals(), services, &cx.ui).await?;
     let replayed = replay::replay(&cx.paths.stop_records(), None, &cx.ui, &cx.shutdown).await?;
     let owed = recovery::bring_up_owed(cx).await?;
+    let drills = drill::remove_killed(&cx.paths).await;
     let warnings = settled.warnings.iter().chain(&replayed.started.warnings);
     let hooks = recovery::catch_up_hooks(cx, &replayed.down).await?;
     for warning in warnings.chain(&owed).chain(&hooks) {
         cx.ui.warn(warning);
     }
+    // What runs is more than what is to be removed.
+    let drills = drills.unwrap_or_else(|error| {
+        cx.ui.warn(format!(
+            "an interrupted drill is not removed yet: {error:#}"
+        ));
+        0
+    });
     let still_stopped = &replayed.started.still_stopped;
     if cx.ui.json {
         let names: Vec<&String> = still_stopped.iter().map(|(name, _)| name).collect();
         cx.ui.answer_json(&json!({
             "records": replayed.records, "up": replayed.started.up, "still_stopped": names,
-            "restores_finished": settled.finished, "restores_undone": settled.undone,
+            "restores_finished": settled.finished, "restores_undone": settled.undone, "drills_removed": drills,
         }));
     } else {
         if settled.finished > 0 {
@@ -66,10 +75,13 @@ async fn recover(cx: &Context, args: Args) -> Result<u8> {
         if settled.undone > 0 {
             cx.ui.answer("Undone: the previous data is back in place.");
         }
+        if drills > 0 {
+            cx.ui.answer("Removed: what an interrupted drill had made.");
+        }
         if !replayed.started.up.is_empty() {
             cx.ui
                 .answer(format!("Running again: {}", replayed.started.up.join(", ")));
-        } else if replayed.records + settled.finished + settled.undone == 0 {
+        } else if replayed.records + settled.finished + settled.undone + drills == 0 {
             cx.ui.answer("Nothing to recover: no run was interrupted.");
         }
     }
@@ -108,7 +120,7 @@ async fn before_docker(cx: &Context) -> Result<u8> {
     if cx.ui.json {
         cx.ui.answer_json(&json!({
             "records": 0, "up": [], "still_stopped": [],
-            "restores_finished": settled.finished, "restores_undone": settled.undone,
+            "restores_finished": settled.finished, "restores_undone": settled.undone, "drills_removed": 0,
         }));
     } else if settled.finished > 0 {
         cx.ui

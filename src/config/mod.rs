@@ -30,7 +30,7 @@ pub use password::{
     check_new as check_new_password, read_file as read_password_file, read_secret_file,
 };
 pub use permissions::{Caller, check_secret};
-pub use schema::{Config, Hook, Logging, Retention, Target};
+pub use schema::{Config, Hook, Logging, Probe, Retention, Target};
 pub use store::{
     document_of, forget_host, new_document, renew_bundles, set_password, set_repository, text_of,
 };

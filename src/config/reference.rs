@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::problem;
 use super::schema::{
-    Backup, BindMounts, BindMountsOverride, Config, Docker, Hook, HookExec, Kopia, Logging,
-    Metrics, Retention, RetentionOverride, Spool, Target, UnitConfig,
+    Backup, BindMounts, BindMountsOverride, Config, Docker, Drill, Hook, HookExec, Kopia, Logging,
+    Metrics, Retention, RetentionOverride, Spool, Target, UnitConfig, UnitDrill,
 };
 
 /// Stands for the name of a unit.
@@ -58,9 +58,9 @@ pub fn reference() -> Vec<Section> {
     let about = |path: &str| match path {
         "" => String::new(),
         "backup.spool" | "backup.bind_mounts" | "backup.units" => doc::<Backup>(path),
-        "backup.units.<name>.retention" | "backup.units.<name>.bind_mounts" => {
-            doc::<UnitConfig>(path)
-        }
+        "backup.units.<name>.retention"
+        | "backup.units.<name>.bind_mounts"
+        | "backup.units.<name>.drill" => doc::<UnitConfig>(path),
         "backup.units.<name>" => doc::<Backup>("backup.units"),
         "notify[]" => doc::<Config>("notify"),
         "hooks[]" => doc::<Config>("hooks"),
@@ -100,8 +100,14 @@ pub fn reference() -> Vec<Section> {
             BindMountsOverride::FIELD_NAMES,
             doc::<BindMountsOverride>,
         ),
+        section(
+            "backup.units.<name>.drill",
+            UnitDrill::FIELD_NAMES,
+            doc::<UnitDrill>,
+        ),
         section("docker", Docker::FIELD_NAMES, doc::<Docker>),
         section("retention", Retention::FIELD_NAMES, doc::<Retention>),
+        section("drill", Drill::FIELD_NAMES, doc::<Drill>),
         section("logging", Logging::FIELD_NAMES, doc::<Logging>),
         section("metrics", Metrics::FIELD_NAMES, doc::<Metrics>),
         section("hooks[]", Hook::FIELD_NAMES, doc::<Hook>),

@@ -39,6 +39,9 @@ pub const EXEC_AFTER_START: &str = "kopi-docka.exec.after-start";
 const BIND_INCLUDE: &str = "kopi-docka.bind.include";
 const BIND_EXCLUDE: &str = "kopi-docka.bind.exclude";
 
+/// What a drill made: no unit, and no writer. Its value is the id of the drill.
+pub const DRILL: &str = "kopi-docka.drill";
+
 /// `docker compose run`, not a service.
 pub fn is_one_off(labels: &Labels) -> bool {
     labels

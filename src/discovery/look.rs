@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::comeback::{self, Mounted};
 use super::depends;
 use super::host::Host;
+use super::labels;
 use super::roles::{self, Roles};
 use super::rules::Rules;
 use super::scene::{self, Scene};
@@ -28,7 +29,8 @@ impl Seen {
         Ok(Self::around(engine.inventory().await?, rules).await)
     }
 
-    async fn around(inventory: Inventory, rules: &Rules) -> Self {
+    async fn around(mut inventory: Inventory, rules: &Rules) -> Self {
+        leave_drills(&mut inventory);
         Self {
             host: Host::look(scene::paths_of_interest(&inventory, rules)).await,
             roles: roles::find(&inventory, rules).await,
@@ -175,6 +177,24 @@ impl Look {
         !sharing.is_empty()
             && (sharing.contains(id) || name().is_some_and(|name| sharing.contains(name)))
     }
+}
+
+/// A copy that is tried out is nothing of this host: it goes again, and no unit is stopped for it.
+fn leave_drills(inventory: &mut Inventory) {
+    let mut mounted = BTreeSet::new();
+    inventory.containers.retain(|container| {
+        let labels = container.config.as_ref().and_then(|it| it.labels.as_ref());
+        let is_drill = labels.is_some_and(|labels| labels.contains_key(labels::DRILL));
+        if is_drill {
+            let mounts = container.mounts.iter().flatten();
+            mounted.extend(mounts.filter_map(|mount| mount.name.clone()));
+        }
+        !is_drill
+    });
+    // Those that an image asks for have no label.
+    inventory.volumes.retain(|volume| {
+        !volume.labels.contains_key(labels::DRILL) && !mounted.contains(&volume.name)
+    });
 }
 
 /// The containers that live in the namespaces of others, by id, and those others as Docker names them, by id or name.

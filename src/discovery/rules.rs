@@ -91,6 +91,7 @@ impl Rules {
             ]
             .into_iter()
             .chain(&backup.recovery_bundle_copy)
+            .chain(&config.drill.directory)
             .cloned()
             .collect(),
             units: backup

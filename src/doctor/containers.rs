@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::discovery::{self, Discovery, Rules};
 use crate::drivers::docker::Engine;
 use crate::error::{Exit, Result};
-use crate::model::{Unit, UnitName};
+use crate::model::Unit;
 
 pub const AREA: &str = "docker";
 const COVERAGE: &str = "coverage";
@@ -17,8 +17,8 @@ const COVERAGE: &str = "coverage";
 /// How many gaps of a unit are told in a line.
 const TOLD: usize = 3;
 
-/// The names are those of the units that a run without a name saves; `None` where Docker did not tell.
-pub async fn check(cx: &Context, config: Option<&Config>) -> (Vec<Finding>, Option<Vec<UnitName>>) {
+/// The units are those that a run without a name saves; `None` where Docker did not tell.
+pub async fn check(cx: &Context, config: Option<&Config>) -> (Vec<Finding>, Option<Vec<Unit>>) {
     let default = Config::default();
     let config = config.unwrap_or(&default);
     let engine = match Engine::connect(&config.docker.socket).await {
@@ -59,7 +59,7 @@ fn without_agreed(cx: &Context, config: &Config, mut host: Discovery) -> Discove
     host
 }
 
-fn coverage(host: Discovery) -> Result<(Vec<Finding>, Vec<UnitName>)> {
+fn coverage(host: Discovery) -> Result<(Vec<Finding>, Vec<Unit>)> {
     let orphans = host.orphan_volumes.len();
     let chosen = backup::choose(host.units, &[])?;
     let mut summary = format!(
@@ -82,8 +82,7 @@ fn coverage(host: Discovery) -> Result<(Vec<Finding>, Vec<UnitName>)> {
         ));
     }
     findings.extend(chosen.units.iter().filter_map(of_unit));
-    let names = chosen.units.into_iter().map(|unit| unit.name).collect();
-    Ok((findings, names))
+    Ok((findings, chosen.units))
 }
 
 fn of_unit(unit: &Unit) -> Option<Finding> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::finding::Finding;
 use super::{
-    backups, bundle, configuration, containers, free_space, hooks, interrupted, messages, programs,
-    repository, schedule, tailnet,
+    backups, bundle, configuration, containers, drills, free_space, hooks, interrupted, messages,
+    programs, repository, schedule, tailnet,
 };
 use crate::config::Config;
 use crate::context::Context;
@@ -46,7 +46,9 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
         ),
         limited(containers::AREA, Exit::Docker, DOCKER, async {
             let (mut findings, units) = containers::check(cx, config).await;
-            findings.extend(backups::check(config, units, schedule::interval().await));
+            findings.extend(drills::check(config, units.as_deref(), &cx.paths.drills()));
+            let names = units.map(|units| units.into_iter().map(|unit| unit.name).collect());
+            findings.extend(backups::check(config, names, schedule::interval().await));
             findings
         }),
         limited(

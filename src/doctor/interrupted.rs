@@ -5,6 +5,7 @@ use crate::base::files;
 use crate::base::lock;
 use crate::config::Config;
 use crate::context::Context;
+use crate::drill;
 use crate::drivers::docker::Engine;
 use crate::error::{Exit, Result};
 use crate::quiesce::RecordFile;
@@ -87,6 +88,10 @@ fn left(cx: &Context, config: Option<&Config>) -> Result<Vec<Finding>> {
     for (path, ()) in journals.good {
         let message = format!("a restore was interrupted (`{}`)", path.display());
         findings.push(Finding::failure(AREA, Exit::UnitsFailed, message).remedy(RECOVER));
+    }
+    if drill::left_over(&cx.paths) {
+        let message = "a drill was interrupted, and what it made is still there";
+        findings.push(Finding::warning(AREA, message).remedy(RECOVER));
     }
     if config.is_some_and(|config| password::is_unfinished(&cx.paths, config)) {
         let message = "a change of the repository's password was interrupted";

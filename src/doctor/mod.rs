@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`finding`] (what a check says) → [`mod@examine`] (all checks, at once, each with a time limit) → the checks:
 //! [`programs`], [`configuration`], [`containers`] (Docker and what a backup would not save), [`repository`], [`free_space`],
-//! [`interrupted`], [`backups`], [`schedule`] with [`pending`], [`messages`], [`hooks`], [`bundle`], [`bundle_place`], [`tailnet`].
+//! [`interrupted`], [`backups`], [`drills`], [`schedule`] with [`pending`], [`messages`], [`hooks`], [`bundle`], [`bundle_place`], [`tailnet`].
 //!
 //! Never here: a lock that is taken, a file that is written, a container that is touched. It may run beside a backup.
 
@@ -11,6 +11,7 @@ mod bundle;
 mod bundle_place;
 mod configuration;
 mod containers;
+mod drills;
 mod examine;
 mod finding;
 mod free_space;

@@ -8,11 +8,13 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
+use super::drills::Drills;
 use super::past::{self, LastRuns};
 use crate::base::files;
 use crate::config::Config;
 use crate::error::Result;
 use crate::model::UnitName;
+use crate::model::drill::DrillReport;
 use crate::model::report::RunReport;
 
 /// A run that is over.
@@ -23,6 +25,8 @@ pub struct Ran<'a> {
     pub report: Option<&'a RunReport>,
     /// The units of this host: others are forgotten. `None` when the run ended before it knew them.
     pub present: Option<&'a [UnitName]>,
+    /// What drills came to.
+    pub drills: &'a Drills,
 }
 
 /// Does nothing where no file is configured.
@@ -41,7 +45,70 @@ pub fn write(config: &Config, ran: &Ran<'_>) -> Result<()> {
         last.add_older(report.clone());
     }
     last.go_back(&past::folder(config), Some(&wanted))?;
-    files::write_public(path, render(ran, &present, &last, Utc::now()).as_bytes())
+    let mut text = render(ran, &present, &last, Utc::now());
+    render_drills(&mut text, ran.drills);
+    files::write_public(path, text.as_bytes())
+}
+
+/// How the names of all that drills tell begin.
+const OF_DRILLS: &str = "kopi_docka_unit_drill_";
+
+/// Tells of `drills` in the file that the last run has written. Does nothing where none is configured.
+pub fn write_drills(config: &Config, drills: &Drills) -> Result<()> {
+    let Some(path) = &config.metrics.textfile else {
+        return Ok(());
+    };
+    let before = std::fs::read_to_string(path).unwrap_or_default();
+    let is_of_drills = |line: &&str| {
+        let name = line
+            .trim_start_matches("# HELP ")
+            .trim_start_matches("# TYPE ");
+        name.starts_with(OF_DRILLS)
+    };
+    let kept = before.lines().filter(|line| !is_of_drills(line));
+    let mut text: String = kept.flat_map(|line| [line, "\n"]).collect();
+    render_drills(&mut text, drills);
+    files::write_public(path, text.as_bytes())
+}
+
+fn render_drills(text: &mut String, drills: &Drills) {
+    let of_units = |value: fn(&DrillReport) -> Option<f64>| -> Vec<Sample> {
+        let lasts = drills.lasts().into_iter();
+        lasts
+            .filter_map(|last| Some((vec![("unit", last.unit.to_string())], value(last)?)))
+            .collect()
+    };
+    let good = drills.lasts().into_iter().filter_map(|last| {
+        let good = drills.last_good(&last.unit)?;
+        Some((
+            vec![("unit", last.unit.to_string())],
+            seconds(good.finished_at),
+        ))
+    });
+    write_family(
+        text,
+        "kopi_docka_unit_drill_last_success_timestamp_seconds",
+        "When a copy of the unit last came back well.",
+        &good.collect::<Vec<_>>(),
+    );
+    write_family(
+        text,
+        "kopi_docka_unit_drill_last_timestamp_seconds",
+        "When the unit's last drill ended.",
+        &of_units(|last| Some(seconds(last.finished_at))),
+    );
+    write_family(
+        text,
+        "kopi_docka_unit_drill_success",
+        "1 when the unit's last drill was good, or partial for a service that cannot be booted in isolation, else 0.",
+        &of_units(|last| Some(f64::from(u8::from(last.is_good())))),
+    );
+    write_family(
+        text,
+        "kopi_docka_unit_drill_recovery_seconds",
+        "How long the unit's last drill took from the first byte to healthy.",
+        &of_units(|last| last.recovery_seconds),
+    );
 }
 
 /// The units that a file of ours tells of.

@@ -15,11 +15,14 @@ use crate::base::heartbeat;
 use crate::base::lock::Lock;
 use crate::config::Loaded;
 use crate::context::Context;
+use crate::drill;
 use crate::drivers::systemd::notify;
+use crate::drivers::tool::{Child, Spec};
 use crate::error::{Exit, Result, exit_of, render};
 use crate::logging;
 use crate::model::report::RunReport;
 use crate::recovery;
+use crate::reports::drills::Drills;
 use crate::reports::past::{self, Reports};
 
 /// How often the clock is read: a timer of ours stands still while the host sleeps.
@@ -41,6 +44,10 @@ struct Daemon<'a> {
     told_at: Option<Moment>,
     /// The last that was tried left containers stopped.
     is_down: bool,
+    /// In a process of its own: a backup that is due does not wait for it.
+    drill: Option<Child>,
+    /// When it was last looked whether one is due.
+    drilled_at: Option<Moment>,
 }
 
 /// Why a backup begins.
@@ -67,6 +74,8 @@ pub async fn run(cx: &Context, interval: Option<Duration>) -> Result<u8> {
         looked_at: None,
         told_at: None,
         is_down: false,
+        drill: None,
+        drilled_at: None,
     };
     notify::ready(&daemon.status);
     cx.ui.say(format!("Ready. {}", daemon.status));
@@ -79,6 +88,7 @@ pub async fn run(cx: &Context, interval: Option<Duration>) -> Result<u8> {
         () = watchdog::answer() => {}
         () = daemon.work() => {}
     }
+    daemon.end_drill().await;
     notify::flush();
     let exit = if daemon.is_down {
         Exit::StillStopped
@@ -122,6 +132,7 @@ impl Daemon<'_> {
                 }
                 () = sleep(pause.unwrap_or(LOOK).min(LOOK).min(retry::interval())) => {}
             }
+            self.drill_if_due().await;
             match self.pause() {
                 _ if self.cx.shutdown.is_asked() => {}
                 // Whoever makes the backups makes up for them.
@@ -190,6 +201,68 @@ impl Daemon<'_> {
         if let Err(error) = recovery::bring_up_all(self.cx).await {
             self.failed(&error);
             self.tell(format!("Recovery failed: {error}"));
+        }
+        if let Err(error) = drill::remove_killed(&self.cx.paths).await {
+            self.cx.ui.warn(format!(
+                "an interrupted drill is not removed yet: {error:#}"
+            ));
+        }
+    }
+
+    /// Under systemd a timer does it: our unit may not write where Docker has its volumes.
+    async fn drill_if_due(&mut self) {
+        if let Some(child) = &mut self.drill {
+            let Ok(ended) = tokio::time::timeout(Duration::ZERO, child.wait()).await else {
+                return;
+            };
+            self.drill = None;
+            match ended {
+                Ok(ended) if ended.status.success() => {}
+                Ok(ended) => self
+                    .cx
+                    .ui
+                    .warn(format!("{}: {}", ended.describe(), ended.stderr)),
+                Err(error) => self.cx.ui.warn(format!("{error:#}")),
+            }
+        }
+        let now = Moment::now();
+        let is_soon =
+            |at: &Moment| now.since_boot.saturating_sub(at.since_boot) < retry::interval();
+        if notify::is_heard() || self.drilled_at.as_ref().is_some_and(is_soon) {
+            return;
+        }
+        self.drilled_at = Some(now);
+        let known = Drills::load(&self.cx.paths.drills());
+        if drill::is_due(&self.loaded.config, &known, now.wall) {
+            match self.begin_drill() {
+                Ok(child) => self.drill = Some(child),
+                Err(error) => self.cx.ui.warn(format!("no drill is made: {error:#}")),
+            }
+        }
+    }
+
+    fn begin_drill(&self) -> Result<Child> {
+        let spec = Spec::new(&units::own_program()?)
+            .arg("--config")
+            .arg(&self.loaded.path)
+            .args(["--quiet", "drill", "--due"]);
+        // It is what we are.
+        Child::spawn(std::env::vars_os().fold(spec, |spec, (name, value)| spec.env(name, value)))
+    }
+
+    /// A daemon that ends leaves no copy running.
+    async fn end_drill(&mut self) {
+        let Some(mut child) = self.drill.take() else {
+            return;
+        };
+        let ended = async {
+            child.killed().await?;
+            drill::remove_killed(&self.cx.paths).await
+        };
+        if let Err(error) = ended.await {
+            self.cx.ui.warn(format!(
+                "an interrupted drill is not removed yet: {error:#}"
+            ));
         }
     }
 

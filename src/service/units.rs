@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::error::Result;
 
 /// Every unit by its name.
-const TEMPLATES: [(&str, &str); 10] = [
+const TEMPLATES: [(&str, &str); 12] = [
     (
         "kopi-docka.service",
         include_str!("../../systemd/kopi-docka.service"),
@@ -56,6 +56,14 @@ const TEMPLATES: [(&str, &str); 10] = [
     (
         "kopi-docka-notify.service",
         include_str!("../../systemd/kopi-docka-notify.service"),
+    ),
+    (
+        "kopi-docka-drill.service",
+        include_str!("../../systemd/kopi-docka-drill.service"),
+    ),
+    (
+        "kopi-docka-drill.timer",
+        include_str!("../../systemd/kopi-docka-drill.timer"),
     ),
 ];
 const HARDENING: &str = include_str!("../../systemd/hardening.conf");
@@ -233,6 +241,7 @@ pub fn writable_folders(config: &Config) -> BTreeSet<&Path> {
     let copy = config.backup.recovery_bundle_copy.as_deref();
     folders
         .into_iter()
+        .chain(config.drill.directory.as_deref())
         .chain(copy)
         .chain(log)
         .chain(repository)

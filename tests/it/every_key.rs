@@ -29,7 +29,7 @@ fn key(
 }
 
 /// Proven where more is needed for it than a run and a look.
-const PROVEN_ELSEWHERE: [(&str, &str, &str); 15] = [
+const PROVEN_ELSEWHERE: [(&str, &str, &str); 20] = [
     (
         "hooks",
         include_str!("hooks.rs"),
@@ -104,6 +104,31 @@ const PROVEN_ELSEWHERE: [(&str, &str, &str); 15] = [
         "kopia.password_file",
         include_str!("configuration.rs"),
         "fn a_password_file_is_read_and_its_permissions_are_checked",
+    ),
+    (
+        "drill.directory",
+        include_str!("drill.rs"),
+        "fn the_keys_of_a_drill_do_what_they_say",
+    ),
+    (
+        "drill.every",
+        include_str!("drill.rs"),
+        "fn the_one_whose_drill_is_oldest_is_drilled_when_it_is_due",
+    ),
+    (
+        "drill.max_age",
+        include_str!("drill.rs"),
+        "fn the_keys_of_a_drill_do_what_they_say",
+    ),
+    (
+        "drill.timeout",
+        include_str!("drill.rs"),
+        "fn the_keys_of_a_drill_do_what_they_say",
+    ),
+    (
+        "backup.units.*.drill.probes",
+        include_str!("drill.rs"),
+        "fn probes_decide_and_one_for_nobody_is_an_error_of_the_configuration",
     ),
 ];
 
@@ -775,6 +800,7 @@ fn no_key_is_without_a_proof() {
             "enabled": true, "exclude_patterns": ["a"], "stop_timeout": 1, "read": "everything", "shrink_limit": "50%", "max_downtime": "1h",
             "retention": {"latest": 1, "hourly": 1, "daily": 1, "weekly": 1, "monthly": 1, "yearly": 1},
             "bind_mounts": {"mode": "all", "exclude": ["/a"], "include": ["/b"], "max_size": "1GiB"},
+            "drill": {"probes": [{"exec": ["true"]}]},
         });
     });
     let mut keys = BTreeSet::new();

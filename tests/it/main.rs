@@ -32,6 +32,7 @@ mod databases;
 mod doctor;
 mod documented;
 mod doors;
+mod drill;
 mod every_key;
 mod held_output;
 mod hooks;

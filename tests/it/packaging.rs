@@ -59,6 +59,8 @@ fn make_install_puts_everything_in_its_place_and_uninstall_takes_it_away() {
         "lib/systemd/system/kopi-docka-retry.service",
         "lib/systemd/system/kopi-docka-retry.timer",
         "lib/systemd/system/kopi-docka-notify.service",
+        "lib/systemd/system/kopi-docka-drill.service",
+        "lib/systemd/system/kopi-docka-drill.timer",
     ] {
         assert!(
             there.contains(&Path::new("opt/k").join(name)),
@@ -183,6 +185,7 @@ fn the_package_upgrades_and_goes_without_losing_what_it_must_keep() {
         "kopi-docka-recover-boot.service",
         "kopi-docka-clean.service",
         "kopi-docka-retry.timer",
+        "kopi-docka-drill.timer",
     ] {
         let run = machine.systemctl(&["is-enabled", unit]);
         run.stdout_is("disabled\n").code(1);

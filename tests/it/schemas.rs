@@ -80,6 +80,7 @@ fn every_document_is_as_its_schema_says() {
     for event in lines(&["verify"], 0) {
         assert_schema("verify-event", &event);
     }
+    assert_schema("drill", &of_unit(&["drill"]));
     assert_schema("list-snapshots", &of_unit(&["list", "--snapshots"]));
 
     let restore = ["restore", "--backup-id", "latest"];

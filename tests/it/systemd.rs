@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::common::{IMAGE, Machine, MachineInbox, Service, Tls, World, mount_xfs, until, within};
 use serde_json::{Value, json};
 
-const UNITS: [&str; 10] = [
+const UNITS: [&str; 12] = [
     "kopi-docka.service",
     "kopi-docka-backup.service",
     "kopi-docka-recover.service",
@@ -16,6 +16,8 @@ const UNITS: [&str; 10] = [
     "kopi-docka-retry.service",
     "kopi-docka-retry.timer",
     "kopi-docka-notify.service",
+    "kopi-docka-drill.service",
+    "kopi-docka-drill.timer",
     "kopi-docka.timer",
 ];
 pub const BACKUP: &str = "kopi-docka-backup.service";
@@ -28,6 +30,8 @@ const RECOVER_TIMER: &str = "kopi-docka-recover.timer";
 pub const RETRY: &str = "kopi-docka-retry.service";
 const RETRY_TIMER: &str = "kopi-docka-retry.timer";
 const NOTIFY: &str = "kopi-docka-notify.service";
+const DRILL: &str = "kopi-docka-drill.service";
+const DRILL_TIMER: &str = "kopi-docka-drill.timer";
 
 /// The repository on the SFTP server of the machine.
 const SFTP: &str = "sftp --host=127.0.0.1 --port=2222 --username=root --path=/srv/backups/r \
@@ -499,10 +503,9 @@ fn the_units_are_sound_and_hardened_and_leave_the_operators_settings_alone() {
     enable.stderr_any().ok();
     let next = machine.property(TIMER, "NextElapseUSecRealtime");
     assert!(next.contains(" 02:0") || next.contains(" 02:1"), "{next}");
-    let enabled = machine.systemctl(&["is-enabled", TIMER, RECOVER, BOOT, RETRY_TIMER]);
-    enabled
-        .stdout_is("enabled\nenabled\nenabled\nenabled\n")
-        .ok();
+    let all = [TIMER, RECOVER, BOOT, RETRY_TIMER, DRILL_TIMER];
+    let enabled = machine.systemctl(&["is-enabled"]).args(all);
+    enabled.stdout_is("enabled\n".repeat(5)).ok();
 
     // Again: nothing changes, and what the operator added stays.
     let mine = "[Timer]\nOnCalendar=\nOnCalendar=Sun 04:00:00\n";
@@ -568,6 +571,80 @@ fn a_hardened_run_saves_to_a_folder_what_a_restore_brings_back_and_the_timer_sta
     machine
         .sh("kopi-docka disaster-recovery --check $(ls /mnt/stick/*.enc | tail -1)")
         .stdout("is whole")
+        .ok();
+}
+
+#[test]
+fn the_drill_timer_boots_a_copy_under_its_hardening() {
+    let host = Host::on(Machine::with_compose(), |config| {
+        config["drill"] = json!({"every": "1d", "directory": "/srv/drills"});
+    });
+    let machine = &host.machine;
+    let volume = host.world.volume_path(&format!("{}_data", host.world.id()));
+    let give = format!(
+        "cd {} && echo x >tool && chown 1234:5678 tool && chmod 4755 tool && setfattr -n user.a -v b tool",
+        volume.display()
+    );
+    machine.sh(&give).ok();
+    machine.systemctl(&["start", BACKUP]).ok();
+    host.drop_in(
+        DRILL_TIMER,
+        "[Timer]\nOnCalendar=\nOnActiveSec=1s\nAccuracySec=1ms\nRandomizedDelaySec=0\n",
+    );
+    machine.systemctl(&["restart", DRILL_TIMER]).ok();
+    let known = || {
+        let read = machine
+            .sh("cat /var/lib/kopi-docka/drills.json 2>/dev/null")
+            .stdout_any();
+        let text = read.run().stdout();
+        serde_json::from_str::<Value>(&text).ok()
+    };
+    let known = until("the timer's drill", PATIENCE, known);
+    let report = &known["drills"][0];
+    assert_eq!(report["outcome"], "good", "{report:#}");
+    assert_eq!(report["unit"], host.app.as_str());
+    machine.until_property(DRILL, "ActiveState", "inactive");
+    assert_eq!(machine.property(DRILL, "Result"), "success");
+    machine
+        .sh("docker ps --all --format '{{.Names}}'")
+        .stdout_is(format!("{}\n", host.app))
+        .ok();
+    machine
+        .sh("docker volume ls --quiet | wc -l")
+        .stdout_is("1\n")
+        .ok();
+    machine
+        .sh("ls -A /srv/drills /var/lib/kopi-docka/drilling")
+        .stdout_is("/srv/drills:\n\n/var/lib/kopi-docka/drilling:\n")
+        .ok();
+    assert!(machine.is_running(&host.app));
+    // It is not due again.
+    machine.systemctl(&["start", DRILL]).ok();
+    assert_eq!(
+        machine
+            .sh("ls /backup/kopi-docka/metadata/drill-*.json | wc -l")
+            .text(),
+        "1"
+    );
+    machine
+        .exec(&["kopi-docka", "check", "--verbose"])
+        .stdout("came back in a drill")
+        .stderr_any()
+        .run();
+
+    // One that is cut off is seen to by the recovery.
+    machine.configure(|config| config["drill"]["every"] = json!("1s"));
+    let held =
+        machine.sh("KOPI_DOCKA_FAULT=kill@drill-started kopi-docka drill --due; test $? = 137");
+    held.stdout_any().stderr_any().ok();
+    machine
+        .sh("test -n \"$(docker ps --quiet --filter label=kopi-docka.drill)\"")
+        .ok();
+    machine.systemctl(&["start", RECOVER]).ok();
+    assert_eq!(machine.property(RECOVER, "Result"), "success");
+    machine
+        .sh("docker ps --all --quiet --filter label=kopi-docka.drill")
+        .stdout_is("")
         .ok();
 }
 

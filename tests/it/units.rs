@@ -8,7 +8,7 @@ use crate::common::schema::assert_schema;
 use crate::common::{Run, World, path};
 use serde_json::Value;
 
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "kopi-docka.service",
     "kopi-docka-backup.service",
     "kopi-docka-recover.service",
@@ -16,6 +16,7 @@ const SERVICES: [&str; 7] = [
     "kopi-docka-clean.service",
     "kopi-docka-retry.service",
     "kopi-docka-notify.service",
+    "kopi-docka-drill.service",
 ];
 
 fn write_units(world: &World, folder: &Path) -> Run {
@@ -40,11 +41,11 @@ fn writing_twice_changes_nothing_and_a_changed_configuration_is_shown() {
     let folder = world.path("units");
     let first = write_units(&world, &folder).arg("--json").json();
     assert_schema("write-units", &first);
-    assert_eq!(states(&first), ["new"; 10]);
+    assert_eq!(states(&first), ["new"; 12]);
     let mode = fs::metadata(folder.join("kopi-docka.timer")).unwrap();
     assert_eq!(mode.permissions().mode() & 0o7777, 0o644);
     let second = write_units(&world, &folder).arg("--json").json();
-    assert_eq!(states(&second), ["same"; 10]);
+    assert_eq!(states(&second), ["same"; 12]);
 
     let drop_in = folder.join("kopi-docka.timer.d/override.conf");
     fs::create_dir(drop_in.parent().unwrap()).unwrap();

@@ -5,6 +5,7 @@
 
 mod backup;
 mod docker;
+mod drill;
 mod hook;
 mod kopia;
 mod logging;
@@ -15,6 +16,7 @@ mod unit;
 
 pub use backup::{Backup, BindMounts, Spool};
 pub use docker::Docker;
+pub use drill::{Drill, Probe, UnitDrill};
 pub use hook::{Hook, HookExec};
 pub use kopia::Kopia;
 pub use logging::Logging;
@@ -22,6 +24,8 @@ pub use metrics::Metrics;
 pub use notify::Target;
 pub use retention::Retention;
 pub use unit::{BindMountsOverride, RetentionOverride, UnitConfig};
+
+use std::path::PathBuf;
 
 use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
@@ -46,6 +50,8 @@ pub struct Config {
     pub docker: Docker,
     /// How many restore points of each unit are kept. A point stays if any of these keeps it; all numbers 0 keep everything.
     pub retention: Retention,
+    /// Copies of units that are booted in isolation (`kopi-docka drill`).
+    pub drill: Drill,
     /// The log file.
     pub logging: Logging,
     /// Files for monitoring.
@@ -66,6 +72,7 @@ impl Default for Config {
             backup: Backup::default(),
             docker: Docker::default(),
             retention: Retention::default(),
+            drill: Drill::default(),
             logging: Logging::default(),
             metrics: Metrics::default(),
             hooks: Vec::new(),
@@ -75,6 +82,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The directory that drills make theirs in.
+    pub fn drills(&self) -> PathBuf {
+        let named = self.drill.directory.clone();
+        named.unwrap_or_else(|| self.backup.base_path.join("drills"))
+    }
+
     /// How many sources are worked on at once, as it says or as a host with `memory` allows it.
     pub fn workers(&self, memory: Memory) -> usize {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -119,6 +132,7 @@ mod tests {
             "retention": {
                 "latest": 3, "hourly": 0, "daily": 7, "weekly": 4, "monthly": 12, "yearly": 5
             },
+            "drill": { "directory": null, "every": null, "max_age": "90d", "timeout": "10m" },
             "logging": {
                 "level": "INFO", "file": "/var/log/kopi-docka.log", "max_size_mb": 100, "backup_count": 5
             },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use documented::DocumentedFields;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{BindMounts, Config, Retention};
+use super::{BindMounts, Config, Probe, Retention, UnitDrill};
 use crate::config::value::{
     BindMode, Exclude, Pattern, Percent, ReadMode, optional_duration, optional_seconds,
     optional_size, whole,
@@ -62,6 +62,9 @@ pub struct UnitConfig {
     /// As `backup.bind_mounts`; lists are added to the general ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_mounts: Option<BindMountsOverride>,
+    /// What its drills do besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drill: Option<UnitDrill>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, DocumentedFields)]
@@ -171,11 +174,29 @@ impl UnitConfig {
                 include: pattern(),
                 max_size: Some(None),
             }),
+            drill: Some(UnitDrill {
+                probes: vec![Probe {
+                    service: None,
+                    exec: Vec::new(),
+                    user: None,
+                    timeout: Duration::from_secs(1),
+                }],
+            }),
         }
     }
 }
 
 impl Config {
+    /// What is run in a copy of the unit called `name`.
+    pub fn probes(&self, name: &str) -> &[Probe] {
+        let drill = self
+            .backup
+            .units
+            .get(name)
+            .and_then(|unit| unit.drill.as_ref());
+        drill.map_or(&[], |drill| &drill.probes)
+    }
+
     /// What is in force for the unit called `name`.
     pub fn unit(&self, name: &str) -> UnitSettings {
         let nothing = UnitConfig::default();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserializer, Serialize as _, Serializer};
 use serde_json::Value;
 
-use super::read_or_null;
+use super::{read, read_or_null};
 
 /// Seconds of each unit, the longest first.
 const UNITS: [(char, u64); 5] = [
@@ -72,6 +72,28 @@ pub mod optional_duration {
             duration(value).filter(is_short)
         })?;
         Ok(read.filter(|time| !time.is_zero()))
+    }
+}
+
+/// A duration that there is: at least a second.
+pub mod required_duration {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        json(*time).serialize(serializer)
+    }
+
+    /// `MOST` is in seconds.
+    pub fn deserialize<'de, const MOST: u64, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        let most = json(Duration::from_secs(MOST));
+        let expected = format!(
+            "a duration from 1s to {most}: a number of seconds, or a whole number with s, m, h, d or w such as \"10m\""
+        );
+        read(deserializer, &expected, |value| {
+            super::duration(value).filter(|time| (1..=MOST).contains(&time.as_secs()))
+        })
     }
 }
 

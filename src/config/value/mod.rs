@@ -21,7 +21,7 @@ pub use address::{Address, optional_address};
 pub use choice::{
     BindMode, HookFailure, HookWhen, MailTls, MessageType, MessageWhen, ReadMode, SharedVolumes,
 };
-pub use duration::{optional_duration, parse_duration};
+pub use duration::{optional_duration, parse_duration, required_duration};
 pub use exclude::Exclude;
 pub use host::optional_host;
 pub use level::LogLevel;

@@ -1,18 +1,24 @@
-//! What goes on in a container: a command in it.
+//! What goes on in a container: a command in it, its last words, the memory that it uses.
 
 use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
+use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::{Stream, StreamExt as _};
 
-use super::engine::{Engine, bounded};
+use super::engine::{Engine, PATIENCE, bounded};
 use super::errors::EngineError;
+use super::json::Json as _;
+use super::raw::encoded;
 use crate::error::Result;
 
 /// Of what is said, the end.
 const KEPT_BYTES: usize = 16 << 10;
+
+/// For a figure that a decision can do without.
+const SOON: Duration = Duration::from_secs(10);
 
 /// What is run in a container.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,6 +71,48 @@ impl Engine {
             .await
             .map_err(|error| error.doing(format!("a command in container `{id}` cannot be run")))
     }
+
+    /// The last `lines` lines that a container wrote.
+    pub async fn last_words(&self, id: &str, lines: usize) -> Result<Vec<String>> {
+        let options = LogsOptionsBuilder::new()
+            .stdout(true)
+            .stderr(true)
+            .tail(&lines.to_string())
+            .build();
+        let words = bounded(PATIENCE, tail(self.docker.logs(id, Some(options))))
+            .await
+            .map_err(|error| error.doing(format!("the log of container `{id}` cannot be read")))?;
+        let all: Vec<&str> = words.lines().collect();
+        let from = all.len().saturating_sub(lines);
+        Ok(all
+            .iter()
+            .skip(from)
+            .map(|line| (*line).to_owned())
+            .collect())
+    }
+
+    /// The memory that a container uses, without what is only cached; `None` for one that does not run, or where Docker cannot tell soon.
+    pub async fn memory_of(&self, id: &str) -> Option<u64> {
+        let asked = async {
+            let state = self.inspect(id).await.ok()??.state?;
+            if !state.running? || state.paused? {
+                return None;
+            }
+            let path = format!(
+                "/containers/{}/stats?stream=false&one-shot=true",
+                encoded(id)
+            );
+            self.get_json(&path).await.ok()?
+        };
+        // One that is frozen may keep the engine waiting.
+        let stats = tokio::time::timeout(SOON, asked).await.ok()??;
+        let memory = stats.at("memory_stats");
+        let used = memory.at("usage").as_u64()?;
+        let of = |name: &str| memory.at("stats").at(name).as_u64();
+        // The one of cgroup v1, the other of v2.
+        let cached = of("total_inactive_file").or_else(|| of("inactive_file"));
+        Some(used.saturating_sub(cached.unwrap_or_default()))
+    }
 }
 
 async fn tail<E: Into<EngineError>>(
@@ -112,7 +160,10 @@ mod tests {
         let ended = run("echo out; echo err >&2; exit 7").await.unwrap();
         assert_eq!(ended.exit_code, 7);
         assert!(ended.said.contains("out") && ended.said.contains("err"));
+        assert!(engine.memory_of(&id).await.is_some());
+        engine.last_words(&id, 5).await.unwrap();
         testing::remove(&engine, &id).await;
         assert!(run("true").await.is_err());
+        assert_eq!(engine.memory_of(&id).await, None);
     }
 }

@@ -3,7 +3,7 @@
 //! Reading order: [`engine`] (the connection) → [`inventory`] (everything on the host, fast; [`follow`] keeps it right) → [`inspect`] (one
 //! thing at a time) → [`lifecycle`] (stop, start) → [`events`] (what was started meanwhile) → [`volume`],
 //! [`network`], [`create`] (what makes things again), [`change`] → [`image`], [`pull`] with [`login`]; beside them [`mod@neighbours`] (whom a container needs), [`raw`] (what the typed client cannot do), [`cli`] with [`compose_up`]
-//! (what the operator would type), [`inside`] (what goes on in a container), [`ids`] (which users containers see), [`json`] and [`errors`] (what a caller can tell apart).
+//! (what the operator would type), [`labelled`] (what was made under one name), [`inside`] (what goes on in a container), [`ids`] (which users containers see), [`json`] and [`errors`] (what a caller can tell apart).
 //!
 //! No policy here: what is stopped, read or left out is decided elsewhere.
 
@@ -21,6 +21,7 @@ pub mod inside;
 pub mod inspect;
 pub mod inventory;
 pub mod json;
+pub mod labelled;
 pub mod lifecycle;
 mod login;
 mod neighbours;

@@ -13,6 +13,7 @@ use crate::drivers::losses::{Losses, Tolerance};
 use crate::drivers::tar::Tar;
 use crate::drivers::tool::{Ended, Spec};
 use crate::error::{Exit, Failure, Result};
+use crate::model::point::Part;
 use crate::points::feed::{Feed, said};
 use crate::restore::plan::decision::SourcePlan;
 use crate::restore::plan::pieces;
@@ -87,6 +88,29 @@ impl Extractor {
     }
 }
 
+impl Extractor {
+    /// Extracts all `parts` of a source into `folder`, which is there and empty. Nothing may be lost. `aside` is a directory for what tar
+    /// says.
+    pub async fn fill(
+        &self,
+        parts: &[Part],
+        folder: &Path,
+        aside: &Path,
+        moved: &Activity,
+    ) -> Result<()> {
+        let laying = Laying {
+            extractor: self,
+            folder,
+            aside,
+            paths: &[],
+            wanted: None,
+            moved,
+            tolerance: Tolerance::NONE,
+        };
+        laying.lay(parts, &mut Losses::default()).await
+    }
+}
+
 /// Reads an archive from stdin into `folder`. Never with `--absolute-names`: without it tar keeps `..`, absolute names
 /// and what links lead to inside the directory.
 pub(super) fn untar(tar: &Tar, folder: &Path) -> Spec {
@@ -119,6 +143,11 @@ pub(super) fn refuse_words(tar: &Ended) -> Result<()> {
 
 /// Moves the one file of `folder` to where the swap takes it from.
 fn take_out(folder: &Path, swap: &Swap) -> Result<()> {
+    move_only_file(folder, &swap.content())
+}
+
+/// Moves the one file of `folder` to `to`, and removes the folder.
+pub fn move_only_file(folder: &Path, to: &Path) -> Result<()> {
     let entries: Vec<_> = std::fs::read_dir(folder)?.collect::<std::io::Result<_>>()?;
     let [entry] = entries.as_slice() else {
         anyhow::bail!("the archive of a single file holds {} files", entries.len());
@@ -126,7 +155,7 @@ fn take_out(folder: &Path, swap: &Swap) -> Result<()> {
     if !entry.file_type()?.is_file() {
         anyhow::bail!("the archive of a single file holds something else");
     }
-    std::fs::rename(entry.path(), swap.content())?;
+    std::fs::rename(entry.path(), to)?;
     std::fs::remove_dir(folder)?;
     Ok(())
 }

@@ -7,12 +7,12 @@
 
 pub mod applying;
 mod clearing;
-mod extract;
+pub mod extract;
 mod laying;
 pub mod outcome;
 pub mod report;
 pub mod reporter;
-mod space;
+pub mod space;
 pub mod step;
 pub mod window;
 

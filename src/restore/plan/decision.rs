@@ -216,12 +216,13 @@ pub fn together<'a>(plans: impl IntoIterator<Item = &'a Space>) -> Vec<Space> {
 
 impl Space {
     /// A little fits wherever there is space at all: it is not what takes it from others.
-    fn is_short(&self) -> bool {
+    pub fn is_short(&self) -> bool {
         let is_little = self.needed_bytes <= self.free_bytes / 100;
         !is_little && self.needed_bytes.saturating_add(self.reserve_bytes) > self.free_bytes
     }
 
-    fn lack(&self) -> String {
+    /// How much is missing, in a sentence.
+    pub fn lack(&self) -> String {
         let wanted = self.needed_bytes.saturating_add(self.reserve_bytes);
         format!(
             "the file system of `{}` has {} free, the restore needs {}, and {} are to stay free for others ({} are missing)",

@@ -82,6 +82,7 @@ fn the_units_are_the_documented_ones() {
             "ExecStart=:/usr/local/bin/kopi-docka --config /etc/kopi-docka.json recover --no-messages",
             "ConditionDirectoryNotEmpty=|/var/lib/kopi-docka/stopped",
             "ConditionDirectoryNotEmpty=|/var/lib/kopi-docka/restoring",
+            "ConditionDirectoryNotEmpty=|/var/lib/kopi-docka/drilling",
         ],
     );
     assert_lines(
@@ -97,6 +98,21 @@ fn the_units_are_the_documented_ones() {
             "ExecStart=:/usr/local/bin/kopi-docka --config /etc/kopi-docka.json notify --due",
             "ConditionDirectoryNotEmpty=/var/lib/kopi-docka/notify",
         ],
+    );
+    assert_lines(
+        &unit(
+            "kopi-docka-drill.service",
+            json!({"drill": {"directory": "/data/drills"}}),
+        ),
+        &[
+            "ExecStart=:/usr/local/bin/kopi-docka --config /etc/kopi-docka.json drill --due",
+            "ReadWritePaths=-/data/drills",
+            "RestrictSUIDSGID=no",
+        ],
+    );
+    assert_lines(
+        &unit("kopi-docka-drill.timer", json!({})),
+        &["Unit=kopi-docka-drill.service", "OnCalendar=*:45"],
     );
 }
 

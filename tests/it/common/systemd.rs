@@ -53,6 +53,19 @@ impl Machine {
         Self::with(&find("kopia").unwrap(), &options)
     }
 
+    /// The same with Compose.
+    #[track_caller]
+    pub fn with_compose() -> Self {
+        let config = Bed::shared()
+            .docker_config()
+            .expect("the test bed has a Compose");
+        let plugin = config.join("cli-plugins/docker-compose");
+        let there = "/usr/libexec/docker/cli-plugins/docker-compose";
+        let plugin = fs::canonicalize(plugin).unwrap();
+        let compose = format!("--volume={}:{there}:ro", plugin.display());
+        Self::with(&find("kopia").unwrap(), &[Self::program(), compose])
+    }
+
     /// The same with Kopia as everybody has it, whatever the other tests use.
     #[track_caller]
     pub fn of_users() -> Self {

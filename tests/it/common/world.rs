@@ -317,6 +317,13 @@ impl World {
         let mut paths: Vec<PathBuf> = entries
             .map(|entry| entry.unwrap().path())
             .filter(|path| path.extension().is_some_and(|e| e == "json"))
+            .filter(|path| {
+                !path
+                    .file_name()
+                    .unwrap()
+                    .to_string_lossy()
+                    .starts_with("drill-")
+            })
             .collect();
         paths.sort();
         let read = |path: PathBuf| {

@@ -1,12 +1,12 @@
 //! Whether each unit has come back lately, and whether its probes are for services that there are.
 
-use std::path::Path;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::finding::Finding;
+use crate::base::paths::Paths;
 use crate::base::text;
 use crate::config::Config;
+use crate::drill;
 use crate::error::Exit;
 use crate::model::drill::{DrillOutcome, DrillReport};
 use crate::model::{Unit, UnitName};
@@ -15,12 +15,13 @@ use crate::reports::past::{self, LastRuns};
 
 const AREA: &str = "drills";
 
-/// `units` are those that a run without a name saves; `drills` is the file of what drills came to.
-pub fn check(config: Option<&Config>, units: Option<&[Unit]>, drills: &Path) -> Vec<Finding> {
+/// `units` are those that a run without a name saves.
+pub fn check(config: Option<&Config>, units: Option<&[Unit]>, paths: &Paths) -> Vec<Finding> {
+    let mut findings = kept(paths);
     let (Some(config), Some(units)) = (config, units) else {
-        return Vec::new();
+        return findings;
     };
-    let mut findings: Vec<Finding> = units.iter().flat_map(|unit| probes(config, unit)).collect();
+    findings.extend(units.iter().flat_map(|unit| probes(config, unit)));
     let Some(max_age) = config
         .drill
         .max_age
@@ -33,7 +34,7 @@ pub fn check(config: Option<&Config>, units: Option<&[Unit]>, drills: &Path) -> 
         // Another check says why.
         return findings;
     };
-    let known = Drills::load(drills);
+    let known = Drills::load(&paths.drills());
     // What was never saved has nothing to come back from.
     let saved = names.iter().filter(|unit| {
         let is_saved = last.of(unit).is_some_and(|last| last.good_at.is_some());
@@ -44,6 +45,25 @@ pub fn check(config: Option<&Config>, units: Option<&[Unit]>, drills: &Path) -> 
         saved.map(|unit| judge(unit, known.last(unit), known.last_good(unit), now, max_age)),
     );
     findings
+}
+
+/// Copies that were left running use memory and disk until they are removed.
+fn kept(paths: &Paths) -> Vec<Finding> {
+    let records = match drill::kept(paths) {
+        Ok(records) => records,
+        Err(error) => return vec![Finding::of_error(AREA, &error)],
+    };
+    let now = Utc::now();
+    let finding = |record: &drill::Record| {
+        let age = text::age(record.started_at, now);
+        let message = format!(
+            "a copy of unit `{}` (drill {}) is kept, made {age} ago",
+            record.unit, record.id
+        );
+        Finding::warning(AREA, message)
+            .remedy(format!("run `kopi-docka drill --remove {}`", record.id))
+    };
+    records.iter().map(finding).collect()
 }
 
 fn judge(

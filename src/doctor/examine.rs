@@ -46,7 +46,7 @@ pub async fn examine(cx: &Context) -> Vec<Finding> {
         ),
         limited(containers::AREA, Exit::Docker, DOCKER, async {
             let (mut findings, units) = containers::check(cx, config).await;
-            findings.extend(drills::check(config, units.as_deref(), &cx.paths.drills()));
+            findings.extend(drills::check(config, units.as_deref(), &cx.paths));
             let names = units.map(|units| units.into_iter().map(|unit| unit.name).collect());
             findings.extend(backups::check(config, names, schedule::interval().await));
             findings

@@ -81,6 +81,21 @@ fn unnamed(recipe: &Recipe, inspect: &Value) -> Vec<(String, String, bool)> {
         .collect()
 }
 
+/// Takes out those that no set of files has: what ran does not come back from them. Returns their names.
+pub fn take_lost(members: &mut BTreeMap<String, Member<'_>>, configs: &[Value]) -> Vec<String> {
+    let is_known = |name: &String| {
+        let mut services = configs.iter().map(|config| config.at("services").at(name));
+        services.any(Value::is_object)
+    };
+    let lost: Vec<String> = members
+        .keys()
+        .filter(|name| !is_known(name))
+        .cloned()
+        .collect();
+    members.retain(|name, _| is_known(name));
+    lost
+}
+
 /// Leaves those that ran, and of the others those whose work one that ran waited for.
 pub fn only_needed(members: &mut BTreeMap<String, Member<'_>>, configs: &[Value]) {
     let mut needed: Vec<String> = Vec::new();

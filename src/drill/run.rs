@@ -57,7 +57,9 @@ pub async fn run(cx: &Context, request: &Request) -> Result<DrillReport> {
     let repository = Repository::of(cx, &config)?;
     let look = async {
         let tar = Tar::find().await?;
-        cli::check_compose().await?;
+        if cli::compose_version().await?.is_none() {
+            return Err(without_compose().into());
+        }
         let engine = Engine::connect(&config.docker.socket).await?;
         let (status, root, manifests) = tokio::join!(
             repository.open(),
@@ -103,6 +105,15 @@ pub async fn run(cx: &Context, request: &Request) -> Result<DrillReport> {
     ended?;
     remember(cx, &config, &report);
     Ok(report)
+}
+
+fn without_compose() -> Failure {
+    let install = "install the Compose plugin: https://docs.docker.com/compose/install/linux/";
+    Failure::new(
+        Exit::Program,
+        "`docker compose` is missing, which makes the copy",
+    )
+    .hint(install)
 }
 
 fn begun(record: &Record, point: &Point, repository: String) -> DrillReport {
@@ -267,8 +278,12 @@ impl Drill<'_> {
         self.report.warnings.extend(saved.problems.iter().cloned());
         let mask = Mask::of(&saved);
         let mut members = members::members(&recipe, &saved, &self.record.id);
-        let (files, configs, variables) = self.configs(&recipe, &saved, &members).await?;
+        let (files, configs, variables) = self.configs(&recipe, &saved, &members, &mask).await?;
         members::only_needed(&mut members, &configs);
+        let lost = members::take_lost(&mut members, &configs).into_iter();
+        self.report.errors.extend(lost.map(|name| {
+            format!("service `{name}` ran when the point was made, and the saved compose files do not have it")
+        }));
         self.report.left_out =
             isolate::left_out(&configs, members.keys(), &self.config.docker.socket);
         for left in &self.report.left_out {
@@ -319,9 +334,11 @@ impl Drill<'_> {
         recipe: &Recipe,
         saved: &Saved,
         members: &BTreeMap<String, Member<'_>>,
+        mask: &Mask,
     ) -> Result<(Vec<PathBuf>, Vec<Value>, BTreeMap<String, String>)> {
         let folder = self.record.folder.as_path();
         let files = saved_files::lay_out(folder, recipe, &mut self.report.warnings)?;
+        saved_files::lead_into_mirror(folder, &files)?;
         let up = ComposeUp::of(&recipe.record);
         let Some(up) = up.map(|up| up.with_secrets(saved.secrets.get("project:variables"))) else {
             let containers = members
@@ -335,7 +352,11 @@ impl Drill<'_> {
             .environment()
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let variables = variables.collect();
-        Ok((files, saved_files::resolve(folder, &up).await?, variables))
+        // Compose may quote what it does not understand.
+        let resolved = saved_files::resolve(folder, &up).await;
+        let resolved =
+            resolved.map_err(|error| anyhow::anyhow!(mask.masked(&format!("{error:#}"))));
+        Ok((files, resolved?, variables))
     }
 
     /// An error when one is missing: nothing is restored for a copy that cannot be booted.

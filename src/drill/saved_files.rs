@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::base::files::make_private_folder;
+use crate::base::yaml;
 use crate::drivers::docker::ComposeUp;
 use crate::drivers::docker::cli;
 use crate::error::Result;
@@ -54,6 +55,78 @@ pub fn lay_out(folder: &Path, recipe: &Recipe, warnings: &mut Vec<String>) -> Re
         }
     }
     Ok(laid)
+}
+
+/// Compose files that name others by their absolute paths name those in the mirror: what is on this host now is not what was saved. Blocks.
+pub fn lead_into_mirror(folder: &Path, laid: &[PathBuf]) -> Result<()> {
+    let into = |path: &str| {
+        let path = Path::new(path);
+        let is_laid = path.is_absolute() && laid.iter().any(|known| known == path);
+        is_laid.then(|| mirrored(folder, path)).flatten()
+    };
+    for file in laid.iter().filter(|file| {
+        file.extension()
+            .is_some_and(|ending| ending == "yaml" || ending == "yml")
+    }) {
+        let Some(copy) = mirrored(folder, file) else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(&std::fs::read(&copy)?).into_owned();
+        // A tag would be lost on the way through JSON.
+        let (Ok(mut document), false) = (
+            yaml::parse(&text),
+            text.contains("!reset") || text.contains("!override"),
+        ) else {
+            continue;
+        };
+        if rebase(&mut document, &into) {
+            std::fs::write(&copy, document.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+/// Replaces what names a file for compose to read; whether there was any.
+fn rebase(value: &mut Value, into: &impl Fn(&str) -> Option<PathBuf>) -> bool {
+    let mut is_changed = false;
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                is_changed |= match key.as_str() {
+                    "env_file" | "include" | "extends" => rebase_paths(value, into),
+                    _ => rebase(value, into),
+                };
+            }
+        }
+        Value::Array(list) => list
+            .iter_mut()
+            .for_each(|value| is_changed |= rebase(value, into)),
+        _ => {}
+    }
+    is_changed
+}
+
+/// A path, a list of them, or objects that have one.
+fn rebase_paths(value: &mut Value, into: &impl Fn(&str) -> Option<PathBuf>) -> bool {
+    match value {
+        Value::String(text) => match into(text) {
+            Some(path) => {
+                *text = path.to_string_lossy().into_owned();
+                true
+            }
+            None => false,
+        },
+        Value::Array(list) => list
+            .iter_mut()
+            .fold(false, |any, one| any | rebase_paths(one, into)),
+        Value::Object(fields) => {
+            let named = fields
+                .iter_mut()
+                .filter(|(key, _)| matches!(key.as_str(), "path" | "file" | "env_file"));
+            named.fold(false, |any, (_, value)| any | rebase_paths(value, into))
+        }
+        _ => false,
+    }
 }
 
 /// With owner and mode; what lies above it is for all to enter that see it.
@@ -110,6 +183,42 @@ fn in_mirror(folder: &Path, up: &ComposeUp) -> Result<ComposeUp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_compose_reads_by_absolute_paths_is_read_from_the_mirror() {
+        let folder = tempfile::tempdir().unwrap();
+        let laid = [
+            "/opt/x/compose.yaml",
+            "/etc/x.env",
+            "/opt/common.yml",
+            "/opt/x/kept.yaml",
+        ]
+        .map(PathBuf::from);
+        let write = |path: &Path, text: &str| {
+            let there = mirrored(folder.path(), path).unwrap();
+            std::fs::create_dir_all(there.parent().unwrap()).unwrap();
+            std::fs::write(there, text).unwrap();
+        };
+        let compose = "include: [/opt/common.yml, {path: [/etc/other.yml], env_file: /etc/x.env}]\nservices:\n  a: {env_file: [/etc/x.env, rel.env, {path: /etc/x.env}], extends: {file: /opt/common.yml, service: b}, command: [/etc/x.env]}\n";
+        write(&laid[0], compose);
+        for file in &laid[1..] {
+            write(file, "services: {a: {env_file: !reset [/etc/x.env]}}\n");
+        }
+        lead_into_mirror(folder.path(), &laid).unwrap();
+        let read =
+            |path: &Path| std::fs::read_to_string(mirrored(folder.path(), path).unwrap()).unwrap();
+        let at = |path: &str| mirrored(folder.path(), Path::new(path)).unwrap();
+        let document: Value = serde_json::from_str(&read(&laid[0])).unwrap();
+        let (env, common) = (at("/etc/x.env"), at("/opt/common.yml"));
+        let expected = serde_json::json!({
+            "include": [common, {"path": ["/etc/other.yml"], "env_file": env}],
+            "services": {"a": {
+                "env_file": [env, "rel.env", {"path": env}], "extends": {"file": common, "service": "b"}, "command": ["/etc/x.env"],
+            }},
+        });
+        assert_eq!(document, expected);
+        assert!(read(&laid[3]).contains("!reset"), "a tag stays");
+    }
 
     #[test]
     fn a_path_has_one_place_in_the_mirror_and_comes_back_from_it() {

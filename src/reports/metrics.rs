@@ -46,7 +46,7 @@ pub fn write(config: &Config, ran: &Ran<'_>) -> Result<()> {
     }
     last.go_back(&past::folder(config), Some(&wanted))?;
     let mut text = render(ran, &present, &last, Utc::now());
-    render_drills(&mut text, ran.drills);
+    render_drills(&mut text, ran.drills, |unit| present.contains(unit));
     files::write_public(path, text.as_bytes())
 }
 
@@ -67,18 +67,26 @@ pub fn write_drills(config: &Config, drills: &Drills) -> Result<()> {
     };
     let kept = before.lines().filter(|line| !is_of_drills(line));
     let mut text: String = kept.flat_map(|line| [line, "\n"]).collect();
-    render_drills(&mut text, drills);
+    let present = units_in(&before);
+    // A file that no run has written yet tells of none.
+    let is_there = |unit: &UnitName| present.is_empty() || present.contains(unit);
+    render_drills(&mut text, drills, is_there);
     files::write_public(path, text.as_bytes())
 }
 
-fn render_drills(text: &mut String, drills: &Drills) {
+fn render_drills(text: &mut String, drills: &Drills, is_there: impl Fn(&UnitName) -> bool) {
+    let lasts: Vec<&DrillReport> = drills
+        .lasts()
+        .into_iter()
+        .filter(|last| is_there(&last.unit))
+        .collect();
     let of_units = |value: fn(&DrillReport) -> Option<f64>| -> Vec<Sample> {
-        let lasts = drills.lasts().into_iter();
+        let lasts = lasts.iter();
         lasts
             .filter_map(|last| Some((vec![("unit", last.unit.to_string())], value(last)?)))
             .collect()
     };
-    let good = drills.lasts().into_iter().filter_map(|last| {
+    let good = lasts.iter().filter_map(|last| {
         let good = drills.last_good(&last.unit)?;
         Some((
             vec![("unit", last.unit.to_string())],

@@ -193,7 +193,7 @@ fn what_the_readme_says_to_type_works_as_it_stands() {
                     not_here.remove(index);
                     continue;
                 }
-                // Of tests/it/rebuild.rs: the machine has no Compose.
+                // Of tests/it/rebuild.rs: the containers have no compose file.
                 if command.starts_with("… --yes --up") {
                     continue;
                 }

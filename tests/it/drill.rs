@@ -891,6 +891,13 @@ fn the_keys_of_a_drill_do_what_they_say() {
         config["drill"] = json!({"directory": drills, "timeout": "1m", "max_age": "1s"});
     });
     let report = good(drill(&world, stack.unit(), &["--keep"]));
+    let told = world
+        .kd(&["check", "--json"])
+        .stdout_any()
+        .stderr_any()
+        .run()
+        .stdout();
+    assert!(told.contains("is kept, made"), "{told}");
     let project = report["project"].as_str().unwrap();
     assert!(drills.join(project).join("binds/0/well").exists());
     world.kd(&["drill", "--remove"]).stdout("Removed").ok();
@@ -908,4 +915,52 @@ fn the_keys_of_a_drill_do_what_they_say() {
     });
     world.config(|config| config["drill"]["max_age"] = Value::Null);
     assert!(!check().contains("drill.max_age"));
+}
+
+#[test]
+fn a_daemon_without_systemd_drills_what_is_due() {
+    let engine = Bed::own_engine();
+    let world = World::on(&engine);
+    world.init();
+    let stack = world.web();
+    world.backup(&stack);
+    world.config(|config| config["drill"]["every"] = "1d".into());
+    let daemon = world.kd(&["daemon"]).stdout_any().stderr_any();
+    let daemon = daemon.env("KOPI_DOCKA_FAULT_RETRY_SECONDS", "1").spawn();
+    let drilled = || fs::read(world.path("state/drills.json")).ok();
+    let known = crate::common::until("the drill", Duration::from_secs(100), drilled);
+    let known: Value = serde_json::from_slice(&known).unwrap();
+    assert_eq!(known["drills"][0]["outcome"], "good", "{known:#}");
+    daemon.signal(crate::common::Signal::TERM);
+    daemon.code(143);
+    assert_nothing_left(&world, stack.unit());
+}
+
+#[test]
+fn what_the_saved_files_do_not_have_does_not_come_back() {
+    let world = World::new();
+    world.init();
+    let stack = world
+        .stack("web")
+        .network()
+        .service("db", |s| s.volume("data", "/data"))
+        .service("app", |s| s)
+        .up();
+    let other = "services: {db: {image: 'kopi-docka-test:1', volumes: ['data:/data']}}\nvolumes: {data: {}}\n";
+    fs::write(stack.dir().join("compose.yaml"), other).unwrap();
+    world
+        .kd(&["--quiet", "backup", "--unit", stack.unit()])
+        .stdout_any()
+        .stderr_any()
+        .run();
+    let report = not_good(drill(
+        &world,
+        stack.unit(),
+        &["--backup-id", &newest(&world)],
+    ));
+    assert!(
+        texts(&report["errors"])[0].starts_with("service `app` ran when the point was made"),
+        "{report:#}"
+    );
+    assert_nothing_left(&world, stack.unit());
 }

@@ -127,6 +127,9 @@ fn service_of(
             (name.to_owned(), json!({ "aliases": aliases }))
         })
         .collect();
+    if networks.is_empty() && endpoints(inspect).any(|(name, _)| name == "none") {
+        service.set("network_mode", json!("none"));
+    }
     service.set("networks", networks.into());
     service.set(
         "depends_on",

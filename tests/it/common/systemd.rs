@@ -56,20 +56,13 @@ impl Machine {
     /// The same with Compose.
     #[track_caller]
     pub fn with_compose() -> Self {
-        let config = Bed::shared()
-            .docker_config()
-            .expect("the test bed has a Compose");
-        let plugin = config.join("cli-plugins/docker-compose");
-        let there = "/usr/libexec/docker/cli-plugins/docker-compose";
-        let plugin = fs::canonicalize(plugin).unwrap();
-        let compose = format!("--volume={}:{there}:ro", plugin.display());
-        Self::with(&find("kopia").unwrap(), &[Self::program(), compose])
+        Self::with(&find("kopia").unwrap(), &[Self::program(), compose()])
     }
 
-    /// The same with Kopia as everybody has it, whatever the other tests use.
+    /// The same, and with Kopia as everybody has it, whatever the other tests use.
     #[track_caller]
     pub fn of_users() -> Self {
-        Self::with(&kopia_of_users(), &[Self::program()])
+        Self::with(&kopia_of_users(), &[Self::program(), compose()])
     }
 
     /// Without the program, and with Kopia as everybody has it.
@@ -302,6 +295,17 @@ impl Machine {
             None => panic!("the machine does not come up:\n{}", last.unwrap()),
         }
     }
+}
+
+/// The Compose plugin of the test bed, mounted where Docker looks for it.
+#[track_caller]
+fn compose() -> String {
+    let config = Bed::shared()
+        .docker_config()
+        .expect("the test bed has a Compose");
+    let plugin = fs::canonicalize(config.join("cli-plugins/docker-compose")).unwrap();
+    let there = "/usr/libexec/docker/cli-plugins/docker-compose";
+    format!("--volume={}:{there}:ro", plugin.display())
 }
 
 fn kopia_of_users() -> PathBuf {

@@ -116,6 +116,16 @@ fn service_of(
             service.set(key, host.at(mode).clone());
         }
     }
+    set_networks(inspect, &mut service);
+    service.set(
+        "depends_on",
+        depends_on(text(config.at("Labels").at(labels::DEPENDS_ON))),
+    );
+    service
+}
+
+/// Those that it was on, with its names there.
+fn set_networks(inspect: &Value, service: &mut Value) {
     let id = text(inspect.at("Id"));
     let networks: Map<String, Value> = endpoints(inspect)
         .filter(|(name, _)| !matches!(name.as_str(), "host" | "none"))
@@ -131,11 +141,6 @@ fn service_of(
         service.set("network_mode", json!("none"));
     }
     service.set("networks", networks.into());
-    service.set(
-        "depends_on",
-        depends_on(text(config.at("Labels").at(labels::DEPENDS_ON))),
-    );
-    service
 }
 
 /// Only what is no default; `container:` names another one of the unit by its service.

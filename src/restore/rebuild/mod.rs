@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`decision`] (what is decided) → [`plan`] ([`members`], [`networks`] with [`subnet`], [`images`], [`conflicts`] with [`ports`],
 //! [`obstacles`] with [`cards`], [`container`] with [`run_line`], [`differences`]; [`relocated`] and [`up_elsewhere`] when it goes elsewhere; [`program`] is
-//! what runs now) → [`show`] → [`agree`] (what is asked first) → [`up`] (carries it out, with [`pull`], and [`promise`] that it is what was saved).
+//! what runs now) → [`show`] → [`agree`] (what is asked first) → [`up`] (carries it out, with [`mod@pull`], and [`promise`] that it is what was saved).
 
 mod agree;
 mod cards;

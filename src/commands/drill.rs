@@ -6,12 +6,15 @@ use tracing::info;
 
 use crate::base::lock::Lock;
 use crate::completion;
+use crate::config::Config;
 use crate::context::Context;
 use crate::drill::{self, Record, Request};
 use crate::drivers::docker::Engine;
 use crate::error::{Exit, Failure, Result};
 use crate::logging;
 use crate::model::UnitName;
+use crate::model::drill::DrillReport;
+use crate::notify::{self, Kind, Messages};
 use crate::points::choose::{Wanted, Which};
 use crate::reports::drills::Drills;
 
@@ -91,8 +94,7 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         is_kept: args.keep,
         pulls: args.pull,
     };
-    // On the heap: its state is large.
-    let report = Box::pin(drill::run(cx, &request)).await?;
+    let report = run_and_tell(cx, &config, &request).await?;
     let text = drill::report_text(&report);
     for line in text.lines() {
         info!(target: logging::FILE, "{line}");
@@ -103,6 +105,19 @@ pub async fn run(cx: &Context, args: Args) -> Result<u8> {
         cx.ui.answer(text);
     }
     Ok(report.exit_code)
+}
+
+/// Those are told who are to be.
+async fn run_and_tell(cx: &Context, config: &Config, request: &Request) -> Result<DrillReport> {
+    let unit = &request.wanted.unit;
+    let units = std::slice::from_ref(unit);
+    let messages = Messages::begin(cx, config, Kind::Drill, units).await;
+    // On the heap: its state is large.
+    let ran = Box::pin(drill::run(cx, request)).await;
+    if let Some(messages) = messages {
+        messages.end(notify::of_drill(unit, &ran)).await;
+    }
+    ran
 }
 
 async fn remove(cx: &Context, id: Option<&str>) -> Result<u8> {

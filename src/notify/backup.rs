@@ -204,6 +204,7 @@ fn settles(cause: &Cause, report: &RunReport, is_of_all: bool) -> bool {
     let of_unit = |unit: &UnitName| report.units.iter().find(|of| of.unit == *unit);
     match (&cause.unit, cause.what) {
         (None, What::Backup | What::Killed | What::NoRun | What::GivenUp) => is_of_all,
+        (_, What::Drill | What::DrillKilled) => false,
         (None, What::Bundle) => report.recovery_bundle.is_some(),
         (None, _) => false,
         (Some(unit), what) => match (of_unit(unit), what) {

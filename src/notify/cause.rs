@@ -37,6 +37,10 @@ pub enum What {
     /// There is no new recovery bundle, or it lacks something.
     Bundle,
     StorageNearlyFull,
+    /// A restored copy of the unit was not good.
+    Drill,
+    /// A drill was killed.
+    DrillKilled,
 }
 
 impl Cause {

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`cause`] (what can be wrong) → [`ledger`] (what was told to whom) → [`mark`] (the runs that are at work) → [`recipient`] (a target with
 //! its secrets) → [`message`] (what it is told) → [`mask`] → [`deliver`] (three tries, side by side, within a time) → [`teller`] → [`run`] (the messages of a run) →
-//! [`backup`] (what a backup tells; [`storage`]), [`mod@look`] (what no run tells: that one was killed, that none came) and [`mod@trial`] (`notify --test`).
+//! [`backup`] (what a backup tells; [`storage`]), [`mod@drill`], [`mod@look`] (what no run tells: that one was killed, that none came) and [`mod@trial`] (`notify --test`).
 //!
 //! A further cause is a [`What`] and whoever finds it: a kind of run gives it to [`Messages::end`] with its [`run::Ended`], anything else to [`look()`].
 //!
@@ -11,6 +11,7 @@
 mod backup;
 mod cause;
 mod deliver;
+mod drill;
 mod ledger;
 mod look;
 mod mark;
@@ -24,6 +25,7 @@ mod trial;
 
 pub use backup::of_backup;
 pub use cause::{Cause, Problem, What};
+pub use drill::of_drill;
 pub use look::look;
 pub use mask::Masks;
 pub use recipient::check;

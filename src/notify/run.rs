@@ -24,17 +24,19 @@ use crate::model::UnitName;
 /// How long the message of the start may keep the one of the end.
 const START_AT_END: Duration = Duration::from_secs(1);
 
-/// What is done in a run. A drill, say, is another kind.
+/// What is done in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Backup,
+    Drill,
 }
 
 impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Backup => "backup",
+            Self::Drill => "drill",
         }
     }
 
@@ -42,6 +44,7 @@ impl Kind {
     pub fn killed(self) -> What {
         match self {
             Self::Backup => What::Killed,
+            Self::Drill => What::DrillKilled,
         }
     }
 }
@@ -173,6 +176,8 @@ impl Messages {
         });
         Some(Message {
             ping: match due.new.as_slice() {
+                // A check waits for backups: nothing else keeps it quiet.
+                _ if has_result && self.run.kind != Kind::Backup => Ping::Log,
                 _ if has_result => Ping::Status(code),
                 [] => Ping::Status(0),
                 _ => Ping::Fail,
@@ -213,8 +218,8 @@ fn wants(target: &Target, code: u8) -> bool {
 
 async fn note_begin(teller: &Teller, run: &AtWork) -> Result<()> {
     let mut ledger = teller.ledger().await?;
-    match run.kind {
-        Kind::Backup => ledger.content.began = Some(run.started_at),
+    if run.kind == Kind::Backup {
+        ledger.content.began = Some(run.started_at);
     }
     ledger.save()
 }

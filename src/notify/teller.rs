@@ -12,6 +12,7 @@ use super::mark::{self, AtWork};
 use super::mask::Masks;
 use super::message::{self, Message, Ping};
 use super::recipient::name;
+use super::run::Kind;
 use crate::base::paths::Paths;
 use crate::base::shutdown::Shutdown;
 use crate::base::text::minute;
@@ -176,7 +177,8 @@ impl Teller {
     pub async fn tell_start(&self, run: &AtWork) {
         let concerns = |target: &Target| {
             let is_asked = |unit: &UnitName| run.units.is_empty() || run.units.contains(unit);
-            target.kind == MessageType::Healthchecks
+            run.kind == Kind::Backup
+                && target.kind == MessageType::Healthchecks
                 && target.when() == MessageWhen::Always
                 && target.unit.as_ref().is_none_or(is_asked)
         };

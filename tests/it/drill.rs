@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::common::oracle::{Manifest, manifest};
-use crate::common::{Bed, Done, LABEL, Run, World};
+use crate::common::{Bed, Done, Inbox, LABEL, Run, World};
 use serde_json::{Value, json};
 
 /// Every step at which a drill can be killed.
@@ -963,4 +963,61 @@ fn what_the_saved_files_do_not_have_does_not_come_back() {
         "{report:#}"
     );
     assert_nothing_left(&world, stack.unit());
+}
+
+#[test]
+fn who_is_to_be_told_hears_once_that_a_drill_is_not_good_and_once_that_it_is() {
+    let inbox = Inbox::http();
+    let world = World::new();
+    world.init();
+    let stack = world
+        .stack("web")
+        .service("db", |s| s.volume("data", "/data"))
+        .up();
+    let app = stack.unit().to_owned();
+    world.backup(&stack);
+    world.config(|config| {
+        config["notify"] = json!([
+            {"type": "webhook", "url": inbox.url("/all"), "when": "problem"},
+            {"type": "healthchecks", "url": inbox.url("/check")},
+        ]);
+    });
+    let paths = || -> Vec<String> {
+        let got = inbox.got().into_iter();
+        got.map(|got| got.path.split('?').next().unwrap().to_owned())
+            .collect()
+    };
+    probes(
+        &world,
+        &app,
+        json!([{"service": "db", "exec": ["false"], "timeout": "1s"}]),
+    );
+    for _ in 0..2 {
+        not_good(drill(&world, &app, &[]).stderr_any());
+    }
+    // A check waits for backups: a drill is noted there, and nothing else.
+    let mut told = paths();
+    told[..2].sort();
+    assert_eq!(told, ["/all", "/check/log", "/check/log"]);
+    let document: Value = serde_json::from_str(
+        &inbox
+            .got()
+            .iter()
+            .find(|got| got.path == "/all")
+            .unwrap()
+            .body,
+    )
+    .unwrap();
+    assert_eq!(document["problems"][0]["what"], "drill", "{document:#}");
+    assert_eq!(document["problems"][0]["unit"], app.as_str());
+    assert_eq!(document["report"]["outcome"], "not_good");
+    probes(&world, &app, json!([]));
+    good(drill(&world, &app, &[]).stderr_any());
+    let last = inbox.got();
+    let gone = last
+        .iter()
+        .rfind(|got| got.path.starts_with("/all"))
+        .unwrap();
+    let document: Value = serde_json::from_str(&gone.body).unwrap();
+    assert_eq!(document["gone"][0]["what"], "drill", "{document:#}");
 }

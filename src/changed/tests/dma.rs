@@ -75,6 +75,7 @@ impl Drop for SlowDisk {
 }
 
 /// Whether the point is right.
+#[expect(clippy::disallowed_methods, reason = "a program of its own reads")]
 fn try_with(margin: Duration) -> bool {
     let mut nights = Nights::new();
     let path = nights.source.join("db");

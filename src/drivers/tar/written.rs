@@ -149,6 +149,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the real tar extracts it")]
     fn what_is_written_is_read_and_extracted_as_it_was() {
         let long = format!("./{}\nnew line = %41", "x".repeat(200));
         for (modified, size, id, attributes) in [

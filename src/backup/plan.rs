@@ -85,6 +85,7 @@ pub fn plan(
         plan.add_member(&container, &mut stops);
     }
     plan.add_foreign_writers(host, shared, &mut stops);
+    plan.add_those_that_cannot_stay(host, &mut stops);
     plan.add_joiners(host, &mut stops);
     let levels = order(&plan.unit.containers, &plan.unit.levels, &stops.foreign);
     for container in stops.members.iter().chain(&stops.foreign) {
@@ -100,6 +101,8 @@ struct Stops {
     members: Vec<Container>,
     /// Of other units.
     foreign: Vec<Container>,
+    /// Members that want to run on, and write to nothing that is read.
+    staying: Vec<Container>,
 }
 
 impl Stops {
@@ -141,10 +144,60 @@ impl UnitPlan {
             _ if container.auto_remove => {
                 self.refusal = Some(auto_remove_refusal(container, &writes_to));
             }
+            _ if self.may_stay(container, &writes_to) => stops.staying.push(container.clone()),
             _ => {
                 self.doubt_restarting(container, &writes_to);
                 stops.members.push(container.clone());
             }
+        }
+    }
+
+    /// Whether `container` wants to run on, and could not write to what is read.
+    fn may_stay(&mut self, container: &Container, writes_to: &[SourceKey]) -> bool {
+        if !labels::wants_to_stay(&container.labels) {
+            return false;
+        }
+        let why = if !writes_to.is_empty() {
+            format!("it can write to {}", join(writes_to))
+        } else if container.standing.is_privileged {
+            "it is privileged, and can write to everything".to_owned()
+        } else {
+            return true;
+        };
+        self.stop_anyway(container, &why);
+        false
+    }
+
+    fn stop_anyway(&mut self, container: &Container, why: &str) {
+        self.warnings.push(format!(
+            "container `{}` has the label `{}=false`, and is stopped all the same: {why}",
+            container.name,
+            labels::STOP
+        ));
+    }
+
+    /// Of those that want to run on: who shares a namespace with one that is stopped.
+    fn add_those_that_cannot_stay(&mut self, host: &Discovery, stops: &mut Stops) {
+        loop {
+            let stopped = stops.ids();
+            let joined = joiners(&host.containers, &stopped);
+            let joined: BTreeSet<&String> = joined.iter().map(|container| &container.id).collect();
+            let of_stopped = stops.members.iter().chain(&stops.foreign);
+            let lived_in: BTreeSet<&String> = of_stopped
+                .flat_map(|container| &container.standing.lives_in)
+                .collect();
+            let shares = |container: &Container| {
+                joined.contains(&container.id) || lived_in.contains(&container.id)
+            };
+            let Some(at) = stops.staying.iter().position(shares) else {
+                return;
+            };
+            let container = stops.staying.remove(at);
+            self.stop_anyway(
+                &container,
+                "it shares a network, or another namespace, with one that is stopped",
+            );
+            stops.members.push(container);
         }
     }
 

@@ -32,6 +32,7 @@ pub mod retry;
 pub mod setup;
 pub mod show_config;
 pub mod show_deps;
+pub mod status;
 pub mod verify;
 pub mod version;
 pub mod write_units;
@@ -62,7 +63,14 @@ pub const GROUPS: [(&str, &[&str]); 5] = [
     ),
     (
         "Backup",
-        &["backup", "dry-run", "estimate-size", "list", "history"],
+        &[
+            "backup",
+            "dry-run",
+            "estimate-size",
+            "list",
+            "history",
+            "status",
+        ],
     ),
     (
         "Restore",
@@ -171,6 +179,10 @@ pub enum Command {
     DisasterRecovery(disaster_recovery::Args),
     /// Show the results of earlier runs
     History(history::Args),
+    /// Show all units at a glance: last point, grade, downtime and size of the last runs, drill
+    ///
+    /// By what runs left on this host; the repository is not asked. A bar stands for a run, a dot for one that saved nothing.
+    Status(status::Args),
     /// Run as a daemon, optionally backing up at an interval
     ///
     /// Starts what an interrupted run left stopped, then waits. SIGTERM ends it, once all containers run again; SIGHUP reloads the
@@ -236,6 +248,7 @@ pub fn logged_as(command: &Command) -> Option<&'static str> {
         | Command::DryRun(_)
         | Command::EstimateSize(_)
         | Command::History(_)
+        | Command::Status(_)
         | Command::Completions(_)
         | Command::Man(_)
         | Command::Config(_)
@@ -313,6 +326,7 @@ fn dispatch(
         Command::Verify(args) => later(move || verify::run(cx, args)),
         Command::Drill(args) => later(move || drill::run(cx, args)),
         Command::History(args) => later(move || ready(history::run(cx, args))),
+        Command::Status(args) => later(move || status::run(cx, args)),
         Command::Notify(args) => later(move || notify::run(cx, args)),
         Command::Recover(args) => later(move || recover::run(cx, args)),
         Command::Retry(args) => later(move || retry::run(cx, args)),

@@ -51,6 +51,7 @@ pub fn container(raw: &ContainerInspectResponse) -> Option<Container> {
             .unwrap_or_default(),
         standing: Standing {
             is_unhealthy: is_unhealthy(raw),
+            is_privileged: host.and_then(|host| host.privileged).unwrap_or(false),
             ..Standing::default()
         },
         id,

@@ -31,6 +31,7 @@ pub const POD: &str = "io.kubernetes.pod.name";
 pub const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
 
 const ENABLE: &str = "kopi-docka.enable";
+pub const STOP: &str = "kopi-docka.stop";
 pub const EXCLUDE: &str = "kopi-docka.exclude";
 pub const READ: &str = "kopi-docka.read";
 pub const MAX_DOWNTIME: &str = "kopi-docka.max-downtime";
@@ -51,7 +52,16 @@ pub fn is_one_off(labels: &Labels) -> bool {
 
 /// Whether the container says that its data is not to be saved.
 pub fn says_no(labels: &Labels) -> bool {
-    labels.get(ENABLE).is_some_and(|value| {
+    is_off(labels, ENABLE)
+}
+
+/// Whether it wants to run on while its unit is saved.
+pub fn wants_to_stay(labels: &Labels) -> bool {
+    is_off(labels, STOP)
+}
+
+fn is_off(labels: &Labels, key: &str) -> bool {
+    labels.get(key).is_some_and(|value| {
         ["false", "0", "no", "off"].contains(&value.trim().to_ascii_lowercase().as_str())
     })
 }

@@ -26,4 +26,4 @@ mod tailnet;
 
 pub use examine::examine;
 pub use finding::{Finding, State, verdict};
-pub use schedule::interval;
+pub use schedule::{interval, next_run};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::finding::Finding;
 use super::pending;
@@ -116,13 +116,30 @@ async fn show(unit: &str, options: &[&str]) -> Option<String> {
 /// From the last start to the next one: `LastTriggerUSec=@1764295200`. systemd before 247 writes them otherwise, and a timer that
 /// never struck has no last one.
 fn between(shown: &str) -> Option<TimeDelta> {
-    let time = |property: &str| -> Option<i64> {
-        let mut lines = shown.lines().filter_map(|line| line.split_once('='));
-        let (_, value) = lines.find(|(name, _)| *name == property)?;
-        value.strip_prefix('@')?.trim().parse().ok()
-    };
-    let seconds = time("NextElapseUSecRealtime")? - time("LastTriggerUSec")?;
+    let seconds = unix(shown, NEXT)? - unix(shown, "LastTriggerUSec")?;
     (seconds > 0).then(|| TimeDelta::seconds(seconds))
+}
+
+const NEXT: &str = "NextElapseUSecRealtime";
+
+fn unix(shown: &str, property: &str) -> Option<i64> {
+    let mut lines = shown.lines().filter_map(|line| line.split_once('='));
+    let (_, value) = lines.find(|(name, _)| *name == property)?;
+    value.strip_prefix('@')?.trim().parse().ok()
+}
+
+/// When systemd begins the next backup, where that is known: by the timer, or by the daemon's interval after the one that began at `last`.
+pub async fn next_run(last: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    let [timer, service] = systemd().await?;
+    if timer.is_active {
+        let property = format!("--property={NEXT}");
+        let shown = show(TIMER, &[&property, "--timestamp=unix"]).await?;
+        return DateTime::from_timestamp(unix(&shown, NEXT)?, 0);
+    }
+    if service.is_active && service.backs_up {
+        return Some(last? + minutes(&show(SERVICE, &["--property=ExecStart"]).await?)?);
+    }
+    None
 }
 
 /// Of `ExecStart={ path=… ; argv[]=… daemon --interval-minutes 60 ; … }`.

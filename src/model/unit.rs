@@ -128,6 +128,8 @@ pub struct Standing {
     pub lives_in: Vec<String>,
     /// Why Docker could not start it again, were it stopped.
     pub obstacles: Vec<Obstacle>,
+    /// Every disk of the host is in its reach.
+    pub is_privileged: bool,
     /// Set for one that must go on whatever is backed up.
     pub role: Option<Role>,
 }

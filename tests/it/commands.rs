@@ -244,6 +244,55 @@ fn sizes_are_measured_by_source_and_added_up() {
         .ok();
 }
 
+// ---- status ----
+
+#[test]
+fn the_status_shows_every_unit_with_its_last_runs_at_a_glance() {
+    let world = World::new();
+    world
+        .kd(&["status"])
+        .stdout("No unit was backed up yet")
+        .ok();
+    world.init();
+    let stack = world.web();
+    let other = world.container("other", |s| s.volume("data", "/data"));
+    for _ in 0..2 {
+        world.backup(&stack);
+    }
+    world.kd(&["--quiet", "backup", "--unit", &other]).ok();
+    let status = world.kd(&["status", "--json"]).json();
+    let units = status["units"].as_array().unwrap();
+    let names: Vec<&str> = units
+        .iter()
+        .map(|unit| unit["unit"].as_str().unwrap())
+        .collect();
+    assert!(names.is_sorted() && names.contains(&stack.unit()) && names.contains(&other.as_str()));
+    let unit = units
+        .iter()
+        .find(|unit| unit["unit"] == stack.unit())
+        .unwrap();
+    assert_eq!(unit["runs"].as_array().unwrap().len(), 2, "{unit:#}");
+    assert_eq!(unit["point"]["grade"], "ok");
+    assert_eq!(unit["point"]["backup_id"], unit["runs"][1]["backup_id"]);
+    assert_eq!(unit["drill"], json!(null));
+    assert!(unit["runs"][0]["downtime_seconds"].as_f64().unwrap() > 0.0);
+    assert!(unit["runs"][0]["window_bytes"].as_u64().unwrap() > 0);
+    assert_eq!(status["last_run"]["exit_code"], world.report()["exit_code"]);
+    let shown = world.kd(&["status"]).text();
+    let line = shown
+        .lines()
+        .find(|line| line.contains(stack.unit()))
+        .unwrap();
+    assert!(
+        line.contains("ago") && line.contains("ok") && line.contains('█') && line.contains("never"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("Last run: ") && shown.contains("Next run: "),
+        "{shown}"
+    );
+}
+
 // ---- history ----
 
 #[test]

@@ -1,6 +1,6 @@
 //! Containers of other units that a stop would hurt: those that live in the network of one that is stopped, and that serve the repository.
 
-use crate::common::World;
+use crate::common::{Service, World};
 
 /// `vpn` and what lives in its network, each a unit of its own.
 fn vpn(world: &World) -> (String, String) {
@@ -77,4 +77,50 @@ fn a_member_that_needs_a_neighbour_which_shares_its_data_starts_after_it() {
     let events = watch.events();
     assert_eq!(events.order("die"), [&app, &vpn], "{events}");
     assert_eq!(events.order("start"), [&vpn, &app], "{events}");
+}
+
+#[test]
+fn a_container_that_wants_to_run_on_does_where_it_cannot_write() {
+    let world = World::new();
+    let stays = |s: Service| s.label("kopi-docka.stop", "false");
+    let db = format!("container:{}-shop-db-1", world.id());
+    let stack = world
+        .stack("shop")
+        .service("db", |s| s.volume("data", "/data"))
+        .service("proxy", stays)
+        .service("reader", |s| stays(s).volume("data", "/data:ro"))
+        .service("writer", |s| stays(s).volume("data", "/data"))
+        .service("joined", |s| stays(s).arg("--network").arg(&db))
+        .service("mighty", |s| stays(s).arg("--privileged"))
+        .up();
+    world.init();
+    let watch = world.watch();
+    world
+        .kd(&["--quiet", "backup", "--unit", stack.unit()])
+        .stderr_any()
+        .ok();
+    let report = world.report();
+    let events = watch.events();
+    let mut stopped = events.order("die");
+    stopped.sort_unstable();
+    assert_eq!(stopped, ["db", "joined", "mighty", "writer"], "{events}");
+    let unit = &report["units"][0];
+    assert_eq!(
+        (&unit["outcome"], &unit["grade"]),
+        (&"saved".into(), &"ok".into())
+    );
+    let warnings = unit["warnings"].as_array().unwrap();
+    let of = |name: &str, why: &str| {
+        let name = format!("`{}`", stack.container(name));
+        let is_it = |text: &serde_json::Value| {
+            let text = text.as_str().unwrap();
+            text.contains(&name) && text.contains("stopped all the same") && text.contains(why)
+        };
+        warnings.iter().any(is_it)
+    };
+    assert!(of("writer", "can write to volume"), "{unit:#}");
+    assert!(of("joined", "shares a network"), "{unit:#}");
+    assert!(of("mighty", "privileged"), "{unit:#}");
+    assert!(!of("proxy", "") && !of("reader", ""), "{unit:#}");
+    stack.assert_running(&["db", "proxy", "reader", "writer", "joined", "mighty"]);
 }

@@ -75,6 +75,7 @@ fn every_document_is_as_its_schema_says() {
     }
     assert_schema("run-report", &world.report());
     assert_schema("history", &answer(&["history"]));
+    assert_schema("status", &answer(&["status"]));
     assert_schema("dry-run", &of_unit(&["dry-run"]));
 
     for event in lines(&["verify"], 0) {

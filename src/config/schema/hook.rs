@@ -60,6 +60,7 @@ pub struct HookExec {
     /// The program in the container and its arguments, as a list.
     ///
     /// Example: `["php", "occ", "maintenance:mode", "--on"]`. Since: 0.1.
+    #[serde(default)]
     pub command: Vec<String>,
     /// User in the container. `null`: the container's own.
     ///

@@ -1,7 +1,7 @@
 //! `status`: one look at everything, by what runs left on this host. The repository is not asked.
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::base::blocking::aside;
 use crate::base::text;
@@ -17,6 +17,14 @@ use crate::ui::table;
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    /// `None` where nothing of systemd begins one.
+    next_run_at: Option<DateTime<Utc>>,
+}
+
 pub async fn run(cx: &Context, _: Args) -> Result<u8> {
     let config = cx.config()?.config;
     let folder = past::folder(&config);
@@ -24,9 +32,10 @@ pub async fn run(cx: &Context, _: Args) -> Result<u8> {
     let status = aside(move || Status::load(&folder, &Drills::load(&drills))).await?;
     let next = doctor::next_run(status.last_run.as_ref().map(|run| run.started_at)).await;
     if cx.ui.json {
-        let mut document = json!(status);
-        document["next_run_at"] = json!(next);
-        cx.ui.answer_json(&document);
+        cx.ui.answer_json(&Answer {
+            status: &status,
+            next_run_at: next,
+        });
         return Ok(0);
     }
     let now = Utc::now();

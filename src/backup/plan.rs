@@ -157,15 +157,11 @@ impl UnitPlan {
         if !labels::wants_to_stay(&container.labels) {
             return false;
         }
-        let why = if !writes_to.is_empty() {
-            format!("it can write to {}", join(writes_to))
-        } else if container.standing.is_privileged {
-            "it is privileged, and can write to everything".to_owned()
-        } else {
-            return true;
-        };
-        self.stop_anyway(container, &why);
-        false
+        let why = why_not(container, writes_to);
+        if let Some(why) = &why {
+            self.stop_anyway(container, why);
+        }
+        why.is_none()
     }
 
     fn stop_anyway(&mut self, container: &Container, why: &str) {
@@ -403,6 +399,15 @@ impl UnitPlan {
     }
 }
 
+/// Why one that wants to run on could write to what is read.
+fn why_not(container: &Container, writes_to: &[SourceKey]) -> Option<String> {
+    if !writes_to.is_empty() {
+        return Some(format!("it can write to {}", join(writes_to)));
+    }
+    let all = "it is privileged, and can write to everything";
+    container.standing.is_privileged.then(|| all.to_owned())
+}
+
 /// As its own unit knows it, with what it depends on.
 fn with_its_needs(host: &Discovery, container: &Container) -> Container {
     let units = host.units.iter();
@@ -426,4 +431,23 @@ fn join(keys: &[SourceKey]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::testing::labelled;
+
+    #[test]
+    fn who_can_write_does_not_run_on() {
+        let mut container = labelled("proxy", &[("kopi-docka.stop", "false")]);
+        assert!(labels::wants_to_stay(&container.labels));
+        assert_eq!(why_not(&container, &[]), None);
+        let data = SourceKey::Volume {
+            name: "data".to_owned(),
+        };
+        assert!(why_not(&container, &[data]).unwrap().contains("`data`"));
+        container.standing.is_privileged = true;
+        assert!(why_not(&container, &[]).unwrap().contains("privileged"));
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use tracing::info;
 
 use super::hook::{Action, Ready, Told, word};
 use crate::base::{heartbeat, text};
@@ -46,13 +47,29 @@ pub async fn act(
         Err(error) => (String::new(), Some(format!("{error:#}"))),
     };
     let masked = |text: &str| text::printable(masks.apply(text).trim());
-    HookReport {
+    let took = since.elapsed();
+    let error = error.map(|error| {
+        if took < hook.timeout() {
+            return error;
+        }
+        format!(
+            "it took longer than {} s, and was ended",
+            hook.timeout_seconds
+        )
+    });
+    let report = HookReport {
         when: word(&hook.when),
         what: masked(&hook.display()),
-        seconds: since.elapsed().as_secs_f64(),
+        seconds: took.as_secs_f64(),
         error: error.map(|error| masked(&error)),
         said: masked(end_of(&said)),
-    }
+    };
+    let how = report.error.as_deref().unwrap_or("done");
+    info!(
+        "hook `{}` ({}): {how}; {}",
+        report.what, report.when, report.said
+    );
+    report
 }
 
 /// What it said, and why it counts as failed.

@@ -211,6 +211,13 @@ fn a_unit_whose_hook_fails_before_its_stop_is_left_up_and_what_follows_is_done()
     let since = Instant::now();
     hooked.backup().code(3);
     assert!(since.elapsed() < Duration::from_secs(20));
+    let unit = hooked.world.report()["units"][0].clone();
+    assert!(
+        unit["errors"].to_string().contains("longer than 1 s"),
+        "{unit:#}"
+    );
+    let log = fs::read_to_string(hooked.world.path("kopi-docka.log")).unwrap();
+    assert!(log.contains("(before_stop): it took longer"), "{log}");
     assert_eq!(hooked.stack.inspect("web")["State"]["Running"], true);
 
     // After the start the point is good all the same.
@@ -427,6 +434,53 @@ fn a_command_in_a_container_is_done_as_its_user_with_maintenance_mode_and_save()
     let run = world.kd(&["--quiet", "backup", "--unit", stack.unit()]);
     run.stderr("has no service `gone`").code(3);
     stack.assert_running(&["app", "cache"]);
+}
+
+#[test]
+fn a_real_redis_is_saved_before_its_stop_and_its_keys_come_back() {
+    let world = World::new();
+    let image = world.bed.redis_image();
+    world.init();
+    let stack = world
+        .stack("cache")
+        .service("redis", |s| {
+            s.image(&image)
+                .volume("data", "/data")
+                .label("kopi-docka.exec.before-stop", r#"["redis-cli", "SAVE"]"#)
+        })
+        .up();
+    let ask = |words: &[&str]| {
+        let redis = stack.container("redis");
+        world
+            .docker(&[&["exec", &redis, "redis-cli"], words].concat())
+            .text()
+    };
+    crate::common::until("Redis", Duration::from_secs(30), || {
+        let run = world.docker(&["exec", &stack.container("redis"), "redis-cli", "PING"]);
+        (run.run().stdout().trim() == "PONG").then_some(())
+    });
+    assert_eq!(ask(&["SET", "key", "in memory"]), "OK");
+    assert!(
+        !stack.volume_path("data").join("dump.rdb").exists(),
+        "it is in memory alone"
+    );
+    world.backup(&stack);
+    let hooks = world.report()["units"][0]["hooks"].clone();
+    assert_eq!(
+        (&hooks[0]["error"], &hooks[0]["said"]),
+        (&json!(null), &json!("OK")),
+        "{hooks:#}"
+    );
+    ask(&["FLUSHALL"]);
+    world
+        .restore_latest(stack.unit(), &[])
+        .stdout_any()
+        .stderr_any()
+        .ok();
+    crate::common::until("the key", Duration::from_secs(30), || {
+        let run = world.docker(&["exec", &stack.container("redis"), "redis-cli", "GET", "key"]);
+        (run.run().stdout().trim() == "in memory").then_some(())
+    });
 }
 
 #[test]

@@ -55,6 +55,17 @@ impl Bed {
         format!("kopi-docka-test-postgres:{major}")
     }
 
+    /// A Redis that has on the disk what `SAVE` puts there, and nothing else.
+    #[track_caller]
+    pub fn redis_image(&self) -> String {
+        script("redis.sh")
+            .arg(&self.socket)
+            .timeout(Duration::from_secs(540))
+            .stderr_any()
+            .ok();
+        "kopi-docka-test-redis:7".to_owned()
+    }
+
     /// The folder of a Debian with OpenSSL and nothing else, which must stay as it is.
     #[track_caller]
     pub fn bare_root() -> PathBuf {

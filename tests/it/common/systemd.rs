@@ -291,7 +291,12 @@ impl Machine {
         });
         match up.as_deref() {
             Some("running") => {}
-            Some(_) => panic!("units failed:\n{}", self.systemctl(&["--failed"]).run()),
+            Some(_) => panic!(
+                "units failed:\n{}\n{}",
+                self.systemctl(&["--failed"]).run(),
+                self.sh("journalctl --boot --no-pager --priority warning")
+                    .run()
+            ),
             None => panic!("the machine does not come up:\n{}", last.unwrap()),
         }
     }

@@ -222,11 +222,10 @@ impl<'a> Pipeline<'a> {
             let of_failure = (!report.is_good()).then_some(hooks.failed);
             let series = self.run.series();
             for list in of_failure.into_iter().chain([hooks.after_unit]) {
-                for (hook, done) in series.after(&list, &told).await {
-                    report.errors.extend(hooks::is_wrong(&hook, &done));
-                    report.warnings.extend(hooks::warning(&hook, &done));
-                    report.hooks.push(done);
-                }
+                let came = series.after(&list, &told).await;
+                report.errors.extend(came.wrong);
+                report.warnings.extend(came.warnings);
+                report.hooks.extend(came.reports);
             }
             self.tell(index, report);
         }

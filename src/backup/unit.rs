@@ -250,18 +250,17 @@ impl<'a> Saving<'a> {
         let socket = run.engine.socket().to_owned();
         let folder = run.paths.owed_hooks();
         self.owed = Owed::write(&folder, Some(unit), (told.clone(), socket), after).await?;
-        let (reports, wrong) = run.series().before(&before, &told).await;
-        let pairs = before.iter().zip(&reports);
-        let warnings = pairs.filter_map(|(hook, report)| hooks::warning(hook, report));
-        self.warnings.extend(warnings);
-        self.hook_reports.extend(reports);
-        match wrong {
-            None => Ok(()),
-            Some(_) if run.shutdown.is_asked() => Err(run.store.interrupted()),
-            Some(wrong) => {
-                Err(Failure::new(Exit::UnitsFailed, format!("{wrong}; it was left up")).into())
-            }
+        let (came, is_done) = run.series().before(&before, &told).await;
+        let wrong = came.wrong.join("; ");
+        self.warnings.extend(came.warnings);
+        self.hook_reports.extend(came.reports);
+        if is_done {
+            return Ok(());
         }
+        if run.shutdown.is_asked() {
+            return Err(run.store.interrupted());
+        }
+        Err(Failure::new(Exit::UnitsFailed, format!("{wrong}; it was left up")).into())
     }
 
     /// What has to follow, when containers run again and are healthy. It is done whatever came before, and also after a signal.
@@ -278,11 +277,10 @@ impl<'a> Saving<'a> {
             _ = quiesce::start::settle(&run.engine, &self.plan.entries, patience) => {}
         }
         self.enter(Step::AfterStart).await;
-        for (hook, report) in owed.pay(Some(&run.engine), &run.masks).await {
-            self.trouble.extend(hooks::is_wrong(&hook, &report));
-            self.warnings.extend(hooks::warning(&hook, &report));
-            self.hook_reports.push(report);
-        }
+        let came = owed.pay(Some(&run.engine), &run.masks).await;
+        self.trouble.extend(came.wrong);
+        self.warnings.extend(came.warnings);
+        self.hook_reports.extend(came.reports);
     }
 
     fn filing(&self) -> Filing {

@@ -180,7 +180,7 @@ pub fn bytes(clones: &Clones) -> u64 {
 }
 
 /// Writes all of them as tar would, and gives each back when it is written; returns the length of the stream. Blocks.
-pub fn write(clones: Clones, sink: &OwnedFd, moved: &[Activity]) -> Result<u64> {
+pub fn write(clones: Clones, sink: &OwnedFd, moved: &Activity) -> Result<u64> {
     let mut sink = File::from(sink.try_clone()?);
     let mut written = 0;
     for (path, clone) in clones {
@@ -202,7 +202,7 @@ pub fn write(clones: Clones, sink: &OwnedFd, moved: &[Activity]) -> Result<u64> 
 /// What is moved at once: then somebody is told.
 const PIECE: u64 = 4 << 20;
 
-fn copy(mut file: &File, sink: &mut File, moved: &[Activity]) -> io::Result<u64> {
+fn copy(mut file: &File, sink: &mut File, moved: &Activity) -> io::Result<u64> {
     let mut copied = 0;
     loop {
         let piece = io::copy(&mut Read::by_ref(&mut file).take(PIECE), sink)?;
@@ -210,7 +210,7 @@ fn copy(mut file: &File, sink: &mut File, moved: &[Activity]) -> io::Result<u64>
             return Ok(copied);
         }
         copied += piece;
-        moved.iter().for_each(|moved| moved.add(piece));
+        moved.add(piece);
     }
 }
 

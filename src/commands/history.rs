@@ -11,7 +11,7 @@ use crate::base::text;
 use crate::completion;
 use crate::context::Context;
 use crate::error::{Exit, Failure, Result};
-use crate::model::report::{Outcome, RunReport, UnitReport};
+use crate::model::report::{Outcome, RunReport, UnitBytes, UnitReport};
 use crate::model::{BackupId, Grade, UnitName};
 use crate::reports::past::{self, Reports};
 use crate::ui::table;
@@ -59,13 +59,8 @@ struct UnitRun {
     grade: Option<Grade>,
     downtime_seconds: f64,
     sources: usize,
-    bytes: u64,
-    /// Read while services were down, and before; and not read, since it is proven to be as an earlier part has it.
-    window_bytes: u64,
-    before_bytes: u64,
-    /// Cloned while services were down, and read when they ran again.
-    after_bytes: u64,
-    kept_bytes: u64,
+    #[serde(flatten)]
+    bytes: UnitBytes,
     errors: Vec<String>,
     still_stopped: Vec<String>,
 }
@@ -142,11 +137,7 @@ fn matching(report: RunReport, path: PathBuf, args: &Args) -> Option<Run> {
         .into_iter()
         .filter(is_asked)
         .map(|unit| UnitRun {
-            bytes: unit.sum(|source| source.bytes),
-            window_bytes: unit.sum(|source| source.window_bytes),
-            before_bytes: unit.sum(|source| source.before_bytes),
-            after_bytes: unit.sum(|source| source.after_bytes),
-            kept_bytes: unit.sum(|source| source.kept_bytes),
+            bytes: unit.bytes(),
             unit: unit.unit,
             outcome: unit.outcome,
             grade: unit.grade,
@@ -241,8 +232,8 @@ fn unit_row(run: &Run, unit: &UnitRun) -> [String; 8] {
         unit.unit.to_string(),
         unit.outcome.as_str().to_owned(),
         unit.grade.map_or("-", |grade| grade.as_str()).to_owned(),
-        text::bytes(unit.bytes),
-        text::bytes(unit.window_bytes),
+        text::bytes(unit.bytes.bytes),
+        text::bytes(unit.bytes.window_bytes),
         text::seconds(unit.downtime_seconds),
         still_stopped
             .into_iter()

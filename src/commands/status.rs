@@ -145,6 +145,7 @@ fn around(status: &Status, next: Option<DateTime<Utc>>, now: DateTime<Utc>) -> S
 mod tests {
     use super::*;
     use crate::model::BackupId;
+    use crate::model::report::UnitBytes;
 
     #[test]
     fn a_bar_is_as_long_as_its_share_and_a_run_that_saved_nothing_is_a_gap() {
@@ -152,11 +153,7 @@ mod tests {
             backup_id: BackupId::at(Utc::now()),
             outcome,
             downtime_seconds: seconds,
-            bytes: 0,
-            window_bytes: 0,
-            before_bytes: 0,
-            after_bytes: 0,
-            kept_bytes: 0,
+            bytes: UnitBytes::default(),
         };
         let saved = Outcome::Saved;
         let runs = [

@@ -35,9 +35,7 @@ impl UnitHooks {
 
 pub fn of_unit(config: &Config, unit: &Unit) -> UnitHooks {
     let of = |when| {
-        let configured = config.hooks.iter().filter(|hook| hook.when == when);
-        let configured =
-            configured.filter(|hook| hook.unit.as_ref().is_none_or(|it| *it == unit.name));
+        let configured = of_name_at(config, when, Some(&unit.name));
         let mut all: Vec<Ready> = configured.flat_map(|hook| ready(hook, unit)).collect();
         all.extend(by_labels(when, unit));
         in_order(when, all)
@@ -52,31 +50,34 @@ pub fn of_unit(config: &Config, unit: &Unit) -> UnitHooks {
 
 /// Those of a unit of which nothing but the name is known: what is done on the host.
 pub fn of_name(config: &Config, unit: &UnitName) -> UnitHooks {
-    let of = |when| {
-        let hooks = config.hooks.iter().filter(|hook| hook.when == when);
-        let hooks = hooks.filter(|hook| hook.unit.as_ref().is_none_or(|it| it == unit));
-        let all = hooks.filter_map(|hook| {
-            let command = hook.run.clone()?;
-            Some(made(hook, Some(unit), Action::Run { command }))
-        });
-        in_order(when, all.collect())
-    };
     UnitHooks {
-        after_unit: of(HookWhen::AfterUnit),
-        failed: of(HookWhen::Failed),
+        after_unit: on_host(config, HookWhen::AfterUnit, Some(unit)),
+        failed: on_host(config, HookWhen::Failed, Some(unit)),
         ..UnitHooks::default()
     }
 }
 
 /// Those of the run; with `failed` those that have no unit, for one that came to none.
 pub fn of_run(config: &Config, when: HookWhen) -> Vec<Ready> {
-    let hooks = config.hooks.iter();
-    let hooks = hooks.filter(|hook| hook.when == when && hook.unit.is_none());
-    let all = hooks.filter_map(|hook| {
+    on_host(config, when, None)
+}
+
+fn on_host(config: &Config, when: HookWhen, unit: Option<&UnitName>) -> Vec<Ready> {
+    let all = of_name_at(config, when, unit).filter_map(|hook| {
         let command = hook.run.clone()?;
-        Some(made(hook, None, Action::Run { command }))
+        Some(made(hook, unit, Action::Run { command }))
     });
     in_order(when, all.collect())
+}
+
+/// Those that are for `unit`, or for all.
+fn of_name_at<'a>(
+    config: &'a Config,
+    when: HookWhen,
+    unit: Option<&'a UnitName>,
+) -> impl Iterator<Item = &'a Hook> {
+    let hooks = config.hooks.iter().filter(move |hook| hook.when == when);
+    hooks.filter(move |hook| hook.unit.is_none() || hook.unit.as_ref() == unit)
 }
 
 /// What comes after takes back what came before, the last first.

@@ -17,4 +17,4 @@ pub use chosen::{UnitHooks, of_name, of_run, of_unit};
 pub use hook::Told;
 pub use owed::{Owed, catch_up};
 pub use program::check;
-pub use series::{Series, is_wrong, warning};
+pub use series::{Came, Series};

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::act::act;
 use super::hook::{Ready, Told};
+use super::series::Came;
 use crate::base::blocking::aside;
 use crate::base::{fault, files};
 use crate::drivers::docker::Engine;
 use crate::error::Result;
 use crate::model::UnitName;
-use crate::model::report::HookReport;
 use crate::notify::Masks;
 
 const FORMAT: u32 = 1;
@@ -85,15 +85,15 @@ impl Owed {
     }
 
     /// Does them, each once: one that has ended is out of the record before the next begins. No signal ends it.
-    pub async fn pay(mut self, engine: Option<&Engine>, masks: &Masks) -> Vec<(Ready, HookReport)> {
-        let mut done = Vec::new();
+    pub async fn pay(mut self, engine: Option<&Engine>, masks: &Masks) -> Came {
+        let mut came = Came::default();
         while !self.record.hooks.is_empty() {
             let hook = self.record.hooks.remove(0);
             fault::reached("owed").await;
             let told = self.record.told.clone();
             let never = std::future::pending();
             let report = Box::pin(act(&hook, &told, engine, masks, never)).await;
-            done.push((hook, report));
+            came.add(&hook, report);
             let (path, content) = (self.path.clone(), self.content());
             let is_last = self.record.hooks.is_empty();
             let noted = aside(move || match is_last {
@@ -104,7 +104,7 @@ impl Owed {
                 tracing::warn!("what has to follow cannot be noted: {error:#}");
             }
         }
-        done
+        came
     }
 }
 
@@ -150,15 +150,12 @@ pub async fn catch_up(
             );
             continue;
         }
-        for (hook, report) in owed.pay(engine.as_ref(), masks).await {
-            said.push(match &report.error {
-                None => format!(
-                    "the hook `{}` was done, which an interrupted run left",
-                    hook.display()
-                ),
+        for report in owed.pay(engine.as_ref(), masks).await.reports {
+            let what = report.what;
+            said.push(match report.error {
+                None => format!("the hook `{what}` was done, which an interrupted run left"),
                 Some(error) => format!(
-                    "the hook `{}`, which an interrupted run left, failed: {error}: {}",
-                    hook.display(),
+                    "the hook `{what}`, which an interrupted run left, failed: {error}: {}",
                     report.said
                 ),
             });

@@ -15,57 +15,60 @@ pub struct Series<'a> {
     pub shutdown: &'a Shutdown,
 }
 
+/// What came of hooks.
+#[derive(Default)]
+pub struct Came {
+    pub reports: Vec<HookReport>,
+    /// Of those that failed, where that counts: a sentence each.
+    pub wrong: Vec<String>,
+    /// Where it does not.
+    pub warnings: Vec<String>,
+}
+
+impl Came {
+    pub fn add(&mut self, hook: &Ready, report: HookReport) {
+        if let Some(error) = &report.error {
+            let failed = format!(
+                "the hook `{}` ({}) failed: {error}",
+                report.what, report.when
+            );
+            match (hook.fails(), report.said.as_str()) {
+                (false, _) => self.warnings.push(failed),
+                (true, "") => self.wrong.push(failed),
+                (true, said) => self.wrong.push(format!("{failed}: {said}")),
+            }
+        }
+        self.reports.push(report);
+    }
+}
+
 impl Series<'_> {
-    /// Until one fails that must not. The error is what went wrong; those that were begun are told all the same.
-    pub async fn before(&self, hooks: &[Ready], told: &Told) -> (Vec<HookReport>, Option<String>) {
-        let mut reports = Vec::new();
+    /// Until one fails that must not, or a signal comes: true where all were done.
+    pub async fn before(&self, hooks: &[Ready], told: &Told) -> (Came, bool) {
+        let mut came = Came::default();
         for hook in hooks {
             if self.shutdown.is_asked() {
-                return (reports, Some("a signal ended the run".to_owned()));
+                return (came, false);
             }
             fault::reached("hook").await;
             let until = self.shutdown.asked();
             let report = Box::pin(act(hook, told, self.engine, self.masks, until)).await;
-            let wrong = is_wrong(hook, &report);
-            reports.push(report);
-            if let Some(wrong) = wrong {
-                return (reports, Some(wrong));
+            came.add(hook, report);
+            if !came.wrong.is_empty() {
+                return (came, false);
             }
         }
-        (reports, None)
+        (came, true)
     }
 
     /// All of them, whatever comes.
-    pub async fn after(&self, hooks: &[Ready], told: &Told) -> Vec<(Ready, HookReport)> {
-        let mut done = Vec::new();
+    pub async fn after(&self, hooks: &[Ready], told: &Told) -> Came {
+        let mut came = Came::default();
         for hook in hooks {
             let never = std::future::pending();
             let report = Box::pin(act(hook, told, self.engine, self.masks, never)).await;
-            done.push((hook.clone(), report));
+            came.add(hook, report);
         }
-        done
+        came
     }
-}
-
-/// A sentence, where it failed and that counts.
-pub fn is_wrong(hook: &Ready, report: &HookReport) -> Option<String> {
-    let error = report.error.as_ref().filter(|_| hook.fails())?;
-    let said = if report.said.is_empty() {
-        String::new()
-    } else {
-        format!(": {}", report.said)
-    };
-    Some(format!(
-        "the hook `{}` ({}) failed: {error}{said}",
-        report.what, report.when
-    ))
-}
-
-/// A sentence, where it failed and that does not count.
-pub fn warning(hook: &Ready, report: &HookReport) -> Option<String> {
-    let error = report.error.as_ref().filter(|_| !hook.fails())?;
-    Some(format!(
-        "the hook `{}` ({}) failed: {error}",
-        report.what, report.when
-    ))
 }

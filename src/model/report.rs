@@ -105,6 +105,16 @@ impl RetentionReport {
     }
 }
 
+/// As in [`SourceReport`].
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct UnitBytes {
+    pub bytes: u64,
+    pub window_bytes: u64,
+    pub before_bytes: u64,
+    pub after_bytes: u64,
+    pub kept_bytes: u64,
+}
+
 /// What became of a hook.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HookReport {
@@ -153,6 +163,17 @@ impl UnitReport {
     /// The sum over its sources.
     pub fn sum(&self, bytes: impl Fn(&SourceReport) -> u64) -> u64 {
         self.sources.iter().map(bytes).sum()
+    }
+
+    /// Of all its sources.
+    pub fn bytes(&self) -> UnitBytes {
+        UnitBytes {
+            bytes: self.sum(|source| source.bytes),
+            window_bytes: self.sum(|source| source.window_bytes),
+            before_bytes: self.sum(|source| source.before_bytes),
+            after_bytes: self.sum(|source| source.after_bytes),
+            kept_bytes: self.sum(|source| source.kept_bytes),
+        }
     }
 
     /// A whole point, everything up and healthy, and nothing wrote while it was read without the operator's leave.

@@ -9,7 +9,7 @@ use super::drills::Drills;
 use super::past::Reports;
 use crate::error::Result;
 use crate::model::drill::DrillOutcome;
-use crate::model::report::{Outcome, RunReport, UnitReport};
+use crate::model::report::{Outcome, RunReport, UnitBytes, UnitReport};
 use crate::model::{BackupId, Grade, UnitName};
 
 /// How many runs of a unit are shown.
@@ -61,18 +61,15 @@ pub struct UnitRun {
     pub backup_id: BackupId,
     pub outcome: Outcome,
     pub downtime_seconds: f64,
-    /// Of the streams of the point.
-    pub bytes: u64,
-    pub window_bytes: u64,
-    pub before_bytes: u64,
-    pub after_bytes: u64,
-    pub kept_bytes: u64,
+    #[serde(flatten)]
+    pub bytes: UnitBytes,
 }
 
 impl UnitRun {
     /// What was read and stored.
     pub fn stored_bytes(&self) -> u64 {
-        self.window_bytes + self.before_bytes + self.after_bytes
+        let bytes = &self.bytes;
+        bytes.window_bytes + bytes.before_bytes + bytes.after_bytes
     }
 }
 
@@ -158,11 +155,7 @@ impl UnitStatus {
                 backup_id,
                 outcome: unit.outcome,
                 downtime_seconds: unit.downtime_seconds,
-                bytes: unit.sum(|source| source.bytes),
-                window_bytes: unit.sum(|source| source.window_bytes),
-                before_bytes: unit.sum(|source| source.before_bytes),
-                after_bytes: unit.sum(|source| source.after_bytes),
-                kept_bytes: unit.sum(|source| source.kept_bytes),
+                bytes: unit.bytes(),
             });
         }
     }

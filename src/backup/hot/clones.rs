@@ -26,12 +26,12 @@ pub async fn store(
     let bytes = clones::bytes(&clones);
     let new = filing.stream(source, bytes);
     let opened = run.shutdown.cut("the run", run.store.open(&new)).await?;
-    let (taken, moved) = (Activity::default(), Activity::default());
+    let taken = Activity::default();
     run.reporter
-        .track(&source.key, bytes, (moved.clone(), moved.clone()));
-    let told = [taken.clone(), moved];
+        .track(&source.key, bytes, (taken.clone(), taken.clone()));
+    let moved = taken.clone();
     let read = async |sink: Arc<_>| {
-        let writing = blocking::start(move || clones::write(clones, &sink, &told))?;
+        let writing = blocking::start(move || clones::write(clones, &sink, &moved))?;
         let bytes = writing.await.context("a thread ended in a panic")??;
         Ok((bytes, ()))
     };

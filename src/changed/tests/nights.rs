@@ -16,6 +16,7 @@ use super::super::names::{Cut, Names};
 use super::super::pass::{Begun, FinalNames, How, Pass, Start, cold};
 use super::super::{Contents, Ground, Torn, clock};
 use super::oracle;
+use crate::base::activity::Activity;
 use crate::discovery::mount_table::MountTable;
 use crate::drivers::tar::{self, Record, Tar};
 use crate::drivers::tool::{Ended, Spec};
@@ -276,7 +277,7 @@ impl Nights {
 fn written(clones: Clones) -> Vec<u8> {
     let mut file = tempfile::tempfile().unwrap();
     let sink = file.try_clone().unwrap().into();
-    let bytes = clones::write(clones, &sink, &[]).unwrap();
+    let bytes = clones::write(clones, &sink, &Activity::default()).unwrap();
     file.rewind().unwrap();
     let mut stream = Vec::new();
     file.read_to_end(&mut stream).unwrap();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::common::oracle::{Manifest, manifest};
-use crate::common::{Bed, Done, Inbox, LABEL, Run, World};
+use crate::common::{Bed, Done, Inbox, LABEL, Run, Stack, World};
 use serde_json::{Value, json};
 
 /// Every step at which a drill can be killed.
@@ -45,6 +45,17 @@ fn not_good(run: Run) -> Value {
     let report = report(&run.stdout_any().code(3));
     assert_eq!(report["outcome"], "not_good", "{report:#}");
     report
+}
+
+/// Saves `stack`, however well that goes, and drills the point.
+#[track_caller]
+fn not_good_of_a_new_point(world: &World, stack: &Stack) -> Value {
+    world
+        .kd(&["--quiet", "backup", "--unit", stack.unit()])
+        .stdout_any()
+        .stderr_any()
+        .run();
+    not_good(drill(world, stack.unit(), &["--backup-id", &newest(world)]))
 }
 
 fn texts(list: &Value) -> Vec<String> {
@@ -795,16 +806,7 @@ fn links_in_the_data_do_not_lead_out_of_the_copy() {
     // Docker has resolved it already.
     fs::remove_dir(data.join("sub")).unwrap();
     std::os::unix::fs::symlink(&secret, data.join("sub")).unwrap();
-    world
-        .kd(&["--quiet", "backup", "--unit", stack.unit()])
-        .stdout_any()
-        .stderr_any()
-        .run();
-    let report = not_good(drill(
-        &world,
-        stack.unit(),
-        &["--backup-id", &newest(&world)],
-    ));
+    let report = not_good_of_a_new_point(&world, &stack);
     assert!(
         texts(&report["errors"])[0].contains("leads out of the copy"),
         "{report:#}"
@@ -948,16 +950,7 @@ fn what_the_saved_files_do_not_have_does_not_come_back() {
         .up();
     let other = "services: {db: {image: 'kopi-docka-test:1', volumes: ['data:/data']}}\nvolumes: {data: {}}\n";
     fs::write(stack.dir().join("compose.yaml"), other).unwrap();
-    world
-        .kd(&["--quiet", "backup", "--unit", stack.unit()])
-        .stdout_any()
-        .stderr_any()
-        .run();
-    let report = not_good(drill(
-        &world,
-        stack.unit(),
-        &["--backup-id", &newest(&world)],
-    ));
+    let report = not_good_of_a_new_point(&world, &stack);
     assert!(
         texts(&report["errors"])[0].starts_with("service `app` ran when the point was made"),
         "{report:#}"
